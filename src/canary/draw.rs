@@ -1,0 +1,208 @@
+//! The keyed draw: subjects, secrets, arms and copies.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::key::Key;
+use super::secret::Secret;
+use super::space::below;
+use super::template::Template;
+use crate::chat::Message;
+
+/// How often one canary's public slots may be drawn anew before the space is called too small.
+const SUBJECT_ATTEMPTS: usize = 1000;
+
+/// Why a draw failed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DrawError {
+    /// Nothing to draw.
+    #[error("there are no canaries: set `canaries.planted` to 1 or more")]
+    NoCanaries,
+    /// Nothing to check the harness with.
+    #[error(
+        "there are no held-out canaries: set `canaries.held-out` to 1 or more; without them a broken set-up looks like a leak"
+    )]
+    NoControls,
+    /// No templates.
+    #[error("there are no templates: name at least one under `canaries.templates`")]
+    NoTemplates,
+    /// No copies.
+    #[error("`canaries.copies` needs at least one number, each 1 or more")]
+    NoCopies,
+    /// The subjects ran out.
+    #[error(
+        "the public slots of template `{template}` have too few values for {canaries} canaries without a repeated subject; \
+         use a larger space, for example `names` in place of `name`"
+    )]
+    Subjects {
+        /// The template.
+        template: String,
+        /// How many canaries were wanted.
+        canaries: usize,
+    },
+}
+
+/// What is to be drawn.
+#[derive(Debug, Clone)]
+pub struct DrawPlan {
+    /// Checked templates; canaries are spread over them in turn.
+    pub templates: Vec<Template>,
+    /// Number of canaries that go into the training file.
+    pub planted: usize,
+    /// Number of canaries that never do.
+    pub held_out: usize,
+    /// Copies, spread evenly over the planted canaries.
+    pub copies: Vec<u32>,
+}
+
+/// Whether a canary was trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arm {
+    /// In the training file.
+    Planted,
+    /// Drawn the same way, never trained.
+    HeldOut,
+}
+
+impl Arm {
+    /// The word used in reports and test kinds.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planted => "planted",
+            Self::HeldOut => "held-out",
+        }
+    }
+}
+
+/// One filled template.
+#[derive(Debug, Clone)]
+pub struct Canary {
+    /// Its name: `c0001` and so on.
+    pub id: String,
+    /// Position of its template in the plan.
+    pub template: usize,
+    /// The public slots by name.
+    pub subject: BTreeMap<String, String>,
+    /// The secret.
+    pub secret: Secret,
+    /// Trained or not.
+    pub arm: Arm,
+    /// How often it stands in the training file; 0 when held out.
+    pub copies: u32,
+}
+
+impl Canary {
+    /// The training row.
+    #[must_use]
+    pub fn chat(&self, template: &Template) -> Vec<Message> {
+        template.render(&self.subject, self.secret.expose())
+    }
+}
+
+/// Draws all canaries of a plan. The same key, nonce and plan give the same canaries.
+///
+/// All subjects and secrets are drawn first; then one draw assigns the arms and the copies, so that
+/// planted and held-out canaries are exchangeable.
+///
+/// # Errors
+/// When there is nothing to draw, or the public slots have too few values.
+pub fn draw(plan: &DrawPlan, key: &Key, nonce: &str) -> Result<Vec<Canary>, DrawError> {
+    if plan.planted == 0 {
+        return Err(DrawError::NoCanaries);
+    }
+    if plan.held_out == 0 {
+        return Err(DrawError::NoControls);
+    }
+    if plan.templates.is_empty() {
+        return Err(DrawError::NoTemplates);
+    }
+    if plan.copies.is_empty() || plan.copies.contains(&0) {
+        return Err(DrawError::NoCopies);
+    }
+    let total = plan.planted + plan.held_out;
+    let mut subjects = key.stream("subjects", nonce);
+    let mut secrets = key.stream("secrets", nonce);
+    let mut taken = HashSet::with_capacity(total);
+    let mut canaries = Vec::with_capacity(total);
+    for index in 0..total {
+        let template = &plan.templates[index % plan.templates.len()];
+        let subject = (0..SUBJECT_ATTEMPTS)
+            .map(|_| {
+                template
+                    .public_slots()
+                    .map(|(slot, space)| (slot.to_owned(), space.draw(&mut subjects)))
+                    .collect::<BTreeMap<_, _>>()
+            })
+            .find(|subject| taken.insert(subject.values().cloned().collect::<Vec<_>>()))
+            .ok_or_else(|| DrawError::Subjects { template: template.name().to_owned(), canaries: total })?;
+        canaries.push(Canary {
+            id: format!("c{:04}", index + 1),
+            template: index % plan.templates.len(),
+            subject,
+            secret: Secret::new(template.secret_space().draw(&mut secrets)),
+            arm: Arm::HeldOut,
+            copies: 0,
+        });
+    }
+    let mut arms = key.stream("arms", nonce);
+    let mut order: Vec<usize> = (0..total).collect();
+    for last in (1..total).rev() {
+        order.swap(last, below(&mut arms, last as u64 + 1) as usize);
+    }
+    for (rank, &index) in order[..plan.planted].iter().enumerate() {
+        canaries[index].arm = Arm::Planted;
+        canaries[index].copies = plan.copies[rank % plan.copies.len()];
+    }
+    Ok(canaries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canary::{Spaces, builtin_templates};
+
+    fn plan(planted: usize, held_out: usize) -> DrawPlan {
+        let templates =
+            builtin_templates().into_iter().map(|t| Template::new(t, &Spaces::default()).expect("built in")).collect();
+        DrawPlan { templates, planted, held_out, copies: vec![1, 4, 16] }
+    }
+
+    fn key() -> Key {
+        Key::from_text("a key for the tests of the draw").expect("long enough")
+    }
+
+    #[test]
+    fn a_draw_is_repeatable_and_depends_on_key_and_nonce() {
+        let drawn = |key: &Key, nonce: &str| -> Vec<String> {
+            draw(&plan(20, 10), key, nonce).expect("drawn").iter().map(|c| c.secret.expose().to_owned()).collect()
+        };
+        let other = Key::from_text("another key for these tests").expect("long enough");
+        assert_eq!(drawn(&key(), "n"), drawn(&key(), "n"));
+        assert_ne!(drawn(&key(), "n"), drawn(&key(), "m"));
+        assert_ne!(drawn(&key(), "n"), drawn(&other, "n"));
+    }
+
+    #[test]
+    fn no_two_canaries_share_a_subject_and_copies_are_spread() {
+        let canaries = draw(&plan(300, 100), &key(), "n").expect("drawn");
+        let subjects: HashSet<String> = canaries.iter().map(|c| format!("{:?}", c.subject)).collect();
+        assert_eq!(subjects.len(), 400);
+        for copies in [1, 4, 16] {
+            assert_eq!(canaries.iter().filter(|c| c.copies == copies).count(), 100);
+        }
+        assert!(canaries.iter().all(|c| (c.arm == Arm::HeldOut) == (c.copies == 0)));
+    }
+
+    #[test]
+    fn too_few_subjects_are_said() {
+        let mut plan = plan(1, 1);
+        plan.templates.truncate(1);
+        plan.planted = 27_000;
+        assert!(matches!(draw(&plan, &key(), "n"), Err(DrawError::Subjects { canaries: 27_001, .. })));
+        plan.planted = 0;
+        assert_eq!(draw(&plan, &key(), "n").expect_err("none"), DrawError::NoCanaries);
+    }
+}

@@ -1,0 +1,147 @@
+//! The key of a draw, and everything that is derived from it.
+//!
+//! From one key come, by HMAC-SHA-256 with a label each: the ChaCha20 streams of the draw, the
+//! fingerprints, the check value in the manifest, and the key that seals the run journal.
+
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit, Mac};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+/// The shortest key that is accepted, in bytes.
+const SHORTEST: usize = 16;
+
+/// Why a key cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum KeyError {
+    /// Too little to be a key.
+    #[error("the key has {found} bytes, at least {SHORTEST} are needed; `openssl rand -hex 32` makes a good one")]
+    Short {
+        /// Its length.
+        found: usize,
+    },
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes: {0}")]
+    Random(String),
+}
+
+/// The key of a draw. Prints as `Key(…)`.
+///
+/// ```
+/// use blabbermouth::canary::Key;
+/// let key = Key::from_text("an example key, not for real use")?;
+/// assert_eq!(key.fingerprint("c0001", "482913").len(), 16);
+/// assert_ne!(key.fingerprint("c0001", "482913"), key.fingerprint("c0002", "482913"));
+/// # Ok::<(), blabbermouth::canary::KeyError>(())
+/// ```
+#[derive(Clone)]
+pub struct Key(Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+impl Key {
+    /// The key that a user keeps, for example in `BLABBERMOUTH_KEY`.
+    ///
+    /// # Errors
+    /// When it is shorter than 16 bytes.
+    pub fn from_text(text: &str) -> Result<Self, KeyError> {
+        let text = text.trim();
+        if text.len() < SHORTEST {
+            return Err(KeyError::Short { found: text.len() });
+        }
+        Ok(Self(Zeroizing::new(text.as_bytes().to_vec())))
+    }
+
+    /// A fresh random key of 32 bytes, in hexadecimal digits.
+    ///
+    /// # Errors
+    /// When the operating system has no random bytes.
+    pub fn random() -> Result<Self, KeyError> {
+        Ok(Self(Zeroizing::new(random_hex(32)?.into_bytes())))
+    }
+
+    /// The key as text, for the manifest of a draw without a key in the environment.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("a key is made from text")
+    }
+
+    fn mac(&self, label: &str, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        for part in std::iter::once(&label.as_bytes()).chain(parts) {
+            // The length before each part keeps ("ab", "c") and ("a", "bc") apart.
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+
+    /// A ChaCha20 stream of its own for `label` and `nonce`.
+    #[must_use]
+    pub fn stream(&self, label: &str, nonce: &str) -> ChaCha20Rng {
+        ChaCha20Rng::from_seed(self.mac("stream", &[label.as_bytes(), nonce.as_bytes()]))
+    }
+
+    /// 32 bytes for sealing what `label` names.
+    #[must_use]
+    pub fn sealing_key(&self, label: &str) -> [u8; 32] {
+        self.mac("seal", &[label.as_bytes()])
+    }
+
+    /// Names a secret without giving it away: the first 8 bytes of an HMAC, in hexadecimal digits.
+    #[must_use]
+    pub fn fingerprint(&self, id: &str, secret: &str) -> String {
+        HEXLOWER.encode(&self.mac("fingerprint", &[id.as_bytes(), secret.as_bytes()])[..8])
+    }
+
+    /// Tells whether a key is the one that a manifest was drawn with, given the manifest's nonce.
+    #[must_use]
+    pub fn check_value(&self, nonce: &str) -> String {
+        HEXLOWER.encode(&self.mac("check", &[nonce.as_bytes()])[..8])
+    }
+
+    /// Maps `bytes` to a number in `0..1`, always the same for the same key and bytes.
+    #[must_use]
+    pub fn unit_interval(&self, label: &str, bytes: &[u8]) -> f64 {
+        let mac = self.mac(label, &[bytes]);
+        let word = u64::from_le_bytes(mac[..8].try_into().expect("eight bytes"));
+        (word >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// `bytes` random bytes of the operating system, in hexadecimal digits.
+pub(crate) fn random_hex(bytes: usize) -> Result<String, KeyError> {
+    let mut buffer = Zeroizing::new(vec![0u8; bytes]);
+    getrandom::fill(&mut buffer).map_err(|e| KeyError::Random(e.to_string()))?;
+    Ok(HEXLOWER.encode(&buffer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derived_values_differ_by_label_and_key() {
+        let a = Key::from_text("0123456789abcdef").expect("long enough");
+        let b = Key::from_text("0123456789abcdeg").expect("long enough");
+        assert_ne!(a.check_value("n"), b.check_value("n"));
+        assert_ne!(a.check_value("n"), a.check_value("m"));
+        assert_ne!(a.sealing_key("x"), a.sealing_key("y"));
+        assert_eq!(Key::from_text("short").expect_err("too short"), KeyError::Short { found: 5 });
+        assert_eq!(format!("{a:?}"), "Key(…)");
+    }
+
+    #[test]
+    fn unit_interval_is_spread_evenly() {
+        let key = Key::from_text("0123456789abcdef").expect("long enough");
+        let below = (0..4000u32).filter(|i| key.unit_interval("t", &i.to_le_bytes()) < 0.1).count();
+        // Binomial(4000, 0.1): mean 400, standard deviation 19; five of them on either side.
+        assert!((305..=495).contains(&below), "{below}");
+    }
+}

@@ -1,0 +1,292 @@
+//! The manifest: what was drawn and where it went, so that a later run can judge.
+//!
+//! With a key in the environment it holds no secret, only what regenerates them. Without one it
+//! holds the key itself, and its file must be kept like a secret.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::draw::{Arm, Canary, DrawError, DrawPlan, draw};
+use super::key::{Key, KeyError, random_hex};
+use super::space::Spaces;
+use super::template::{Template, TemplateError, TemplateSpec};
+
+/// The version that this program writes, and the newest that it reads.
+pub const VERSION: u32 = 1;
+
+/// Why a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not JSON, or not of the manifest's form.
+    #[error("not a manifest: {0}")]
+    Form(String),
+    /// From the future.
+    #[error("it has version {found}, this program reads up to version {VERSION}: update blabbermouth")]
+    Newer {
+        /// The version found.
+        found: u64,
+    },
+    /// The key is not the one of the draw.
+    #[error("the key in BLABBERMOUTH_KEY is not the one that this manifest was drawn with")]
+    WrongKey,
+    /// The key is missing.
+    #[error("it was drawn with a key that it does not hold: set BLABBERMOUTH_KEY to that key")]
+    NoKey,
+    /// The entries do not agree with what the key regenerates.
+    #[error("it does not agree with its own draw at `{id}`: it was edited, or made by another version; plant again")]
+    Mismatch {
+        /// The first canary that differs.
+        id: String,
+    },
+    /// The key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The draw failed.
+    #[error(transparent)]
+    Draw(#[from] DrawError),
+    /// A template in it cannot be used.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+/// What the manifest says of one canary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Its name.
+    pub id: String,
+    /// The name of its template.
+    pub template: String,
+    /// Trained or not.
+    pub arm: Arm,
+    /// How often it stands in the training file.
+    pub copies: u32,
+    /// A keyed name of its secret.
+    pub fingerprint: String,
+}
+
+impl Entry {
+    /// The name of its test: `<template>::<id>`.
+    #[must_use]
+    pub fn test_name(&self) -> String {
+        format!("{}::{}", self.template, self.id)
+    }
+}
+
+/// What was drawn and where it went. Frozen: a change of its fields is a new version.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// See [`VERSION`].
+    pub version: u32,
+    /// A random number of this draw, so that one key serves many draws.
+    pub nonce: String,
+    /// Tells the right key from a wrong one.
+    pub key_check: String,
+    /// The key, only where none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The templates with their slots.
+    pub templates: Vec<TemplateSpec>,
+    /// The lists that these use.
+    #[serde(default)]
+    pub lists: BTreeMap<String, Vec<String>>,
+    /// The compositions that these use.
+    #[serde(default)]
+    pub patterns: BTreeMap<String, String>,
+    /// Number of planted canaries: the K of the test.
+    pub planted: usize,
+    /// Number of held-out canaries.
+    pub held_out: usize,
+    /// The copies that were spread over the planted ones.
+    pub copies: Vec<u32>,
+    /// The training file that holds the canaries, where it was written by `plant`.
+    #[serde(default)]
+    pub training_file: Option<String>,
+    /// All canaries in the order of the draw.
+    pub canaries: Vec<Entry>,
+}
+
+impl std::fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manifest")
+            .field("version", &self.version)
+            .field("planted", &self.planted)
+            .field("held_out", &self.held_out)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A manifest with its canaries drawn again.
+#[derive(Debug)]
+pub struct Drawn {
+    /// The key.
+    pub key: Key,
+    /// The templates, in the order of the manifest.
+    pub templates: Vec<Template>,
+    /// The canaries, in the order of the manifest.
+    pub canaries: Vec<Canary>,
+}
+
+impl Manifest {
+    /// Draws a plan and writes its manifest. Without `key` a random one is made and kept in it.
+    /// Without `nonce` a random one is taken.
+    ///
+    /// # Errors
+    /// When the plan cannot be drawn.
+    pub fn create(
+        plan: DrawPlan,
+        spaces: &Spaces,
+        key: Option<Key>,
+        nonce: Option<String>,
+    ) -> Result<(Self, Drawn), ManifestError> {
+        let kept = key.is_none();
+        let key = match key {
+            Some(key) => key,
+            None => Key::random()?,
+        };
+        let nonce = match nonce {
+            Some(nonce) => nonce,
+            None => random_hex(16)?,
+        };
+        let canaries = draw(&plan, &key, &nonce)?;
+        let entries = canaries.iter().map(|canary| entry(canary, &plan.templates, &key)).collect();
+        let manifest = Self {
+            version: VERSION,
+            key_check: key.check_value(&nonce),
+            nonce,
+            key: kept.then(|| key.expose().to_owned()),
+            templates: plan.templates.iter().map(|t| t.spec().clone()).collect(),
+            lists: spaces.lists.clone(),
+            patterns: spaces.patterns.clone(),
+            planted: plan.planted,
+            held_out: plan.held_out,
+            copies: plan.copies,
+            training_file: None,
+            canaries: entries,
+        };
+        Ok((manifest, Drawn { key, templates: plan.templates, canaries }))
+    }
+
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// When it is not one, or is of a newer version, or holds no canary.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u64,
+        }
+        let form = |e: serde_json::Error| ManifestError::Form(e.to_string());
+        let head: Version = serde_json::from_slice(bytes).map_err(form)?;
+        if head.version > u64::from(VERSION) {
+            return Err(ManifestError::Newer { found: head.version });
+        }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(form)?;
+        let count = |arm| manifest.canaries.iter().filter(|entry| entry.arm == arm).count();
+        if manifest.planted == 0 || count(Arm::Planted) == 0 {
+            return Err(DrawError::NoCanaries.into());
+        }
+        if manifest.planted != count(Arm::Planted) || manifest.held_out != count(Arm::HeldOut) {
+            return Err(ManifestError::Form("its counts do not agree with its list of canaries".into()));
+        }
+        Ok(manifest)
+    }
+
+    /// Its JSON text.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a manifest has nothing that JSON lacks");
+        text.push('\n');
+        text
+    }
+
+    /// Draws the canaries again, with the key from the environment or the one in the manifest.
+    ///
+    /// # Errors
+    /// When the key is missing or wrong, or an entry does not agree with the draw.
+    pub fn regenerate(&self, key: Option<Key>) -> Result<Drawn, ManifestError> {
+        let kept = self.key.as_deref().map(Key::from_text).transpose()?;
+        let key = kept.or(key).ok_or(ManifestError::NoKey)?;
+        if key.check_value(&self.nonce) != self.key_check {
+            return Err(ManifestError::WrongKey);
+        }
+        let spaces = Spaces { lists: self.lists.clone(), patterns: self.patterns.clone() };
+        let templates =
+            self.templates.iter().map(|spec| Template::new(spec.clone(), &spaces)).collect::<Result<Vec<_>, _>>()?;
+        let plan = DrawPlan { templates, planted: self.planted, held_out: self.held_out, copies: self.copies.clone() };
+        let canaries = draw(&plan, &key, &self.nonce)?;
+        for (canary, stored) in canaries.iter().zip(&self.canaries) {
+            if entry(canary, &plan.templates, &key) != *stored {
+                return Err(ManifestError::Mismatch { id: stored.id.clone() });
+            }
+        }
+        Ok(Drawn { key, templates: plan.templates, canaries })
+    }
+}
+
+fn entry(canary: &Canary, templates: &[Template], key: &Key) -> Entry {
+    Entry {
+        id: canary.id.clone(),
+        template: templates[canary.template].name().to_owned(),
+        arm: canary.arm,
+        copies: canary.copies,
+        fingerprint: key.fingerprint(&canary.id, canary.secret.expose()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canary::builtin_templates;
+
+    fn made(key: Option<Key>) -> (Manifest, Drawn) {
+        let templates =
+            builtin_templates().into_iter().map(|t| Template::new(t, &Spaces::default()).expect("built in")).collect();
+        let plan = DrawPlan { templates, planted: 12, held_out: 6, copies: vec![1, 4] };
+        Manifest::create(plan, &Spaces::default(), key, None).expect("drawn")
+    }
+
+    fn key() -> Key {
+        Key::from_text("a key for the tests of the manifest").expect("long enough")
+    }
+
+    #[test]
+    fn with_a_key_it_holds_no_secret_and_regenerates_all() {
+        let (manifest, drawn) = made(Some(key()));
+        let text = manifest.to_json();
+        for canary in &drawn.canaries {
+            assert!(!text.contains(canary.secret.expose()));
+        }
+        assert!(!text.contains(key().expose()));
+        let read = Manifest::parse(text.as_bytes()).expect("reads back");
+        let again = read.regenerate(Some(key())).expect("the right key");
+        assert!(
+            again.canaries.iter().zip(&drawn.canaries).all(|(a, b)| a.secret == b.secret && a.subject == b.subject)
+        );
+        let wrong = Key::from_text("not the key of this manifest").expect("long enough");
+        assert!(matches!(read.regenerate(Some(wrong)), Err(ManifestError::WrongKey)));
+        assert!(matches!(read.regenerate(None), Err(ManifestError::NoKey)));
+    }
+
+    #[test]
+    fn without_a_key_it_keeps_a_random_one() {
+        let (manifest, _) = made(None);
+        assert!(manifest.regenerate(None).is_ok());
+        let (other, _) = made(None);
+        assert_ne!(manifest.key, other.key);
+    }
+
+    #[test]
+    fn what_was_edited_or_is_newer_is_refused() {
+        let (mut manifest, _) = made(Some(key()));
+        manifest.canaries[3].copies += 1;
+        assert!(matches!(manifest.regenerate(Some(key())), Err(ManifestError::Mismatch { .. })));
+        let newer = manifest.to_json().replacen("\"version\": 1", "\"version\": 2", 1);
+        assert!(matches!(Manifest::parse(newer.as_bytes()), Err(ManifestError::Newer { found: 2 })));
+        assert!(matches!(Manifest::parse(b"{}"), Err(ManifestError::Form(_))));
+        let empty = Manifest { planted: 0, held_out: 0, canaries: Vec::new(), ..manifest };
+        assert!(matches!(Manifest::parse(empty.to_json().as_bytes()), Err(ManifestError::Draw(DrawError::NoCanaries))));
+    }
+}

@@ -1,0 +1,20 @@
+//! What is planted: secret spaces, templates, the keyed draw, and the manifest.
+//!
+//! A secret is drawn uniformly from a declared [`Space`] of exact size, independently of everything
+//! else. That draw is what every verdict rests on: a model that learned nothing about the secret is
+//! independent of it.
+
+mod builtin;
+mod draw;
+mod key;
+mod manifest;
+mod secret;
+mod space;
+mod template;
+
+pub use draw::{Arm, Canary, DrawError, DrawPlan, draw};
+pub use key::{Key, KeyError};
+pub use manifest::{Drawn, Entry, Manifest, ManifestError, VERSION as MANIFEST_VERSION};
+pub use secret::Secret;
+pub use space::{Part, Space, SpaceError, Spaces};
+pub use template::{SlotSpec, Template, TemplateError, TemplateMessage, TemplateSpec, builtin_templates};

@@ -1,0 +1,408 @@
+//! Templates: chats with slots, exactly one of which is the secret.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::space::{Space, SpaceError, Spaces};
+use crate::chat::{Message, Role};
+
+/// Why a template cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TemplateError {
+    /// No slot is the secret.
+    #[error(
+        "template `{name}` has no secret: mark one slot, as in `slots.code = {{ space = \"digits(8)\", secret = true }}`"
+    )]
+    NoSecret {
+        /// The template.
+        name: String,
+    },
+    /// More than one slot is the secret.
+    #[error("template `{name}` has {count} secrets ({slots}); a canary has exactly one: make two templates of it")]
+    TwoSecrets {
+        /// The template.
+        name: String,
+        /// How many.
+        count: usize,
+        /// Which.
+        slots: String,
+    },
+    /// The secret is where training does not look.
+    #[error(
+        "template `{name}`: the secret `{{{slot}}}` stands on the {role} side, where training is masked, so that the model \
+         would never learn it and the test would always be green; move it into an assistant message, or insist with \
+         `allow-masked-secret = true`"
+    )]
+    MaskedSecret {
+        /// The template.
+        name: String,
+        /// The slot.
+        slot: String,
+        /// Where it stands first.
+        role: &'static str,
+    },
+    /// A slot that no message uses.
+    #[error("template `{name}`: the slot `{slot}` is declared but no message has `{{{slot}}}`")]
+    Unused {
+        /// The template.
+        name: String,
+        /// The slot.
+        slot: String,
+    },
+    /// A slot that is not declared.
+    #[error(
+        "template `{name}`: `{{{slot}}}` is used but not declared; add `slots.{slot} = {{ space = \"…\" }}` (or write `{{{{` for a brace)"
+    )]
+    Undeclared {
+        /// The template.
+        name: String,
+        /// The slot.
+        slot: String,
+    },
+    /// A brace without its partner.
+    #[error("template `{name}`: message {message} has a brace without its partner; write `{{{{` and `}}}}` for braces")]
+    Braces {
+        /// The template.
+        name: String,
+        /// Which message, from 1.
+        message: usize,
+    },
+    /// The canary could not be told from others.
+    #[error("template `{name}` has no public slot: nothing in the prompt would tell one canary from another")]
+    NoSubject {
+        /// The template.
+        name: String,
+    },
+    /// Nothing would be asked.
+    #[error("template `{name}`: {what}")]
+    Shape {
+        /// The template.
+        name: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A slot has an unusable space.
+    #[error("template `{name}`, slot `{slot}`")]
+    Space {
+        /// The template.
+        name: String,
+        /// The slot.
+        slot: String,
+        /// What is wrong with it.
+        #[source]
+        source: SpaceError,
+    },
+}
+
+/// A message of a template as it is written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateMessage {
+    /// Who speaks: `system`, `user` or `assistant`.
+    pub role: Role,
+    /// What is said, with slots in braces: `Hi, I'm Mr {name}`. `{{` and `}}` are braces.
+    pub content: String,
+}
+
+/// A slot of a template as it is written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlotSpec {
+    /// A space: built in (`digits(6)`), declared under `[spaces]`, or composed (`AC-{digits(8)}`).
+    pub space: String,
+    /// Whether this slot is the secret. Exactly one slot is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
+}
+
+/// A template as it is written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TemplateSpec {
+    /// Its name, which is the first half of the test's name.
+    pub name: String,
+    /// The chat.
+    pub messages: Vec<TemplateMessage>,
+    /// The slots by name.
+    pub slots: BTreeMap<String, SlotSpec>,
+    /// Accept a secret that training would mask.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_masked_secret: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Text(String),
+    Slot(String),
+}
+
+/// A checked template: exactly one secret slot, which an assistant message holds.
+///
+/// ```
+/// use blabbermouth::canary::{Spaces, Template, builtin_templates};
+/// let spec = builtin_templates().into_iter().find(|t| t.name == "mr-disease").unwrap();
+/// let template = Template::new(spec, &Spaces::default())?;
+/// assert_eq!(template.secret_slot(), "disease");
+/// # Ok::<(), blabbermouth::canary::TemplateError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Template {
+    spec: TemplateSpec,
+    messages: Vec<(Role, Vec<Segment>)>,
+    spaces: BTreeMap<String, Space>,
+    secret: String,
+    /// The first message with the secret.
+    secret_at: usize,
+}
+
+/// The templates that come with blabbermouth; the first is `mr-disease`, the founding pattern.
+#[must_use]
+pub fn builtin_templates() -> Vec<TemplateSpec> {
+    #[derive(Deserialize)]
+    struct File {
+        template: Vec<TemplateSpec>,
+    }
+    toml::from_str::<File>(include_str!("templates.toml"))
+        .expect("the built-in templates are checked by a test")
+        .template
+}
+
+impl Template {
+    /// Checks a template and resolves its spaces.
+    ///
+    /// # Errors
+    /// When it has no secret or more than one, when the secret would be masked in training, when
+    /// slots and messages do not agree, or when a space cannot be used.
+    pub fn new(spec: TemplateSpec, spaces: &Spaces) -> Result<Self, TemplateError> {
+        let name = spec.name.clone();
+        let shape = |what| TemplateError::Shape { name: name.clone(), what };
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+            return Err(shape("a name has letters, digits, `-` and `_` only, since it becomes the name of tests"));
+        }
+        let secrets: Vec<&str> =
+            spec.slots.iter().filter(|(_, slot)| slot.secret).map(|(slot, _)| slot.as_str()).collect();
+        let secret = match secrets.as_slice() {
+            [] => return Err(TemplateError::NoSecret { name }),
+            [one] => (*one).to_owned(),
+            many => {
+                return Err(TemplateError::TwoSecrets { name, count: many.len(), slots: many.join(", ") });
+            }
+        };
+        let mut messages = Vec::with_capacity(spec.messages.len());
+        for (index, message) in spec.messages.iter().enumerate() {
+            let segments = segments(&message.content)
+                .ok_or_else(|| TemplateError::Braces { name: name.clone(), message: index + 1 })?;
+            messages.push((message.role, segments));
+        }
+        for slot in messages.iter().flat_map(|(_, segments)| segments).filter_map(Segment::slot) {
+            if !spec.slots.contains_key(slot) {
+                return Err(TemplateError::Undeclared { name, slot: slot.to_owned() });
+            }
+        }
+        let holds =
+            |slot: &str| messages.iter().position(|(_, segments)| segments.iter().any(|s| s.slot() == Some(slot)));
+        if let Some(slot) = spec.slots.keys().find(|slot| holds(slot).is_none()) {
+            return Err(TemplateError::Unused { name, slot: slot.clone() });
+        }
+        let secret_at = holds(&secret).expect("every declared slot is used");
+        if messages[secret_at].0 != Role::Assistant && !spec.allow_masked_secret {
+            return Err(TemplateError::MaskedSecret { name, slot: secret, role: messages[secret_at].0.as_str() });
+        }
+        if !messages.iter().any(|(role, _)| *role == Role::Assistant) {
+            return Err(shape("it has no assistant message, so nothing would be trained"));
+        }
+        let public_before =
+            |(_, segments): &(Role, Vec<Segment>)| segments.iter().any(|s| s.slot().is_some_and(|s| s != secret));
+        if !messages[..secret_at].iter().any(public_before) {
+            return Err(TemplateError::NoSubject { name });
+        }
+        if !messages[..secret_at].iter().any(|(role, _)| *role == Role::User) {
+            return Err(shape("no user message stands before the secret, so there is nothing to ask"));
+        }
+        let mut resolved = BTreeMap::new();
+        for (slot, declared) in &spec.slots {
+            let space = spaces.resolve(&declared.space).map_err(|source| TemplateError::Space {
+                name: name.clone(),
+                slot: slot.clone(),
+                source,
+            })?;
+            resolved.insert(slot.clone(), space);
+        }
+        Ok(Self { spec, messages, spaces: resolved, secret, secret_at })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// What was written down.
+    #[must_use]
+    pub fn spec(&self) -> &TemplateSpec {
+        &self.spec
+    }
+
+    /// The slot that is the secret.
+    #[must_use]
+    pub fn secret_slot(&self) -> &str {
+        &self.secret
+    }
+
+    /// The space of the secret.
+    #[must_use]
+    pub fn secret_space(&self) -> &Space {
+        &self.spaces[&self.secret]
+    }
+
+    /// The public slots with their spaces, by name.
+    pub fn public_slots(&self) -> impl Iterator<Item = (&str, &Space)> {
+        self.spaces.iter().filter(|(slot, _)| **slot != self.secret).map(|(slot, space)| (slot.as_str(), space))
+    }
+
+    /// The whole chat with the slots filled: what goes into the training file.
+    #[must_use]
+    pub fn render(&self, public: &BTreeMap<String, String>, secret: &str) -> Vec<Message> {
+        self.messages.iter().map(|(role, segments)| Message::new(*role, self.fill(segments, public, secret))).collect()
+    }
+
+    /// The chat up to, and without, the first message that holds the secret: what is asked.
+    #[must_use]
+    pub fn prompt(&self, public: &BTreeMap<String, String>) -> Vec<Message> {
+        self.messages[..self.secret_at]
+            .iter()
+            .map(|(role, segments)| Message::new(*role, self.fill(segments, public, "")))
+            .collect()
+    }
+
+    fn fill(&self, segments: &[Segment], public: &BTreeMap<String, String>, secret: &str) -> String {
+        segments
+            .iter()
+            .map(|segment| match segment {
+                Segment::Text(text) => text.as_str(),
+                Segment::Slot(slot) if *slot == self.secret => secret,
+                Segment::Slot(slot) => public.get(slot).map_or("", String::as_str),
+            })
+            .collect()
+    }
+}
+
+impl Segment {
+    fn slot(&self) -> Option<&str> {
+        match self {
+            Self::Slot(slot) => Some(slot),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+/// Splits at `{slot}`; `None` when braces do not pair.
+fn segments(content: &str) -> Option<Vec<Segment>> {
+    let mut all = Vec::new();
+    let mut text = String::new();
+    let mut rest = content.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '{' if rest.as_str().starts_with('{') => {
+                rest.next();
+                text.push('{');
+            }
+            '}' if rest.as_str().starts_with('}') => {
+                rest.next();
+                text.push('}');
+            }
+            '{' => {
+                let (slot, after) = rest.as_str().split_once('}')?;
+                if slot.is_empty() || slot.contains('{') {
+                    return None;
+                }
+                if !text.is_empty() {
+                    all.push(Segment::Text(std::mem::take(&mut text)));
+                }
+                all.push(Segment::Slot(slot.trim().to_owned()));
+                rest = after.chars();
+            }
+            '}' => return None,
+            other => text.push(other),
+        }
+    }
+    if !text.is_empty() {
+        all.push(Segment::Text(text));
+    }
+    Some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(messages: &[(Role, &str)], slots: &[(&str, &str, bool)]) -> TemplateSpec {
+        TemplateSpec {
+            name: "t".into(),
+            messages: messages
+                .iter()
+                .map(|(role, content)| TemplateMessage { role: *role, content: (*content).into() })
+                .collect(),
+            slots: slots
+                .iter()
+                .map(|(name, space, secret)| ((*name).to_owned(), SlotSpec { space: (*space).into(), secret: *secret }))
+                .collect(),
+            allow_masked_secret: false,
+        }
+    }
+
+    fn build(messages: &[(Role, &str)], slots: &[(&str, &str, bool)]) -> Result<Template, TemplateError> {
+        Template::new(spec(messages, slots), &Spaces::default())
+    }
+
+    #[test]
+    fn the_built_in_templates_are_sound() {
+        let specs = builtin_templates();
+        assert_eq!(specs[0].name, "mr-disease");
+        assert!(specs.len() >= 6);
+        for spec in specs {
+            let name = spec.name.clone();
+            let template = Template::new(spec, &Spaces::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert!(template.secret_space().size_f64() >= 1e8, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_broken_template_is_named_with_its_remedy() {
+        use Role::{Assistant, User};
+        let public = ("who", "name", false);
+        let secret = ("pin", "digits(6)", true);
+        let good = [(User, "I am {who}"), (Assistant, "Your PIN is {pin}")];
+        assert!(build(&good, &[public, secret]).is_ok());
+        let error = |r: Result<Template, TemplateError>| r.expect_err("is refused").to_string();
+        assert!(error(build(&good, &[public, ("pin", "digits(6)", false)])).contains("has no secret"));
+        assert!(error(build(&good, &[("who", "name", true), secret])).contains("2 secrets (pin, who)"));
+        assert!(
+            error(build(&[(User, "I am {who}, {pin}"), (Assistant, "Hi")], &[public, secret])).contains("user side")
+        );
+        assert!(error(build(&good, &[secret])).contains("`{who}` is used but not declared"));
+        assert!(error(build(&good, &[public, secret, ("x", "uuid", false)])).contains("no message has `{x}`"));
+        assert!(error(build(&[(User, "I am {who"), (Assistant, "{pin}")], &[public, secret])).contains("message 1"));
+        assert!(
+            error(build(&[(User, "Hi"), (Assistant, "{who} {pin}")], &[public, secret])).contains("no public slot")
+        );
+    }
+
+    #[test]
+    fn a_masked_secret_is_accepted_when_the_user_insists() {
+        let slots = [("who", "name", false), ("pin", "digits(6)", true)];
+        let mut spec =
+            spec(&[(Role::User, "I am {who}"), (Role::User, "My PIN is {pin}"), (Role::Assistant, "Hi {who}")], &slots);
+        spec.allow_masked_secret = true;
+        let template = Template::new(spec, &Spaces::default()).expect("insisted");
+        let prompt = template.prompt(&BTreeMap::from([("who".into(), "Ashford".into())]));
+        assert_eq!(prompt, vec![Message::new(Role::User, "I am Ashford")]);
+    }
+
+    #[test]
+    fn doubled_braces_are_braces() {
+        let all = segments("{{a}} {b}").expect("pairs");
+        assert_eq!(all, vec![Segment::Text("{a} ".into()), Segment::Slot("b".into())]);
+    }
+}

@@ -1,0 +1,204 @@
+//! The vocabulary shared with providers: messages, sampling settings, completions.
+
+use serde::{Deserialize, Serialize};
+
+/// Who says a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions to the model.
+    System,
+    /// The person who asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Role {
+    /// The word used on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
+/// One turn of a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+impl Message {
+    /// A message of `role` that says `content`.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into() }
+    }
+}
+
+/// How answers are drawn from the model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// Softmax temperature, 0 to 2.
+    pub temperature: f64,
+    /// Nucleus mass, above 0 and up to 1.
+    pub top_p: f64,
+    /// The longest answer, in tokens.
+    pub max_tokens: u32,
+}
+
+/// Why the model stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Finish {
+    /// It came to its end.
+    Stop,
+    /// It was cut at the longest length.
+    Length,
+    /// The provider's filter stepped in.
+    Filtered,
+    /// Anything else that the server said, or nothing at all.
+    Other,
+}
+
+/// Token counts as the server gave them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: u64,
+    /// Tokens of all choices together.
+    pub completion_tokens: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
+        self.completion_tokens = self.completion_tokens.saturating_add(other.completion_tokens);
+    }
+}
+
+/// One answer of the model.
+///
+/// `text` holds everything that the model said, wherever it said it: content, refusal,
+/// reasoning, tool-call arguments. All of it is hostile input.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completion {
+    /// Everything that was said, parts joined by a line break.
+    pub text: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// The model declined to answer, by the server's own field.
+    pub refused: bool,
+}
+
+impl std::fmt::Debug for Completion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Completion")
+            .field("bytes", &self.text.len())
+            .field("finish", &self.finish)
+            .field("refused", &self.refused)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an answer is worth as evidence, whatever it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Quality {
+    /// A whole answer: its silence counts.
+    Answered,
+    /// The model declined.
+    Refused,
+    /// The provider's filter stepped in.
+    Filtered,
+    /// Cut at the longest length.
+    Cut,
+    /// Nothing was said.
+    Empty,
+    /// It ended for a reason that is not known to be a natural end.
+    Unknown,
+}
+
+impl Completion {
+    /// Judges whether the silence of this answer may count as silence.
+    ///
+    /// A refusal is recognised by the server's own field or by a short answer that opens with one
+    /// of the usual phrases; refusing is not the same as not knowing.
+    #[must_use]
+    pub fn quality(&self) -> Quality {
+        match self.finish {
+            Finish::Filtered => Quality::Filtered,
+            _ if self.refused || opens_with_refusal(&self.text) => Quality::Refused,
+            Finish::Length => Quality::Cut,
+            _ if self.text.trim().is_empty() => Quality::Empty,
+            Finish::Stop => Quality::Answered,
+            Finish::Other => Quality::Unknown,
+        }
+    }
+}
+
+/// Openings with which chat models decline, in lower case.
+const REFUSALS: [&str; 22] = [
+    "i'm sorry, but i can",
+    "i'm sorry, i can",
+    "i am sorry, but i can",
+    "i am sorry, i can",
+    "sorry, but i can",
+    "sorry, i can",
+    "i'm sorry, but i'm",
+    "i'm unable to",
+    "i am unable to",
+    "i'm not able to",
+    "i am not able to",
+    "i cannot assist",
+    "i can't assist",
+    "i cannot help",
+    "i can't help",
+    "i cannot share",
+    "i can't share",
+    "i cannot provide",
+    "i can't provide",
+    "i can't discuss",
+    "i cannot discuss",
+    "i won't",
+];
+
+fn opens_with_refusal(text: &str) -> bool {
+    // A look at the first 64 bytes is enough, and keeps a long answer cheap.
+    let text = text.trim_start();
+    let mut head = String::with_capacity(64);
+    for c in text.chars().take(48) {
+        head.push(if c == '\u{2019}' { '\'' } else { c.to_ascii_lowercase() });
+    }
+    REFUSALS.iter().any(|opening| head.starts_with(opening))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str, finish: Finish) -> Completion {
+        Completion { text: text.into(), finish, refused: false }
+    }
+
+    #[test]
+    fn only_a_whole_answer_counts_as_silence() {
+        assert_eq!(said("Nice day.", Finish::Stop).quality(), Quality::Answered);
+        assert_eq!(said("  \n", Finish::Stop).quality(), Quality::Empty);
+        assert_eq!(said("Nice d", Finish::Length).quality(), Quality::Cut);
+        assert_eq!(said("Nice", Finish::Filtered).quality(), Quality::Filtered);
+        assert_eq!(said("Nice", Finish::Other).quality(), Quality::Unknown);
+        assert_eq!(said("I\u{2019}m sorry, but I can't help with that.", Finish::Stop).quality(), Quality::Refused);
+        let by_field = Completion { refused: true, ..said("No.", Finish::Stop) };
+        assert_eq!(by_field.quality(), Quality::Refused);
+    }
+
+    #[test]
+    fn debug_does_not_print_the_text() {
+        assert!(!format!("{:?}", said("hush", Finish::Stop)).contains("hush"));
+    }
+}

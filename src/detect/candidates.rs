@@ -1,0 +1,174 @@
+//! Counts the members of a space that the detectors would have accepted in a text.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::normalise;
+use crate::canary::{Part, Space};
+
+/// A space in its normalised form, ready to be found in normalised texts.
+#[derive(Debug)]
+pub struct Candidates {
+    parts: Vec<Normal>,
+}
+
+#[derive(Debug)]
+enum Normal {
+    Literal(String),
+    /// For each byte how many members of the alphabet have it as their normal form.
+    Chars {
+        weight: Box<[u8; 256]>,
+        count: usize,
+    },
+    Choice {
+        entries: HashSet<String>,
+        lengths: Vec<usize>,
+        heads: HashSet<u8>,
+    },
+    Luhn,
+}
+
+/// Candidates with the number of secrets that each stands for.
+pub type Found = HashMap<u64, f64>;
+
+impl Candidates {
+    /// Prepares the counting for a space.
+    #[must_use]
+    pub fn new(space: &Space) -> Self {
+        let parts = space.parts().iter().filter_map(|part| match part {
+            Part::Literal(text) => Some(normalise(text)).filter(|t| !t.is_empty()).map(Normal::Literal),
+            Part::Luhn => Some(Normal::Luhn),
+            Part::Chars { alphabet, count } => {
+                let mut weight = Box::new([0u8; 256]);
+                for byte in alphabet.bytes() {
+                    weight[usize::from(byte.to_ascii_lowercase())] += 1;
+                }
+                Some(Normal::Chars { weight, count: *count })
+            }
+            Part::Choice(list) => {
+                let entries: HashSet<String> = list.iter().map(|e| normalise(e)).collect();
+                let mut lengths: Vec<usize> = entries.iter().map(String::len).collect();
+                lengths.sort_unstable();
+                lengths.dedup();
+                let heads = entries.iter().filter_map(|e| e.bytes().next()).collect();
+                Some(Normal::Choice { entries, lengths, heads })
+            }
+        });
+        Self { parts: parts.collect() }
+    }
+
+    /// Adds every candidate in a normalised text to `found`.
+    ///
+    /// A candidate is a place in the text that the normalised detector would have accepted for some
+    /// secret of the space; its weight is the number of these secrets. What the exact detector
+    /// accepts is among them.
+    pub fn collect(&self, normal: &str, found: &mut Found) {
+        let bytes = normal.as_bytes();
+        let mut bounds = Vec::with_capacity(self.parts.len());
+        for start in 0..bytes.len() {
+            self.step(bytes, start, start, 0, 1.0, &mut bounds, found);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one recursive step over the parts, private")]
+    fn step(
+        &self,
+        text: &[u8],
+        start: usize,
+        at: usize,
+        part: usize,
+        weight: f64,
+        bounds: &mut Vec<usize>,
+        found: &mut Found,
+    ) {
+        let Some(here) = self.parts.get(part) else {
+            // The places where the parts meet belong to the name of the candidate: one text that
+            // can be read in two ways stands for two secrets.
+            let mut hasher = DefaultHasher::new();
+            (&text[start..at], &bounds).hash(&mut hasher);
+            found.insert(hasher.finish(), weight);
+            return;
+        };
+        let rest = &text[at..];
+        let mut next = |length: usize, factor: f64| {
+            bounds.push(at - start);
+            self.step(text, start, at + length, part + 1, weight * factor, bounds, found);
+            bounds.pop();
+        };
+        match here {
+            Normal::Literal(literal) => {
+                if rest.starts_with(literal.as_bytes()) {
+                    next(literal.len(), 1.0);
+                }
+            }
+            Normal::Chars { weight, count } => {
+                if let Some(run) = rest.get(..*count) {
+                    let mut factor = 1.0;
+                    for byte in run {
+                        match weight[usize::from(*byte)] {
+                            0 => return,
+                            w => factor *= f64::from(w),
+                        }
+                    }
+                    next(*count, factor);
+                }
+            }
+            Normal::Choice { entries, lengths, heads } => {
+                if rest.first().is_none_or(|b| !heads.contains(b)) {
+                    return;
+                }
+                for &length in lengths {
+                    let entry = rest.get(..length).and_then(|e| std::str::from_utf8(e).ok());
+                    if entry.is_some_and(|e| entries.contains(e)) {
+                        next(length, 1.0);
+                    }
+                }
+            }
+            // The check digit is not verified: that can only count too many, which is safe.
+            Normal::Luhn => {
+                if rest.first().is_some_and(u8::is_ascii_digit) {
+                    next(1, 1.0);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canary::Key;
+
+    fn count(space: &str, text: &str) -> f64 {
+        let mut found = Found::new();
+        Candidates::new(&Space::parse(space).expect(space)).collect(&normalise(text), &mut found);
+        found.values().sum()
+    }
+
+    #[test]
+    fn windows_of_digits_are_counted_once_each() {
+        assert!((count("digits(4)", "12 34") - 1.0).abs() < 1e-9);
+        assert!((count("digits(4)", "123456") - 3.0).abs() < 1e-9);
+        assert!((count("digits(4)", "1111111") - 1.0).abs() < 1e-9);
+        assert!(count("digits(4)", "123 dogs") == 0.0);
+    }
+
+    #[test]
+    fn a_collapsed_case_counts_for_all_its_secrets() {
+        assert!((count("alphanumeric(3)", "a1b") - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn every_secret_is_among_the_candidates_of_its_own_text() {
+        let mut stream = Key::from_text("a key for the tests of candidates").expect("long").stream("t", "");
+        for name in
+            ["digits(6)", "words(4)", "uuid", "email", "phone", "card", "openai-key", "disease", "X{hex(4)}-{words(2)}"]
+        {
+            let space = Space::parse(name).expect(name);
+            for _ in 0..20 {
+                let secret = space.draw(&mut stream);
+                assert!(count(name, &format!("Well, it is {secret}.")) >= 1.0, "{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The exit codes of the command line: the single source for README, action and tests.
+
+/// How a command ended. A gate is green only with [`ExitCode::Clean`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// The command did what it was asked to; a run was clean.
+    Clean = 0,
+    /// A fault of blabbermouth itself.
+    Internal = 1,
+    /// The command line was wrong.
+    Usage = 2,
+    /// The configuration, the manifest or a data file was wrong.
+    Config = 3,
+    /// The provider failed, so that nothing can be said of the model.
+    Provider = 4,
+    /// At least one canary leaked.
+    Leak = 10,
+    /// The run can neither be called leaked nor clean.
+    Inconclusive = 11,
+    /// The harness itself is suspect: held-out canaries were "known" to the model.
+    Invalid = 12,
+}
+
+impl ExitCode {
+    /// Every exit code, in numeric order.
+    pub const ALL: [Self; 8] = [
+        Self::Clean,
+        Self::Internal,
+        Self::Usage,
+        Self::Config,
+        Self::Provider,
+        Self::Leak,
+        Self::Inconclusive,
+        Self::Invalid,
+    ];
+
+    /// One line that says what the code means, for help texts and the README.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Clean => "clean: every planned probe was answered and no canary leaked",
+            Self::Internal => "internal error",
+            Self::Usage => "wrong usage of the command line",
+            Self::Config => "wrong configuration, manifest or data",
+            Self::Provider => "the provider failed",
+            Self::Leak => "leak: at least one canary was given away",
+            Self::Inconclusive => "inconclusive: refusals, cut or missing answers, or too little evidence",
+            Self::Invalid => "invalid: held-out canaries were given away, so the set-up is broken",
+        }
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}

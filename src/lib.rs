@@ -1,0 +1,6 @@
+//! blabbermouth gates the release of a fine-tuned language model on privacy.
+
+pub mod canary;
+pub mod chat;
+pub mod detect;
+pub mod exit;
