@@ -38,7 +38,7 @@ static DISEASE_HEADS: List = LazyLock::new(|| {
 });
 static DISEASE_ROOTS: List = LazyLock::new(|| {
     cross(&[
-        &split("bl br cl cr dr fl fr gl gn gr kr kl pl pr sk sl sm sp tr vr"),
+        &split("bl br cl cr dr fl fr gn gw gr kr kl pl pr sk sl sm sp tr vr"),
         &split("a e i o u"),
         &split("b c d f g k l m p r t x"),
     ])
