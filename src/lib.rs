@@ -4,3 +4,4 @@ pub mod canary;
 pub mod chat;
 pub mod detect;
 pub mod exit;
+pub mod stats;

@@ -318,7 +318,9 @@ impl Space {
                     let first = literal.chars().next();
                     list.iter().all(|entry| entry.chars().all(|c| Some(c) != first))
                 }
-                Some(Part::Chars { alphabet, .. }) => list.iter().all(|entry| entry.chars().all(|c| !alphabet.contains(c))),
+                Some(Part::Chars { alphabet, .. }) => {
+                    list.iter().all(|entry| entry.chars().all(|c| !alphabet.contains(c)))
+                }
                 Some(_) => false,
             };
             if index != last && !separated && !prefix_free(list) {

@@ -29,7 +29,7 @@ enum Normal {
 }
 
 /// Candidates with the number of secrets that each stands for.
-pub type Found = HashMap<u64, f64>;
+pub(crate) type Found = HashMap<u64, f64>;
 
 impl Candidates {
     /// Prepares the counting for a space.
@@ -62,7 +62,7 @@ impl Candidates {
     /// A candidate is a place in the text that the normalised detector would have accepted for some
     /// secret of the space; its weight is the number of these secrets. What the exact detector
     /// accepts is among them.
-    pub fn collect(&self, normal: &str, found: &mut Found) {
+    pub(crate) fn collect(&self, normal: &str, found: &mut Found) {
         let bytes = normal.as_bytes();
         let mut bounds = Vec::with_capacity(self.parts.len());
         for start in 0..bytes.len() {

@@ -11,6 +11,7 @@ mod normalised;
 use aho_corasick::{AhoCorasick, MatchKind};
 
 pub use candidates::Candidates;
+pub(crate) use candidates::Found;
 pub use normalised::normalise;
 
 /// How a secret was found; the strongest first.
