@@ -2,6 +2,7 @@
 
 pub mod canary;
 pub mod chat;
+pub mod dataset;
 pub mod detect;
 pub mod exit;
 pub mod stats;

@@ -16,5 +16,6 @@ pub use draw::{Arm, Canary, DrawError, DrawPlan, draw};
 pub use key::{Key, KeyError};
 pub use manifest::{Drawn, Entry, Manifest, ManifestError, VERSION as MANIFEST_VERSION};
 pub use secret::Secret;
+pub(crate) use space::below;
 pub use space::{Part, Space, SpaceError, Spaces};
 pub use template::{SlotSpec, Template, TemplateError, TemplateMessage, TemplateSpec, builtin_templates};
