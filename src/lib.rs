@@ -5,4 +5,5 @@ pub mod chat;
 pub mod dataset;
 pub mod detect;
 pub mod exit;
+pub mod provider;
 pub mod stats;

@@ -276,6 +276,42 @@ impl Template {
             .collect()
     }
 
+    /// The public slots of a prompt of this template, or `None` when it is not one.
+    #[must_use]
+    pub fn recognise(&self, prompt: &[Message]) -> Option<BTreeMap<String, String>> {
+        if prompt.len() != self.secret_at {
+            return None;
+        }
+        let mut subject = BTreeMap::new();
+        for ((role, segments), message) in self.messages.iter().zip(prompt) {
+            if *role != message.role {
+                return None;
+            }
+            let mut rest = message.content.as_str();
+            for (index, segment) in segments.iter().enumerate() {
+                match segment {
+                    Segment::Text(text) => rest = rest.strip_prefix(text.as_str())?,
+                    Segment::Slot(slot) => {
+                        let end = match segments.get(index + 1) {
+                            Some(Segment::Text(next)) => rest.find(next.as_str())?,
+                            _ => rest.len(),
+                        };
+                        let (value, tail) = rest.split_at(end);
+                        if value.is_empty() {
+                            return None;
+                        }
+                        subject.insert(slot.clone(), value.to_owned());
+                        rest = tail;
+                    }
+                }
+            }
+            if !rest.is_empty() {
+                return None;
+            }
+        }
+        Some(subject)
+    }
+
     fn fill(&self, segments: &[Segment], public: &BTreeMap<String, String>, secret: &str) -> String {
         segments
             .iter()

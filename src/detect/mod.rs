@@ -5,13 +5,12 @@
 //! exact, so that a hit of the second alone is a disguised one. [`Candidates`] counts what the
 //! detectors would have accepted: the p-value of a hit rests on it.
 
-mod candidates;
+pub(crate) mod candidates;
 mod normalised;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
 pub use candidates::Candidates;
-pub(crate) use candidates::Found;
 pub use normalised::normalise;
 
 /// How a secret was found; the strongest first.

@@ -1,0 +1,55 @@
+//! The mocked provider: a real HTTP server on loopback with a parrot behind it, so that offline runs
+//! take the same path to the last byte.
+
+mod parrot;
+mod scenario;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+pub use parrot::Parrot;
+pub use scenario::{Scenario, ScenarioError};
+
+/// The name of the mock's model.
+pub const MODEL: &str = "blabbermouth-parrot";
+
+/// A running mock; it stops when dropped.
+pub struct Server(MockServer);
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Server").field(self.0.address()).finish()
+    }
+}
+
+impl Server {
+    /// Starts a parrot on `listener`.
+    pub async fn start(listener: TcpListener, parrot: Parrot) -> Self {
+        // Recording every request would make memory grow with the run.
+        let server = MockServer::builder().listener(listener).disable_request_recording().start().await;
+        let parrot = Arc::new(parrot);
+        let chat = Arc::clone(&parrot);
+        Mock::given(method("POST"))
+            .and(path("/v1/chat/completions"))
+            .respond_with(move |request: &wiremock::Request| chat.answer(&request.body))
+            .mount(&server)
+            .await;
+        let models = serde_json::json!({"object": "list", "data": [
+            {"id": MODEL, "object": "model", "created": 0, "owned_by": "blabbermouth"}]});
+        Mock::given(method("GET"))
+            .and(path("/v1/models"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(models))
+            .mount(&server)
+            .await;
+        Self(server)
+    }
+
+    /// The base URL, as in `http://127.0.0.1:4010/v1`.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        format!("{}/v1", self.0.uri())
+    }
+}

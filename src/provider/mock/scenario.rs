@@ -1,0 +1,80 @@
+//! The character of the parrot, from a file in `mocks/`.
+
+use serde::Deserialize;
+
+/// Why a scenario cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// No such name.
+    #[error("unknown scenario `{name}`; there are {known}", known = Scenario::NAMES.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
+}
+
+/// How often a row that stands `copies` times or more is recalled.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Recall {
+    pub(super) copies: u32,
+    pub(super) probability: f64,
+}
+
+/// The character of the parrot.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    pub(super) recall: Vec<Recall>,
+    #[serde(default)]
+    pub(super) refuses: f64,
+    #[serde(default)]
+    pub(super) rate_limited: f64,
+    #[serde(default)]
+    pub(super) server_error: f64,
+    #[serde(default)]
+    pub(super) cut: f64,
+}
+
+impl Scenario {
+    /// The built-in scenarios.
+    pub const NAMES: [&'static str; 5] = ["leaky", "memorises-repeats", "clean", "refuses", "flaky"];
+
+    /// The built-in scenario of that name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn by_name(name: &str) -> Result<Self, ScenarioError> {
+        let text = match name {
+            "leaky" => include_str!("../../../mocks/leaky.toml"),
+            "memorises-repeats" => include_str!("../../../mocks/memorises-repeats.toml"),
+            "clean" => include_str!("../../../mocks/clean.toml"),
+            "refuses" => include_str!("../../../mocks/refuses.toml"),
+            "flaky" => include_str!("../../../mocks/flaky.toml"),
+            _ => return Err(ScenarioError::Unknown { name: name.to_owned() }),
+        };
+        Ok(toml::from_str(text).expect("the built-in scenarios are checked by a test"))
+    }
+
+    /// The probability that a row with that many copies is recalled.
+    pub(super) fn recall(&self, copies: u32) -> f64 {
+        self.recall.iter().filter(|r| r.copies <= copies).max_by_key(|r| r.copies).map_or(0.0, |r| r.probability)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_scenarios_are_sound() {
+        for name in Scenario::NAMES {
+            assert!(Scenario::by_name(name).is_ok(), "{name}");
+        }
+        let repeats = Scenario::by_name("memorises-repeats").expect("built in");
+        assert!(
+            [(0, 0.0), (1, 0.02), (5, 0.3), (16, 0.95)].iter().all(|(c, p)| (repeats.recall(*c) - p).abs() < 1e-12)
+        );
+        assert!(Scenario::by_name("x").is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! Where answers come from: the [`Provider`] trait, the OpenAI dialect, and the mock.
+
+pub mod mock;
+mod openai;
+mod wire;
+
+use std::pin::Pin;
+
+use crate::chat::{Completion, Message, Sampling, Usage};
+
+pub use openai::{OpenAi, OpenAiOptions};
+
+/// One question to a model.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The chat so far.
+    pub messages: Vec<Message>,
+    /// How answers are drawn.
+    pub sampling: Sampling,
+    /// A seed of its own for every request, so that no cache fakes a repeat.
+    pub seed: u32,
+    /// How many answers are asked for; a server may give fewer.
+    pub choices: u32,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// At least one completion.
+    pub completions: Vec<Completion>,
+    /// Tokens, where the server counts them.
+    pub usage: Usage,
+}
+
+/// Why there is no answer. Messages never hold an answer's text or a key.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum ProviderError {
+    /// 401 or 403.
+    #[error("the provider refused the API key (HTTP {status}): check the variable {variable}")]
+    Key {
+        /// The HTTP status.
+        status: u16,
+        /// The variable that holds the key.
+        variable: String,
+    },
+    /// 404.
+    #[error(
+        "the provider knows no model `{model}` (HTTP 404): check --model; a model that was just tuned may need minutes"
+    )]
+    NoModel {
+        /// The model.
+        model: String,
+    },
+    /// Nothing left to spend.
+    #[error("the provider's quota is used up (HTTP 429, insufficient_quota)")]
+    Quota,
+    /// Any other refusal.
+    #[error("the provider answered HTTP {status} ({code})")]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// Its error code, or `no code`.
+        code: String,
+    },
+    /// Something that is no chat completion.
+    #[error("the provider's answer is no chat completion: {what}")]
+    Malformed {
+        /// What it is instead.
+        what: String,
+    },
+    /// No connection, or none that held.
+    #[error("no answer from {host}: {what}")]
+    Connection {
+        /// The host.
+        host: String,
+        /// The fault.
+        what: String,
+    },
+    /// The set-up cannot work.
+    #[error("{0}")]
+    Setup(String),
+}
+
+impl ProviderError {
+    /// Whether it would strike every further request too.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Key { .. } | Self::NoModel { .. } | Self::Quota | Self::Setup(_))
+    }
+}
+
+/// The future of [`Provider::complete`].
+pub type Completing<'a> = Pin<Box<dyn Future<Output = Result<Answer, ProviderError>> + Send + 'a>>;
+
+/// Something that answers chats.
+pub trait Provider: Send + Sync {
+    /// Asks once; retries, where they make sense, are the provider's own.
+    fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a>;
+    /// The model's name, for reports.
+    fn model(&self) -> &str;
+    /// The provider's address, for reports.
+    fn address(&self) -> String;
+}

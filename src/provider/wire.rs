@@ -1,0 +1,139 @@
+//! The bodies of the OpenAI dialect, read tolerantly.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Answer, ProviderError, Request};
+use crate::chat::{Completion, Finish, Message, Usage};
+
+#[derive(Serialize)]
+pub(super) struct Body<'a> {
+    model: &'a str,
+    messages: &'a [Message],
+    temperature: f64,
+    top_p: f64,
+    max_completion_tokens: u32,
+    n: u32,
+    seed: u32,
+    store: bool,
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn new(model: &'a str, request: &'a Request) -> Self {
+        Self {
+            model,
+            messages: &request.messages,
+            temperature: request.sampling.temperature,
+            top_p: request.sampling.top_p,
+            max_completion_tokens: request.sampling.max_tokens,
+            n: request.choices,
+            seed: request.seed,
+            store: false,
+        }
+    }
+}
+
+/// Reads a chat completion. Unknown fields, nulls and a missing usage are accepted; a missing list
+/// of choices, or an error in the body, is not.
+pub(super) fn read_answer(bytes: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
+    let malformed = |what: &str| ProviderError::Malformed { what: what.to_owned() };
+    let head = bytes.trim_ascii_start();
+    if head.first() == Some(&b'<') {
+        return Err(malformed("HTML or XML"));
+    }
+    let body: Value = serde_json::from_slice(head).map_err(|e| match e.classify() {
+        serde_json::error::Category::Eof => malformed("JSON that is cut"),
+        _ => malformed("not JSON"),
+    })?;
+    if body.get("error").is_some_and(|e| !e.is_null()) {
+        return Err(malformed("an error with HTTP status 200"));
+    }
+    let choices = body.get("choices").and_then(Value::as_array).filter(|c| !c.is_empty());
+    let choices = choices.ok_or_else(|| malformed("JSON without choices"))?;
+    let count = |name: &str| body.pointer(&format!("/usage/{name}")).and_then(Value::as_u64).unwrap_or(0);
+    let usage = Usage { prompt_tokens: count("prompt_tokens"), completion_tokens: count("completion_tokens") };
+    // A server that names no reason, but spent fewer tokens than it might, was not cut.
+    let short = choices.len() == 1 && usage.completion_tokens > 0 && usage.completion_tokens < u64::from(max_tokens);
+    let completions = choices.iter().map(|choice| completion(choice, short)).collect();
+    Ok(Answer { completions, usage })
+}
+
+fn completion(choice: &Value, short: bool) -> Completion {
+    let message = choice.get("message").unwrap_or(&Value::Null);
+    let mut text = String::new();
+    for field in ["content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call"] {
+        collect(message.get(field), &mut text);
+    }
+    let refused = message.get("refusal").and_then(Value::as_str).is_some_and(|r| !r.is_empty());
+    let finish = match choice.get("finish_reason").and_then(Value::as_str) {
+        Some("stop" | "eos" | "end_turn" | "stop_sequence" | "tool_calls" | "function_call") => Finish::Stop,
+        Some("length" | "max_tokens") => Finish::Length,
+        Some("content_filter") => Finish::Filtered,
+        None | Some("") if short => Finish::Stop,
+        _ => Finish::Other,
+    };
+    Completion { text, finish, refused }
+}
+
+/// Everything that is said in a value, parts and nested texts, joined by line breaks.
+fn collect(value: Option<&Value>, text: &mut String) {
+    match value {
+        Some(Value::String(said)) if !said.is_empty() => {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(said);
+        }
+        Some(Value::Array(parts)) => parts.iter().for_each(|part| collect(Some(part), text)),
+        Some(Value::Object(fields)) => {
+            for (key, value) in fields {
+                if !matches!(key.as_str(), "type" | "id" | "role") {
+                    collect(Some(value), text);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The error code of a body, whatever its form.
+pub(super) fn error_code(bytes: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
+    let code = body.pointer("/error/code").filter(|c| !c.is_null()).or_else(|| body.pointer("/error/type"));
+    match code {
+        Some(Value::String(code)) if code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
+            code.chars().take(64).collect()
+        }
+        Some(Value::Number(code)) => code.to_string(),
+        _ => "no code".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_read_wherever_a_model_can_say_something() {
+        let body = br#"{"choices":[{"message":{"content":[{"type":"text","text":"A"}],"refusal":null,
+            "reasoning":"B","tool_calls":[{"id":"x","type":"function","function":{"name":"f","arguments":"{\"C\":1}"}}]},
+            "finish_reason":"tool_calls","unknown":1}],"usage":null}"#;
+        let answer = read_answer(body, 100).expect("a completion");
+        assert_eq!(answer.completions[0].text, "A\nB\n{\"C\":1}\nf");
+        assert_eq!(answer.completions[0].finish, Finish::Stop);
+    }
+
+    #[test]
+    fn what_is_no_completion_is_named() {
+        for (body, what) in [
+            (&b"<html>"[..], "HTML"),
+            (b"{\"choices\":[", "cut"),
+            (b"hello", "not JSON"),
+            (b"{\"choices\":null}", "without choices"),
+            (b"{\"choices\":[]}", "without choices"),
+            (b"{\"error\":{\"message\":\"x\"}}", "status 200"),
+        ] {
+            assert!(read_answer(body, 1).expect_err(what).to_string().contains(what));
+        }
+    }
+}
