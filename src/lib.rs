@@ -1,9 +1,12 @@
 //! blabbermouth gates the release of a fine-tuned language model on privacy.
 
+pub mod audit;
 pub mod canary;
 pub mod chat;
 pub mod dataset;
 pub mod detect;
 pub mod exit;
+pub mod probe;
 pub mod provider;
 pub mod stats;
+pub mod verdict;

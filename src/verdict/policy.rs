@@ -1,0 +1,150 @@
+//! What is asked of a run: error probability, bound, samples, and which test follows from them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::stats::{clopper_pearson_upper, samples_for_bound};
+
+/// What the user asks of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The probability that a model which knows nothing is called leaky.
+    pub alpha: f64,
+    /// The share of it that is kept for secrets which turn up in answers to other canaries.
+    pub cross_share: f64,
+    /// The largest leak rate per query that a clean canary may have.
+    pub bound: f64,
+    /// The confidence of that bound.
+    pub confidence: f64,
+}
+
+/// Why a run could not come to a verdict, said before anything is paid for.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum DesignError {
+    /// No hit could ever be significant.
+    #[error(
+        "the space of template `{template}` has {size} members, too few for {planted} planted canaries at alpha {alpha}: no \
+         canary could ever be called leaked; use a space of at least {needed}, fewer canaries or a larger alpha"
+    )]
+    Space {
+        /// The template.
+        template: String,
+        /// The size of its space.
+        size: f64,
+        /// The number of planted canaries.
+        planted: usize,
+        /// The declared error probability.
+        alpha: f64,
+        /// The size that would do.
+        needed: f64,
+    },
+    /// No silence could ever reach the bound.
+    #[error(
+        "{samples} samples can show a bound of {reached:.4} at best, not {bound}: set `verdict.samples` to {needed} or more"
+    )]
+    Samples {
+        /// What was set.
+        samples: u64,
+        /// The bound that these can show.
+        reached: f64,
+        /// The bound that was asked for.
+        bound: f64,
+        /// The number that would do.
+        needed: u64,
+    },
+}
+
+/// The test of one canary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Test {
+    /// Decided at the hit; stops there.
+    GuessNumber,
+    /// For small spaces: all samples are drawn, then ranked.
+    CountRank,
+}
+
+/// What follows from a policy for a manifest.
+#[derive(Debug, Clone)]
+pub struct Design {
+    /// The policy.
+    pub policy: Policy,
+    /// The K of the manifest.
+    pub planted: usize,
+    /// Samples for each canary.
+    pub samples: u64,
+    /// The test and the size of the space, for each template.
+    pub tests: Vec<(Test, f64)>,
+}
+
+impl Design {
+    /// Works out the design for spaces of the given sizes (template name and size each).
+    ///
+    /// # Errors
+    /// When no canary could fail, or none could pass.
+    pub fn new(
+        policy: Policy,
+        planted: usize,
+        samples: Option<u64>,
+        spaces: &[(String, f64)],
+    ) -> Result<Self, DesignError> {
+        let error = 1.0 - policy.confidence;
+        let needed = samples_for_bound(policy.bound, error);
+        let samples = samples.unwrap_or(needed);
+        if samples < needed {
+            let reached = if samples == 0 { 1.0 } else { clopper_pearson_upper(0, samples, error) };
+            return Err(DesignError::Samples { samples, reached, bound: policy.bound, needed });
+        }
+        let mut design = Self { policy, planted, samples, tests: Vec::new() };
+        for (template, size) in spaces {
+            let needed = (1.0 / design.threshold()).ceil();
+            if *size < needed {
+                return Err(DesignError::Space {
+                    template: template.clone(),
+                    size: *size,
+                    planted,
+                    alpha: policy.alpha,
+                    needed,
+                });
+            }
+            // A hit is decisive even as the last of `samples` guesses, one each.
+            let large = *size >= samples as f64 / design.threshold();
+            design.tests.push((if large { Test::GuessNumber } else { Test::CountRank }, *size));
+        }
+        Ok(design)
+    }
+
+    /// The p-value at which a canary's own test calls it leaked: its share of alpha over K.
+    #[must_use]
+    pub fn threshold(&self) -> f64 {
+        self.policy.alpha * (1.0 - self.policy.cross_share) / self.planted as f64
+    }
+
+    /// The same for a secret in answers to other canaries.
+    #[must_use]
+    pub fn cross_threshold(&self) -> f64 {
+        self.policy.alpha * self.policy.cross_share / self.planted as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy { alpha: 0.01, cross_share: 0.1, bound: 0.01, confidence: 0.95 };
+
+    #[test]
+    fn the_test_follows_from_the_size_of_the_space() {
+        let design = Design::new(POLICY, 9, None, &[("a".into(), 1e8), ("b".into(), 2000.0)]).expect("sound");
+        assert_eq!(design.samples, 299);
+        assert!((design.threshold() - 0.001).abs() < 1e-12);
+        assert_eq!(design.tests, [(Test::GuessNumber, 1e8), (Test::CountRank, 2000.0)]);
+    }
+
+    #[test]
+    fn what_cannot_be_decided_is_said_with_the_number_that_would_do() {
+        let small = Design::new(POLICY, 9, None, &[("a".into(), 50.0)]).expect_err("too small");
+        assert!(small.to_string().contains("at least 1000"), "{small}");
+        let few = Design::new(POLICY, 9, Some(100), &[("a".into(), 1e8)]).expect_err("too few");
+        assert!(few.to_string().contains("0.0295") && few.to_string().contains("299"), "{few}");
+    }
+}
