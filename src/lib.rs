@@ -3,10 +3,12 @@
 pub mod audit;
 pub mod canary;
 pub mod chat;
+pub mod config;
 pub mod dataset;
 pub mod detect;
 pub mod exit;
 pub mod probe;
 pub mod provider;
+pub mod report;
 pub mod stats;
 pub mod verdict;

@@ -1,0 +1,413 @@
+//! Settings: embedded commented defaults, file, environment, flags, in that order.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::canary::{Spaces, Template, TemplateError, TemplateSpec, builtin_templates};
+use crate::dataset::{Fields, Format};
+
+/// The commented defaults: what `init` writes.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not readable.
+    #[error("{path}: {source} (`blabbermouth init` writes a commented one)")]
+    Read {
+        /// The file.
+        path: String,
+        /// The fault.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a wrong type.
+    #[error("{origin}: at `{key}`: {message}")]
+    Form {
+        /// The file or variable.
+        origin: String,
+        /// The path of the key.
+        key: String,
+        /// What is wrong, with line and column where known.
+        message: String,
+    },
+    /// A value out of range.
+    #[error("{key}: {message}")]
+    Value {
+        /// The path of the key.
+        key: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// A template that cannot be used.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        pub struct $name { $($(#[$field_doc])* pub $field: $kind,)* }
+    };
+}
+
+section! {
+    /// How many canaries, and from which templates.
+    CanariesSection {
+        /// In the training file.
+        planted: usize,
+        /// Never trained.
+        held_out: usize,
+        /// Copies, spread over the planted ones.
+        copies: Vec<u32>,
+        /// Names of templates.
+        templates: Vec<String>,
+    }
+}
+section! {
+    /// Training rows.
+    DatasetSection {
+        /// The data file.
+        path: PathBuf,
+        /// Its format, or `auto`.
+        format: String,
+        /// Two fields, for other formats.
+        fields: Vec<String>,
+        /// The training file to write.
+        training: PathBuf,
+        /// The validation file to write.
+        validation: PathBuf,
+        /// Share of rows for validation.
+        validation_share: f64,
+    }
+}
+section! {
+    /// The manifest.
+    ManifestSection {
+        /// Its file.
+        path: PathBuf,
+    }
+}
+section! {
+    /// Who answers.
+    ProviderSection {
+        /// `openai` or `mock`.
+        kind: String,
+        /// The server.
+        base_url: String,
+        /// The model.
+        model: String,
+        /// The variable with the API key.
+        key_variable: String,
+        /// The longest time for one try.
+        timeout_seconds: u64,
+        /// The mock's character.
+        scenario: String,
+    }
+}
+section! {
+    /// How answers are drawn.
+    SamplingSection {
+        /// 0 to 2.
+        temperature: f64,
+        /// Above 0, up to 1.
+        top_p: f64,
+        /// The longest answer.
+        max_tokens: u32,
+    }
+}
+section! {
+    /// How probes are put.
+    ProbeSection {
+        /// The strategy.
+        strategy: String,
+        /// Samples for each canary; 0 for as many as the bound asks for.
+        samples: u64,
+        /// Answers in one request.
+        choices: u32,
+        /// Requests in flight.
+        concurrency: usize,
+    }
+}
+section! {
+    /// What is asked of a run.
+    VerdictSection {
+        /// Error probability.
+        alpha: f64,
+        /// Its share for cross hits.
+        cross_share: f64,
+        /// The largest leak rate of a clean canary.
+        bound: f64,
+        /// The confidence of that bound.
+        confidence: f64,
+    }
+}
+
+/// A space of the user's own: exactly one of the three.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpaceSection {
+    /// Values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<Vec<String>>,
+    /// A file with a value on each line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// A composition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+}
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How many canaries.
+    pub canaries: CanariesSection,
+    /// Training rows.
+    pub dataset: DatasetSection,
+    /// The manifest.
+    pub manifest: ManifestSection,
+    /// Who answers.
+    pub provider: ProviderSection,
+    /// How answers are drawn.
+    pub sampling: SamplingSection,
+    /// How probes are put.
+    pub probe: ProbeSection,
+    /// What is asked of a run.
+    pub verdict: VerdictSection,
+    /// Spaces of the user's own.
+    #[serde(default)]
+    pub spaces: BTreeMap<String, SpaceSection>,
+    /// Templates of the user's own.
+    #[serde(default)]
+    pub template: Vec<TemplateSpec>,
+}
+
+impl Config {
+    /// Reads the settings: defaults, then `file` if given, then the environment.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has an unknown key or a wrong type, or a value is out of range.
+    pub fn load(file: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut table: toml::Table = toml::from_str(DEFAULTS).expect("the defaults are checked by a test");
+        if let Some(path) = file {
+            let name = path.display().to_string();
+            let text =
+                std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: name.clone(), source })?;
+            let own: toml::Table = toml::from_str(&text).map_err(|e| form(&name, "", &e))?;
+            merge(&mut table, own);
+            // Checked at once, so that a fault is blamed on the file and not on the environment.
+            parse(table.clone(), &name)?;
+        }
+        let mut origin = "the environment".to_owned();
+        for (section, keys) in &mut table {
+            let Some(keys) = keys.as_table_mut().filter(|_| section != "spaces") else { continue };
+            for (key, value) in keys {
+                let variable = format!("BLABBERMOUTH_{section}_{key}").replace('-', "_").to_uppercase();
+                let Some(text) = environment(&variable) else { continue };
+                *value = if value.is_str() {
+                    toml::Value::String(text)
+                } else {
+                    format!("v = {text}")
+                        .parse::<toml::Table>()
+                        .ok()
+                        .and_then(|mut t| t.remove("v"))
+                        .unwrap_or(toml::Value::String(text))
+                };
+                origin = variable;
+            }
+        }
+        let config = parse(table, &origin)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let value = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
+        let inside = |x: f64| x > 0.0 && x < 1.0;
+        let v = &self.verdict;
+        if !inside(v.alpha) || !inside(v.bound) || !inside(v.confidence) || !(0.0..1.0).contains(&v.cross_share) {
+            return value("verdict", "alpha, bound and confidence lie between 0 and 1, cross-share from 0 to below 1");
+        }
+        if !(0.0..1.0).contains(&self.dataset.validation_share) {
+            return value("dataset.validation-share", "expected a share from 0 to below 1");
+        }
+        if !(0.0..=2.0).contains(&self.sampling.temperature)
+            || !(self.sampling.top_p > 0.0 && self.sampling.top_p <= 1.0)
+        {
+            return value("sampling", "temperature lies from 0 to 2, top-p above 0 and up to 1");
+        }
+        if self.sampling.temperature == 0.0 {
+            return value(
+                "sampling.temperature",
+                "at 0 all samples are the same answer, so that no bound can be shown; use 1.0",
+            );
+        }
+        if self.sampling.max_tokens == 0 || self.probe.concurrency == 0 || !(1..=128).contains(&self.probe.choices) {
+            return value("probe", "max-tokens and concurrency are at least 1, choices from 1 to 128");
+        }
+        if !matches!(self.provider.kind.as_str(), "openai" | "mock") {
+            return value("provider.kind", "expected openai or mock");
+        }
+        if crate::probe::by_name(&self.probe.strategy).is_none() {
+            let known: Vec<&str> = crate::probe::registry().iter().map(|s| s.name()).collect();
+            return value("probe.strategy", &format!("unknown strategy; there are: {}", known.join(", ")));
+        }
+        self.format()?;
+        Ok(())
+    }
+
+    /// The format of the training rows; `None` to tell it from the rows.
+    ///
+    /// # Errors
+    /// When it is not known.
+    pub fn format(&self) -> Result<Option<Format>, ConfigError> {
+        let d = &self.dataset;
+        match d.fields.as_slice() {
+            [] if d.format == "auto" => Ok(None),
+            [] => Format::by_name(&d.format).map(Some).ok_or_else(|| ConfigError::Value {
+                key: "dataset.format",
+                message: format!("unknown format `{}`; expected {}", d.format, Format::NAMES.join(", ")),
+            }),
+            [prompt, response] => {
+                Ok(Some(Format::Fields(Fields { prompt: prompt.clone(), response: response.clone(), system: None })))
+            }
+            _ => Err(ConfigError::Value {
+                key: "dataset.fields",
+                message: "expected two fields, as in [\"question\", \"answer\"]".into(),
+            }),
+        }
+    }
+
+    /// The spaces of the user's own; lists in files are read relative to `folder`.
+    ///
+    /// # Errors
+    /// When a file cannot be read or a space has none or several of list, file and pattern.
+    pub fn spaces(&self, folder: &Path) -> Result<Spaces, ConfigError> {
+        let mut spaces = Spaces::default();
+        for (name, space) in &self.spaces {
+            match (&space.list, &space.file, &space.pattern) {
+                (Some(list), None, None) => {
+                    spaces.lists.insert(name.clone(), list.clone());
+                }
+                (None, Some(file), None) => {
+                    let path = folder.join(file);
+                    let text = std::fs::read_to_string(&path)
+                        .map_err(|source| ConfigError::Read { path: path.display().to_string(), source })?;
+                    spaces.lists.insert(
+                        name.clone(),
+                        text.lines().filter(|l| !l.trim().is_empty()).map(str::to_owned).collect(),
+                    );
+                }
+                (None, None, Some(pattern)) => {
+                    spaces.patterns.insert(name.clone(), pattern.clone());
+                }
+                _ => {
+                    return Err(ConfigError::Form {
+                        origin: "configuration".into(),
+                        key: format!("spaces.{name}"),
+                        message: "expected exactly one of list, file, pattern".into(),
+                    });
+                }
+            }
+        }
+        Ok(spaces)
+    }
+
+    /// The chosen templates, checked.
+    ///
+    /// # Errors
+    /// When one is unknown or cannot be used.
+    pub fn templates(&self, spaces: &Spaces) -> Result<Vec<Template>, ConfigError> {
+        let known: Vec<TemplateSpec> = self.template.iter().cloned().chain(builtin_templates()).collect();
+        self.canaries
+            .templates
+            .iter()
+            .map(|name| {
+                let spec = known.iter().find(|spec| spec.name == *name).cloned().ok_or_else(|| {
+                    let names: Vec<&str> = known.iter().map(|spec| spec.name.as_str()).collect();
+                    ConfigError::Value {
+                        key: "canaries.templates",
+                        message: format!("unknown template `{name}`; there are {}", names.join(", ")),
+                    }
+                })?;
+                Ok(Template::new(spec, spaces)?)
+            })
+            .collect()
+    }
+}
+
+/// The JSON schema of the configuration file, for editors.
+#[must_use]
+pub fn schema() -> String {
+    serde_json::to_string_pretty(&schemars::schema_for!(Config)).expect("a schema is JSON")
+}
+
+fn merge(into: &mut toml::Table, from: toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+fn form(origin: &str, key: &str, error: &toml::de::Error) -> ConfigError {
+    ConfigError::Form {
+        origin: origin.to_owned(),
+        key: key.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    }
+}
+
+fn parse(table: toml::Table, origin: &str) -> Result<Config, ConfigError> {
+    serde_path_to_error::deserialize(toml::Value::Table(table))
+        .map_err(|e| form(origin, &e.path().to_string(), e.inner()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("blabbermouth.toml");
+        std::fs::write(&path, text).expect("written");
+        Config::load(Some(&path), |name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    #[test]
+    fn environment_is_over_file_is_over_defaults() {
+        let config = load(
+            "[canaries]\nplanted = 7\nheld-out = 3\n",
+            &[("BLABBERMOUTH_CANARIES_PLANTED", "9"), ("BLABBERMOUTH_PROVIDER_MODEL", "m")],
+        )
+        .expect("sound");
+        assert_eq!((config.canaries.planted, config.canaries.held_out, config.canaries.copies), (9, 3, vec![1, 4, 16]));
+        assert_eq!(config.provider.model, "m");
+    }
+
+    #[test]
+    fn faults_name_the_key() {
+        for (text, key) in [
+            ("[canaries]\nplante = 7\n", "plante"),
+            ("[canaries]\nplanted = \"x\"\n", "canaries.planted"),
+            ("[verdict]\nalpha = 2.0\n", "verdict"),
+            ("[probe]\nstrategy = \"x\"\n", "replay"),
+            ("[canaries\n", "line 1"),
+        ] {
+            let error = load(text, &[]).expect_err(text).to_string();
+            assert!(error.contains(key), "{error}");
+        }
+        let error = load("", &[("BLABBERMOUTH_PROBE_SAMPLES", "many")]).expect_err("no number").to_string();
+        assert!(error.contains("BLABBERMOUTH_PROBE_SAMPLES"), "{error}");
+    }
+}

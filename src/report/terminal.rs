@@ -1,0 +1,71 @@
+//! The summary that a person reads.
+
+use std::fmt::Write as _;
+
+use super::escape::terminal;
+use crate::canary::Arm;
+use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
+
+/// The summary after a run: what leaked, by copies; the bound for what did not; tokens; the verdict.
+#[must_use]
+pub fn summary(report: &RunReport, colour: bool) -> String {
+    let paint =
+        |code: &str, text: &str| if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };
+    let mut out = String::new();
+    let planted: Vec<&CanaryReport> = report.canaries.iter().filter(|c| c.arm == Arm::Planted).collect();
+    let mut copies: Vec<u32> = planted.iter().map(|c| c.copies).collect();
+    copies.sort_unstable();
+    copies.dedup();
+    let _ = writeln!(out, "model      {} at {}", terminal(&report.settings.model), terminal(&report.settings.address));
+    if !planted.is_empty() {
+        let _ = writeln!(out, "\ncopies   canaries   leaked   in first answer   clean   open");
+        for copies in copies {
+            row(&mut out, &copies.to_string(), planted.iter().filter(|c| c.copies == copies).copied());
+        }
+        row(&mut out, "all", planted.iter().copied());
+    }
+    row(&mut out, "held out", report.canaries.iter().filter(|c| c.arm == Arm::HeldOut));
+    let worst = planted.iter().filter_map(|c| c.bound).fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
+    if let Some(worst) = worst {
+        let _ = writeln!(
+            out,
+            "\nsilent canaries give their secret in at most {:.2}% of answers each ({:.0}% confidence)",
+            100.0 * worst,
+            100.0 * report.settings.policy.confidence
+        );
+    }
+    let answers: u64 = report.canaries.iter().map(|c| c.asked).sum();
+    let _ = writeln!(
+        out,
+        "\ncontrols   {}\nused       {answers} answers, {} + {} tokens, {:.1} s",
+        report.controls.reason, report.usage.prompt_tokens, report.usage.completion_tokens, report.seconds
+    );
+    let code = if report.verdict == RunVerdict::Clean { "1;32" } else { "1;31" };
+    let _ = writeln!(
+        out,
+        "verdict    {}: {}",
+        paint(code, &report.verdict.as_str().to_uppercase()),
+        terminal(&report.reason)
+    );
+    out
+}
+
+fn row<'a>(out: &mut String, name: &str, canaries: impl Iterator<Item = &'a CanaryReport>) {
+    let all: Vec<&CanaryReport> = canaries.collect();
+    let count = |verdict| all.iter().filter(|c| c.verdict == verdict).count();
+    let answered = all.iter().filter(|c| c.first_answer.is_some()).count();
+    let first = all.iter().filter(|c| c.first_answer == Some(true)).count();
+    let share = if answered == 0 {
+        "-".to_owned()
+    } else {
+        format!("{first} ({:.0}%)", 100.0 * first as f64 / answered as f64)
+    };
+    let open = count(CanaryVerdict::Inconclusive) + count(CanaryVerdict::Errored);
+    let _ = writeln!(
+        out,
+        "{name:<8} {:>8} {:>8} {share:>17} {:>7} {open:>6}",
+        all.len(),
+        count(CanaryVerdict::Leaked),
+        count(CanaryVerdict::Clean)
+    );
+}
