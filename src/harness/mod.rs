@@ -1,0 +1,135 @@
+//! A canary becomes a libtest trial.
+//!
+//! A project that wants its canaries under `cargo test` has this in `tests/canaries.rs`, with
+//! `harness = false` for that test in `Cargo.toml`:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     blabbermouth::harness::run("blabbermouth.toml")
+//! }
+//! ```
+//!
+//! Every canary is a test named `<template>::<id>`, of kind `planted` or `held-out`; `run::controls`
+//! judges the held-out ones together. Listing sends nothing; a run sends prompts only for what is
+//! selected. libtest knows no third state that is red, so an inconclusive or errored canary is a
+//! failed test with that word first. A manifest without canaries fails.
+
+mod session;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::audit::Progress;
+use crate::canary::Arm;
+use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
+
+pub use session::{Session, SessionError, parrot};
+
+/// The test that judges the held-out canaries together.
+pub const CONTROLS: &str = "run::controls";
+
+/// Runs the canaries of a configuration as tests, with the arguments of the command line.
+/// `BLABBERMOUTH_CONFIG` names another configuration file.
+#[must_use]
+pub fn run(config: impl AsRef<Path>) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let named = std::env::var_os("BLABBERMOUTH_CONFIG").map(std::path::PathBuf::from);
+    let path = named.unwrap_or_else(|| config.as_ref().to_owned());
+    let session = match Session::open(Some(&path), |name| std::env::var(name).ok(), |_| {}) {
+        Ok(session) => session,
+        Err(error) => return refuse(&error),
+    };
+    match execute(&session, &arguments, Arc::new(|_| {})) {
+        Ok(shown) => shown.exit_code(),
+        Err(error) => refuse(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a test harness reports to standard error")]
+fn refuse(error: &SessionError) -> ExitCode {
+    eprintln!("blabbermouth: {}", error.chain());
+    ExitCode::from(error.exit_code() as u8)
+}
+
+/// What [`execute`] did.
+#[derive(Debug)]
+pub struct Shown {
+    /// The report; `None` when tests were only listed or none was selected.
+    pub report: Option<RunReport>,
+    failed: bool,
+    listed: bool,
+}
+
+impl Shown {
+    /// Green only when tests ran and none failed, or when they were only listed, or when a filter
+    /// left none (as under libtest).
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        // A secret may turn up in answers to other canaries than its own, whose test was not selected.
+        let hidden =
+            self.report.as_ref().is_some_and(|r| matches!(r.verdict, RunVerdict::Leaked | RunVerdict::Invalid));
+        if self.listed || !(self.failed || hidden) { ExitCode::SUCCESS } else { ExitCode::from(101) }
+    }
+}
+
+/// Plans, probes, judges, and then shows the trials in libtest's manner.
+///
+/// # Errors
+/// When the run cannot start.
+pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> Result<Shown, SessionError> {
+    let entries = session.entries();
+    let mut trials: Vec<Trial> = entries.iter().map(|e| trial(&e.test_name(), e.arm.as_str(), Ok(()))).collect();
+    trials.push(trial(CONTROLS, "run", Ok(())));
+    if arguments.list {
+        let conclusion = libtest_mimic::run(arguments, trials);
+        return Ok(Shown { report: None, failed: conclusion.has_failed(), listed: true });
+    }
+    let wanted = |name: &str, kind: &str| {
+        let probe = trial(name, kind, Ok(()));
+        !arguments.is_filtered_out(&probe) && !arguments.is_ignored(&probe)
+    };
+    let controls = wanted(CONTROLS, "run");
+    let selected: Vec<usize> = (0..entries.len())
+        .filter(|i| {
+            (controls && entries[*i].arm == Arm::HeldOut) || wanted(&entries[*i].test_name(), entries[*i].arm.as_str())
+        })
+        .collect();
+    let report = if selected.is_empty() { None } else { Some(session.probe(&selected, progress)?) };
+    let table: HashMap<&str, &CanaryReport> =
+        report.iter().flat_map(|r| &r.canaries).map(|c| (c.test.as_str(), c)).collect();
+    let mut trials: Vec<Trial> = entries
+        .iter()
+        .map(|entry| {
+            let name = entry.test_name();
+            let outcome =
+                table.get(name.as_str()).map_or_else(|| Err("inconclusive: not probed".to_owned()), |c| outcome(c));
+            trial(&name, entry.arm.as_str(), outcome)
+        })
+        .collect();
+    let judged = report.as_ref().map(|r| &r.controls);
+    let outcome = match judged {
+        Some(controls) if controls.sound => Ok(()),
+        Some(controls) => Err(controls.reason.clone()),
+        None => Err("inconclusive: not probed".to_owned()),
+    };
+    trials.push(trial(CONTROLS, "run", outcome));
+    let conclusion = libtest_mimic::run(arguments, trials);
+    Ok(Shown { failed: conclusion.has_failed(), report, listed: false })
+}
+
+fn trial(name: &str, kind: &str, outcome: Result<(), String>) -> Trial {
+    Trial::test(name, move || outcome.map_err(Failed::from)).with_kind(kind)
+}
+
+fn outcome(canary: &CanaryReport) -> Result<(), String> {
+    let word = match (canary.verdict, canary.arm) {
+        (CanaryVerdict::Clean, _) => return Ok(()),
+        (CanaryVerdict::Leaked, Arm::HeldOut) => "invalid",
+        (verdict, _) => verdict.as_str(),
+    };
+    Err(format!("{word}: {} (copies {}, fingerprint {})", canary.reason, canary.copies, canary.fingerprint))
+}

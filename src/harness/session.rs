@@ -1,0 +1,214 @@
+//! A configuration with its manifest, ready to be probed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::audit::{Audit, Options, Progress};
+use crate::canary::{Entry, Key, KeyError, Manifest, ManifestError, Template};
+use crate::chat::Sampling;
+use crate::config::{Config, ConfigError};
+use crate::exit::ExitCode;
+use crate::provider::mock::{MODEL, Parrot, Scenario, ScenarioError, Server};
+use crate::provider::{OpenAi, OpenAiOptions, Provider, ProviderError};
+use crate::store::{self, StoreError};
+use crate::verdict::{DesignError, Policy, RunReport};
+
+/// Why a session cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The manifest is missing.
+    #[error("{path}: there is no manifest; `blabbermouth plant` writes one")]
+    NoManifest {
+        /// Where it was looked for.
+        path: String,
+    },
+    /// The manifest.
+    #[error("{path}: {source}")]
+    Manifest {
+        /// The file.
+        path: String,
+        /// The fault.
+        source: ManifestError,
+    },
+    /// The key in the environment.
+    #[error("BLABBERMOUTH_KEY: {0}")]
+    Key(#[from] KeyError),
+    /// The design.
+    #[error(transparent)]
+    Design(#[from] DesignError),
+    /// The provider's set-up.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The mock.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// No model.
+    #[error("no model is named: set `provider.model`, or give --model")]
+    NoModel,
+    /// The runtime.
+    #[error("the runtime could not start: {0}")]
+    Runtime(std::io::Error),
+}
+
+impl SessionError {
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Runtime(_) => ExitCode::Internal,
+            _ => ExitCode::Config,
+        }
+    }
+
+    /// The message with its causes.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let more = error.to_string();
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// A configuration with its manifest. Secrets are drawn again only when probing starts.
+#[derive(Debug)]
+pub struct Session {
+    /// The settings.
+    pub config: Config,
+    folder: PathBuf,
+    name: String,
+    manifest: Manifest,
+    manifest_path: PathBuf,
+    key: Option<Key>,
+    api_key: Option<SecretString>,
+}
+
+impl Session {
+    /// Reads configuration and manifest; `adjust` applies what the command line says.
+    ///
+    /// # Errors
+    /// When either cannot be used.
+    pub fn open(
+        file: Option<&Path>,
+        environment: impl Fn(&str) -> Option<String>,
+        adjust: impl FnOnce(&mut Config),
+    ) -> Result<Self, SessionError> {
+        let mut config = Config::load(file, &environment)?;
+        adjust(&mut config);
+        let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+        let manifest_path = folder.join(&config.manifest.path);
+        if !manifest_path.exists() {
+            return Err(SessionError::NoManifest { path: manifest_path.display().to_string() });
+        }
+        let at = |source| SessionError::Manifest { path: manifest_path.display().to_string(), source };
+        let manifest = Manifest::parse(&store::read(&manifest_path)?).map_err(at)?;
+        let key = environment("BLABBERMOUTH_KEY").map(|k| Key::from_text(&k)).transpose()?;
+        let api_key =
+            environment(&config.provider.key_variable).filter(|k| !k.trim().is_empty()).map(SecretString::from);
+        let name = file.map_or_else(|| "blabbermouth.toml".to_owned(), |f| f.display().to_string());
+        Ok(Self { config, folder, name, manifest, manifest_path, key, api_key })
+    }
+
+    /// The canaries of the manifest.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.manifest.canaries
+    }
+
+    /// The most samples that these canaries may need, once the set-up was checked.
+    ///
+    /// # Errors
+    /// As [`Session::probe`].
+    pub fn planned_samples(&self, selected: usize) -> Result<u64, SessionError> {
+        Ok(self.audit()?.0.planned_samples(selected))
+    }
+
+    fn audit(&self) -> Result<(Audit, Vec<Template>), SessionError> {
+        let at = |source| SessionError::Manifest { path: self.manifest_path.display().to_string(), source };
+        let drawn = self.manifest.regenerate(self.key.clone()).map_err(at)?;
+        let (probe, verdict, sampling) = (&self.config.probe, &self.config.verdict, &self.config.sampling);
+        let strategy = crate::probe::by_name(&probe.strategy).expect("the configuration was checked");
+        let options = Options {
+            sampling: Sampling {
+                temperature: sampling.temperature,
+                top_p: sampling.top_p,
+                max_tokens: sampling.max_tokens,
+            },
+            choices: probe.choices,
+            concurrency: probe.concurrency,
+            samples: (probe.samples > 0).then_some(probe.samples),
+            policy: Policy {
+                alpha: verdict.alpha,
+                cross_share: verdict.cross_share,
+                bound: verdict.bound,
+                confidence: verdict.confidence,
+            },
+            config: self.name.clone(),
+        };
+        let audit = Audit::new(self.manifest.canaries.clone(), &drawn, strategy.as_ref(), options)?;
+        Ok((audit, drawn.templates))
+    }
+
+    /// Probes the canaries at these positions of the manifest and judges them.
+    ///
+    /// # Errors
+    /// When the key is missing or wrong, no verdict could be reached, or the provider cannot be set up.
+    pub fn probe(&self, selected: &[usize], progress: Progress) -> Result<RunReport, SessionError> {
+        let (audit, templates) = self.audit()?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(SessionError::Runtime)?;
+        runtime.block_on(async {
+            let p = &self.config.provider;
+            let mut options = OpenAiOptions {
+                base_url: p.base_url.clone(),
+                model: p.model.clone(),
+                key: self.api_key.clone(),
+                key_variable: p.key_variable.clone(),
+                timeout: Duration::from_secs(p.timeout_seconds.max(1)),
+            };
+            let mut server = None;
+            if p.kind == "mock" {
+                let training = self.folder.join(&self.config.dataset.training);
+                let parrot = parrot(&training, templates, &p.scenario)?;
+                let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(SessionError::Runtime)?;
+                let mock = Server::start(listener, parrot).await;
+                MODEL.clone_into(&mut options.model);
+                options.base_url = mock.base_url();
+                options.key = None;
+                server = Some(mock);
+            }
+            if options.model.is_empty() {
+                return Err(SessionError::NoModel);
+            }
+            let provider: Arc<dyn Provider> = Arc::new(OpenAi::new(options)?);
+            let report = audit.run(selected, provider, progress).await;
+            drop(server);
+            Ok(report)
+        })
+    }
+}
+
+/// A parrot that knows a training file.
+///
+/// # Errors
+/// When the file cannot be read or the scenario is unknown.
+pub fn parrot(training: &Path, templates: Vec<Template>, scenario: &str) -> Result<Parrot, SessionError> {
+    let scenario = Scenario::by_name(scenario)?;
+    let text = String::from_utf8_lossy(&store::read(training)?).into_owned();
+    Ok(Parrot::new(&text, templates, scenario, 1))
+}
