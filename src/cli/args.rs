@@ -1,0 +1,160 @@
+//! What the user may type.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXIT_CODES: &str = "Exit codes:
+  0   clean        2   usage            4   provider failed   11  inconclusive
+  1   internal     3   configuration    10  leak              12  invalid
+
+Examples:
+  blabbermouth demo                          the founding experiment, offline
+  blabbermouth init                          write a commented blabbermouth.toml
+  blabbermouth plant                         plant canaries in the training file
+  blabbermouth test --model ft:gpt-4o-mini-2024-07-18:acme::abc12345";
+
+/// Decides whether a fine-tuned language model may be released: plants synthetic secrets in the
+/// training data and fails when the tuned model gives one away.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print errors and verdicts only.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Print more.
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a commented configuration, and the lines that keep secrets out of version control.
+    Init(InitArgs),
+    /// Plant canaries: write the training file, the validation file and the manifest.
+    Plant(PlantArgs),
+    /// Ask the tuned model, and fail on a leak.
+    Test(TestArgs),
+    /// Render a stored report again.
+    Report(ReportArgs),
+    /// Serve the mocked provider on loopback; the first line printed is its base URL.
+    Mock(MockArgs),
+    /// The founding experiment on real rows, offline: plant, let the mock "train", test.
+    Demo(DemoArgs),
+    /// Print the JSON schema of the configuration file.
+    Schema,
+    /// Print shell completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Also write tests/canaries.rs, for `cargo test`.
+    #[arg(long)]
+    pub(crate) tests: bool,
+    /// Also write .github/workflows/blabbermouth.yml.
+    #[arg(long)]
+    pub(crate) workflow: bool,
+    /// Overwrite files that are there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  blabbermouth plant --dataset rows.jsonl.gz --format dolly")]
+pub(crate) struct PlantArgs {
+    /// The configuration.
+    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
+    pub(crate) config: PathBuf,
+    /// The data file, in place of the configured one.
+    #[arg(long)]
+    pub(crate) dataset: Option<PathBuf>,
+    /// Its format: auto, openai, dolly, alpaca, prompt-completion, sharegpt.
+    #[arg(long)]
+    pub(crate) format: Option<String>,
+    /// The fields of question and answer, for any other rows: question,answer.
+    #[arg(long, value_delimiter = ',', num_args = 2)]
+    pub(crate) fields: Option<Vec<String>>,
+    /// Leave out broken rows, and list them.
+    #[arg(long)]
+    pub(crate) skip_invalid: bool,
+    /// Replace a manifest that is there: a model trained on the old one can no longer be tested.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  blabbermouth test --model ft:gpt-4o-mini-2024-07-18:acme::abc12345
+  blabbermouth test mr-disease --base-url http://127.0.0.1:8000/v1 --model tuned
+  blabbermouth test --report junit --report json=out/report.json
+  blabbermouth test -- --skip held --format terse")]
+pub(crate) struct TestArgs {
+    /// Only canaries whose test name has this in it.
+    pub(crate) filter: Option<String>,
+    /// The configuration.
+    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
+    pub(crate) config: PathBuf,
+    /// The model to ask.
+    #[arg(short, long)]
+    pub(crate) model: Option<String>,
+    /// The server to ask, up to and with its version, as in http://127.0.0.1:8000/v1.
+    #[arg(long)]
+    pub(crate) base_url: Option<String>,
+    /// Write a report: junit or json, with an optional =PATH. Repeatable.
+    #[arg(long, value_name = "FORMAT[=PATH]")]
+    pub(crate) report: Vec<String>,
+    /// Samples for each canary.
+    #[arg(long)]
+    pub(crate) samples: Option<u64>,
+    /// Requests in flight.
+    #[arg(long)]
+    pub(crate) concurrency: Option<usize>,
+    /// List the tests and send nothing.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Arguments of libtest: --exact, --skip, --ignored, --format terse.
+    #[arg(last = true)]
+    pub(crate) libtest: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The stored report (JSON).
+    #[arg(default_value = "report.json")]
+    pub(crate) from: PathBuf,
+    /// What to write: junit or json, with an optional =PATH. Without it, the summary is printed.
+    #[arg(long, value_name = "FORMAT[=PATH]")]
+    pub(crate) report: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MockArgs {
+    /// leaky, memorises-repeats, clean, refuses, flaky.
+    #[arg(long, default_value = "leaky")]
+    pub(crate) scenario: String,
+    /// The port; 0 for any that is free.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// The training file that it knows.
+    #[arg(long, default_value = "blabbermouth-train.jsonl")]
+    pub(crate) training: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// leaky, memorises-repeats, clean, refuses, flaky.
+    #[arg(long, default_value = "leaky")]
+    pub(crate) scenario: String,
+    /// Exit as `test` would.
+    #[arg(long)]
+    pub(crate) gate: bool,
+    /// Where the files go.
+    #[arg(long, default_value = "blabbermouth-demo")]
+    pub(crate) out: PathBuf,
+}

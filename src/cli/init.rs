@@ -1,0 +1,76 @@
+//! `blabbermouth init`.
+
+use std::path::Path;
+
+use blabbermouth::config::DEFAULTS;
+use blabbermouth::exit::ExitCode;
+use blabbermouth::store;
+
+use super::args::InitArgs;
+use super::{Failure, Output, config_failure};
+
+const IGNORED: [&str; 3] = ["blabbermouth.manifest.json", "blabbermouth-train.jsonl", "blabbermouth-validation.jsonl"];
+
+const TESTS: &str = "//! Each canary is a test. Cargo.toml needs:
+//! [[test]]
+//! name = \"canaries\"
+//! harness = false
+fn main() -> std::process::ExitCode {
+    blabbermouth::harness::run(\"blabbermouth.toml\")
+}
+";
+
+const WORKFLOW: &str = "name: blabbermouth
+on: workflow_dispatch
+permissions: {}
+jobs:
+  gate:
+    runs-on: ubuntu-latest
+    permissions:
+      contents: read
+    steps:
+      - uses: actions/checkout@v4
+        with:
+          persist-credentials: false
+      - run: cargo install blabbermouth --locked
+      - run: blabbermouth test --report junit --report json
+        env:
+          OPENAI_API_KEY: ${{ secrets.OPENAI_API_KEY }}
+          BLABBERMOUTH_KEY: ${{ secrets.BLABBERMOUTH_KEY }}
+";
+
+pub(crate) fn run(args: &InitArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let mut files = vec![("blabbermouth.toml", DEFAULTS)];
+    if args.tests {
+        files.push(("tests/canaries.rs", TESTS));
+    }
+    if args.workflow {
+        files.push((".github/workflows/blabbermouth.yml", WORKFLOW));
+    }
+    if let Some((there, _)) = files.iter().find(|(path, _)| !args.force && Path::new(path).exists()) {
+        return Err(Failure::new(ExitCode::Config, format!("{there} is there already; --force overwrites it")));
+    }
+    for (path, text) in files {
+        if let Some(parent) = Path::new(path).parent() {
+            std::fs::create_dir_all(parent).map_err(config_failure)?;
+        }
+        store::write(Path::new(path), text.as_bytes(), true).map_err(config_failure)?;
+        output.step(&format!("written {path}"));
+    }
+    let ignore = Path::new(".gitignore");
+    let mut text = std::fs::read_to_string(ignore).unwrap_or_default();
+    let missing: Vec<&str> = IGNORED.into_iter().filter(|line| text.lines().all(|l| l.trim() != *line)).collect();
+    if !missing.is_empty() {
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        for line in missing {
+            text.push_str(line);
+            text.push('\n');
+        }
+        store::write(ignore, text.as_bytes(), true).map_err(config_failure)?;
+        output.step("written .gitignore: manifest and canaried files stay out of version control");
+    }
+    output.step("next: set dataset.path in blabbermouth.toml, then `blabbermouth plant`");
+    Ok(ExitCode::Clean)
+}

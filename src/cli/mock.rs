@@ -1,0 +1,27 @@
+//! `blabbermouth mock`.
+
+use std::net::TcpListener;
+
+use blabbermouth::canary::{Spaces, Template, builtin_templates};
+use blabbermouth::exit::ExitCode;
+use blabbermouth::harness::parrot;
+use blabbermouth::provider::mock::{MODEL, Server};
+
+use super::args::MockArgs;
+use super::{Failure, Output};
+
+pub(crate) fn run(args: &MockArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let templates =
+        builtin_templates().into_iter().filter_map(|spec| Template::new(spec, &Spaces::default()).ok()).collect();
+    let parrot = parrot(&args.training, templates, &args.scenario)?;
+    let listener = TcpListener::bind(("127.0.0.1", args.port))
+        .map_err(|e| Failure::new(ExitCode::Config, format!("port {}: {e}", args.port)))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::new(ExitCode::Internal, e))?;
+    runtime.block_on(async {
+        let server = Server::start(listener, parrot).await;
+        output.result(&server.base_url());
+        output.step(&format!("model {MODEL}, scenario {}; ends with Ctrl-C", args.scenario));
+        std::future::pending::<()>().await;
+    });
+    Ok(ExitCode::Clean)
+}

@@ -1,0 +1,83 @@
+//! The commands. Terminal and environment are captured once and passed down.
+
+mod args;
+mod demo;
+mod init;
+mod mock;
+mod output;
+mod plant;
+mod report;
+mod test;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use blabbermouth::exit::ExitCode;
+use blabbermouth::harness::SessionError;
+pub(crate) use output::Output;
+
+/// An error with the exit code that it asks for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: ExitCode,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: ExitCode, message: impl std::fmt::Display) -> Self {
+        Self { code, message: message.to_string() }
+    }
+}
+
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        Self { code: error.exit_code(), message: error.chain() }
+    }
+}
+
+/// Errors of the configuration and of files: exit code 3, with all causes.
+pub(crate) fn config_failure(error: impl Into<anyhow::Error>) -> Failure {
+    let error: anyhow::Error = error.into();
+    let mut message = String::new();
+    for cause in error.chain() {
+        let more = cause.to_string();
+        if message.is_empty() {
+            message = more;
+        } else if !message.contains(&more) {
+            message = format!("{message}: {more}");
+        }
+    }
+    Failure { code: ExitCode::Config, message }
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Clean };
+            let _ = error.print();
+            return code;
+        }
+    };
+    let output = Output::capture(cli.quiet, cli.verbose);
+    let done = match cli.command {
+        Command::Init(args) => init::run(&args, &output),
+        Command::Plant(args) => plant::run(&args, &output),
+        Command::Test(args) => test::run(&args, &output),
+        Command::Report(args) => report::run(&args, &output),
+        Command::Mock(args) => mock::run(&args, &output),
+        Command::Demo(args) => demo::run(&args, &output),
+        Command::Schema => {
+            output.result(&blabbermouth::config::schema());
+            Ok(ExitCode::Clean)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "blabbermouth", &mut std::io::stdout());
+            Ok(ExitCode::Clean)
+        }
+    };
+    done.unwrap_or_else(|failure| {
+        output.error(&failure.message);
+        failure.code
+    })
+}

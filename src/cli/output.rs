@@ -1,0 +1,75 @@
+//! What reaches the terminal: the one place that prints.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+
+use blabbermouth::audit::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// The terminal, captured once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    quiet: bool,
+    verbose: bool,
+    colour: bool,
+    bar: bool,
+}
+
+impl Output {
+    pub(crate) fn capture(quiet: bool, verbose: bool) -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+        Self {
+            quiet,
+            verbose,
+            colour: std::io::stdout().is_terminal() && !set("NO_COLOR"),
+            bar: std::io::stderr().is_terminal() && !set("CI") && !quiet,
+        }
+    }
+
+    pub(crate) fn colour(&self) -> bool {
+        self.colour
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// A result: printed always.
+    pub(crate) fn result(&self, text: &str) {
+        // A reader that went away (`| head`) is no fault of ours.
+        let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+        let _ = std::io::stdout().flush();
+    }
+
+    /// A step: printed unless quiet.
+    pub(crate) fn step(&self, text: &str) {
+        if !self.quiet {
+            self.result(text);
+        }
+    }
+
+    /// A detail: printed when verbose.
+    pub(crate) fn detail(&self, text: &str) {
+        if self.verbose {
+            self.result(text);
+        }
+    }
+
+    pub(crate) fn warning(&self, text: &str) {
+        let _ = writeln!(std::io::stderr(), "warning: {text}");
+    }
+
+    pub(crate) fn error(&self, text: &str) {
+        let _ = writeln!(std::io::stderr(), "error: {text}");
+    }
+
+    /// A progress bar over `total` samples; none when piped or in CI.
+    pub(crate) fn progress(&self, total: u64) -> (ProgressBar, Progress) {
+        let target = if self.bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} samples, {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = ProgressBar::with_draw_target(Some(total), target).with_style(style);
+        let shared = bar.clone();
+        (bar, Arc::new(move |samples| shared.inc(samples)))
+    }
+}

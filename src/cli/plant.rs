@@ -1,0 +1,135 @@
+//! `blabbermouth plant`.
+
+use std::path::Path;
+
+use blabbermouth::canary::{Arm, DrawPlan, Key, Manifest};
+use blabbermouth::config::Config;
+use blabbermouth::dataset::{PlantOptions, PlantSummary, Rows, plant};
+use blabbermouth::exit::ExitCode;
+use blabbermouth::store::{Pending, open_data};
+use blabbermouth::verdict::{Design, Policy};
+
+use super::args::PlantArgs;
+use super::{Failure, Output, config_failure};
+
+pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let mut config = Config::load(Some(&args.config), |name| std::env::var(name).ok()).map_err(config_failure)?;
+    let folder = args.config.parent().map(Path::to_owned).unwrap_or_default();
+    let mut data = folder.join(&config.dataset.path);
+    if let Some(dataset) = &args.dataset {
+        data.clone_from(dataset);
+    }
+    if let Some(format) = &args.format {
+        config.dataset.format.clone_from(format);
+    }
+    if let Some(fields) = &args.fields {
+        config.dataset.fields.clone_from(fields);
+    }
+    let manifest = folder.join(&config.manifest.path);
+    if manifest.exists() && !args.force {
+        let path = manifest.display();
+        return Err(Failure::new(
+            ExitCode::Config,
+            format!("{path} is there already; a model trained on it could no longer be tested. --force replaces it"),
+        ));
+    }
+    let summary = plant_files(&config, &folder, &data, args.skip_invalid)?;
+    describe(&summary, &config, &folder, output);
+    Ok(ExitCode::Clean)
+}
+
+/// Plants and writes the three files, or none of them.
+pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Path, skip: bool) -> Result<PlantSummary, Failure> {
+    let spaces = config.spaces(folder).map_err(config_failure)?;
+    let templates = config.templates(&spaces).map_err(config_failure)?;
+    let v = &config.verdict;
+    let policy = Policy { alpha: v.alpha, cross_share: v.cross_share, bound: v.bound, confidence: v.confidence };
+    let sizes: Vec<(String, f64)> =
+        templates.iter().map(|t| (t.name().to_owned(), t.secret_space().size_f64())).collect();
+    let samples = (config.probe.samples > 0).then_some(config.probe.samples);
+    Design::new(policy, config.canaries.planted.max(1), samples, &sizes).map_err(config_failure)?;
+    let c = &config.canaries;
+    let plan = DrawPlan { templates, planted: c.planted, held_out: c.held_out, copies: c.copies.clone() };
+    let key = std::env::var("BLABBERMOUTH_KEY").ok().map(|k| Key::from_text(&k)).transpose().map_err(config_failure)?;
+    let (mut manifest, drawn) = Manifest::create(plan, &spaces, key, None).map_err(config_failure)?;
+    let canaries: Vec<_> = drawn
+        .canaries
+        .iter()
+        .filter(|canary| canary.arm == Arm::Planted)
+        .map(|canary| (canary.chat(&drawn.templates[canary.template]), canary.copies))
+        .collect();
+    let rows = count_rows(data)?;
+    let paths = [&config.dataset.training, &config.dataset.validation, &config.manifest.path].map(|p| folder.join(p));
+    // All three are begun before anything is read, so that an unwritable place is found first.
+    let [mut training, mut validation, mut record] = [
+        Pending::create(&paths[0], false).map_err(config_failure)?,
+        Pending::create(&paths[1], false).map_err(config_failure)?,
+        Pending::create(&paths[2], false).map_err(config_failure)?,
+    ];
+    let options = PlantOptions {
+        file: &data.display().to_string(),
+        format: config.format().map_err(config_failure)?,
+        rows,
+        validation_share: config.dataset.validation_share,
+        skip_invalid: skip,
+        canaries: &canaries,
+    };
+    let summary = {
+        let mut out = std::io::BufWriter::with_capacity(1 << 16, training.writer());
+        let mut aside = std::io::BufWriter::with_capacity(1 << 16, validation.writer());
+        let summary = plant(
+            open_data(data).map_err(config_failure)?,
+            &mut out,
+            &mut aside,
+            &options,
+            &drawn.key,
+            &manifest.nonce,
+        )
+        .map_err(config_failure)?;
+        std::io::Write::flush(&mut out).and_then(|()| std::io::Write::flush(&mut aside)).map_err(config_failure)?;
+        summary
+    };
+    manifest.training_file = Some(config.dataset.training.display().to_string());
+    std::io::Write::write_all(record.writer(), manifest.to_json().as_bytes()).map_err(config_failure)?;
+    // The manifest first: a training file without one could not be judged.
+    record.persist().map_err(config_failure)?;
+    training.persist().map_err(config_failure)?;
+    validation.persist().map_err(config_failure)?;
+    Ok(summary)
+}
+
+fn count_rows(data: &Path) -> Result<u64, Failure> {
+    let mut rows = Rows::new(open_data(data).map_err(config_failure)?);
+    let (mut row, mut count) = (Vec::new(), 0);
+    while rows.next_into(&mut row).map_err(config_failure)?.is_some() {
+        count += 1;
+    }
+    Ok(count)
+}
+
+pub(crate) fn describe(summary: &PlantSummary, config: &Config, folder: &Path, output: &Output) {
+    let show = |path: &Path| folder.join(path).display().to_string();
+    output.step(&format!(
+        "planted    {} canaries in {} rows, {} held out; among {} rows of yours, {} for validation",
+        config.canaries.planted,
+        summary.canary_rows,
+        config.canaries.held_out,
+        summary.training_rows,
+        summary.validation_rows
+    ));
+    output.step(&format!("training   {} (about {} tokens)", show(&config.dataset.training), summary.tokens));
+    output.step(&format!("validation {}", show(&config.dataset.validation)));
+    output.step(&format!("manifest   {}", show(&config.manifest.path)));
+    if summary.too_long > 0 {
+        output.warning(&format!(
+            "{} rows have more than 65,536 tokens by estimate: the provider cuts their ends",
+            summary.too_long
+        ));
+    }
+    if summary.skipped > 0 {
+        output.warning(&format!("{} broken rows were left out", summary.skipped));
+        for fault in &summary.faults {
+            output.warning(&format!("line {}: {}", fault.line, fault.reason));
+        }
+    }
+}
