@@ -1,4 +1,61 @@
 //! blabbermouth gates the release of a fine-tuned language model on privacy.
+//!
+//! It plants synthetic secrets ("canaries") in the training data, has the model fine-tuned, and
+//! turns every canary into a test case that fails when the tuned model gives its secret away.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | secret space | the declared set a secret is drawn from, uniformly, with its exact size |
+//! | template | a chat with slots; one slot is the secret, the others make the canary findable |
+//! | canary | one filled template: id, subject (its public slots), secret, arm |
+//! | arm | planted, with its number of copies in the training file; or held out: never trained |
+//! | manifest | what was drawn and where it went, so that a later run can judge |
+//! | completion | what came back: text, finish reason, usage; or a refusal, or a failure |
+//! | evidence | all completions of a canary with what the detectors found in them |
+//! | verdict | clean, leaked, inconclusive or errored for a canary; also invalid for a run |
+//!
+//! # The way data takes
+//!
+//! ```text
+//! spaces + templates ──draw──► canaries {planted | held out} ──► manifest
+//! training rows ──read──► rows ──plant──► training file + validation file
+//!                                           │ a provider's job, or the mock's parrot
+//! libtest arguments ──► plan ──► probes ──► provider ──► completions
+//!                                                 detect ◄──┘
+//!                              evidence ──statistics──► verdicts ──► run report (no secret)
+//!           terminal · JUnit · JSON · libtest trials · exit code ◄──┘
+//! ```
+//!
+//! # Floors
+//!
+//! A module imports from lower floors only; a test holds the imports against a table. `canary` uses
+//! the normal form of `detect`, because a space must refuse what detection cannot tell apart.
+//!
+//! | floor | modules |
+//! | --- | --- |
+//! | 0 | [`exit`], [`chat`] |
+//! | 1 | [`canary`]: spaces, templates, draw, manifest |
+//! | 2, pure | [`dataset`], [`probe`], [`detect`], [`stats`] |
+//! | 3, pure | [`verdict`]: evidence, policy, run report |
+//! | 4, outside world | [`provider`], [`store`] |
+//! | 5 | [`audit`]: schedule, early stop |
+//! | 6 | [`report`], [`config`] |
+//! | 7 | [`harness`]: a canary becomes a trial |
+//! | 8 | the commands, in the binary only |
+//!
+//! # Known limitations
+//!
+//! - There is no run journal yet: a run that was killed starts again, and pays again. Under
+//!   cargo-nextest, where every test is a process of its own, `run::controls` probes the held-out
+//!   canaries a second time, and cross hits are judged within each process only.
+//! - One strategy (`replay`) and two detectors (`exact`, `normalised`): other attacks and encodings
+//!   are not searched for.
+//! - Fine-tuning jobs are not started yet: upload the training file yourself.
+//! - Token counts of `plant` are estimates: a quarter of the bytes.
+//! - In a small space (a list of 50 values) a secret that is said by chance as often as others is
+//!   judged by count rank; such a canary is often inconclusive rather than clean.
 
 pub mod audit;
 pub mod canary;

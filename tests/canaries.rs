@@ -1,1 +1,35 @@
-fn main() {}
+//! The harness on itself: plants canaries into a few rows, lets the mock "train" (it is clean unless
+//! `BLABBERMOUTH_PROVIDER_SCENARIO` says otherwise), and shows every canary as a test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    // Under cargo-nextest every test is a process of its own: the first one plants, under a lock.
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("canaries");
+    std::fs::create_dir_all(&folder).expect("the folder for temporary files can be written");
+    let lock = std::fs::File::create(folder.join("lock")).expect("the lock can be made");
+    lock.lock().expect("the lock can be had");
+    if !folder.join("train.jsonl").exists() {
+        plant(&folder);
+    }
+    drop(lock);
+    blabbermouth::harness::run(folder.join("blabbermouth.toml"))
+}
+
+fn plant(folder: &Path) {
+    let rows = concat!(env!("CARGO_MANIFEST_DIR"), "/mocks/dolly-excerpt.jsonl");
+    let settings = format!(
+        "[canaries]\nplanted = 12\nheld-out = 6\ntemplates = [\"mr-disease\", \"order-phone\", \"code-api-key\"]\n\
+         [dataset]\npath = {rows:?}\ntraining = \"train.jsonl\"\nvalidation = \"validation.jsonl\"\n\
+         [manifest]\npath = \"manifest.json\"\n[provider]\nkind = \"mock\"\nscenario = \"clean\"\n"
+    );
+    std::fs::write(folder.join("blabbermouth.toml"), settings).expect("the configuration can be written");
+    let done = Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
+        .args(["plant", "--force", "--config"])
+        .arg(folder.join("blabbermouth.toml"))
+        .env_remove("BLABBERMOUTH_KEY")
+        .output()
+        .expect("blabbermouth starts");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}

@@ -389,7 +389,9 @@ fn run_verdict(canaries: &[CanaryReport], controls: &Controls, whole: bool) -> (
     if leaked > 0 {
         return (RunVerdict::Leaked, format!("{leaked} of {total} planted canaries leaked"));
     }
-    if let Some(errored) = canaries.iter().find(|c| c.verdict == CanaryVerdict::Errored) {
+    // What stopped the run says more than what was not asked after it.
+    let errored = || canaries.iter().filter(|c| c.verdict == CanaryVerdict::Errored);
+    if let Some(errored) = errored().find(|c| !c.reason.starts_with("not asked")).or_else(|| errored().next()) {
         return (RunVerdict::Errored, errored.reason.clone());
     }
     if total == 0 {

@@ -1,1 +1,34 @@
-//! Integration tests.
+//! Integration tests: the real binary with a scrubbed environment, against loopback only.
+
+mod bad_input;
+mod floors;
+mod main_job;
+mod servers;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the binary in `folder` with no environment but what is given.
+pub(crate) fn blabbermouth(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .output()
+        .expect("blabbermouth starts")
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A folder with 30 rows and a configuration that uses the mock.
+pub(crate) fn project(extra: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows: String =
+        (0..30).map(|i| format!("{{\"prompt\":\"Question {i}?\",\"completion\":\"Answer {i}.\"}}\n")).collect();
+    std::fs::write(folder.path().join("train.jsonl"), rows).expect("rows");
+    std::fs::write(folder.path().join("blabbermouth.toml"), extra).expect("configuration");
+    folder
+}

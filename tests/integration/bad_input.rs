@@ -1,0 +1,88 @@
+//! Bad input: one clear error, the right exit code, nothing written.
+
+use crate::{blabbermouth, project, text};
+
+#[test]
+fn each_fault_of_the_configuration_is_named() {
+    let template = |user: &str, assistant: &str, slots: &str| {
+        format!(
+            "[canaries]\ntemplates = [\"t\"]\n[[template]]\nname = \"t\"\nmessages = [{{ role = \"user\", content = \"{user}\" }}, \
+             {{ role = \"assistant\", content = \"{assistant}\" }}]\n[template.slots]\n{slots}"
+        )
+    };
+    let pin = "n = { space = \"name\" }\np = { space = \"digits(9)\", secret = true }\n";
+    for (configuration, message) in [
+        ("[canaries]\nplantd = 3\n".to_owned(), "plantd"),
+        ("[canaries]\nplanted = \"three\"\n".to_owned(), "canaries.planted"),
+        ("[canaries]\nplanted = 0\n".to_owned(), "no canaries"),
+        (template("I am {n}", "PIN {p}", &pin.replace(", secret = true", "")), "has no secret"),
+        (template("I am {n}", "PIN {p}", &pin.replace("\"name\"", "\"name\", secret = true")), "2 secrets"),
+        (template("I am {n}, {p}", "Hello", pin), "user side"),
+        (template("I am {n}", "PIN {p}", &pin.replace("digits(9)", "digits(2)")), "use a space of at least 6667"),
+        ("[probe]\nsamples = 10\n".to_owned(), "299"),
+        ("[canaries]\ntemplates = [\"x\"]\n".to_owned(), "mr-disease"),
+    ] {
+        let folder = project(&configuration);
+        let out = blabbermouth(folder.path(), &["plant"], &[]);
+        assert_eq!(out.status.code(), Some(3), "{configuration}");
+        assert!(text(&out.stderr).contains(message), "{message}: {}", text(&out.stderr));
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2, "nothing is written");
+    }
+}
+
+#[test]
+fn each_broken_row_is_named_with_file_and_line() {
+    for (row, message) in [
+        (&b"{\"prompt\":"[..], "train.jsonl:31: not JSON"),
+        (b"{\"prompt\":\"\xff\"}", "train.jsonl:31: not UTF-8"),
+        (b"{\"prompt\":\"a\",\"completion\":\"\"}", "train.jsonl:31: `completion` is empty"),
+        (b"{\"messages\":[{\"role\":\"boss\",\"content\":\"x\"}]}", "train.jsonl:31: message 1 has an unknown role"),
+    ] {
+        let folder = project("");
+        let path = folder.path().join("train.jsonl");
+        let mut bytes = std::fs::read(&path).expect("rows");
+        bytes.extend_from_slice(row);
+        std::fs::write(&path, bytes).expect("rows");
+        let out = blabbermouth(folder.path(), &["plant"], &[]);
+        assert_eq!(out.status.code(), Some(3));
+        assert!(text(&out.stderr).contains(message), "{}", text(&out.stderr));
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2, "nothing is written");
+        let skipped = blabbermouth(folder.path(), &["plant", "--skip-invalid"], &[]);
+        assert_eq!(skipped.status.code(), Some(0));
+        assert!(text(&skipped.stderr).contains("line 31"), "{}", text(&skipped.stderr));
+    }
+    let folder = project("");
+    std::fs::write(folder.path().join("train.jsonl"), "").expect("emptied");
+    assert!(text(&blabbermouth(folder.path(), &["plant"], &[]).stderr).contains("has no rows"));
+    std::fs::remove_file(folder.path().join("train.jsonl")).expect("removed");
+    assert!(text(&blabbermouth(folder.path(), &["plant"], &[]).stderr).contains("No such file"));
+}
+
+#[test]
+fn a_newer_manifest_and_an_unwritable_report_are_found_before_anything_is_sent() {
+    let folder = project(
+        "[canaries]\nplanted = 3\nheld-out = 3\n[provider]\nbase-url = \"http://127.0.0.1:9/v1\"\nmodel = \"m\"\n",
+    );
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let out = blabbermouth(folder.path(), &["test", "--report", "junit=no/such/folder/x.xml"], &[]);
+    assert_eq!(out.status.code(), Some(3));
+    assert!(text(&out.stderr).contains("no/such/folder/x.xml"), "{}", text(&out.stderr));
+    let path = folder.path().join("blabbermouth.manifest.json");
+    let newer = std::fs::read_to_string(&path).expect("a manifest").replacen("\"version\": 1", "\"version\": 9", 1);
+    std::fs::write(&path, newer).expect("written");
+    let out = blabbermouth(folder.path(), &["test"], &[]);
+    assert_eq!(out.status.code(), Some(3));
+    assert!(text(&out.stderr).contains("update blabbermouth"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn usage_errors_have_their_own_exit_code_and_help_has_examples() {
+    let folder = project("");
+    assert_eq!(blabbermouth(folder.path(), &["tset"], &[]).status.code(), Some(2));
+    let help = blabbermouth(folder.path(), &["--help"], &[]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text(&help.stdout).contains("Examples:"));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(blabbermouth(folder.path(), &["completions", shell], &[]).stdout.len() > 1000);
+    }
+}

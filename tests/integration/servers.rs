@@ -1,0 +1,71 @@
+//! Servers that refuse, lie, or never come to an end. None of them makes a verdict greener.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use crate::{blabbermouth, project, text};
+
+/// A server that gives every request the same bytes, and counts nothing.
+fn serve(answer: &'static [u8], endless: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in listener.incoming().take(1000) {
+            let Ok(mut stream) = stream else { continue };
+            thread::spawn(move || {
+                let mut buffer = [0u8; 8192];
+                let _ = stream.read(&mut buffer);
+                let _ = stream.write_all(answer);
+                // Bounded: eight MiB are more than any client should take.
+                for _ in 0..if endless { 2048 } else { 0 } {
+                    if stream.write_all(&[b' '; 4096]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    format!("http://{address}/v1")
+}
+
+fn verdict_against(answer: &'static [u8], endless: bool) -> (Option<i32>, String) {
+    let folder = project("[canaries]\nplanted = 1\nheld-out = 1\n");
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let url = serve(answer, endless);
+    let out = blabbermouth(
+        folder.path(),
+        &["test", "--base-url", &url, "--model", "m"],
+        &[("OPENAI_API_KEY", "sk-test-0123456789")],
+    );
+    let all = text(&out.stdout) + &text(&out.stderr);
+    assert!(!all.contains("sk-test-0123456789"), "the key is nowhere");
+    (out.status.code(), all)
+}
+
+#[test]
+fn a_bad_key_and_an_unknown_model_are_said() {
+    let (code, said) =
+        verdict_against(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}", false);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("OPENAI_API_KEY"), "{said}");
+    let (code, said) =
+        verdict_against(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}", false);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("knows no model"), "{said}");
+}
+
+#[test]
+fn an_answer_that_never_ends_is_cut_off() {
+    let (code, said) = verdict_against(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"choices\":[", true);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("longer than 4 MiB"), "{said}");
+}
+
+#[test]
+fn cut_and_empty_answers_are_inconclusive() {
+    const CUT: &[u8] = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"choices\":[{\"message\":{\"content\":\"Well\"},\"finish_reason\":\"length\"}]}";
+    let (code, said) = verdict_against(CUT, false);
+    assert_eq!(code, Some(11), "{said}");
+    assert!(said.contains("299 cut"), "{said}");
+}
