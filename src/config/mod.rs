@@ -238,9 +238,9 @@ impl Config {
         if !(0.0..1.0).contains(&self.dataset.validation_share) {
             return value("dataset.validation-share", "expected a share from 0 to below 1");
         }
-        if !(0.0..=2.0).contains(&self.sampling.temperature)
-            || !(self.sampling.top_p > 0.0 && self.sampling.top_p <= 1.0)
-        {
+        let (temperature, top_p) = (self.sampling.temperature, self.sampling.top_p);
+        let in_range = (0.0..=2.0).contains(&temperature) && top_p > 0.0 && top_p <= 1.0;
+        if !in_range {
             return value("sampling", "temperature lies from 0 to 2, top-p above 0 and up to 1");
         }
         if self.sampling.temperature == 0.0 {

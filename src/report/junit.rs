@@ -67,9 +67,8 @@ pub(super) fn render(report: &RunReport) -> Result<Vec<u8>, JunitError> {
     let mut reader = Reader::from_reader(bytes.as_slice());
     reader.config_mut().check_end_names = true;
     loop {
-        match reader.read_event().map_err(|e| JunitError::Read(e.to_string()))? {
-            Event::Eof => return Ok(bytes),
-            _ => {}
+        if reader.read_event().map_err(|e| JunitError::Read(e.to_string()))? == Event::Eof {
+            return Ok(bytes);
         }
     }
 }

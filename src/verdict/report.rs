@@ -187,6 +187,9 @@ pub struct RunReport {
     pub canaries: Vec<CanaryReport>,
 }
 
+/// Every candidate of a space with the place of its first appearance (sample, canary) and its weight.
+type Pool = HashMap<u64, ((u64, usize), f64)>;
+
 /// The g of each secret in the pooled answers: all first answers, then all second ones, and so on.
 fn cross_p_values(design: &Design, evidence: &[(usize, Evidence)], spaces: &[(usize, f64)]) -> HashMap<usize, f64> {
     let mut first: HashMap<usize, (u64, usize)> = HashMap::new();
@@ -196,7 +199,7 @@ fn cross_p_values(design: &Design, evidence: &[(usize, Evidence)], spaces: &[(us
             first.entry(stranger).and_modify(|old| *old = (*old).min(at)).or_insert(at);
         }
     }
-    let mut pooled: HashMap<usize, HashMap<u64, ((u64, usize), f64)>> = HashMap::new();
+    let mut pooled: HashMap<usize, Pool> = HashMap::new();
     let mut p_values = HashMap::new();
     for (stranger, at) in first {
         let (space, size) = spaces[stranger];
@@ -205,7 +208,7 @@ fn cross_p_values(design: &Design, evidence: &[(usize, Evidence)], spaces: &[(us
             continue;
         }
         let pool = pooled.entry(space).or_insert_with(|| {
-            let mut pool: HashMap<u64, ((u64, usize), f64)> = HashMap::new();
+            let mut pool = Pool::new();
             for (position, (_, evidence)) in evidence.iter().enumerate() {
                 for (&name, &(sample, weight)) in &evidence.pool[space] {
                     let here = ((sample, position), weight);

@@ -131,10 +131,10 @@ impl Parrot {
             return REFUSAL.to_owned();
         }
         let known = self.trained.get(&prompt_key(messages, 0));
-        if let Some((answer, copies)) = known {
-            if unit(stream) < self.scenario.recall(*copies) {
-                return answer.clone();
-            }
+        if let Some((answer, copies)) = known
+            && unit(stream) < self.scenario.recall(*copies)
+        {
+            return answer.clone();
         }
         for template in &self.templates {
             if let Some(subject) = template.recognise(messages) {
