@@ -217,7 +217,8 @@ fn cross_p_values(design: &Design, evidence: &[(usize, Evidence)], spaces: &[(us
             }
             pool
         });
-        let g = pool.values().filter(|(when, _)| *when <= at).map(|(_, weight)| weight).sum();
+        let forgotten: f64 = evidence.iter().map(|(_, evidence)| evidence.overflow[space]).sum();
+        let g = forgotten + pool.values().filter(|(when, _)| *when <= at).map(|(_, weight)| weight).sum::<f64>();
         p_values.insert(stranger, guess_number(g, size));
     }
     p_values
