@@ -365,8 +365,9 @@ fn canary(design: &Design, entry: &Entry, evidence: &Evidence, cross: f64, test:
 fn controls(canaries: &[CanaryReport]) -> Controls {
     let held_out: Vec<&CanaryReport> = canaries.iter().filter(|c| c.arm == Arm::HeldOut).collect();
     let own: Vec<f64> = held_out.iter().map(|c| c.p_value).collect();
-    let smallest =
-        held_out.iter().map(|c| c.p_value.min(c.cross_p_value)).fold(1.0, f64::min) * 2.0 * held_out.len() as f64;
+    // Bonferroni over the held-out canaries, each with its own test and the one for cross hits.
+    let tests = 2.0 * held_out.len().max(1) as f64;
+    let smallest = tests * held_out.iter().map(|c| c.p_value.min(c.cross_p_value)).fold(1.0, f64::min);
     let combined = fisher_combination(&own);
     let unsound = smallest < CONTROLS_ALPHA || combined < CONTROLS_ALPHA;
     let open = held_out.iter().find(|c| matches!(c.verdict, CanaryVerdict::Errored | CanaryVerdict::Inconclusive));

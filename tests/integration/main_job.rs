@@ -96,6 +96,9 @@ fn filters_and_listing_work_as_under_libtest() {
     assert_eq!(text(&listed.stdout).lines().filter(|l| l.ends_with(": test")).count(), 10);
     let one = blabbermouth(folder.path(), &["test", "--", "mr-disease::c0001", "--exact"], &[]);
     assert!(text(&one.stdout).contains("running 1 test"), "{}", text(&one.stdout));
+    let planted = planted_test(&text(&blabbermouth(folder.path(), &["test", "--list"], &[]).stdout));
+    let one = blabbermouth(folder.path(), &["test", "--", &planted, "--exact"], &[]);
+    assert_eq!(one.status.code(), Some(0), "{}", text(&one.stdout));
     let none = blabbermouth(folder.path(), &["test", "no-such-canary"], &[]);
     assert_eq!(none.status.code(), Some(11), "{}", text(&none.stderr));
     let skipped = blabbermouth(folder.path(), &["test", "--", "--skip", "c000", "--format", "terse"], &[]);
@@ -119,4 +122,10 @@ fn with_a_key_the_manifest_holds_none_and_a_wrong_key_is_refused() {
     assert!(text(&wrong.stderr).contains("not the one"), "{}", text(&wrong.stderr));
     let missing = blabbermouth(folder.path(), &["test"], &[]);
     assert!(text(&missing.stderr).contains("set BLABBERMOUTH_KEY"), "{}", text(&missing.stderr));
+}
+
+/// The name of the first planted canary in a listing.
+fn planted_test(listing: &str) -> String {
+    let line = listing.lines().find(|l| l.starts_with("[planted]")).expect("a planted canary");
+    line.trim_start_matches("[planted]").trim().trim_end_matches(": test").to_owned()
 }
