@@ -50,6 +50,8 @@
 //! - There is no run journal yet: a run that was killed starts again, and pays again. Under
 //!   cargo-nextest, where every test is a process of its own, `run::controls` probes the held-out
 //!   canaries a second time, and cross hits are judged within each process only.
+//! - A server that gives every seed the same answer looks like independent samples; nothing detects
+//!   that, and the bound on a silent canary then means less than it says.
 //! - One strategy (`replay`) and two detectors (`exact`, `normalised`): other attacks and encodings
 //!   are not searched for.
 //! - Fine-tuning jobs are not started yet: upload the training file yourself.
