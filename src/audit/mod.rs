@@ -111,12 +111,6 @@ impl Audit {
         self.design.samples * selected as u64
     }
 
-    /// Whether a template's space is so small that it is judged by count rank.
-    #[must_use]
-    pub fn has_small_space(&self) -> bool {
-        self.tests.contains(&Test::CountRank)
-    }
-
     /// Probes the canaries at `selected` positions and judges them.
     pub async fn run(&self, selected: &[usize], provider: Arc<dyn Provider>, progress: Progress) -> RunReport {
         let begin = Instant::now();
@@ -233,13 +227,13 @@ impl Task {
             answers.push(done.expect("a request neither panics nor is aborted"));
         }
         answers.sort_by_key(|(place, _)| *place);
+        // One failed request does not throw away the answers beside it: they were paid for, and one
+        // of them may hold the secret.
+        let mut outcome = Ok(());
         for (_, answer) in answers {
-            self.judge(answer)?;
-            if self.evidence.is_decided(self.threshold) {
-                break;
-            }
+            outcome = outcome.and(self.judge(answer));
         }
-        Ok(())
+        outcome
     }
 
     fn judge(&mut self, answer: Result<crate::provider::Answer, ProviderError>) -> Result<(), ProviderError> {

@@ -118,7 +118,8 @@ pub struct CanaryReport {
     pub p_holm: Option<f64>,
     /// The p-value of its secret in answers to other canaries; 1 when it was not there.
     pub cross_p_value: f64,
-    /// The upper bound on its leak rate per query, where it was silent throughout.
+    /// The upper bound on its leak rate per query, where it was silent throughout; in a small space
+    /// the bound on its excess over guessing.
     pub bound: Option<f64>,
     /// Answers whose silence does not count.
     pub unanswered: Unanswered,
@@ -356,7 +357,7 @@ fn canary(design: &Design, entry: &Entry, evidence: &Evidence, cross: f64, test:
         p_value: evidence.p_value,
         p_holm: None,
         cross_p_value: cross,
-        bound: upper.filter(|_| silent),
+        bound: if silent { upper } else { excess.filter(|_| no_excess).map(|e| e.max(0.0)) },
         unanswered: evidence.unanswered,
         usage: evidence.usage,
     }
