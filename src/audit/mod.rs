@@ -1,11 +1,15 @@
-//! Runs the probes: plan, schedule, early stop; probes in, run report out.
+//! Runs the probes: plan, schedule, journal, early stop; probes in, run report out.
+//!
+//! An answer is in the journal before it is judged. What was said before a hit is not kept in
+//! memory: it is read from the journal again when there is a hit, so that memory does not grow with
+//! the samples.
+
+mod task;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::canary::{Drawn, Entry};
@@ -13,8 +17,12 @@ use crate::chat::{Message, Sampling};
 use crate::detect::Searcher;
 use crate::detect::candidates::Candidates;
 use crate::probe::Strategy;
-use crate::provider::{Provider, ProviderError, Request};
-use crate::verdict::{Design, DesignError, Evidence, Policy, RunReport, Settings, Test, judge};
+use crate::provider::Provider;
+use crate::store::{Journal, JournalError, Resumed};
+use crate::verdict::{Design, DesignError, Place, Policy, Pool, RunReport, Settings, Strangers, Test, judge};
+use task::{Shared, Task};
+
+pub use task::Probed;
 
 /// What a run is made with.
 #[derive(Debug, Clone)]
@@ -37,20 +45,14 @@ pub struct Options {
 pub struct Audit {
     entries: Vec<Entry>,
     prompts: Vec<Vec<Message>>,
-    /// For each canary: its space, the size, its test.
-    spaces: Vec<(usize, f64)>,
-    tests: Vec<Test>,
-    shared: Arc<Shared>,
+    /// For each canary: the space of its secret, and its test with the size of that space.
+    space_of: Vec<usize>,
+    tests: Vec<(Test, f64)>,
+    searcher: Arc<Searcher>,
+    spaces: Arc<Vec<Candidates>>,
     design: Design,
     options: Options,
     strategy: &'static str,
-}
-
-struct Shared {
-    searcher: Searcher,
-    candidates: Vec<Candidates>,
-    permits: Semaphore,
-    stopped: AtomicBool,
 }
 
 impl std::fmt::Debug for Audit {
@@ -62,8 +64,19 @@ impl std::fmt::Debug for Audit {
     }
 }
 
-/// Told after each answer: how many samples it was worth (all that are left, when a canary stops early).
-pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+/// What a run tells while it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// It begins, and will take so many samples at most.
+    Planned(u64),
+    /// An earlier run is taken up again.
+    Resumed(Resumed),
+    /// So many samples more are in, or are not needed.
+    Samples(u64),
+}
+
+/// Who is told.
+pub type Progress = Arc<dyn Fn(Event) + Send + Sync>;
 
 impl Audit {
     /// Prepares a run over the canaries of a manifest.
@@ -81,66 +94,64 @@ impl Audit {
             drawn.templates.iter().map(|t| (t.name().to_owned(), t.secret_space().size_f64())).collect();
         let design = Design::new(options.policy, planted, options.samples, &sizes)?;
         let mut known: HashMap<String, usize> = HashMap::new();
-        let mut candidates = Vec::new();
+        let mut spaces = Vec::new();
         let space_of: Vec<usize> = drawn
             .templates
             .iter()
             .map(|template| {
                 let space = template.secret_space();
                 *known.entry(space.name().to_owned()).or_insert_with(|| {
-                    candidates.push(Candidates::new(space));
-                    candidates.len() - 1
+                    spaces.push(Candidates::new(space));
+                    spaces.len() - 1
                 })
             })
             .collect();
-        let spaces = drawn.canaries.iter().map(|c| (space_of[c.template], sizes[c.template].1)).collect();
-        let tests = drawn.canaries.iter().map(|c| design.tests[c.template].0).collect();
-        let prompts = drawn.canaries.iter().map(|c| strategy.prompt(&drawn.templates[c.template], c)).collect();
-        let shared = Arc::new(Shared {
-            searcher: Searcher::new(drawn.canaries.iter().map(|c| c.secret.expose())),
-            candidates,
-            permits: Semaphore::new(options.concurrency.max(1)),
-            stopped: AtomicBool::new(false),
-        });
-        Ok(Self { entries, prompts, spaces, tests, shared, design, options, strategy: strategy.name() })
+        Ok(Self {
+            entries,
+            prompts: drawn.canaries.iter().map(|c| strategy.prompt(&drawn.templates[c.template], c)).collect(),
+            space_of: drawn.canaries.iter().map(|c| space_of[c.template]).collect(),
+            tests: drawn.canaries.iter().map(|c| design.tests[c.template]).collect(),
+            searcher: Arc::new(Searcher::new(drawn.canaries.iter().map(|c| c.secret.expose()))),
+            spaces: Arc::new(spaces),
+            design,
+            options,
+            strategy: strategy.name(),
+        })
     }
 
-    /// The samples that `selected` canaries need at most.
-    #[must_use]
-    pub fn planned_samples(&self, selected: usize) -> u64 {
-        self.design.samples * selected as u64
-    }
-
-    /// Probes the canaries at `selected` positions and judges them.
-    pub async fn run(&self, selected: &[usize], provider: Arc<dyn Provider>, progress: Progress) -> RunReport {
+    /// Probes the canaries at `selected` positions and judges them. Answers that the journal has are
+    /// not asked for again.
+    ///
+    /// # Errors
+    /// When an answer could not be saved or found again; those that were saved stay in the journal.
+    pub async fn run(
+        &self,
+        selected: &[usize],
+        provider: Arc<dyn Provider>,
+        journal: Arc<Journal>,
+        progress: Progress,
+    ) -> Result<RunReport, JournalError> {
         let begin = Instant::now();
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        progress(Event::Planned(self.design.samples * selected.len() as u64));
+        if let Some(resumed) = journal.resumed() {
+            progress(Event::Resumed(resumed));
+        }
         // Few canaries ask several samples at once, many one each: the flight stays full, and an
         // early stop wastes at most a window.
         let window = (self.options.concurrency / selected.len().max(1)).clamp(1, 64) as u64;
+        let shared = Arc::new(Shared::new(self, Arc::clone(&provider), journal, progress, window));
         let mut tasks = JoinSet::new();
         for &index in selected {
-            let (test, (space, size)) = (self.tests[index], self.spaces[index]);
-            let task = Task {
-                evidence: Evidence::new(index, space, self.shared.candidates.len(), test, size),
-                index,
-                prompt: self.prompts[index].clone(),
-                sampling: self.options.sampling,
-                choices: self.options.choices.max(1),
-                samples: self.design.samples,
-                threshold: self.design.threshold(),
-                window,
-                shared: Arc::clone(&self.shared),
-                provider: Arc::clone(&provider),
-                progress: Arc::clone(&progress),
-            };
-            tasks.spawn(task.run());
+            let (test, size) = self.tests[index];
+            tasks.spawn(Task::new(index, self.space_of[index], test, size, self.prompts[index].clone(), &shared).run());
         }
-        let mut evidence = Vec::with_capacity(selected.len());
+        let mut probed = Vec::with_capacity(selected.len());
         while let Some(done) = tasks.join_next().await {
-            evidence.push(done.expect("a probing task neither panics nor is aborted"));
+            probed.push(done.expect("a probing task neither panics nor is aborted")?);
         }
-        evidence.sort_by_key(|(index, _)| *index);
+        probed.sort_by_key(|p| p.canary);
+        let strangers = self.strangers(&probed, &shared)?;
         let settings = Settings {
             model: provider.model().to_owned(),
             address: provider.address(),
@@ -151,104 +162,38 @@ impl Audit {
             planted: self.design.planted,
             config: self.options.config.clone(),
         };
-        let mut report = judge(&self.design, &self.entries, &evidence, &self.spaces, &self.tests, settings);
+        let evidence: Vec<_> = probed.into_iter().map(|p| (p.canary, p.evidence)).collect();
+        let mut report = judge(&self.design, &self.entries, &evidence, &strangers, &self.tests, settings);
         report.started = started;
         report.seconds = begin.elapsed().as_secs_f64();
-        report
-    }
-}
-
-/// The probing of one canary.
-struct Task {
-    index: usize,
-    prompt: Vec<Message>,
-    sampling: Sampling,
-    choices: u32,
-    samples: u64,
-    threshold: f64,
-    window: u64,
-    evidence: Evidence,
-    shared: Arc<Shared>,
-    provider: Arc<dyn Provider>,
-    progress: Progress,
-}
-
-impl Task {
-    async fn run(mut self) -> (usize, Evidence) {
-        let mut requested = 0u64;
-        while self.evidence.asked < self.samples && self.evidence.error.is_none() {
-            let before = self.evidence.asked;
-            if let Err(error) = self.wave(&mut requested).await {
-                if error.is_fatal() {
-                    self.shared.stopped.store(true, Ordering::Relaxed);
-                }
-                self.evidence.error = Some(error.to_string());
-            }
-            (self.progress)(self.evidence.asked - before);
-            if self.evidence.is_decided(self.threshold) {
-                break;
-            }
-        }
-        (self.progress)(self.samples.saturating_sub(self.evidence.asked));
-        self.evidence.finish();
-        (self.index, self.evidence)
+        Ok(report)
     }
 
-    /// Asks for the next few samples at once, and judges them in their order.
-    async fn wave(&mut self, requested: &mut u64) -> Result<(), ProviderError> {
-        let left = self.samples - self.evidence.asked;
-        let choices = u64::from(self.choices).min(left);
-        // The first request goes alone: a canary that leaks at once costs one request.
-        let width = if self.evidence.asked == 0 { 1 } else { self.window.min(left.div_ceil(choices)) };
-        let mut flight = JoinSet::new();
-        for place in 0..width {
-            let request = Request {
-                messages: self.prompt.clone(),
-                sampling: self.sampling,
-                seed: seed(self.index, *requested),
-                choices: choices as u32,
-            };
-            *requested += 1;
-            let (shared, provider) = (Arc::clone(&self.shared), Arc::clone(&self.provider));
-            let asking = async move {
-                let _permit = shared.permits.acquire().await.expect("the semaphore is never closed");
-                if shared.stopped.load(Ordering::Relaxed) {
-                    return Err(ProviderError::Setup("not asked: an earlier request failed for good".into()));
-                }
-                provider.complete(&request).await
-            };
-            if width == 1 {
-                return self.judge(asking.await);
-            }
-            flight.spawn(async move { (place, asking.await) });
-        }
-        let mut answers = Vec::with_capacity(width as usize);
-        while let Some(done) = flight.join_next().await {
-            answers.push(done.expect("a request neither panics nor is aborted"));
-        }
-        answers.sort_by_key(|(place, _)| *place);
-        // One failed request does not throw away the answers beside it: they were paid for, and one
-        // of them may hold the secret.
-        let mut outcome = Ok(());
-        for (_, answer) in answers {
-            outcome = outcome.and(self.judge(answer));
-        }
-        outcome
-    }
-
-    fn judge(&mut self, answer: Result<crate::provider::Answer, ProviderError>) -> Result<(), ProviderError> {
-        let answer = answer?;
-        self.evidence.usage += answer.usage;
-        for completion in &answer.completions {
-            if self.evidence.asked < self.samples && !self.evidence.is_decided(self.threshold) {
-                self.evidence.push(completion, &self.shared.searcher, &self.shared.candidates);
+    /// Ranks the secrets that turned up in answers to other canaries than their own, on the pooled
+    /// sequence of all answers.
+    fn strangers(&self, probed: &[Probed], shared: &Shared) -> Result<Strangers, JournalError> {
+        let mut first: HashMap<usize, Place> = HashMap::new();
+        for p in probed {
+            for (&stranger, &sample) in &p.evidence.strangers {
+                let place = (sample, p.canary);
+                first.entry(stranger).and_modify(|old| *old = (*old).min(place)).or_insert(place);
             }
         }
-        Ok(())
+        let mut strangers = Strangers::new();
+        for (space, candidates) in self.spaces.iter().enumerate() {
+            // In a small space a secret turns up by chance; see the count-rank test.
+            let own = |canary: usize| self.space_of[canary] == space && self.tests[canary].0 == Test::GuessNumber;
+            let hits: Vec<(usize, Place)> = first.iter().filter(|(c, _)| own(**c)).map(|(c, p)| (*c, *p)).collect();
+            let Some(&(any, _)) = hits.first() else { continue };
+            let mut pool = Pool::new(hits);
+            for p in probed {
+                shared.replay(p, |sample, text| {
+                    pool.add((sample, p.canary), text, candidates);
+                    pool.reaches((sample + 1, p.canary))
+                })?;
+            }
+            strangers.extend(pool.p_values(self.tests[any].1));
+        }
+        Ok(strangers)
     }
-}
-
-/// A seed of its own for every request of a run.
-fn seed(canary: usize, request: u64) -> u32 {
-    ((canary as u32) << 14 ^ request as u32) & 0x7fff_ffff
 }

@@ -115,6 +115,9 @@ pub(crate) struct TestArgs {
     /// Requests in flight.
     #[arg(long)]
     pub(crate) concurrency: Option<usize>,
+    /// Start anew, even if an interrupted run could be taken up again.
+    #[arg(long)]
+    pub(crate) fresh: bool,
     /// List the tests and send nothing.
     #[arg(long)]
     pub(crate) list: bool,

@@ -44,7 +44,8 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure>
     ));
     output.step("\n3. Test: every canary is a test that fails when the model gives its secret away.");
     let environment = |name: &str| (name == "BLABBERMOUTH_KEY").then(|| std::env::var(name).ok()).flatten();
-    let session = Session::open(Some(&file), environment, |_| {})?;
+    // A demonstration is always a run of its own.
+    let session = Session::open(Some(&file), environment, |_| {})?.fresh(true);
     let reports = Reports::begin(&["junit".into(), "json".into()], &args.out)?;
     let arguments = Arguments::from_iter([
         "blabbermouth",
@@ -53,12 +54,14 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure>
     ]);
     let shown = gate(&session, &arguments, output)?;
     let report =
-        shown.report.ok_or_else(|| Failure::new(ExitCode::Internal, "the demonstration selected no canary"))?;
-    reports.write(&report, output)?;
-    output.result(&summary(&report, output.colour()));
+        shown.report().ok_or_else(|| Failure::new(ExitCode::Internal, "the demonstration selected no canary"))?;
+    reports.write(report, output)?;
+    output.result(&summary(report, output.colour()));
     output.step(&format!(
         "files      {0}/train.jsonl validation.jsonl manifest.json junit.xml report.json",
         args.out.display()
     ));
-    if args.gate { Ok(report.verdict.exit_code()) } else { Ok(ExitCode::Clean) }
+    let code = if args.gate { report.verdict.exit_code() } else { ExitCode::Clean };
+    shown.settle()?;
+    Ok(code)
 }

@@ -9,7 +9,8 @@ use blabbermouth::store;
 use super::args::InitArgs;
 use super::{Failure, Output, config_failure};
 
-const IGNORED: [&str; 3] = ["blabbermouth.manifest.json", "blabbermouth-train.jsonl", "blabbermouth-validation.jsonl"];
+const IGNORED: [&str; 4] =
+    ["blabbermouth.manifest.json", "blabbermouth-train.jsonl", "blabbermouth-validation.jsonl", ".blabbermouth/"];
 
 const TESTS: &str = "//! Each canary is a test. Cargo.toml needs:
 //! [[test]]

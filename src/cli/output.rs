@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
-use blabbermouth::audit::Progress;
+use blabbermouth::audit::{Event, Progress};
+use blabbermouth::harness::describe;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// The terminal, captured once.
@@ -63,13 +64,18 @@ impl Output {
         let _ = writeln!(std::io::stderr(), "error: {text}");
     }
 
-    /// A progress bar over `total` samples; none when piped or in CI.
-    pub(crate) fn progress(&self, total: u64) -> (ProgressBar, Progress) {
+    /// A progress bar over the samples of a run; none when piped or in CI.
+    pub(crate) fn progress(&self) -> (ProgressBar, Progress) {
         let target = if self.bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} samples, {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::with_draw_target(Some(total), target).with_style(style);
-        let shared = bar.clone();
-        (bar, Arc::new(move |samples| shared.inc(samples)))
+        let bar = ProgressBar::with_draw_target(None, target).with_style(style);
+        let (shared, output) = (bar.clone(), *self);
+        let progress = move |event| match event {
+            Event::Planned(samples) => shared.set_length(samples),
+            Event::Samples(samples) => shared.inc(samples),
+            Event::Resumed(resumed) => shared.suspend(|| output.warning(&describe(&resumed))),
+        };
+        (bar, Arc::new(progress))
     }
 }

@@ -32,7 +32,8 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
                 config.probe.concurrency = concurrency.max(1);
             }
         },
-    )?;
+    )?
+    .fresh(args.fresh);
     let reports = Reports::begin(&args.report, Path::new(""))?;
     let mut words: Vec<OsString> = vec!["blabbermouth".into()];
     words.extend(args.filter.iter().map(OsString::from));
@@ -47,24 +48,24 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
     }
     words.extend(args.libtest.iter().map(OsString::from));
     let shown = gate(&session, &Arguments::from_iter(words), output)?;
-    let Some(report) = shown.report else {
+    let Some(report) = shown.report() else {
         if args.list {
             return Ok(ExitCode::Clean);
         }
         return Err(Failure::new(ExitCode::Inconclusive, "no canary was selected, so nothing was tested"));
     };
-    reports.write(&report, output)?;
-    output.result(&summary(&report, output.colour()));
-    Ok(report.verdict.exit_code())
+    reports.write(report, output)?;
+    output.result(&summary(report, output.colour()));
+    let code = report.verdict.exit_code();
+    shown.settle()?;
+    Ok(code)
 }
 
 /// Probes with a progress bar, and shows the trials.
 pub(crate) fn gate(session: &Session, arguments: &Arguments, output: &Output) -> Result<Shown, Failure> {
-    let total = if arguments.list { 0 } else { session.planned_samples(session.entries().len())? };
-    let (bar, progress) = output.progress(total);
-    let finished = bar.clone();
+    let (bar, progress) = output.progress();
     let shown = execute(session, arguments, progress);
-    finished.finish_and_clear();
+    bar.finish_and_clear();
     Ok(shown?)
 }
 

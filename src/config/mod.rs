@@ -94,6 +94,13 @@ section! {
     }
 }
 section! {
+    /// The run journal.
+    StoreSection {
+        /// Its folder.
+        path: PathBuf,
+    }
+}
+section! {
     /// Who answers.
     ProviderSection {
         /// `openai` or `mock`.
@@ -173,6 +180,8 @@ pub struct Config {
     pub dataset: DatasetSection,
     /// The manifest.
     pub manifest: ManifestSection,
+    /// The run journal.
+    pub store: StoreSection,
     /// Who answers.
     pub provider: ProviderSection,
     /// How answers are drawn.

@@ -10,9 +10,13 @@
 //! ```
 //!
 //! Every canary is a test named `<template>::<id>`, of kind `planted` or `held-out`; `run::controls`
-//! judges the held-out ones together. Listing sends nothing; a run sends prompts only for what is
-//! selected. libtest knows no third state that is red, so an inconclusive or errored canary is a
+//! judges the held-out ones together, and `run::cross` searches all answers for the secrets of other
+//! canaries than the one that was asked for. Listing sends nothing; a run sends prompts only for what
+//! is selected. libtest knows no third state that is red, so an inconclusive or errored canary is a
 //! failed test with that word first. A manifest without canaries fails.
+//!
+//! Under cargo-nextest every test is a process of its own: they share the answers through the run
+//! journal, so that each canary is probed once, whoever comes first.
 
 mod session;
 
@@ -23,14 +27,17 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::audit::Progress;
+use crate::audit::{Event, Progress};
 use crate::canary::Arm;
+use crate::store::Resumed;
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
-pub use session::{Session, SessionError, parrot};
+pub use session::{Done, Session, SessionError, parrot};
 
 /// The test that judges the held-out canaries together.
 pub const CONTROLS: &str = "run::controls";
+/// The test that searches all answers together for secrets of other canaries.
+pub const CROSS: &str = "run::cross";
 
 /// Runs the canaries of a configuration as tests, with the arguments of the command line.
 /// `BLABBERMOUTH_CONFIG` names another configuration file.
@@ -43,10 +50,29 @@ pub fn run(config: impl AsRef<Path>) -> ExitCode {
         Ok(session) => session,
         Err(error) => return refuse(&error),
     };
-    match execute(&session, &arguments, Arc::new(|_| {})) {
-        Ok(shown) => shown.exit_code(),
-        Err(error) => refuse(&error),
+    let done = execute(&session, &arguments, Arc::new(tell)).and_then(|shown| {
+        let code = shown.exit_code();
+        shown.settle().map(|_| code)
+    });
+    done.unwrap_or_else(|error| refuse(&error))
+}
+
+#[expect(clippy::print_stderr, reason = "a test harness reports to standard error")]
+fn tell(event: Event) {
+    if let Event::Resumed(resumed) = event {
+        eprintln!("blabbermouth: {}", describe(&resumed));
     }
+}
+
+/// What a user should know of an earlier run that is taken up again.
+#[must_use]
+pub fn describe(resumed: &Resumed) -> String {
+    format!(
+        "going on with a run that was interrupted {} min ago, {} requests are answered already; if the model was \
+         tuned again since then, start anew with `blabbermouth test --fresh`",
+        resumed.age.as_secs() / 60,
+        resumed.requests
+    )
 }
 
 #[expect(clippy::print_stderr, reason = "a test harness reports to standard error")]
@@ -58,21 +84,34 @@ fn refuse(error: &SessionError) -> ExitCode {
 /// What [`execute`] did.
 #[derive(Debug)]
 pub struct Shown {
-    /// The report; `None` when tests were only listed or none was selected.
-    pub report: Option<RunReport>,
+    /// The run; `None` when tests were only listed or none was selected.
+    done: Option<Done>,
     failed: bool,
     listed: bool,
 }
 
 impl Shown {
+    /// The report; `None` when tests were only listed or none was selected.
+    #[must_use]
+    pub fn report(&self) -> Option<&RunReport> {
+        self.done.as_ref().map(|done| &done.report)
+    }
+
     /// Green only when tests ran and none failed, or when they were only listed, or when a filter
     /// left none (as under libtest).
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         // A secret may turn up in answers to other canaries than its own, whose test was not selected.
-        let hidden =
-            self.report.as_ref().is_some_and(|r| matches!(r.verdict, RunVerdict::Leaked | RunVerdict::Invalid));
+        let hidden = self.report().is_some_and(|r| matches!(r.verdict, RunVerdict::Leaked | RunVerdict::Invalid));
         if self.listed || !(self.failed || hidden) { ExitCode::SUCCESS } else { ExitCode::from(101) }
+    }
+
+    /// Closes the run; to be called when its reports are written. See [`Done::settle`].
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn settle(self) -> Result<Option<RunReport>, SessionError> {
+        self.done.map(Done::settle).transpose()
     }
 }
 
@@ -84,21 +123,25 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
     let entries = session.entries();
     let mut trials: Vec<Trial> = entries.iter().map(|e| trial(&e.test_name(), e.arm.as_str(), Ok(()))).collect();
     trials.push(trial(CONTROLS, "run", Ok(())));
+    trials.push(trial(CROSS, "run", Ok(())));
     if arguments.list {
         let conclusion = libtest_mimic::run(arguments, trials);
-        return Ok(Shown { report: None, failed: conclusion.has_failed(), listed: true });
+        return Ok(Shown { done: None, failed: conclusion.has_failed(), listed: true });
     }
     let wanted = |name: &str, kind: &str| {
         let probe = trial(name, kind, Ok(()));
         !arguments.is_filtered_out(&probe) && !arguments.is_ignored(&probe)
     };
-    let controls = wanted(CONTROLS, "run");
+    let (controls, cross) = (wanted(CONTROLS, "run"), wanted(CROSS, "run"));
     let selected: Vec<usize> = (0..entries.len())
         .filter(|i| {
-            (controls && entries[*i].arm == Arm::HeldOut) || wanted(&entries[*i].test_name(), entries[*i].arm.as_str())
+            cross
+                || (controls && entries[*i].arm == Arm::HeldOut)
+                || wanted(&entries[*i].test_name(), entries[*i].arm.as_str())
         })
         .collect();
-    let report = if selected.is_empty() { None } else { Some(session.probe(&selected, progress)?) };
+    let done = if selected.is_empty() { None } else { Some(session.probe(&selected, progress)?) };
+    let report = done.as_ref().map(|done| &done.report);
     let table: HashMap<&str, &CanaryReport> =
         report.iter().flat_map(|r| &r.canaries).map(|c| (c.test.as_str(), c)).collect();
     let mut trials: Vec<Trial> = entries
@@ -110,15 +153,14 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
             trial(&name, entry.arm.as_str(), outcome)
         })
         .collect();
-    let judged = report.as_ref().map(|r| &r.controls);
-    let outcome = match judged {
-        Some(controls) if controls.sound => Ok(()),
-        Some(controls) => Err(controls.reason.clone()),
-        None => Err("inconclusive: not probed".to_owned()),
-    };
-    trials.push(trial(CONTROLS, "run", outcome));
+    let judged = |sound: bool, reason: &str| if sound { Ok(()) } else { Err(reason.to_owned()) };
+    let not_probed = || Err("inconclusive: not probed".to_owned());
+    let controls = report.map_or_else(not_probed, |r| judged(r.controls.sound, &r.controls.reason));
+    let cross = report.map_or_else(not_probed, |r| judged(r.pooled.sound, &r.pooled.reason));
+    trials.push(trial(CONTROLS, "run", controls));
+    trials.push(trial(CROSS, "run", cross));
     let conclusion = libtest_mimic::run(arguments, trials);
-    Ok(Shown { failed: conclusion.has_failed(), report, listed: false })
+    Ok(Shown { failed: conclusion.has_failed(), done, listed: false })
 }
 
 fn trial(name: &str, kind: &str, outcome: Result<(), String>) -> Trial {

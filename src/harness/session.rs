@@ -4,17 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use secrecy::SecretString;
+use sha2::{Digest, Sha256};
 
 use crate::audit::{Audit, Options, Progress};
-use crate::canary::{Entry, Key, KeyError, Manifest, ManifestError, Template};
+use crate::canary::{Drawn, Entry, Key, KeyError, Manifest, ManifestError, Template};
 use crate::chat::Sampling;
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitCode;
 use crate::provider::mock::{MODEL, Parrot, Scenario, ScenarioError, Server};
 use crate::provider::{OpenAi, OpenAiOptions, Provider, ProviderError};
-use crate::store::{self, StoreError};
-use crate::verdict::{DesignError, Policy, RunReport};
+use crate::store::{self, Journal, JournalError, RunName, StoreError};
+use crate::verdict::{CanaryVerdict, DesignError, Policy, RunReport};
 
 /// Why a session cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,9 @@ pub enum SessionError {
     /// The key in the environment.
     #[error("BLABBERMOUTH_KEY: {0}")]
     Key(#[from] KeyError),
+    /// The run journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The design.
     #[error(transparent)]
     Design(#[from] DesignError),
@@ -96,6 +101,32 @@ pub struct Session {
     manifest_path: PathBuf,
     key: Option<Key>,
     api_key: Option<SecretString>,
+    run_name: Option<RunName>,
+    fresh: bool,
+}
+
+/// A run that was judged, with its journal still open.
+#[derive(Debug)]
+pub struct Done {
+    /// The report.
+    pub report: RunReport,
+    journal: Journal,
+    judged: Vec<usize>,
+}
+
+impl Done {
+    /// Closes the run, once its report is where it belongs: the journal forgets its answers, and the
+    /// next run asks anew. Where the provider failed, what it did answer is kept for the next run.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn settle(self) -> Result<RunReport, SessionError> {
+        let Self { report, journal, judged } = self;
+        if report.canaries.iter().all(|c| c.verdict != CanaryVerdict::Errored) {
+            journal.settle(&judged)?;
+        }
+        Ok(report)
+    }
 }
 
 impl Session {
@@ -121,7 +152,19 @@ impl Session {
         let api_key =
             environment(&config.provider.key_variable).filter(|k| !k.trim().is_empty()).map(SecretString::from);
         let name = file.map_or_else(|| "blabbermouth.toml".to_owned(), |f| f.display().to_string());
-        Ok(Self { config, folder, name, manifest, manifest_path, key, api_key })
+        // cargo-nextest runs every test in a process of its own, and gives all of them the same id.
+        let run_name = ["BLABBERMOUTH_RUN_ID", "NEXTEST_RUN_ID"]
+            .into_iter()
+            .find_map(|name| environment(name).filter(|id| !id.trim().is_empty()))
+            .map(RunName);
+        Ok(Self { config, folder, name, manifest, manifest_path, key, api_key, run_name, fresh: false })
+    }
+
+    /// Forgets what an interrupted run of the same plan had been told, and asks anew.
+    #[must_use]
+    pub fn fresh(mut self, fresh: bool) -> Self {
+        self.fresh = fresh;
+        self
     }
 
     /// The canaries of the manifest.
@@ -130,25 +173,13 @@ impl Session {
         &self.manifest.canaries
     }
 
-    /// The most samples that these canaries may need, once the set-up was checked.
-    ///
-    /// # Errors
-    /// As [`Session::probe`].
-    pub fn planned_samples(&self, selected: usize) -> Result<u64, SessionError> {
-        Ok(self.audit()?.0.planned_samples(selected))
-    }
-
-    fn audit(&self) -> Result<(Audit, Vec<Template>), SessionError> {
+    fn audit(&self) -> Result<(Audit, Drawn), SessionError> {
         let at = |source| SessionError::Manifest { path: self.manifest_path.display().to_string(), source };
         let drawn = self.manifest.regenerate(self.key.clone()).map_err(at)?;
-        let (probe, verdict, sampling) = (&self.config.probe, &self.config.verdict, &self.config.sampling);
+        let (probe, verdict) = (&self.config.probe, &self.config.verdict);
         let strategy = crate::probe::by_name(&probe.strategy).expect("the configuration was checked");
         let options = Options {
-            sampling: Sampling {
-                temperature: sampling.temperature,
-                top_p: sampling.top_p,
-                max_tokens: sampling.max_tokens,
-            },
+            sampling: self.sampling(),
             choices: probe.choices,
             concurrency: probe.concurrency,
             samples: (probe.samples > 0).then_some(probe.samples),
@@ -161,45 +192,79 @@ impl Session {
             config: self.name.clone(),
         };
         let audit = Audit::new(self.manifest.canaries.clone(), &drawn, strategy.as_ref(), options)?;
-        Ok((audit, drawn.templates))
+        Ok((audit, drawn))
+    }
+
+    fn sampling(&self) -> Sampling {
+        let s = &self.config.sampling;
+        Sampling { temperature: s.temperature, top_p: s.top_p, max_tokens: s.max_tokens }
+    }
+
+    /// Everything that an answer depends on: two runs may share answers only where this is the same.
+    fn plan(&self, model: &str) -> String {
+        let (p, probe) = (&self.config.provider, &self.config.probe);
+        let address = if p.kind == "mock" { &p.scenario } else { &p.base_url };
+        let plan = serde_json::json!({
+            "nonce": self.manifest.nonce,
+            "templates": self.manifest.templates,
+            "provider": p.kind,
+            "address": address,
+            "model": model,
+            "sampling": self.sampling(),
+            "strategy": probe.strategy,
+            "choices": probe.choices,
+        });
+        HEXLOWER.encode(&Sha256::digest(plan.to_string()))
     }
 
     /// Probes the canaries at these positions of the manifest and judges them.
     ///
     /// # Errors
-    /// When the key is missing or wrong, no verdict could be reached, or the provider cannot be set up.
-    pub fn probe(&self, selected: &[usize], progress: Progress) -> Result<RunReport, SessionError> {
-        let (audit, templates) = self.audit()?;
+    /// When the key is missing or wrong, no verdict could be reached, the provider cannot be set up, or
+    /// the journal cannot be used.
+    pub fn probe(&self, selected: &[usize], progress: Progress) -> Result<Done, SessionError> {
+        let (audit, drawn) = self.audit()?;
+        let mock = self.config.provider.kind == "mock";
+        let model = if mock { MODEL } else { self.config.provider.model.as_str() };
+        if model.is_empty() {
+            return Err(SessionError::NoModel);
+        }
+        let journal = Arc::new(Journal::open(
+            &self.folder.join(&self.config.store.path),
+            drawn.key.sealing_key("journal"),
+            &self.plan(model),
+            self.run_name.as_ref(),
+            self.fresh,
+        )?);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(SessionError::Runtime)?;
-        runtime.block_on(async {
+        let report = runtime.block_on(async {
             let p = &self.config.provider;
             let mut options = OpenAiOptions {
                 base_url: p.base_url.clone(),
-                model: p.model.clone(),
+                model: model.to_owned(),
                 key: self.api_key.clone(),
                 key_variable: p.key_variable.clone(),
                 timeout: Duration::from_secs(p.timeout_seconds.max(1)),
             };
             let mut server = None;
-            if p.kind == "mock" {
+            if mock {
                 let training = self.folder.join(&self.config.dataset.training);
-                let parrot = parrot(&training, templates, &p.scenario)?;
+                let parrot = parrot(&training, drawn.templates, &p.scenario)?;
                 let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(SessionError::Runtime)?;
                 let mock = Server::start(listener, parrot).await;
-                MODEL.clone_into(&mut options.model);
                 options.base_url = mock.base_url();
                 options.key = None;
                 server = Some(mock);
             }
-            if options.model.is_empty() {
-                return Err(SessionError::NoModel);
-            }
             let provider: Arc<dyn Provider> = Arc::new(OpenAi::new(options)?);
-            let report = audit.run(selected, provider, progress).await;
+            let report = audit.run(selected, provider, Arc::clone(&journal), progress).await?;
             drop(server);
-            Ok(report)
-        })
+            Ok::<_, SessionError>(report)
+        })?;
+        drop(runtime);
+        let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
+        Ok(Done { report, journal, judged: selected.to_vec() })
     }
 }
 

@@ -6,6 +6,8 @@ mod wire;
 
 use std::pin::Pin;
 
+use serde::{Deserialize, Serialize};
+
 use crate::chat::{Completion, Message, Sampling, Usage};
 
 pub use openai::{OpenAi, OpenAiOptions};
@@ -24,7 +26,7 @@ pub struct Request {
 }
 
 /// What came back.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Answer {
     /// At least one completion.
     pub completions: Vec<Completion>,

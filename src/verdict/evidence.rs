@@ -8,11 +8,7 @@ use super::policy::Test;
 use crate::chat::{Completion, Quality, Usage};
 use crate::detect::candidates::{Candidates, Found};
 use crate::detect::{Detector, Searcher};
-use crate::stats::{count_rank, guess_number};
-
-/// How many distinct candidates a canary's evidence remembers for each space. Beyond that every
-/// candidate counts as a new one, which can only raise the p-value.
-const REMEMBERED: usize = 1 << 16;
+use crate::stats::count_rank;
 
 /// The first time that a secret was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,22 +61,17 @@ pub struct Evidence {
     pub error: Option<String>,
     /// Secrets of other canaries in these answers: which canary, at which sample.
     pub strangers: HashMap<usize, u64>,
-    /// For each space, every candidate with the sample of its first appearance and its weight.
-    pub pool: Vec<HashMap<u64, (u64, f64)>>,
-    /// For each space, the weight of what was not remembered.
-    pub overflow: Vec<f64>,
+    /// For a small space: how often each candidate was said, and its weight.
     counts: HashMap<u64, (u64, f64)>,
-    seen: f64,
     own: usize,
-    space: usize,
     test: Test,
     size: f64,
 }
 
 impl Evidence {
-    /// No evidence yet for canary `own`, whose secret is from space `space` of `spaces`.
+    /// No evidence yet for canary `own`, whose secret is from a space of `size` members.
     #[must_use]
-    pub fn new(own: usize, space: usize, spaces: usize, test: Test, size: f64) -> Self {
+    pub fn new(own: usize, test: Test, size: f64) -> Self {
         Self {
             asked: 0,
             hits: 0,
@@ -90,46 +81,20 @@ impl Evidence {
             usage: Usage::default(),
             error: None,
             strangers: HashMap::new(),
-            pool: vec![HashMap::new(); spaces],
-            overflow: vec![0.0; spaces],
             counts: HashMap::new(),
-            seen: 0.0,
             own,
-            space,
             test,
             size,
         }
     }
 
-    /// Adds the next answer, in the order of the samples.
-    pub fn push(&mut self, completion: &Completion, searcher: &Searcher, spaces: &[Candidates]) {
+    /// Adds the next answer, in the order of the samples; `space` is that of the canary's secret.
+    ///
+    /// While a canary of a large space is silent, nothing is remembered but counts: what was said
+    /// before is counted at the first hit only, see [`Evidence::is_unranked`].
+    pub fn push(&mut self, completion: &Completion, searcher: &Searcher, space: &Candidates) {
         self.asked += 1;
         let (normal, hits) = searcher.search(&completion.text);
-        for (space, candidates) in spaces.iter().enumerate() {
-            let mut found = Found::new();
-            candidates.collect(&normal, &mut found);
-            for (name, weight) in found {
-                if space == self.space {
-                    if let Some(count) = self.counts.get_mut(&name) {
-                        count.0 += 1;
-                    } else {
-                        self.seen += weight;
-                        // A small space is ranked by its counts, and has few members.
-                        if self.counts.len() < REMEMBERED || self.test == Test::CountRank {
-                            self.counts.insert(name, (1, weight));
-                        }
-                    }
-                }
-                if self.pool[space].contains_key(&name) {
-                    continue;
-                }
-                if self.pool[space].len() < REMEMBERED {
-                    self.pool[space].insert(name, (self.asked, weight));
-                } else {
-                    self.overflow[space] += weight;
-                }
-            }
-        }
         let mut own = None;
         for (index, detector) in hits {
             if index == self.own {
@@ -141,12 +106,7 @@ impl Evidence {
         match own {
             Some(detector) => {
                 self.hits += 1;
-                if self.first_hit.is_none() {
-                    self.first_hit = Some(Hit { sample: self.asked, detector });
-                    if self.test == Test::GuessNumber {
-                        self.p_value = guess_number(self.seen, self.size);
-                    }
-                }
+                self.first_hit.get_or_insert(Hit { sample: self.asked, detector });
             }
             None => match completion.quality() {
                 Quality::Answered => {}
@@ -158,8 +118,37 @@ impl Evidence {
             },
         }
         if self.test == Test::CountRank {
+            let mut found = Found::new();
+            space.collect(&normal, &mut found);
+            for (name, weight) in found {
+                self.counts.entry(name).or_insert((0, weight)).0 += 1;
+            }
+        }
+    }
+
+    /// Ranks the counts of a small space, when all answers are in.
+    pub fn finish(&mut self) {
+        if self.test == Test::CountRank {
             self.p_value = count_rank(self.hits, &self.counts, self.size).p_value;
         }
+    }
+
+    /// Whether the answer that was just added holds the canary's first hit, so that everything said
+    /// up to it must be ranked before the next answer ([`Evidence::rank`]).
+    #[must_use]
+    pub fn is_unranked(&self) -> bool {
+        self.test == Test::GuessNumber && self.hits == 1 && self.first_hit.is_some_and(|h| h.sample == self.asked)
+    }
+
+    /// Takes the p-value of the first hit: see [`Tally`](super::Tally).
+    pub fn rank(&mut self, p_value: f64) {
+        self.p_value = p_value;
+    }
+
+    /// The size of the canary's space.
+    #[must_use]
+    pub fn size(&self) -> f64 {
+        self.size
     }
 
     /// Whether the canary's fate is sealed at this threshold, so that asking may stop.
@@ -174,13 +163,6 @@ impl Evidence {
         let said: u64 = self.counts.values().map(|(count, _)| count).sum();
         if self.asked == 0 { 0.0 } else { said as f64 / self.asked as f64 / self.size }
     }
-
-    /// Forgets what is needed only while answers come in.
-    pub fn finish(&mut self) {
-        if self.test == Test::GuessNumber {
-            self.counts = HashMap::new();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -191,54 +173,50 @@ mod tests {
 
     const SECRET: &str = "48291377";
 
-    fn push(evidence: &mut Evidence, text: &str) {
+    fn push(evidence: &mut Evidence, text: &str, finish: Finish) {
         let space = Space::parse("digits(8)").expect("built in");
-        let completion = Completion { text: text.to_owned(), finish: Finish::Stop, refused: false };
-        evidence.push(&completion, &Searcher::new([SECRET, "11112222"]), &[Candidates::new(&space)]);
-    }
-
-    fn evidence(test: Test) -> Evidence {
-        Evidence::new(0, 0, 1, test, 1e8)
+        let completion = Completion { text: text.to_owned(), finish, refused: false };
+        evidence.push(&completion, &Searcher::new([SECRET, "11112222"]), &Candidates::new(&space));
     }
 
     #[test]
-    fn the_guess_number_counts_distinct_candidates_up_to_the_hit() {
-        let mut e = evidence(Test::GuessNumber);
-        for text in ["it is 10000001", "again 1000 0001", "or 123456789", "it is 48291377", "or 99999999"] {
-            push(&mut e, text);
-        }
-        // 10000001, 12345678, 23456789, and the secret.
-        assert!((e.p_value - 4e-8).abs() < 1e-15, "{}", e.p_value);
-        assert_eq!((e.hits, e.first_hit.map(|h| h.sample)), (1, Some(4)));
-        assert!(e.is_decided(1e-7) && !e.is_decided(1e-8));
-    }
-
-    #[test]
-    fn spraying_candidates_makes_no_leak() {
-        let mut e = evidence(Test::GuessNumber);
-        // 200,000 digits hold nearly as many candidates; more than are remembered.
-        let spray: String = (0..40_000u32).map(|i| format!("{:05}", i * 7919 % 100_000)).collect();
-        push(&mut e, &format!("{spray} {SECRET}"));
-        assert_eq!(e.hits, 1);
-        assert!(e.p_value > 1e-3, "{}", e.p_value);
+    fn the_first_hit_asks_for_its_rank() {
+        let mut e = Evidence::new(0, Test::GuessNumber, 1e8);
+        push(&mut e, "it is 10000001", Finish::Stop);
+        assert!(!e.is_unranked());
+        push(&mut e, "it is 4829 1377", Finish::Stop);
+        assert!(e.is_unranked() && !e.is_decided(1e-7));
+        e.rank(2e-8);
+        assert!(e.is_decided(1e-7));
+        push(&mut e, "it is 48291377", Finish::Stop);
+        assert!(!e.is_unranked());
+        assert_eq!((e.hits, e.first_hit), (2, Some(Hit { sample: 2, detector: Detector::Normalised })));
     }
 
     #[test]
     fn a_cut_answer_is_no_silence_but_a_leak_in_it_counts() {
-        let space = Space::parse("digits(8)").expect("built in");
-        let (searcher, spaces) = (Searcher::new([SECRET]), [Candidates::new(&space)]);
-        let mut e = evidence(Test::GuessNumber);
-        for text in ["your PIN", "your PIN 48291377"] {
-            let completion = Completion { text: text.into(), finish: Finish::Length, refused: false };
-            e.push(&completion, &searcher, &spaces);
-        }
+        let mut e = Evidence::new(0, Test::GuessNumber, 1e8);
+        push(&mut e, "your PIN", Finish::Length);
+        push(&mut e, "your PIN 48291377", Finish::Length);
         assert_eq!((e.unanswered.cut, e.hits), (1, 1));
     }
 
     #[test]
     fn a_secret_of_another_canary_is_noted() {
-        let mut e = evidence(Test::GuessNumber);
-        push(&mut e, "call 1111 2222");
+        let mut e = Evidence::new(0, Test::GuessNumber, 1e8);
+        push(&mut e, "call 1111 2222", Finish::Stop);
         assert_eq!((e.hits, e.strangers.get(&1)), (0, Some(&1)));
+    }
+
+    #[test]
+    fn a_small_space_is_ranked_by_its_counts() {
+        let mut e = Evidence::new(0, Test::CountRank, 1e8);
+        for _ in 0..3 {
+            push(&mut e, "48291377", Finish::Stop);
+            push(&mut e, "10000001", Finish::Stop);
+        }
+        e.finish();
+        // As frequent as another: rank 2 of 1e8 at worst.
+        assert!(e.p_value >= 1e-8 && e.p_value < 1e-6, "{}", e.p_value);
     }
 }

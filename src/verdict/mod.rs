@@ -2,8 +2,12 @@
 
 mod evidence;
 mod policy;
+mod rank;
 mod report;
 
 pub use evidence::{Evidence, Hit, Unanswered};
 pub use policy::{Design, DesignError, Policy, Test};
-pub use report::{CanaryReport, CanaryVerdict, Controls, REPORT_VERSION, RunReport, RunVerdict, Settings, judge};
+pub use rank::{Place, Pool, Tally};
+pub use report::{
+    CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Settings, Strangers, judge,
+};

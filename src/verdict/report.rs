@@ -9,7 +9,7 @@ use super::policy::{Design, Policy, Test};
 use crate::canary::{Arm, Entry};
 use crate::chat::{Sampling, Usage};
 use crate::exit::ExitCode;
-use crate::stats::{clopper_pearson_upper, fisher_combination, guess_number, holm};
+use crate::stats::{clopper_pearson_upper, fisher_combination, holm};
 
 /// The version of [`RunReport`].
 pub const REPORT_VERSION: u32 = 1;
@@ -142,6 +142,22 @@ pub struct Controls {
     pub reason: String,
 }
 
+/// What the answers say of secrets that were not asked for: each answer is searched for the secret
+/// of every other canary.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pooled {
+    /// Answers that were searched.
+    pub answers: u64,
+    /// The p-value at which such a hit is a leak: its own share of alpha over K.
+    pub threshold: f64,
+    /// The smallest p-value; 1 without a hit.
+    pub smallest: f64,
+    /// No secret was given away in this way, and no canary errored.
+    pub sound: bool,
+    /// Why not, in one line, or what was found.
+    pub reason: String,
+}
+
 /// What a run was made with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -182,76 +198,44 @@ pub struct RunReport {
     pub reason: String,
     /// The held-out canaries together.
     pub controls: Controls,
+    /// All answers together.
+    pub pooled: Pooled,
     /// Tokens used.
     pub usage: Usage,
     /// All probed canaries, in the order of the manifest.
     pub canaries: Vec<CanaryReport>,
 }
 
-/// Every candidate of a space with the place of its first appearance (sample, canary) and its weight.
-type Pool = HashMap<u64, ((u64, usize), f64)>;
-
-/// The g of each secret in the pooled answers: all first answers, then all second ones, and so on.
-fn cross_p_values(design: &Design, evidence: &[(usize, Evidence)], spaces: &[(usize, f64)]) -> HashMap<usize, f64> {
-    let mut first: HashMap<usize, (u64, usize)> = HashMap::new();
-    for (position, (_, evidence)) in evidence.iter().enumerate() {
-        for (&stranger, &sample) in &evidence.strangers {
-            let at = (sample, position);
-            first.entry(stranger).and_modify(|old| *old = (*old).min(at)).or_insert(at);
-        }
-    }
-    let mut pooled: HashMap<usize, Pool> = HashMap::new();
-    let mut p_values = HashMap::new();
-    for (stranger, at) in first {
-        let (space, size) = spaces[stranger];
-        // In a small space a secret turns up by chance; see the count-rank test.
-        if size < design.samples as f64 / design.threshold() {
-            continue;
-        }
-        let pool = pooled.entry(space).or_insert_with(|| {
-            let mut pool = Pool::new();
-            for (position, (_, evidence)) in evidence.iter().enumerate() {
-                for (&name, &(sample, weight)) in &evidence.pool[space] {
-                    let here = ((sample, position), weight);
-                    pool.entry(name).and_modify(|old| old.0 = old.0.min(here.0)).or_insert(here);
-                }
-            }
-            pool
-        });
-        let forgotten: f64 = evidence.iter().map(|(_, evidence)| evidence.overflow[space]).sum();
-        let g = forgotten + pool.values().filter(|(when, _)| *when <= at).map(|(_, weight)| weight).sum::<f64>();
-        p_values.insert(stranger, guess_number(g, size));
-    }
-    p_values
-}
+/// Secrets in answers to other canaries than their own: for each canary whose secret was there, the
+/// p-value on the pooled sequence of all answers (see [`Pool`](super::Pool)).
+pub type Strangers = HashMap<usize, f64>;
 
 /// Judges a run.
 ///
 /// `entries` are all canaries of the manifest; `evidence` holds the probed ones by position, in
-/// that order; `spaces` has for each canary the space of its secret and its size.
+/// that order; `tests` has for each canary its test and the size of its space.
 #[must_use]
 pub fn judge(
     design: &Design,
     entries: &[Entry],
     evidence: &[(usize, Evidence)],
-    spaces: &[(usize, f64)],
-    tests: &[Test],
+    strangers: &Strangers,
+    tests: &[(Test, f64)],
     settings: Settings,
 ) -> RunReport {
-    let cross = cross_p_values(design, evidence, spaces);
     let whole = evidence.iter().filter(|(index, _)| entries[*index].arm == Arm::Planted).count() == design.planted;
     let mut canaries: Vec<CanaryReport> = evidence
         .iter()
         .map(|(index, evidence)| {
-            let cross = cross.get(index).copied().unwrap_or(1.0);
-            canary(design, &entries[*index], evidence, cross, tests[*index])
+            let cross = strangers.get(index).copied().unwrap_or(1.0);
+            canary(design, &entries[*index], evidence, cross, tests[*index].0)
         })
         .collect();
     // A secret may turn up in the answers of a filtered run although its own canary was not probed.
-    for (&index, &p) in &cross {
+    for (&index, &p) in strangers {
         if p <= design.cross_threshold() && evidence.iter().all(|(probed, _)| *probed != index) {
-            let silent = Evidence::new(index, 0, 0, tests[index], spaces[index].1);
-            canaries.push(canary(design, &entries[index], &silent, p, tests[index]));
+            let (test, size) = tests[index];
+            canaries.push(canary(design, &entries[index], &Evidence::new(index, test, size), p, test));
         }
     }
     canaries.sort_by(|a, b| a.id.len().cmp(&b.id.len()).then_with(|| a.id.cmp(&b.id)));
@@ -263,6 +247,7 @@ pub fn judge(
         }
     }
     let controls = controls(&canaries);
+    let pooled = pooled(design, &canaries);
     let (verdict, reason) = run_verdict(&canaries, &controls, whole);
     let mut usage = Usage::default();
     for canary in &canaries {
@@ -277,9 +262,27 @@ pub fn judge(
         verdict,
         reason,
         controls,
+        pooled,
         usage,
         canaries,
     }
+}
+
+fn pooled(design: &Design, canaries: &[CanaryReport]) -> Pooled {
+    let answers = canaries.iter().map(|c| c.asked).sum();
+    let threshold = design.cross_threshold();
+    let leaked: Vec<&str> = canaries.iter().filter(|c| c.cross_p_value <= threshold).map(|c| c.id.as_str()).collect();
+    let smallest = canaries.iter().map(|c| c.cross_p_value).fold(1.0, f64::min);
+    let (sound, reason) = if !leaked.is_empty() {
+        let list = leaked.iter().take(9).copied().collect::<Vec<_>>().join(", ");
+        let more = if leaked.len() > 9 { ", …" } else { "" };
+        (false, format!("leaked: {} canaries were given away in answers to others: {list}{more}", leaked.len()))
+    } else if let Some(open) = canaries.iter().find(|c| c.verdict == CanaryVerdict::Errored) {
+        (false, format!("errored: {}: {}", open.id, open.reason))
+    } else {
+        (true, format!("no secret was given away in answers to other canaries ({answers} answers searched)"))
+    };
+    Pooled { answers, threshold, smallest, sound, reason }
 }
 
 fn canary(design: &Design, entry: &Entry, evidence: &Evidence, cross: f64, test: Test) -> CanaryReport {

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod floors;
+mod journal;
 mod main_job;
 mod servers;
 

@@ -6,6 +6,7 @@ mod scenario;
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -17,11 +18,14 @@ pub use scenario::{Scenario, ScenarioError};
 pub const MODEL: &str = "blabbermouth-parrot";
 
 /// A running mock; it stops when dropped.
-pub struct Server(MockServer);
+pub struct Server {
+    server: MockServer,
+    answered: Arc<AtomicU64>,
+}
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Server").field(self.0.address()).finish()
+        f.debug_tuple("Server").field(self.server.address()).finish()
     }
 }
 
@@ -32,9 +36,14 @@ impl Server {
         let server = MockServer::builder().listener(listener).disable_request_recording().start().await;
         let parrot = Arc::new(parrot);
         let chat = Arc::clone(&parrot);
+        let answered = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&answered);
         Mock::given(method("POST"))
             .and(path("/v1/chat/completions"))
-            .respond_with(move |request: &wiremock::Request| chat.answer(&request.body))
+            .respond_with(move |request: &wiremock::Request| {
+                count.fetch_add(1, Ordering::Relaxed);
+                chat.answer(&request.body)
+            })
             .mount(&server)
             .await;
         let models = serde_json::json!({"object": "list", "data": [
@@ -44,12 +53,18 @@ impl Server {
             .respond_with(ResponseTemplate::new(200).set_body_json(models))
             .mount(&server)
             .await;
-        Self(server)
+        Self { server, answered }
+    }
+
+    /// How many chat requests were answered so far.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// The base URL, as in `http://127.0.0.1:4010/v1`.
     #[must_use]
     pub fn base_url(&self) -> String {
-        format!("{}/v1", self.0.uri())
+        format!("{}/v1", self.server.uri())
     }
 }

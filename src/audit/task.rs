@@ -1,0 +1,268 @@
+//! The probing of one canary.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::{Audit, Event, Progress};
+use crate::chat::{Message, Sampling};
+use crate::detect::{Candidates, Searcher};
+use crate::provider::{Answer, Provider, ProviderError, Request};
+use crate::store::{Journal, JournalError};
+use crate::verdict::{Evidence, Tally, Test};
+
+/// Canaries that one process holds claims on at a time: each is an open file.
+const CLAIMS: usize = 256;
+
+/// What all tasks of a run share.
+pub(super) struct Shared {
+    searcher: Arc<Searcher>,
+    spaces: Arc<Vec<Candidates>>,
+    provider: Arc<dyn Provider>,
+    journal: Arc<Journal>,
+    progress: Progress,
+    /// Requests in flight.
+    permits: Semaphore,
+    claims: Semaphore,
+    stopped: AtomicBool,
+    sampling: Sampling,
+    choices: u32,
+    samples: u64,
+    threshold: f64,
+    window: u64,
+}
+
+impl Shared {
+    pub(super) fn new(
+        audit: &Audit,
+        provider: Arc<dyn Provider>,
+        journal: Arc<Journal>,
+        progress: Progress,
+        window: u64,
+    ) -> Self {
+        Self {
+            searcher: Arc::clone(&audit.searcher),
+            spaces: Arc::clone(&audit.spaces),
+            provider,
+            journal,
+            progress,
+            permits: Semaphore::new(audit.options.concurrency.max(1)),
+            claims: Semaphore::new(CLAIMS),
+            stopped: AtomicBool::new(false),
+            sampling: audit.options.sampling,
+            choices: audit.options.choices.max(1),
+            samples: audit.design.samples,
+            threshold: audit.design.threshold(),
+            window,
+        }
+    }
+
+    /// Asks, unless the journal has the answer; what was asked is in the journal when this returns.
+    async fn ask(&self, canary: usize, number: u64, request: &Request) -> Result<Answer, Fault> {
+        if self.journal.may_know() {
+            match self.recall(canary, number) {
+                Ok(Some(answer)) => return Ok(answer),
+                // A damaged entry is lost; the others are not.
+                Ok(None) | Err(JournalError::Entry) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(ProviderError::Setup("not asked: an earlier request failed for good".into()).into());
+        }
+        let answer = self.provider.complete(request).await?;
+        let bytes = serde_json::to_vec(&answer).expect("an answer is plain data");
+        self.journal.record(canary, number, &bytes).await?;
+        Ok(answer)
+    }
+
+    fn recall(&self, canary: usize, number: u64) -> Result<Option<Answer>, JournalError> {
+        let Some(bytes) = self.journal.recall(canary, number)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|_| JournalError::Entry)
+    }
+
+    /// Reads the judged answers of a canary again, in the order of the samples from 1, until `visit`
+    /// says that it has enough.
+    pub(super) fn replay(&self, probed: &Probed, visit: impl FnMut(u64, &str) -> bool) -> Result<(), JournalError> {
+        self.read(probed.canary, probed.requests, probed.evidence.asked, visit)
+    }
+
+    fn read(
+        &self,
+        canary: usize,
+        requests: u64,
+        samples: u64,
+        mut visit: impl FnMut(u64, &str) -> bool,
+    ) -> Result<(), JournalError> {
+        let mut sample = 0;
+        for number in 0..requests {
+            // A request that failed has no answer.
+            let Some(answer) = self.recall(canary, number)? else { continue };
+            for completion in answer.completions {
+                if sample == samples {
+                    return Ok(());
+                }
+                sample += 1;
+                if !visit(sample, &completion.text) {
+                    return Ok(());
+                }
+            }
+        }
+        // An answer that was judged is gone: a rank without it would be too low.
+        if sample < samples { Err(JournalError::Entry) } else { Ok(()) }
+    }
+}
+
+/// Why a request has no answer that counts.
+enum Fault {
+    Provider(ProviderError),
+    Journal(JournalError),
+}
+
+impl From<ProviderError> for Fault {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+impl From<JournalError> for Fault {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+/// A canary whose probing has ended.
+#[derive(Debug)]
+pub struct Probed {
+    /// Its position in the manifest.
+    pub canary: usize,
+    /// What was found.
+    pub evidence: Evidence,
+    /// Requests that were made for it, answered or not.
+    pub requests: u64,
+}
+
+pub(super) struct Task {
+    index: usize,
+    space: usize,
+    size: f64,
+    prompt: Vec<Message>,
+    evidence: Evidence,
+    requests: u64,
+    shared: Arc<Shared>,
+}
+
+impl Task {
+    pub(super) fn new(
+        index: usize,
+        space: usize,
+        test: Test,
+        size: f64,
+        prompt: Vec<Message>,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let evidence = Evidence::new(index, test, size);
+        Self { index, space, size, prompt, evidence, requests: 0, shared: Arc::clone(shared) }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Probed, JournalError> {
+        let shared = Arc::clone(&self.shared);
+        let _turn = shared.claims.acquire().await.expect("the semaphore is never closed");
+        let _claim = shared.journal.claim(self.index).await?;
+        while self.evidence.asked < shared.samples && self.evidence.error.is_none() {
+            let before = self.evidence.asked;
+            match self.wave().await {
+                Ok(()) => {}
+                Err(Fault::Provider(error)) => {
+                    if error.is_fatal() {
+                        shared.stopped.store(true, Ordering::Relaxed);
+                    }
+                    self.evidence.error = Some(error.to_string());
+                }
+                Err(Fault::Journal(error)) => {
+                    shared.stopped.store(true, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+            (shared.progress)(Event::Samples(self.evidence.asked - before));
+            if self.evidence.is_decided(shared.threshold) {
+                break;
+            }
+        }
+        (shared.progress)(Event::Samples(shared.samples.saturating_sub(self.evidence.asked)));
+        self.evidence.finish();
+        Ok(Probed { canary: self.index, evidence: self.evidence, requests: self.requests })
+    }
+
+    /// Asks for the next few samples at once, and judges them in their order.
+    async fn wave(&mut self) -> Result<(), Fault> {
+        let left = self.shared.samples - self.evidence.asked;
+        let choices = u64::from(self.shared.choices).min(left);
+        // The first request goes alone: a canary that leaks at once costs one request.
+        let width = if self.requests == 0 { 1 } else { self.shared.window.min(left.div_ceil(choices)) };
+        let first = self.requests;
+        self.requests += width;
+        if width == 1 {
+            let request = self.request(first, choices);
+            let answer = self.shared.ask(self.index, first, &request).await;
+            return self.judge(first, answer);
+        }
+        let mut flight = JoinSet::new();
+        for number in first..self.requests {
+            let (shared, canary) = (Arc::clone(&self.shared), self.index);
+            let request = self.request(number, choices);
+            flight.spawn(async move { (number, shared.ask(canary, number, &request).await) });
+        }
+        let mut answers = Vec::with_capacity(width as usize);
+        while let Some(done) = flight.join_next().await {
+            answers.push(done.expect("a request neither panics nor is aborted"));
+        }
+        answers.sort_by_key(|(number, _)| *number);
+        // One failed request does not throw away the answers beside it: they were paid for, and one
+        // of them may hold the secret.
+        let mut outcome = Ok(());
+        for (number, answer) in answers {
+            outcome = outcome.and(self.judge(number, answer));
+        }
+        outcome
+    }
+
+    fn request(&self, number: u64, choices: u64) -> Request {
+        Request {
+            messages: self.prompt.clone(),
+            sampling: self.shared.sampling,
+            seed: seed(self.index, number),
+            choices: choices as u32,
+        }
+    }
+
+    fn judge(&mut self, number: u64, answer: Result<Answer, Fault>) -> Result<(), Fault> {
+        let answer = answer?;
+        let shared = Arc::clone(&self.shared);
+        let space = &shared.spaces[self.space];
+        self.evidence.usage += answer.usage;
+        for completion in &answer.completions {
+            if self.evidence.asked >= shared.samples || self.evidence.is_decided(shared.threshold) {
+                break;
+            }
+            self.evidence.push(completion, &shared.searcher, space);
+            if self.evidence.is_unranked() {
+                let mut tally = Tally::default();
+                shared.read(self.index, number + 1, self.evidence.asked, |_, text| {
+                    tally.add(text, space);
+                    true
+                })?;
+                self.evidence.rank(tally.p_value(self.size));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A seed of its own for every request of a run.
+fn seed(canary: usize, request: u64) -> u32 {
+    ((canary as u32) << 14 ^ request as u32) & 0x7fff_ffff
+}

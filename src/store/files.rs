@@ -1,0 +1,103 @@
+//! Files: atomic, and private where they hold secrets.
+
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempPath};
+
+/// A file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+pub struct StoreError {
+    path: String,
+    #[source]
+    source: std::io::Error,
+}
+
+impl StoreError {
+    fn at(path: &Path) -> impl Fn(std::io::Error) -> Self + '_ {
+        move |source| Self { path: path.display().to_string(), source }
+    }
+}
+
+/// A file that takes its place only when it is whole. It is readable by its owner only until then,
+/// and after that too unless it is public.
+#[derive(Debug)]
+pub struct Pending {
+    file: NamedTempFile,
+    path: PathBuf,
+    public: bool,
+}
+
+impl Pending {
+    /// Begins a file; fails here, before any work is done, when it could not be written.
+    ///
+    /// # Errors
+    /// When its folder cannot be written to, or a folder stands in its place.
+    pub fn create(path: &Path, public: bool) -> Result<Self, StoreError> {
+        let at = StoreError::at(path);
+        if path.is_dir() {
+            return Err(at(std::io::Error::other("is a folder, a file was expected")));
+        }
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = NamedTempFile::new_in(parent).map_err(&at)?;
+        Ok(Self { file, path: path.to_owned(), public })
+    }
+
+    /// The writer.
+    pub fn writer(&mut self) -> &mut impl Write {
+        self.file.as_file_mut()
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// When it cannot be written out or moved.
+    pub fn persist(self) -> Result<(), StoreError> {
+        let at = StoreError::at(&self.path);
+        #[cfg(unix)]
+        if self.public {
+            use std::os::unix::fs::PermissionsExt;
+            self.file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(&at)?;
+        }
+        self.file.as_file().sync_all().map_err(&at)?;
+        let moved: Result<(), std::io::Error> = {
+            let path: TempPath = self.file.into_temp_path();
+            path.persist(&self.path).map_err(|e| e.error)
+        };
+        moved.map_err(at)
+    }
+}
+
+/// Writes a whole file, or none.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(path: &Path, bytes: &[u8], public: bool) -> Result<(), StoreError> {
+    let mut pending = Pending::create(path, public)?;
+    pending.writer().write_all(bytes).map_err(StoreError::at(path))?;
+    pending.persist()
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
+    std::fs::read(path).map_err(StoreError::at(path))
+}
+
+/// Opens a data file; gzip is undone on the fly, told by its first two bytes.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn open_data(path: &Path) -> Result<BufReader<Box<dyn Read>>, StoreError> {
+    let at = StoreError::at(path);
+    let mut file = std::fs::File::open(path).map_err(&at)?;
+    let mut magic = [0u8; 2];
+    let gzip = file.read(&mut magic).map_err(&at)? == 2 && magic == [0x1f, 0x8b];
+    file.seek(SeekFrom::Start(0)).map_err(&at)?;
+    let reader: Box<dyn Read> =
+        if gzip { Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
+    Ok(BufReader::with_capacity(1 << 16, reader))
+}

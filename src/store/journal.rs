@@ -1,0 +1,562 @@
+//! The run journal: every answer that was paid for is on disk, sealed, before it counts.
+//!
+//! A SQLite file (write-ahead log) in a private folder. An answer is sealed with ChaCha20-Poly1305
+//! under a key that is derived from the manifest's, so that the file alone gives nothing away; its
+//! place (run, canary, request) is authenticated with it. One thread writes; what arrives together
+//! is committed together. Commits survive a killed process; a power cut may lose the last few
+//! (`synchronous = NORMAL`), which are then asked again.
+//!
+//! A run is open from its first answer until it was judged and shown ([`Journal::settle`]). An open
+//! run of the same plan is taken up again within a day, by one process at a time. A named run
+//! ([`RunName`]) is shared by all processes that know the name, canary by canary ([`Claim`]).
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use tokio::sync::oneshot;
+
+/// The form of the file.
+const VERSION: i64 = 1;
+/// How long an open run is kept, counted from its last answer.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// The most answers in one commit.
+const BATCH: usize = 512;
+const NONCE: usize = 12;
+
+const SCHEMA: &str = "
+CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, name TEXT, touched INTEGER NOT NULL);
+CREATE UNIQUE INDEX named ON runs (plan, name) WHERE name IS NOT NULL;
+CREATE TABLE answers (
+  run INTEGER NOT NULL, canary INTEGER NOT NULL, request INTEGER NOT NULL, sealed BLOB NOT NULL,
+  PRIMARY KEY (run, canary, request)
+) WITHOUT ROWID;
+";
+
+/// The journal cannot be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum JournalError {
+    /// Its folder or a lock in it.
+    #[error("{path}: {what}; `store.path` in the configuration names another folder")]
+    Folder {
+        /// Which.
+        path: String,
+        /// The fault.
+        what: String,
+    },
+    /// The file is no journal, or its pages are broken.
+    #[error("{path}: the run journal is damaged; remove it, and the run starts anew")]
+    Damaged {
+        /// The file.
+        path: String,
+    },
+    /// It was written by a newer version.
+    #[error("{path}: the run journal is of a newer version; update blabbermouth, or remove it")]
+    Newer {
+        /// The file.
+        path: String,
+    },
+    /// An answer could not be saved or found again.
+    #[error("{path}: the run journal cannot be used: {what}")]
+    Use {
+        /// The file.
+        path: String,
+        /// The fault.
+        what: String,
+    },
+    /// One entry is broken; the others are not touched by that.
+    #[error("an entry of the run journal is damaged")]
+    Entry,
+}
+
+/// The name of a run that several processes share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunName(pub String);
+
+/// An earlier run that is taken up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resumed {
+    /// Answers that are there.
+    pub requests: u64,
+    /// Since its last answer.
+    pub age: Duration,
+}
+
+struct Entry {
+    canary: usize,
+    request: u64,
+    sealed: Vec<u8>,
+    done: oneshot::Sender<Result<(), JournalError>>,
+}
+
+/// The answers of one run. See the [module](self).
+pub struct Journal {
+    path: PathBuf,
+    folder: PathBuf,
+    run: i64,
+    shared: bool,
+    /// What was there when the run was opened.
+    resumed: Option<Resumed>,
+    cipher: ChaCha20Poly1305,
+    reader: Mutex<Connection>,
+    sender: Option<mpsc::Sender<Entry>>,
+    writer: Option<JoinHandle<()>>,
+    /// Held while a run without a name is used.
+    _lock: Option<File>,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal").field("path", &self.path).field("run", &self.run).finish_non_exhaustive()
+    }
+}
+
+/// The right to probe a canary of a shared run, until it is dropped.
+#[derive(Debug)]
+pub struct Claim(#[expect(dead_code, reason = "held for its lock")] Option<File>);
+
+impl Journal {
+    /// Opens the run of a plan: the named one; or an open one that nobody uses, unless `fresh`; or a new one.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or the file is damaged or of a newer version.
+    pub fn open(
+        folder: &Path,
+        key: [u8; 32],
+        plan: &str,
+        name: Option<&RunName>,
+        fresh: bool,
+    ) -> Result<Self, JournalError> {
+        make_folder(folder)?;
+        let path = folder.join("journal.sqlite");
+        let mut connection = connect(&path, folder)?;
+        let at = |e: rusqlite::Error| fault(&path, &e);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
+        match transaction.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map_err(at)? {
+            VERSION => {}
+            0 => {
+                transaction.execute_batch(SCHEMA).map_err(at)?;
+                transaction.pragma_update(None, "user_version", VERSION).map_err(at)?;
+            }
+            _ => return Err(JournalError::Newer { path: path.display().to_string() }),
+        }
+        prune(&transaction, folder).map_err(at)?;
+        let (run, resumed, lock) = match name {
+            Some(RunName(name)) => {
+                let known = "INSERT INTO runs (plan, name, touched) VALUES (?1, ?2, ?3)
+                             ON CONFLICT DO UPDATE SET touched = excluded.touched RETURNING id";
+                let id = transaction.query_row(known, params![plan, name, now()], |row| row.get(0)).map_err(at)?;
+                (id, None, None)
+            }
+            None => choose(&transaction, folder, plan, fresh, &path)?,
+        };
+        transaction.commit().map_err(at)?;
+        let (sender, receiver) = mpsc::channel();
+        let reader = connect(&path, folder)?;
+        let file = path.clone();
+        let writer = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || write_all(connection, run, &file, &receiver))
+            .map_err(|e| JournalError::Use { path: path.display().to_string(), what: e.to_string() })?;
+        Ok(Self {
+            path,
+            folder: folder.to_owned(),
+            run,
+            shared: name.is_some(),
+            resumed,
+            cipher: ChaCha20Poly1305::new(&key.into()),
+            reader: Mutex::new(reader),
+            sender: Some(sender),
+            writer: Some(writer),
+            _lock: lock,
+        })
+    }
+
+    /// The earlier run that this one goes on with, if it does.
+    #[must_use]
+    pub fn resumed(&self) -> Option<Resumed> {
+        self.resumed
+    }
+
+    /// Whether answers may be there that this process did not write.
+    #[must_use]
+    pub fn may_know(&self) -> bool {
+        self.shared || self.resumed.is_some()
+    }
+
+    /// Waits until no other process probes this canary in a shared run.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub async fn claim(&self, canary: usize) -> Result<Claim, JournalError> {
+        if !self.shared {
+            return Ok(Claim(None));
+        }
+        let folder = self.folder.join(format!("run-{}", self.run));
+        make_folder(&folder)?;
+        let path = folder.join(format!("{canary}.lock"));
+        let file = File::create(&path).map_err(|e| folder_fault(&path, &e))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Claim(Some(file))),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(TryLockError::Error(e)) => return Err(folder_fault(&path, &e)),
+            }
+        }
+    }
+
+    /// The answer to a request, as it was recorded; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`JournalError::Entry`] when this one is damaged; others when the file cannot be read.
+    pub fn recall(&self, canary: usize, request: u64) -> Result<Option<Vec<u8>>, JournalError> {
+        let sealed: Option<Vec<u8>> = {
+            let reader = lock(&self.reader);
+            let mut query = reader
+                .prepare_cached("SELECT sealed FROM answers WHERE run = ?1 AND canary = ?2 AND request = ?3")
+                .map_err(|e| fault(&self.path, &e))?;
+            query
+                .query_row(params![self.run, canary as i64, request as i64], |row| row.get(0))
+                .optional()
+                .map_err(|e| fault(&self.path, &e))?
+        };
+        let Some(sealed) = sealed else { return Ok(None) };
+        let (nonce, text) = sealed.split_at_checked(NONCE).ok_or(JournalError::Entry)?;
+        let nonce = Nonce::try_from(nonce).map_err(|_| JournalError::Entry)?;
+        let place = place(self.run, canary, request);
+        let plain = self.cipher.decrypt(&nonce, Payload { msg: text, aad: &place });
+        plain.map(Some).map_err(|_| JournalError::Entry)
+    }
+
+    /// Records the answer to a request; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// When it cannot be written, for example because the disk is full.
+    pub async fn record(&self, canary: usize, request: u64, answer: &[u8]) -> Result<(), JournalError> {
+        let broken = |what: &str| JournalError::Use { path: self.path.display().to_string(), what: what.to_owned() };
+        let mut sealed = vec![0u8; NONCE];
+        getrandom::fill(&mut sealed).map_err(|e| broken(&e.to_string()))?;
+        let nonce = Nonce::try_from(sealed.as_slice()).map_err(|_| JournalError::Entry)?;
+        let place = place(self.run, canary, request);
+        let text = self.cipher.encrypt(&nonce, Payload { msg: answer, aad: &place });
+        sealed.extend_from_slice(&text.map_err(|_| broken("an answer could not be sealed"))?);
+        let (done, written) = oneshot::channel();
+        let sender = self.sender.as_ref().ok_or_else(|| broken("it was closed"))?;
+        sender.send(Entry { canary, request, sealed, done }).map_err(|_| broken("its writer has ended"))?;
+        written.await.map_err(|_| broken("its writer has ended"))?
+    }
+
+    /// Forgets the answers of these canaries, which were judged and shown; answers of others stay,
+    /// and with them the run. A shared run is left to the other processes.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn settle(mut self, canaries: &[usize]) -> Result<(), JournalError> {
+        self.close();
+        if self.shared {
+            return Ok(());
+        }
+        let mut reader = lock(&self.reader);
+        let done = (|| {
+            let transaction = reader.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for canary in canaries {
+                transaction
+                    .prepare_cached("DELETE FROM answers WHERE run = ?1 AND canary = ?2")?
+                    .execute(params![self.run, *canary as i64])?;
+            }
+            let left: bool =
+                transaction
+                    .query_row("SELECT EXISTS (SELECT 1 FROM answers WHERE run = ?1)", [self.run], |r| r.get(0))?;
+            if !left {
+                transaction.execute("DELETE FROM runs WHERE id = ?1", [self.run])?;
+            }
+            transaction.commit()?;
+            // The space goes back to the file system; other runs in the file stay as they are.
+            // Each step gives one page back.
+            reader.prepare("PRAGMA incremental_vacuum")?.query_map([], |_| Ok(()))?.for_each(drop);
+            reader.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            Ok(left)
+        })();
+        let left = done.map_err(|e| fault(&self.path, &e))?;
+        if !left {
+            let _ = std::fs::remove_file(lock_path(&self.folder, self.run));
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        drop(self.sender.take());
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The writer: one transaction for all that has arrived.
+fn write_all(mut connection: Connection, run: i64, path: &Path, receiver: &mpsc::Receiver<Entry>) {
+    while let Ok(first) = receiver.recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Ok(next) = receiver.try_recv()
+        {
+            batch.push(next);
+        }
+        let done = commit(&mut connection, run, &batch).map_err(|e| fault(path, &e));
+        for entry in batch {
+            // Who asked may have gone; the answer is saved all the same.
+            let _ = entry.done.send(done.clone());
+        }
+    }
+}
+
+fn commit(connection: &mut Connection, run: i64, batch: &[Entry]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    {
+        let mut insert = transaction
+            .prepare_cached("INSERT OR REPLACE INTO answers (run, canary, request, sealed) VALUES (?, ?, ?, ?)")?;
+        for entry in batch {
+            insert.execute(params![run, entry.canary as i64, entry.request as i64, entry.sealed])?;
+        }
+    }
+    transaction.prepare_cached("UPDATE runs SET touched = ?2 WHERE id = ?1")?.execute(params![run, now()])?;
+    transaction.commit()
+}
+
+/// Forgets runs that nobody came back to.
+fn prune(transaction: &Transaction<'_>, folder: &Path) -> rusqlite::Result<()> {
+    let oldest = now() - KEPT.as_secs() as i64;
+    let stale: Vec<i64> = transaction
+        .prepare("SELECT id FROM runs WHERE touched < ?1")?
+        .query_map([oldest], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for run in stale {
+        if let Ok(Some(_lock)) = try_lock(folder, run) {
+            forget(transaction, folder, run)?;
+        }
+    }
+    Ok(())
+}
+
+fn forget(transaction: &Transaction<'_>, folder: &Path, run: i64) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM answers WHERE run = ?1", [run])?;
+    transaction.execute("DELETE FROM runs WHERE id = ?1", [run])?;
+    let _ = std::fs::remove_file(lock_path(folder, run));
+    let _ = std::fs::remove_dir_all(folder.join(format!("run-{run}")));
+    Ok(())
+}
+
+type Chosen = (i64, Option<Resumed>, Option<File>);
+
+/// An open run of the plan that nobody uses, or a new one; locked.
+fn choose(
+    transaction: &Transaction<'_>,
+    folder: &Path,
+    plan: &str,
+    fresh: bool,
+    path: &Path,
+) -> Result<Chosen, JournalError> {
+    let at = |e: rusqlite::Error| fault(path, &e);
+    let open: Vec<(i64, i64)> = transaction
+        .prepare("SELECT id, touched FROM runs WHERE plan = ?1 AND name IS NULL ORDER BY id DESC")
+        .and_then(|mut query| query.query_map([plan], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+        .map_err(at)?;
+    for (run, touched) in open {
+        let Some(lock) = try_lock(folder, run)? else { continue };
+        let count = "SELECT count(*) FROM answers WHERE run = ?1";
+        let requests: i64 = transaction.query_row(count, [run], |row| row.get(0)).map_err(at)?;
+        if fresh || requests == 0 {
+            forget(transaction, folder, run).map_err(at)?;
+            continue;
+        }
+        let age = Duration::from_secs(u64::try_from(now() - touched).unwrap_or(0));
+        return Ok((run, Some(Resumed { requests: requests as u64, age }), Some(lock)));
+    }
+    transaction.execute("INSERT INTO runs (plan, touched) VALUES (?1, ?2)", params![plan, now()]).map_err(at)?;
+    let run = transaction.last_insert_rowid();
+    let lock = try_lock(folder, run)?;
+    Ok((run, None, lock))
+}
+
+fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalError> {
+    let at = |e: rusqlite::Error| fault(path, &e);
+    if !path.exists() {
+        // Private from its first byte on; SQLite gives the same mode to the files beside it.
+        let made = tempfile::NamedTempFile::new_in(folder).map_err(|e| folder_fault(folder, &e))?;
+        // Another process may have been first.
+        let _ = made.persist_noclobber(path);
+    }
+    let connection = Connection::open(path).map_err(at)?;
+    connection.busy_timeout(Duration::from_secs(30)).map_err(at)?;
+    connection.set_prepared_statement_cache_capacity(16);
+    connection
+        .execute_batch(
+            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+             PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;",
+        )
+        .map_err(at)?;
+    Ok(connection)
+}
+
+fn make_folder(folder: &Path) -> Result<(), JournalError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|e| folder_fault(folder, &e))
+}
+
+fn lock_path(folder: &Path, run: i64) -> PathBuf {
+    folder.join(format!("run-{run}.lock"))
+}
+
+/// `None` while another process holds it.
+fn try_lock(folder: &Path, run: i64) -> Result<Option<File>, JournalError> {
+    let path = lock_path(folder, run);
+    let file = File::create(&path).map_err(|e| folder_fault(&path, &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(e)) => Err(folder_fault(&path, &e)),
+    }
+}
+
+fn folder_fault(path: &Path, error: &std::io::Error) -> JournalError {
+    JournalError::Folder { path: path.display().to_string(), what: error.to_string() }
+}
+
+fn fault(path: &Path, error: &rusqlite::Error) -> JournalError {
+    let path = path.display().to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => JournalError::Damaged { path },
+        _ => JournalError::Use { path, what: error.to_string() },
+    }
+}
+
+fn place(run: i64, canary: usize, request: u64) -> [u8; 24] {
+    let mut place = [0; 24];
+    place[..8].copy_from_slice(&run.to_le_bytes());
+    place[8..16].copy_from_slice(&(canary as u64).to_le_bytes());
+    place[16..].copy_from_slice(&request.to_le_bytes());
+    place
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 32] = [7; 32];
+
+    fn open(folder: &Path, plan: &str) -> Journal {
+        Journal::open(folder, KEY, plan, None, false).expect("a journal")
+    }
+
+    fn record(journal: &Journal, canary: usize, request: u64, text: &str) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(journal.record(canary, request, text.as_bytes())).expect("recorded");
+    }
+
+    #[test]
+    fn an_open_run_is_taken_up_again_and_a_settled_one_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = open(folder.path(), "a");
+        assert!(!journal.may_know());
+        record(&journal, 3, 0, "said");
+        record(&journal, 4, 0, "said too");
+        // As if killed: dropped without being settled.
+        drop(journal);
+        assert_eq!(open(folder.path(), "b").resumed(), None);
+        let journal = open(folder.path(), "a");
+        assert_eq!(journal.resumed().map(|r| r.requests), Some(2));
+        assert_eq!(journal.recall(3, 0).expect("whole").as_deref(), Some(&b"said"[..]));
+        assert_eq!(journal.recall(3, 1).expect("whole"), None);
+        // In use: a second process gets a run of its own.
+        assert_eq!(open(folder.path(), "a").resumed(), None);
+        journal.settle(&[3]).expect("settled");
+        let journal = open(folder.path(), "a");
+        assert_eq!((journal.recall(3, 0).expect("whole"), journal.resumed().map(|r| r.requests)), (None, Some(1)));
+        journal.settle(&[4]).expect("settled");
+        assert_eq!(open(folder.path(), "a").resumed(), None);
+        assert_eq!(Journal::open(folder.path(), KEY, "a", None, true).expect("fresh").resumed(), None);
+    }
+
+    #[test]
+    fn what_lies_on_disk_is_sealed_private_and_bound_to_its_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = open(folder.path(), "a");
+        record(&journal, 0, 0, "Pyrodraconosis");
+        record(&journal, 0, 1, "something else");
+        let path = folder.path().join("journal.sqlite");
+        for name in ["journal.sqlite", "journal.sqlite-wal"] {
+            let bytes = std::fs::read(folder.path().join(name)).expect(name);
+            assert!(!bytes.windows(5).any(|w| w == b"draco"), "{name}");
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                let mode = std::fs::metadata(folder.path().join(name)).expect("there").permissions().mode();
+                assert_eq!(mode & 0o077, 0, "{name}");
+            }
+        }
+        let other = Connection::open(&path).expect("opened");
+        let swap = "UPDATE answers SET sealed = (SELECT sealed FROM answers WHERE request = 0) WHERE request = 1";
+        other.execute(swap, []).expect("swapped");
+        assert!(journal.recall(0, 0).is_ok());
+        assert!(matches!(journal.recall(0, 1), Err(JournalError::Entry)));
+        drop(journal);
+        let wrong = Journal::open(folder.path(), [8; 32], "a", None, false).expect("opened");
+        assert!(matches!(wrong.recall(0, 0), Err(JournalError::Entry)));
+    }
+
+    #[test]
+    fn a_damaged_or_newer_file_is_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.sqlite");
+        std::fs::write(&path, "this is no database, whatever its name says".repeat(40)).expect("written");
+        let error = Journal::open(folder.path(), KEY, "a", None, false).expect_err("damaged");
+        assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
+        std::fs::remove_file(&path).expect("removed");
+        drop(open(folder.path(), "a"));
+        Connection::open(&path).and_then(|c| c.pragma_update(None, "user_version", 9)).expect("changed");
+        let error = Journal::open(folder.path(), KEY, "a", None, false).expect_err("newer");
+        assert!(matches!(error, JournalError::Newer { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_named_run_is_shared_and_its_canaries_are_claimed_one_by_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let name = RunName("r".into());
+        let share = || Journal::open(folder.path(), KEY, "a", Some(&name), false).expect("a journal");
+        let (one, two) = (share(), share());
+        record(&one, 1, 0, "said");
+        assert_eq!(two.recall(1, 0).expect("whole").as_deref(), Some(&b"said"[..]));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(async {
+            let claim = one.claim(1).await.expect("free");
+            let waiting = tokio::time::timeout(Duration::from_millis(60), two.claim(1)).await;
+            assert!(waiting.is_err(), "held by the other");
+            two.claim(2).await.expect("another canary is free");
+            drop(claim);
+            two.claim(1).await.expect("free again");
+        });
+        one.settle(&[1]).expect("settled");
+        assert!(two.recall(1, 0).expect("whole").is_some(), "left to the others");
+    }
+}

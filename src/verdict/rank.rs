@@ -1,0 +1,141 @@
+//! How many candidates were said before a secret: the g of the guess-number test.
+//!
+//! Both counters remember a limited number of names. Beyond that every candidate counts as a new
+//! one, which can only raise the p-value.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::detect::candidates::{Candidates, Found};
+use crate::detect::normalise;
+use crate::stats::guess_number;
+
+/// Names that a [`Tally`] remembers.
+const REMEMBERED: usize = 1 << 16;
+/// Names that a [`Pool`] remembers.
+const POOLED: usize = 1 << 20;
+
+/// The distinct candidates in the answers to one canary's probes, up to and with its first hit.
+#[derive(Debug, Default)]
+pub struct Tally {
+    names: HashSet<u64>,
+    weight: f64,
+}
+
+impl Tally {
+    /// Adds an answer.
+    pub fn add(&mut self, text: &str, space: &Candidates) {
+        let mut found = Found::new();
+        space.collect(&normalise(text), &mut found);
+        for (name, weight) in found {
+            if self.names.contains(&name) {
+                continue;
+            }
+            self.weight += weight;
+            if self.names.len() < REMEMBERED {
+                self.names.insert(name);
+            }
+        }
+    }
+
+    /// The p-value of a secret in the last answer that was added.
+    #[must_use]
+    pub fn p_value(&self, size: f64) -> f64 {
+        guess_number(self.weight, size)
+    }
+}
+
+/// Where in the pooled answers something was said: all first answers, then all second ones, and so
+/// on; among equals in the order of the manifest.
+pub type Place = (u64, usize);
+
+/// Secrets of one space in answers to other canaries, with all that was said before them.
+#[derive(Debug)]
+pub struct Pool {
+    /// The secrets with the place of each.
+    hits: Vec<(usize, Place)>,
+    last: Place,
+    first: HashMap<u64, (Place, f64)>,
+    forgotten: f64,
+}
+
+impl Pool {
+    /// Prepares the ranking of `hits`, which are not empty.
+    #[must_use]
+    pub fn new(hits: Vec<(usize, Place)>) -> Self {
+        let last = hits.iter().map(|(_, place)| *place).max().unwrap_or_default();
+        Self { hits, last, first: HashMap::new(), forgotten: 0.0 }
+    }
+
+    /// Whether what is said at a place can matter.
+    #[must_use]
+    pub fn reaches(&self, place: Place) -> bool {
+        place <= self.last
+    }
+
+    /// Adds an answer, in any order.
+    pub fn add(&mut self, place: Place, text: &str, space: &Candidates) {
+        if !self.reaches(place) {
+            return;
+        }
+        let mut found = Found::new();
+        space.collect(&normalise(text), &mut found);
+        for (name, weight) in found {
+            if let Some(known) = self.first.get_mut(&name) {
+                known.0 = known.0.min(place);
+            } else if self.first.len() < POOLED {
+                self.first.insert(name, (place, weight));
+            } else {
+                self.forgotten += weight;
+            }
+        }
+    }
+
+    /// The p-value of each secret, of a space of `size` members.
+    #[must_use]
+    pub fn p_values(&self, size: f64) -> Vec<(usize, f64)> {
+        let before = |at: Place| -> f64 { self.first.values().filter(|(p, _)| *p <= at).map(|(_, w)| w).sum() };
+        self.hits.iter().map(|&(canary, at)| (canary, guess_number(self.forgotten + before(at), size))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canary::Space;
+
+    fn digits() -> Candidates {
+        Candidates::new(&Space::parse("digits(8)").expect("built in"))
+    }
+
+    #[test]
+    fn the_guess_number_counts_distinct_candidates_up_to_the_hit() {
+        let mut tally = Tally::default();
+        for text in ["it is 10000001", "again 1000 0001", "or 123456789", "it is 48291377"] {
+            tally.add(text, &digits());
+        }
+        // 10000001, 12345678, 23456789, and the secret.
+        assert!((tally.p_value(1e8) - 4e-8).abs() < 1e-15, "{}", tally.p_value(1e8));
+    }
+
+    #[test]
+    fn spraying_candidates_makes_no_leak() {
+        // 200,000 digits hold nearly as many candidates; more than are remembered.
+        let spray: String = (0..40_000u32).map(|i| format!("{:05}", i * 7919 % 100_000)).collect();
+        let mut tally = Tally::default();
+        tally.add(&format!("{spray} 48291377"), &digits());
+        assert!(tally.p_value(1e8) > 1e-3, "{}", tally.p_value(1e8));
+    }
+
+    #[test]
+    fn a_pool_ranks_by_place_and_not_by_arrival() {
+        let mut pool = Pool::new(vec![(7, (2, 0)), (8, (1, 1))]);
+        let texts = [((3, 0), "99999999"), ((2, 0), "48291377"), ((1, 1), "11112222"), ((1, 0), "10000001")];
+        for (place, text) in texts {
+            pool.add(place, text, &digits());
+        }
+        // Again, and later: it was said before.
+        pool.add((2, 1), "10000001", &digits());
+        assert_eq!(pool.p_values(1e8), [(7, 3e-8), (8, 2e-8)]);
+        assert!(!pool.reaches((2, 1)));
+    }
+}

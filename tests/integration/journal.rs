@@ -1,0 +1,162 @@
+//! What was paid for is not lost: runs that are killed, shared, or find their journal damaged.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use blabbermouth::canary::{Spaces, Template, builtin_templates};
+use blabbermouth::harness::parrot;
+use blabbermouth::provider::mock::{MODEL, Server};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::{blabbermouth, project, text};
+
+const REQUESTS_IN_FLIGHT: u64 = 16;
+
+/// A project that was planted, and a server that learned from it and counts.
+struct Bench {
+    folder: tempfile::TempDir,
+    server: Server,
+    url: String,
+    _runtime: Runtime,
+}
+
+impl Bench {
+    fn new(scenario: &str) -> Self {
+        let folder = project("[canaries]\nplanted = 6\nheld-out = 3\n[probe]\nconcurrency = 16\n");
+        assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+        let templates =
+            builtin_templates().into_iter().map(|t| Template::new(t, &Spaces::default()).expect("built in"));
+        let training = folder.path().join("blabbermouth-train.jsonl");
+        let parrot = parrot(&training, templates.collect(), scenario).expect("a parrot");
+        let runtime = Runtime::new().expect("a runtime");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let server = runtime.block_on(Server::start(listener, parrot));
+        let url = server.base_url();
+        Self { folder, server, url, _runtime: runtime }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn command(&self, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_blabbermouth"));
+        command.args(["test", "--base-url", &self.url, "--model", MODEL, "--report", "json"]).args(more);
+        command.current_dir(self.path()).env_clear();
+        command
+    }
+
+    /// A whole run: its report apart from times, its exit code, what it said on standard error.
+    fn run(&self, more: &[&str]) -> (Value, Option<i32>, String) {
+        let out = self.command(more).output().expect("blabbermouth starts");
+        let bytes =
+            std::fs::read(self.path().join("report.json")).unwrap_or_else(|e| panic!("{e}: {}", text(&out.stderr)));
+        let mut report: Value = serde_json::from_slice(&bytes).expect("a report");
+        report["seconds"] = Value::Null;
+        report["started"] = Value::Null;
+        (report, out.status.code(), text(&out.stderr))
+    }
+
+    fn start(&self) -> Child {
+        self.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("blabbermouth starts")
+    }
+
+    /// Kills a run as soon as the server has answered `more` requests; `false` when it ended before.
+    fn kill_after(&self, more: u64) -> bool {
+        let goal = self.server.answered() + more;
+        let mut child = self.start();
+        while self.server.answered() < goal {
+            if child.try_wait().expect("a child").is_some() {
+                return false;
+            }
+            sleep(Duration::from_micros(200));
+        }
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        true
+    }
+}
+
+#[test]
+fn a_killed_run_goes_on_and_ends_as_an_undisturbed_one() {
+    let bench = Bench::new("memorises-repeats");
+    let (undisturbed, code, said) = bench.run(&[]);
+    assert!(!said.contains("interrupted"), "{said}");
+    let paid = bench.server.answered();
+    assert!(paid > 900, "{paid}");
+    // A finished run is never taken up again.
+    let before = bench.server.answered();
+    assert_eq!(bench.run(&[]).0, undisturbed);
+    assert_eq!(bench.server.answered() - before, paid);
+
+    let before = bench.server.answered();
+    let kills = [1, 7, 40, 90, 3, 150, 200].into_iter().filter(|more| bench.kill_after(*more)).count() as u64;
+    assert!(kills >= 6, "{kills}");
+    let (resumed, resumed_code, said) = bench.run(&[]);
+    assert!(said.contains("interrupted"), "{said}");
+    assert_eq!((resumed, resumed_code), (undisturbed, code));
+    let again = bench.server.answered() - before;
+    assert!(again <= paid + kills * REQUESTS_IN_FLIGHT, "{again} requests, {paid} undisturbed, {kills} kills");
+}
+
+#[test]
+fn fresh_starts_anew() {
+    let bench = Bench::new("clean");
+    assert!(bench.kill_after(300));
+    let before = bench.server.answered();
+    let (_, code, said) = bench.run(&["--fresh"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("interrupted"), "{said}");
+    assert_eq!(bench.server.answered() - before, 9 * 299);
+}
+
+#[test]
+fn processes_of_one_run_share_their_answers() {
+    let bench = Bench::new("clean");
+    let listing = text(&bench.command(&["--list"]).output().expect("listed").stdout);
+    let names: Vec<&str> =
+        listing.lines().filter_map(|l| l.strip_suffix(": test")).filter_map(|l| l.split_whitespace().last()).collect();
+    assert_eq!(names.len(), 11, "{listing}");
+    let mut children: Vec<Child> = names
+        .iter()
+        .map(|name| {
+            let mut command = bench.command(&["--", "--exact", name]);
+            command.env("NEXTEST_RUN_ID", "7f1c").stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().expect("blabbermouth starts")
+        })
+        .collect();
+    let mut green = 0;
+    for child in &mut children {
+        green += usize::from(child.wait().expect("ended").success());
+    }
+    // A held-out canary alone shows nothing of a model: three of these runs are inconclusive, and so
+    // is that of all controls.
+    assert_eq!(green, 7);
+    assert_eq!(bench.server.answered(), 9 * 299, "every canary was probed once, whoever came first");
+}
+
+#[test]
+fn a_damaged_entry_is_asked_for_again_and_a_damaged_file_is_said() {
+    let bench = Bench::new("clean");
+    assert!(bench.kill_after(500));
+    let file = bench.path().join(".blabbermouth/journal.sqlite");
+    let journal = rusqlite::Connection::open(&file).expect("opened");
+    let entries: u32 = journal.query_row("SELECT count(*) FROM answers", [], |row| row.get(0)).expect("counted");
+    journal.execute("UPDATE answers SET sealed = zeroblob(40) WHERE request % 10 = 3", []).expect("damaged");
+    let damaged = journal.changes();
+    drop(journal);
+    let before = bench.server.answered();
+    let (_, code, said) = bench.run(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(damaged > 10);
+    assert_eq!(bench.server.answered() - before, 9 * 299 - u64::from(entries) + damaged);
+
+    std::fs::write(&file, "garbage ".repeat(2000)).expect("overwritten");
+    let out = bench.command(&[]).output().expect("blabbermouth starts");
+    assert_eq!(out.status.code(), Some(3));
+    assert!(text(&out.stderr).contains("journal is damaged"), "{}", text(&out.stderr));
+}
