@@ -10,7 +10,7 @@ use super::{Audit, Event, Progress};
 use crate::chat::{Message, Sampling};
 use crate::detect::{Candidates, Searcher};
 use crate::provider::{Answer, Provider, ProviderError, Request};
-use crate::store::{Journal, JournalError};
+use crate::store::{Entries, Journal, JournalError};
 use crate::verdict::{Evidence, Tally, Test};
 
 /// Canaries that one process holds claims on at a time: each is an open file.
@@ -59,40 +59,48 @@ impl Shared {
         }
     }
 
-    /// Asks, unless the journal has the answer; what was asked is in the journal when this returns.
-    async fn ask(&self, canary: usize, number: u64, request: &Request) -> Result<Answer, Fault> {
-        if self.journal.may_know() {
-            match self.recall(canary, number) {
-                Ok(Some(answer)) => return Ok(answer),
+    /// Asks, unless the journal has the answer in `entry`; the answer is in the entry that is returned.
+    async fn ask(
+        &self,
+        canary: usize,
+        number: u64,
+        entry: Option<i64>,
+        request: Request,
+    ) -> Result<(i64, Answer), Fault> {
+        if let Some(entry) = entry {
+            match self.recall(canary, number, entry) {
+                Ok(answer) => return Ok((entry, answer)),
                 // A damaged entry is lost; the others are not.
-                Ok(None) | Err(JournalError::Entry) => {}
+                Err(JournalError::Entry) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
+        let permit = self.permits.acquire().await.expect("the semaphore is never closed");
         if self.stopped.load(Ordering::Relaxed) {
             return Err(ProviderError::Setup("not asked: an earlier request failed for good".into()).into());
         }
-        let answer = self.provider.complete(request).await?;
+        let answer = self.provider.complete(&request).await?;
+        drop(permit);
         let bytes = serde_json::to_vec(&answer).expect("an answer is plain data");
-        self.journal.record(canary, number, &bytes).await?;
-        Ok(answer)
+        let entry = self.journal.record(canary, number, &bytes).await?;
+        Ok((entry, answer))
     }
 
-    fn recall(&self, canary: usize, number: u64) -> Result<Option<Answer>, JournalError> {
-        let Some(bytes) = self.journal.recall(canary, number)? else { return Ok(None) };
-        serde_json::from_slice(&bytes).map(Some).map_err(|_| JournalError::Entry)
+    fn recall(&self, canary: usize, number: u64, entry: i64) -> Result<Answer, JournalError> {
+        let bytes = self.journal.recall(canary, number, entry)?;
+        serde_json::from_slice(&bytes).map_err(|_| JournalError::Entry)
     }
 
     /// Reads the judged answers of a canary again, in the order of the samples from 1, until `visit`
     /// says that it has enough.
     pub(super) fn replay(&self, probed: &Probed, visit: impl FnMut(u64, &str) -> bool) -> Result<(), JournalError> {
-        self.read(probed.canary, probed.requests, probed.evidence.asked, visit)
+        self.read(probed.canary, &probed.entries, probed.requests, probed.evidence.asked, visit)
     }
 
     fn read(
         &self,
         canary: usize,
+        entries: &Entries,
         requests: u64,
         samples: u64,
         mut visit: impl FnMut(u64, &str) -> bool,
@@ -100,8 +108,8 @@ impl Shared {
         let mut sample = 0;
         for number in 0..requests {
             // A request that failed has no answer.
-            let Some(answer) = self.recall(canary, number)? else { continue };
-            for completion in answer.completions {
+            let Some(entry) = entries.get(number) else { continue };
+            for completion in self.recall(canary, number, entry)?.completions {
                 if sample == samples {
                     return Ok(());
                 }
@@ -143,6 +151,8 @@ pub struct Probed {
     pub evidence: Evidence,
     /// Requests that were made for it, answered or not.
     pub requests: u64,
+    /// Where their answers are.
+    pub entries: Entries,
 }
 
 pub(super) struct Task {
@@ -152,6 +162,7 @@ pub(super) struct Task {
     prompt: Vec<Message>,
     evidence: Evidence,
     requests: u64,
+    entries: Entries,
     shared: Arc<Shared>,
 }
 
@@ -165,13 +176,23 @@ impl Task {
         shared: &Arc<Shared>,
     ) -> Self {
         let evidence = Evidence::new(index, test, size);
-        Self { index, space, size, prompt, evidence, requests: 0, shared: Arc::clone(shared) }
+        Self {
+            index,
+            space,
+            size,
+            prompt,
+            evidence,
+            requests: 0,
+            entries: Entries::default(),
+            shared: Arc::clone(shared),
+        }
     }
 
     pub(super) async fn run(mut self) -> Result<Probed, JournalError> {
         let shared = Arc::clone(&self.shared);
         let _turn = shared.claims.acquire().await.expect("the semaphore is never closed");
-        let _claim = shared.journal.claim(self.index).await?;
+        let mut claim = shared.journal.claim(self.index).await?;
+        self.entries = std::mem::take(&mut claim.entries);
         while self.evidence.asked < shared.samples && self.evidence.error.is_none() {
             let before = self.evidence.asked;
             match self.wave().await {
@@ -194,7 +215,7 @@ impl Task {
         }
         (shared.progress)(Event::Samples(shared.samples.saturating_sub(self.evidence.asked)));
         self.evidence.finish();
-        Ok(Probed { canary: self.index, evidence: self.evidence, requests: self.requests })
+        Ok(Probed { canary: self.index, evidence: self.evidence, requests: self.requests, entries: self.entries })
     }
 
     /// Asks for the next few samples at once, and judges them in their order.
@@ -207,14 +228,14 @@ impl Task {
         self.requests += width;
         if width == 1 {
             let request = self.request(first, choices);
-            let answer = self.shared.ask(self.index, first, &request).await;
+            let answer = self.shared.ask(self.index, first, self.entries.get(first), request).await;
             return self.judge(first, answer);
         }
         let mut flight = JoinSet::new();
         for number in first..self.requests {
             let (shared, canary) = (Arc::clone(&self.shared), self.index);
-            let request = self.request(number, choices);
-            flight.spawn(async move { (number, shared.ask(canary, number, &request).await) });
+            let (request, entry) = (self.request(number, choices), self.entries.get(number));
+            flight.spawn(async move { (number, shared.ask(canary, number, entry, request).await) });
         }
         let mut answers = Vec::with_capacity(width as usize);
         while let Some(done) = flight.join_next().await {
@@ -239,8 +260,9 @@ impl Task {
         }
     }
 
-    fn judge(&mut self, number: u64, answer: Result<Answer, Fault>) -> Result<(), Fault> {
-        let answer = answer?;
+    fn judge(&mut self, number: u64, answer: Result<(i64, Answer), Fault>) -> Result<(), Fault> {
+        let (entry, answer) = answer?;
+        self.entries.insert(number, entry);
         let shared = Arc::clone(&self.shared);
         let space = &shared.spaces[self.space];
         self.evidence.usage += answer.usage;
@@ -251,7 +273,7 @@ impl Task {
             self.evidence.push(completion, &shared.searcher, space);
             if self.evidence.is_unranked() {
                 let mut tally = Tally::default();
-                shared.read(self.index, number + 1, self.evidence.asked, |_, text| {
+                shared.read(self.index, &self.entries, number + 1, self.evidence.asked, |_, text| {
                     tally.add(text, space);
                     true
                 })?;

@@ -3,13 +3,15 @@
 //! A SQLite file (write-ahead log) in a private folder. An answer is sealed with ChaCha20-Poly1305
 //! under a key that is derived from the manifest's, so that the file alone gives nothing away; its
 //! place (run, canary, request) is authenticated with it. One thread writes; what arrives together
-//! is committed together. Commits survive a killed process; a power cut may lose the last few
-//! (`synchronous = NORMAL`), which are then asked again.
+//! is committed together, at the end of the file: there is no index, since each canary's prober keeps
+//! the numbers of its entries ([`Entries`]), eight bytes an answer. Commits survive a killed process; a
+//! power cut may lose the last few (`synchronous = NORMAL`), which are then asked again.
 //!
 //! A run is open from its first answer until it was judged and shown ([`Journal::settle`]). An open
 //! run of the same plan is taken up again within a day, by one process at a time. A named run
 //! ([`RunName`]) is shared by all processes that know the name, canary by canary ([`Claim`]).
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -33,9 +35,8 @@ const SCHEMA: &str = "
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, name TEXT, touched INTEGER NOT NULL);
 CREATE UNIQUE INDEX named ON runs (plan, name) WHERE name IS NOT NULL;
 CREATE TABLE answers (
-  run INTEGER NOT NULL, canary INTEGER NOT NULL, request INTEGER NOT NULL, sealed BLOB NOT NULL,
-  PRIMARY KEY (run, canary, request)
-) WITHOUT ROWID;
+  id INTEGER PRIMARY KEY, run INTEGER NOT NULL, canary INTEGER NOT NULL, request INTEGER NOT NULL, sealed BLOB NOT NULL
+);
 ";
 
 /// The journal cannot be used.
@@ -87,11 +88,40 @@ pub struct Resumed {
     pub age: Duration,
 }
 
+/// Where the answers of a canary are: for each request the number of its entry; 0 where there is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entries(Vec<i64>);
+
+impl Entries {
+    /// Notes the entry of a request.
+    pub fn insert(&mut self, request: u64, entry: i64) {
+        let at = request as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        self.0[at] = entry;
+    }
+
+    /// The entry of a request.
+    #[must_use]
+    pub fn get(&self, request: u64) -> Option<i64> {
+        self.0.get(request as usize).copied().filter(|entry| *entry != 0)
+    }
+}
+
 struct Entry {
     canary: usize,
     request: u64,
     sealed: Vec<u8>,
-    done: oneshot::Sender<Result<(), JournalError>>,
+    done: oneshot::Sender<Result<i64, JournalError>>,
+}
+
+/// What the file is known to hold of this run, apart from what this process wrote.
+#[derive(Default)]
+struct Known {
+    /// Entries up to this one were read.
+    upto: i64,
+    canaries: HashMap<usize, Entries>,
 }
 
 /// The answers of one run. See the [module](self).
@@ -104,6 +134,7 @@ pub struct Journal {
     resumed: Option<Resumed>,
     cipher: ChaCha20Poly1305,
     reader: Mutex<Connection>,
+    known: Mutex<Known>,
     sender: Option<mpsc::Sender<Entry>>,
     writer: Option<JoinHandle<()>>,
     /// Held while a run without a name is used.
@@ -116,9 +147,13 @@ impl std::fmt::Debug for Journal {
     }
 }
 
-/// The right to probe a canary of a shared run, until it is dropped.
+/// The right to probe a canary, until it is dropped.
 #[derive(Debug)]
-pub struct Claim(#[expect(dead_code, reason = "held for its lock")] Option<File>);
+pub struct Claim {
+    /// The answers that are there already.
+    pub entries: Entries,
+    _lock: Option<File>,
+}
 
 impl Journal {
     /// Opens the run of a plan: the named one; or an open one that nobody uses, unless `fresh`; or a new one.
@@ -171,6 +206,7 @@ impl Journal {
             resumed,
             cipher: ChaCha20Poly1305::new(&key.into()),
             reader: Mutex::new(reader),
+            known: Mutex::default(),
             sender: Some(sender),
             writer: Some(writer),
             _lock: lock,
@@ -183,19 +219,14 @@ impl Journal {
         self.resumed
     }
 
-    /// Whether answers may be there that this process did not write.
-    #[must_use]
-    pub fn may_know(&self) -> bool {
-        self.shared || self.resumed.is_some()
-    }
-
-    /// Waits until no other process probes this canary in a shared run.
+    /// Begins the probing of a canary; in a shared run, when no other process probes it any more.
     ///
     /// # Errors
-    /// When the lock file cannot be made.
+    /// When the lock file cannot be made, or the journal cannot be read.
     pub async fn claim(&self, canary: usize) -> Result<Claim, JournalError> {
         if !self.shared {
-            return Ok(Claim(None));
+            let entries = if self.resumed.is_some() { self.take(canary)? } else { Entries::default() };
+            return Ok(Claim { entries, _lock: None });
         }
         let folder = self.folder.join(format!("run-{}", self.run));
         make_folder(&folder)?;
@@ -203,41 +234,60 @@ impl Journal {
         let file = File::create(&path).map_err(|e| folder_fault(&path, &e))?;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Claim(Some(file))),
+                Ok(()) => return Ok(Claim { entries: self.take(canary)?, _lock: Some(file) }),
                 Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
                 Err(TryLockError::Error(e)) => return Err(folder_fault(&path, &e)),
             }
         }
     }
 
-    /// The answer to a request, as it was recorded; `None` when there is none.
+    /// The entries of a canary, after a look at what was written since the last look.
+    fn take(&self, canary: usize) -> Result<Entries, JournalError> {
+        let mut known = lock(&self.known);
+        let reader = lock(&self.reader);
+        // Nobody else writes to a run that is not shared: one look is enough.
+        let look = self.shared || known.upto == 0;
+        let mut read = || {
+            let mut query = reader
+                .prepare_cached("SELECT id, canary, request FROM answers WHERE id > ?1 AND run = ?2 ORDER BY id")?;
+            let mut rows = query.query(params![known.upto, self.run])?;
+            while let Some(row) = rows.next()? {
+                let (entry, canary, request): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                known.upto = entry;
+                // A later entry for the same request took the place of a damaged one.
+                known.canaries.entry(canary as usize).or_default().insert(request as u64, entry);
+            }
+            Ok(())
+        };
+        if look {
+            read().map_err(|e| fault(&self.path, &e))?;
+        }
+        Ok(known.canaries.remove(&canary).unwrap_or_default())
+    }
+
+    /// The answer in an entry.
     ///
     /// # Errors
     /// [`JournalError::Entry`] when this one is damaged; others when the file cannot be read.
-    pub fn recall(&self, canary: usize, request: u64) -> Result<Option<Vec<u8>>, JournalError> {
+    pub fn recall(&self, canary: usize, request: u64, entry: i64) -> Result<Vec<u8>, JournalError> {
         let sealed: Option<Vec<u8>> = {
             let reader = lock(&self.reader);
-            let mut query = reader
-                .prepare_cached("SELECT sealed FROM answers WHERE run = ?1 AND canary = ?2 AND request = ?3")
-                .map_err(|e| fault(&self.path, &e))?;
-            query
-                .query_row(params![self.run, canary as i64, request as i64], |row| row.get(0))
-                .optional()
-                .map_err(|e| fault(&self.path, &e))?
+            let mut query =
+                reader.prepare_cached("SELECT sealed FROM answers WHERE id = ?1").map_err(|e| fault(&self.path, &e))?;
+            query.query_row([entry], |row| row.get(0)).optional().map_err(|e| fault(&self.path, &e))?
         };
-        let Some(sealed) = sealed else { return Ok(None) };
+        let sealed = sealed.ok_or(JournalError::Entry)?;
         let (nonce, text) = sealed.split_at_checked(NONCE).ok_or(JournalError::Entry)?;
         let nonce = Nonce::try_from(nonce).map_err(|_| JournalError::Entry)?;
         let place = place(self.run, canary, request);
-        let plain = self.cipher.decrypt(&nonce, Payload { msg: text, aad: &place });
-        plain.map(Some).map_err(|_| JournalError::Entry)
+        self.cipher.decrypt(&nonce, Payload { msg: text, aad: &place }).map_err(|_| JournalError::Entry)
     }
 
-    /// Records the answer to a request; it is on disk when this returns.
+    /// Records the answer to a request; it is on disk when this returns the number of its entry.
     ///
     /// # Errors
     /// When it cannot be written, for example because the disk is full.
-    pub async fn record(&self, canary: usize, request: u64, answer: &[u8]) -> Result<(), JournalError> {
+    pub async fn record(&self, canary: usize, request: u64, answer: &[u8]) -> Result<i64, JournalError> {
         let broken = |what: &str| JournalError::Use { path: self.path.display().to_string(), what: what.to_owned() };
         let mut sealed = vec![0u8; NONCE];
         getrandom::fill(&mut sealed).map_err(|e| broken(&e.to_string()))?;
@@ -264,14 +314,20 @@ impl Journal {
         let mut reader = lock(&self.reader);
         let done = (|| {
             let transaction = reader.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for canary in canaries {
-                transaction
-                    .prepare_cached("DELETE FROM answers WHERE run = ?1 AND canary = ?2")?
-                    .execute(params![self.run, *canary as i64])?;
+            let judged: HashSet<i64> = canaries.iter().map(|c| *c as i64).collect();
+            let left: Vec<i64> = transaction
+                .prepare("SELECT DISTINCT canary FROM answers WHERE run = ?1")?
+                .query_map([self.run], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            let left = left.into_iter().any(|canary| !judged.contains(&canary));
+            if left {
+                let mut delete = transaction.prepare("DELETE FROM answers WHERE run = ?1 AND canary = ?2")?;
+                for canary in &judged {
+                    delete.execute([self.run, *canary])?;
+                }
+            } else {
+                transaction.execute("DELETE FROM answers WHERE run = ?1", [self.run])?;
             }
-            let left: bool =
-                transaction
-                    .query_row("SELECT EXISTS (SELECT 1 FROM answers WHERE run = ?1)", [self.run], |r| r.get(0))?;
             if !left {
                 transaction.execute("DELETE FROM runs WHERE id = ?1", [self.run])?;
             }
@@ -313,24 +369,28 @@ fn write_all(mut connection: Connection, run: i64, path: &Path, receiver: &mpsc:
             batch.push(next);
         }
         let done = commit(&mut connection, run, &batch).map_err(|e| fault(path, &e));
-        for entry in batch {
+        for (place, entry) in batch.into_iter().enumerate() {
             // Who asked may have gone; the answer is saved all the same.
-            let _ = entry.done.send(done.clone());
+            let _ = entry.done.send(done.as_ref().map(|ids| ids[place]).map_err(Clone::clone));
         }
     }
 }
 
-fn commit(connection: &mut Connection, run: i64, batch: &[Entry]) -> rusqlite::Result<()> {
+fn commit(connection: &mut Connection, run: i64, batch: &[Entry]) -> rusqlite::Result<Vec<i64>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut ids = Vec::with_capacity(batch.len());
     {
-        let mut insert = transaction
-            .prepare_cached("INSERT OR REPLACE INTO answers (run, canary, request, sealed) VALUES (?, ?, ?, ?)")?;
+        let mut insert =
+            transaction.prepare_cached("INSERT INTO answers (run, canary, request, sealed) VALUES (?, ?, ?, ?)")?;
         for entry in batch {
-            insert.execute(params![run, entry.canary as i64, entry.request as i64, entry.sealed])?;
+            ids.push(insert.insert(params![run, entry.canary as i64, entry.request as i64, entry.sealed])?);
         }
     }
-    transaction.prepare_cached("UPDATE runs SET touched = ?2 WHERE id = ?1")?.execute(params![run, now()])?;
-    transaction.commit()
+    transaction
+        .prepare_cached("UPDATE runs SET touched = ?2 WHERE id = ?1 AND touched < ?2")?
+        .execute(params![run, now()])?;
+    transaction.commit()?;
+    Ok(ids)
 }
 
 /// Forgets runs that nobody came back to.
@@ -469,30 +529,42 @@ mod tests {
         Journal::open(folder, KEY, plan, None, false).expect("a journal")
     }
 
-    fn record(journal: &Journal, canary: usize, request: u64, text: &str) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        runtime.block_on(journal.record(canary, request, text.as_bytes())).expect("recorded");
+    fn wait<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(work)
+    }
+
+    fn record(journal: &Journal, canary: usize, request: u64, text: &str) -> i64 {
+        wait(journal.record(canary, request, text.as_bytes())).expect("recorded")
+    }
+
+    /// What is there for a canary.
+    fn texts(journal: &Journal, canary: usize) -> Vec<String> {
+        let entries = wait(journal.claim(canary)).expect("free").entries;
+        let entries = (0..9).filter_map(|request| Some((request, entries.get(request)?)));
+        let text = |(request, entry)| journal.recall(canary, request, entry).expect("whole");
+        entries.map(text).map(|bytes| String::from_utf8(bytes).expect("text")).collect()
     }
 
     #[test]
     fn an_open_run_is_taken_up_again_and_a_settled_one_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let journal = open(folder.path(), "a");
-        assert!(!journal.may_know());
+        assert!(journal.resumed().is_none());
         record(&journal, 3, 0, "said");
         record(&journal, 4, 0, "said too");
+        record(&journal, 3, 2, "gone");
+        record(&journal, 3, 2, "said again");
         // As if killed: dropped without being settled.
         drop(journal);
         assert_eq!(open(folder.path(), "b").resumed(), None);
         let journal = open(folder.path(), "a");
-        assert_eq!(journal.resumed().map(|r| r.requests), Some(2));
-        assert_eq!(journal.recall(3, 0).expect("whole").as_deref(), Some(&b"said"[..]));
-        assert_eq!(journal.recall(3, 1).expect("whole"), None);
+        assert_eq!(journal.resumed().map(|r| r.requests), Some(4));
+        assert_eq!(texts(&journal, 3), ["said", "said again"]);
         // In use: a second process gets a run of its own.
         assert_eq!(open(folder.path(), "a").resumed(), None);
         journal.settle(&[3]).expect("settled");
         let journal = open(folder.path(), "a");
-        assert_eq!((journal.recall(3, 0).expect("whole"), journal.resumed().map(|r| r.requests)), (None, Some(1)));
+        assert_eq!((texts(&journal, 3), texts(&journal, 4)), (vec![], vec!["said too".to_owned()]));
         journal.settle(&[4]).expect("settled");
         assert_eq!(open(folder.path(), "a").resumed(), None);
         assert_eq!(Journal::open(folder.path(), KEY, "a", None, true).expect("fresh").resumed(), None);
@@ -502,8 +574,7 @@ mod tests {
     fn what_lies_on_disk_is_sealed_private_and_bound_to_its_place() {
         let folder = tempfile::tempdir().expect("a folder");
         let journal = open(folder.path(), "a");
-        record(&journal, 0, 0, "Pyrodraconosis");
-        record(&journal, 0, 1, "something else");
+        let (one, two) = (record(&journal, 0, 0, "Pyrodraconosis"), record(&journal, 0, 1, "something else"));
         let path = folder.path().join("journal.sqlite");
         for name in ["journal.sqlite", "journal.sqlite-wal"] {
             let bytes = std::fs::read(folder.path().join(name)).expect(name);
@@ -518,11 +589,12 @@ mod tests {
         let other = Connection::open(&path).expect("opened");
         let swap = "UPDATE answers SET sealed = (SELECT sealed FROM answers WHERE request = 0) WHERE request = 1";
         other.execute(swap, []).expect("swapped");
-        assert!(journal.recall(0, 0).is_ok());
-        assert!(matches!(journal.recall(0, 1), Err(JournalError::Entry)));
+        assert!(journal.recall(0, 0, one).is_ok());
+        assert!(matches!(journal.recall(0, 1, two), Err(JournalError::Entry)));
+        assert!(matches!(journal.recall(0, 2, two + 1), Err(JournalError::Entry)));
         drop(journal);
         let wrong = Journal::open(folder.path(), [8; 32], "a", None, false).expect("opened");
-        assert!(matches!(wrong.recall(0, 0), Err(JournalError::Entry)));
+        assert!(matches!(wrong.recall(0, 0, one), Err(JournalError::Entry)));
     }
 
     #[test]
@@ -546,17 +618,17 @@ mod tests {
         let share = || Journal::open(folder.path(), KEY, "a", Some(&name), false).expect("a journal");
         let (one, two) = (share(), share());
         record(&one, 1, 0, "said");
-        assert_eq!(two.recall(1, 0).expect("whole").as_deref(), Some(&b"said"[..]));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        runtime.block_on(async {
-            let claim = one.claim(1).await.expect("free");
-            let waiting = tokio::time::timeout(Duration::from_millis(60), two.claim(1)).await;
+        assert_eq!(texts(&two, 1), ["said"]);
+        record(&one, 2, 0, "said later");
+        wait(async {
+            let claim = one.claim(2).await.expect("free");
+            let waiting = tokio::time::timeout(Duration::from_millis(60), two.claim(2)).await;
             assert!(waiting.is_err(), "held by the other");
-            two.claim(2).await.expect("another canary is free");
+            two.claim(3).await.expect("another canary is free");
             drop(claim);
-            two.claim(1).await.expect("free again");
+            assert_eq!(two.claim(2).await.expect("free again").entries.get(0), Some(2));
         });
         one.settle(&[1]).expect("settled");
-        assert!(two.recall(1, 0).expect("whole").is_some(), "left to the others");
+        assert_eq!(texts(&share(), 1), ["said"], "left to the others");
     }
 }

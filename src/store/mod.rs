@@ -4,4 +4,4 @@ mod files;
 mod journal;
 
 pub use files::{Pending, StoreError, open_data, read, write};
-pub use journal::{Claim, Journal, JournalError, Resumed, RunName};
+pub use journal::{Claim, Entries, Journal, JournalError, Resumed, RunName};
