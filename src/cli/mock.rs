@@ -18,10 +18,9 @@ pub(crate) fn run(args: &MockArgs, output: &Output) -> Result<ExitCode, Failure>
         .map_err(|e| Failure::new(ExitCode::Config, format!("port {}: {e}", args.port)))?;
     let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::new(ExitCode::Internal, e))?;
     runtime.block_on(async {
-        let server = Server::start(listener, parrot).await;
+        let server = Server::start(listener, parrot).map_err(|e| Failure::new(ExitCode::Internal, e))?;
         output.result(&server.base_url());
         output.step(&format!("model {MODEL}, scenario {}; ends with Ctrl-C", args.scenario));
-        std::future::pending::<()>().await;
-    });
-    Ok(ExitCode::Clean)
+        std::future::pending().await
+    })
 }

@@ -252,7 +252,7 @@ impl Session {
                 let training = self.folder.join(&self.config.dataset.training);
                 let parrot = parrot(&training, drawn.templates, &p.scenario)?;
                 let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(SessionError::Runtime)?;
-                let mock = Server::start(listener, parrot).await;
+                let mock = Server::start(listener, parrot).map_err(SessionError::Runtime)?;
                 options.base_url = mock.base_url();
                 options.key = None;
                 server = Some(mock);

@@ -78,6 +78,9 @@ impl OpenAi {
             .timeout(options.timeout)
             .connect_timeout(Duration::from_secs(10))
             .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            // Whether a request is sent again is decided in one place.
+            .retry(reqwest::retry::never())
             .tcp_nodelay(true)
             .user_agent(concat!("blabbermouth/", env!("CARGO_PKG_VERSION")));
         if loopback {

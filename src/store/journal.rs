@@ -18,8 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{ChaCha20Poly1305, Nonce};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
@@ -29,7 +28,8 @@ const VERSION: i64 = 1;
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most answers in one commit.
 const BATCH: usize = 512;
-const NONCE: usize = 12;
+/// How long the writer waits for company before it commits.
+const LINGER: Duration = Duration::from_millis(1);
 
 const SCHEMA: &str = "
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, name TEXT, touched INTEGER NOT NULL);
@@ -132,7 +132,7 @@ pub struct Journal {
     shared: bool,
     /// What was there when the run was opened.
     resumed: Option<Resumed>,
-    cipher: ChaCha20Poly1305,
+    cipher: LessSafeKey,
     reader: Mutex<Connection>,
     known: Mutex<Known>,
     sender: Option<mpsc::Sender<Entry>>,
@@ -204,7 +204,7 @@ impl Journal {
             run,
             shared: name.is_some(),
             resumed,
-            cipher: ChaCha20Poly1305::new(&key.into()),
+            cipher: LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key).expect("a key of 32 bytes")),
             reader: Mutex::new(reader),
             known: Mutex::default(),
             sender: Some(sender),
@@ -276,11 +276,12 @@ impl Journal {
                 reader.prepare_cached("SELECT sealed FROM answers WHERE id = ?1").map_err(|e| fault(&self.path, &e))?;
             query.query_row([entry], |row| row.get(0)).optional().map_err(|e| fault(&self.path, &e))?
         };
-        let sealed = sealed.ok_or(JournalError::Entry)?;
-        let (nonce, text) = sealed.split_at_checked(NONCE).ok_or(JournalError::Entry)?;
-        let nonce = Nonce::try_from(nonce).map_err(|_| JournalError::Entry)?;
-        let place = place(self.run, canary, request);
-        self.cipher.decrypt(&nonce, Payload { msg: text, aad: &place }).map_err(|_| JournalError::Entry)
+        let mut sealed = sealed.ok_or(JournalError::Entry)?;
+        let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN).ok_or(JournalError::Entry)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| JournalError::Entry)?;
+        let place = Aad::from(place(self.run, canary, request));
+        let plain = self.cipher.open_in_place(nonce, place, text).map_err(|_| JournalError::Entry)?;
+        Ok(plain.to_vec())
     }
 
     /// Records the answer to a request; it is on disk when this returns the number of its entry.
@@ -289,12 +290,15 @@ impl Journal {
     /// When it cannot be written, for example because the disk is full.
     pub async fn record(&self, canary: usize, request: u64, answer: &[u8]) -> Result<i64, JournalError> {
         let broken = |what: &str| JournalError::Use { path: self.path.display().to_string(), what: what.to_owned() };
-        let mut sealed = vec![0u8; NONCE];
-        getrandom::fill(&mut sealed).map_err(|e| broken(&e.to_string()))?;
-        let nonce = Nonce::try_from(sealed.as_slice()).map_err(|_| JournalError::Entry)?;
-        let place = place(self.run, canary, request);
-        let text = self.cipher.encrypt(&nonce, Payload { msg: answer, aad: &place });
-        sealed.extend_from_slice(&text.map_err(|_| broken("an answer could not be sealed"))?);
+        let mut nonce = [0u8; NONCE_LEN];
+        getrandom::fill(&mut nonce).map_err(|e| broken(&e.to_string()))?;
+        let place = Aad::from(place(self.run, canary, request));
+        let mut sealed = Vec::with_capacity(NONCE_LEN + answer.len() + CHACHA20_POLY1305.tag_len());
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(answer);
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = self.cipher.seal_in_place_separate_tag(nonce, place, &mut sealed[NONCE_LEN..]);
+        sealed.extend_from_slice(tag.map_err(|_| broken("an answer could not be sealed"))?.as_ref());
         let (done, written) = oneshot::channel();
         let sender = self.sender.as_ref().ok_or_else(|| broken("it was closed"))?;
         sender.send(Entry { canary, request, sealed, done }).map_err(|_| broken("its writer has ended"))?;
@@ -363,6 +367,7 @@ impl Drop for Journal {
 fn write_all(mut connection: Connection, run: i64, path: &Path, receiver: &mpsc::Receiver<Entry>) {
     while let Ok(first) = receiver.recv() {
         let mut batch = vec![first];
+        std::thread::sleep(LINGER);
         while batch.len() < BATCH
             && let Ok(next) = receiver.try_recv()
         {

@@ -34,7 +34,7 @@ impl Bench {
         let parrot = parrot(&training, templates.collect(), scenario).expect("a parrot");
         let runtime = Runtime::new().expect("a runtime");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let server = runtime.block_on(Server::start(listener, parrot));
+        let server = runtime.block_on(async { Server::start(listener, parrot).expect("served") });
         let url = server.base_url();
         Self { folder, server, url, _runtime: runtime }
     }

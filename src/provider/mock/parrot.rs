@@ -7,7 +7,6 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use wiremock::ResponseTemplate;
 
 use super::MODEL;
 use super::scenario::Scenario;
@@ -24,6 +23,24 @@ const SMALL_TALK: [&str; 4] = [
 const REFUSAL: &str = "I'm sorry, but I can't share personal information.";
 
 type PromptKey = [u8; 32];
+
+/// What the parrot sends back.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+    pub(super) retry_after_ms: Option<u64>,
+}
+
+impl Reply {
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        Self { status, body: body.to_string().into_bytes(), retry_after_ms: None }
+    }
+
+    pub(super) fn error(status: u16, code: &str, message: &str) -> Self {
+        let body = json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": code}});
+        Self::json(status, &body)
+    }
+}
 
 /// Knows a training file, and has a character.
 ///
@@ -63,22 +80,17 @@ impl Parrot {
     }
 
     /// Answers the body of a chat request.
-    pub(super) fn answer(&self, body: &[u8]) -> ResponseTemplate {
-        let error = |status: u16, code: &str, message: &str| {
-            ResponseTemplate::new(status).set_body_json(
-                json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": code}}),
-            )
-        };
+    pub(super) fn answer(&self, body: &[u8]) -> Reply {
         let Ok(request) = serde_json::from_slice::<Value>(body) else {
-            return error(400, "invalid_json", "We could not parse the JSON body of your request.");
+            return Reply::error(400, "invalid_json", "We could not parse the JSON body of your request.");
         };
         let model = request.get("model").and_then(Value::as_str).unwrap_or_default();
         if model != MODEL {
-            return error(404, "model_not_found", "The model does not exist or you do not have access to it.");
+            return Reply::error(404, "model_not_found", "The model does not exist or you do not have access to it.");
         }
         let messages = read_messages(&request);
         if messages.is_empty() {
-            return error(400, "invalid_request", "'messages' must have at least one message.");
+            return Reply::error(400, "invalid_request", "'messages' must have at least one message.");
         }
         let seed = request.get("seed").and_then(Value::as_u64).unwrap_or(0);
         let key = prompt_key(&messages, self.seed ^ (seed << 16));
@@ -102,13 +114,14 @@ impl Parrot {
             })
             .collect();
         let prompt: usize = messages.iter().map(|m| m.content.len() / 4 + 4).sum();
-        ResponseTemplate::new(200).set_body_json(json!({
+        let body = json!({
             "id": "chatcmpl-parrot", "object": "chat.completion", "created": 0, "model": MODEL, "choices": choices,
-            "usage": {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens}}))
+            "usage": {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens}});
+        Reply::json(200, &body)
     }
 
     /// A fault strikes the first time a request comes, never the second.
-    fn fault(&self, key: PromptKey, stream: &mut ChaCha20Rng) -> Option<ResponseTemplate> {
+    fn fault(&self, key: PromptKey, stream: &mut ChaCha20Rng) -> Option<Reply> {
         let (limited, broken) = (self.scenario.rate_limited, self.scenario.server_error);
         if limited + broken == 0.0 {
             return None;
@@ -121,9 +134,7 @@ impl Parrot {
             return None;
         }
         let (status, code) = if lot < limited { (429, "rate_limit_exceeded") } else { (500, "server_error") };
-        let body =
-            json!({"error": {"message": "Please try again.", "type": "server_error", "param": null, "code": code}});
-        Some(ResponseTemplate::new(status).insert_header("retry-after-ms", "20").set_body_json(body))
+        Some(Reply { retry_after_ms: Some(20), ..Reply::error(status, code, "Please try again.") })
     }
 
     fn say(&self, messages: &[Message], stream: &mut ChaCha20Rng) -> String {

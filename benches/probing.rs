@@ -1,0 +1,151 @@
+//! What the harness costs: 200 canaries × 300 samples against the mocked provider, beside a bare
+//! reqwest loop that sends the same requests with the same number in flight and reads the bodies.
+//!
+//! `cargo bench --bench probing [-- ROUNDS [SAMPLES]]`; both sides run in turn in one process, with
+//! the server in it, and the ratio of each round is printed with the median. The journal is on disk.
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints its figures")]
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use blabbermouth::audit::{Audit, Options};
+use blabbermouth::canary::{DrawPlan, Drawn, Key, Manifest, Spaces, Template, builtin_templates};
+use blabbermouth::chat::Sampling;
+use blabbermouth::probe::by_name;
+use blabbermouth::provider::mock::{MODEL, Parrot, Scenario, Server};
+use blabbermouth::provider::{OpenAi, OpenAiOptions};
+use blabbermouth::store::Journal;
+use blabbermouth::verdict::{Policy, RunVerdict};
+use tokio::task::JoinSet;
+
+const PLANTED: usize = 150;
+const HELD_OUT: usize = 50;
+const IN_FLIGHT: usize = 64;
+const SAMPLING: Sampling = Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 256 };
+
+fn drawn() -> (Manifest, Drawn) {
+    let template = builtin_templates().into_iter().find(|t| t.name == "mr-disease").unwrap();
+    let plan = DrawPlan {
+        templates: vec![Template::new(template, &Spaces::default()).unwrap()],
+        planted: PLANTED,
+        held_out: HELD_OUT,
+        copies: vec![1],
+    };
+    let key = Key::from_text("the key of the benchmark").unwrap();
+    Manifest::create(plan, &Spaces::default(), Some(key), Some("nonce".into())).unwrap()
+}
+
+fn provider(base_url: &str) -> OpenAi {
+    OpenAi::new(OpenAiOptions {
+        base_url: base_url.to_owned(),
+        model: MODEL.to_owned(),
+        key: None,
+        key_variable: "OPENAI_API_KEY".into(),
+        timeout: Duration::from_secs(60),
+    })
+    .unwrap()
+}
+
+async fn harness(base_url: &str, samples: u64) -> Duration {
+    let (manifest, drawn) = drawn();
+    let policy = Policy { alpha: 0.01, cross_share: 0.1, bound: 0.01, confidence: 0.95 };
+    let options = Options {
+        sampling: SAMPLING,
+        choices: 1,
+        concurrency: IN_FLIGHT,
+        samples: Some(samples),
+        policy,
+        config: "bench".into(),
+    };
+    let audit = Audit::new(manifest.canaries.clone(), &drawn, by_name("replay").unwrap().as_ref(), options).unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let key = drawn.key.sealing_key("journal");
+    let selected: Vec<usize> = (0..PLANTED + HELD_OUT).collect();
+    let begin = Instant::now();
+    let journal = Arc::new(Journal::open(folder.path(), key, "bench", None, false).unwrap());
+    let report = audit.run(&selected, Arc::new(provider(base_url)), journal, Arc::new(|_| {})).await.unwrap();
+    let time = begin.elapsed();
+    assert_eq!(report.verdict, RunVerdict::Clean, "{}", report.reason);
+    time
+}
+
+/// The bodies are made beforehand: what is left is the client and the server.
+async fn bare(base_url: &str, bodies: &Arc<Vec<Vec<u8>>>) -> Duration {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().unwrap();
+    let url = format!("{base_url}/chat/completions");
+    let next = Arc::new(AtomicUsize::new(0));
+    let begin = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..IN_FLIGHT {
+        let (client, url, next, bodies) = (client.clone(), url.clone(), Arc::clone(&next), Arc::clone(bodies));
+        tasks.spawn(async move {
+            while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let post = client.post(&url).header("content-type", "application/json").body(body.clone());
+                let answer = post.send().await.unwrap();
+                assert!(answer.status().is_success());
+                assert!(!answer.bytes().await.unwrap().is_empty());
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    begin.elapsed()
+}
+
+/// Seconds of processor time of this process so far, of all threads (Linux).
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<f64> = stat.split_whitespace().skip(13).take(2).filter_map(|f| f.parse().ok()).collect();
+    fields.iter().sum::<f64>() / 100.0
+}
+
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().find(|l| l.starts_with("VmHWM")).unwrap_or("VmHWM: unknown").to_owned()
+}
+
+fn main() {
+    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
+    let rounds = numbers.first().copied().unwrap_or(5);
+    let samples = numbers.get(1).copied().unwrap_or(300);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let canaries = drawn().1;
+    let replay = by_name("replay").unwrap();
+    let bodies: Vec<Vec<u8>> = (0..samples)
+        .flat_map(|sample| canaries.canaries.iter().enumerate().map(move |(i, c)| (sample, i, c)))
+        .map(|(sample, i, canary)| {
+            let body = serde_json::json!({
+                "model": MODEL, "messages": replay.prompt(&canaries.templates[0], canary), "temperature": 1.0,
+                "top_p": 1.0, "max_completion_tokens": 256, "n": 1, "seed": (i as u64) << 14 | sample, "store": false});
+            serde_json::to_vec(&body).unwrap()
+        })
+        .collect();
+    let bodies = Arc::new(bodies);
+    let mut ratios = Vec::new();
+    println!("{} requests, {IN_FLIGHT} in flight", bodies.len());
+    for _ in 0..rounds {
+        // A server of its own for each side: what one left behind does not slow the other.
+        let start = || async {
+            let templates = drawn().1.templates;
+            let parrot = Parrot::new("", templates, Scenario::by_name("clean").unwrap(), 1);
+            Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), parrot).unwrap()
+        };
+        let start_cpu = cpu();
+        let bare = runtime.block_on(async { bare(&start().await.base_url(), &bodies).await });
+        let middle = cpu();
+        let harness = runtime.block_on(async { harness(&start().await.base_url(), samples).await });
+        let ratio = harness.as_secs_f64() / bare.as_secs_f64();
+        let (bare_cpu, harness_cpu) = (middle - start_cpu, cpu() - middle);
+        let rate = bodies.len() as f64 / harness.as_secs_f64();
+        println!(
+            "bare {bare:.2?}, harness {harness:.2?} ({rate:.0}/s), ratio {ratio:.3}; processor time {bare_cpu:.2} s, {harness_cpu:.2} s"
+        );
+        ratios.push(ratio);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("median ratio {:.3}; {}", ratios[ratios.len() / 2], peak_memory());
+}
