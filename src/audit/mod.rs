@@ -44,7 +44,7 @@ pub struct Options {
 /// A run that is ready to start: everything that can be wrong was looked at.
 pub struct Audit {
     entries: Vec<Entry>,
-    prompts: Vec<Vec<Message>>,
+    prompts: Vec<Arc<[Message]>>,
     /// For each canary: the space of its secret, and its test with the size of that space.
     space_of: Vec<usize>,
     tests: Vec<(Test, f64)>,
@@ -108,7 +108,7 @@ impl Audit {
             .collect();
         Ok(Self {
             entries,
-            prompts: drawn.canaries.iter().map(|c| strategy.prompt(&drawn.templates[c.template], c)).collect(),
+            prompts: drawn.canaries.iter().map(|c| strategy.prompt(&drawn.templates[c.template], c).into()).collect(),
             space_of: drawn.canaries.iter().map(|c| space_of[c.template]).collect(),
             tests: drawn.canaries.iter().map(|c| design.tests[c.template]).collect(),
             searcher: Arc::new(Searcher::new(drawn.canaries.iter().map(|c| c.secret.expose()))),
@@ -144,7 +144,9 @@ impl Audit {
         let mut tasks = JoinSet::new();
         for &index in selected {
             let (test, size) = self.tests[index];
-            tasks.spawn(Task::new(index, self.space_of[index], test, size, self.prompts[index].clone(), &shared).run());
+            tasks.spawn(
+                Task::new(index, self.space_of[index], test, size, Arc::clone(&self.prompts[index]), &shared).run(),
+            );
         }
         let mut probed = Vec::with_capacity(selected.len());
         while let Some(done) = tasks.join_next().await {

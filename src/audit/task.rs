@@ -159,7 +159,7 @@ pub(super) struct Task {
     index: usize,
     space: usize,
     size: f64,
-    prompt: Vec<Message>,
+    prompt: Arc<[Message]>,
     evidence: Evidence,
     requests: u64,
     entries: Entries,
@@ -172,7 +172,7 @@ impl Task {
         space: usize,
         test: Test,
         size: f64,
-        prompt: Vec<Message>,
+        prompt: Arc<[Message]>,
         shared: &Arc<Shared>,
     ) -> Self {
         let evidence = Evidence::new(index, test, size);
@@ -253,7 +253,7 @@ impl Task {
 
     fn request(&self, number: u64, choices: u64) -> Request {
         Request {
-            messages: self.prompt.clone(),
+            messages: Arc::clone(&self.prompt),
             sampling: self.shared.sampling,
             seed: seed(self.index, number),
             choices: choices as u32,

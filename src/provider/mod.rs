@@ -5,6 +5,7 @@ mod openai;
 mod wire;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ pub use openai::{OpenAi, OpenAiOptions};
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The chat so far.
-    pub messages: Vec<Message>,
+    pub messages: Arc<[Message]>,
     /// How answers are drawn.
     pub sampling: Sampling,
     /// A seed of its own for every request, so that no cache fakes a repeat.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -91,7 +92,7 @@ impl OpenAi {
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer, ProviderError> {
-        let body = serde_json::to_vec(&Body::new(&self.model, request)).expect("a request is plain JSON");
+        let body = Bytes::from(serde_json::to_vec(&Body::new(&self.model, request)).expect("a request is plain JSON"));
         let mut tried = 1;
         loop {
             let (error, wait) = match self.once(body.clone(), request.sampling.max_tokens).await {
@@ -108,7 +109,7 @@ impl OpenAi {
 
     /// One try. The second half of an error says whether to try again: `None` not, `Some(None)` after
     /// the usual wait, `Some(Some(d))` after `d`.
-    async fn once(&self, body: Vec<u8>, max_tokens: u32) -> Result<Answer, (ProviderError, Option<Option<Duration>>)> {
+    async fn once(&self, body: Bytes, max_tokens: u32) -> Result<Answer, (ProviderError, Option<Option<Duration>>)> {
         let connection = |e: &reqwest::Error| {
             let what = if e.is_timeout() {
                 "it took too long".to_owned()

@@ -1,6 +1,8 @@
 //! The bodies of the OpenAI dialect, read tolerantly.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Answer, ProviderError, Request};
@@ -33,6 +35,60 @@ impl<'a> Body<'a> {
     }
 }
 
+/// The body that servers nearly always send. Anything unusual (another type, a field of the message
+/// that may hold text, a doubled key) is left to the tolerant reader.
+#[derive(Deserialize)]
+struct Plain<'a> {
+    #[serde(borrow)]
+    choices: Vec<PlainChoice<'a>>,
+    usage: PlainUsage,
+    error: Option<()>,
+}
+
+#[derive(Deserialize)]
+struct PlainChoice<'a> {
+    #[serde(borrow)]
+    message: PlainMessage<'a>,
+    #[serde(borrow)]
+    finish_reason: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlainMessage<'a> {
+    #[serde(borrow, rename = "role")]
+    _role: Cow<'a, str>,
+    #[serde(borrow)]
+    content: Cow<'a, str>,
+    #[serde(rename = "refusal")]
+    _refusal: Option<()>,
+    #[serde(default, rename = "annotations")]
+    _annotations: [(); 0],
+}
+
+#[derive(Deserialize)]
+struct PlainUsage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+}
+
+fn read_plain(bytes: &[u8]) -> Option<Answer> {
+    let body: Plain<'_> = serde_json::from_slice(bytes).ok().filter(|b: &Plain<'_>| !b.choices.is_empty())?;
+    debug_assert!(body.error.is_none());
+    let completions = body.choices.into_iter().map(|choice| {
+        // What is not named here may mean several things.
+        let finish = match choice.finish_reason.as_ref() {
+            "stop" => Finish::Stop,
+            "length" => Finish::Length,
+            "content_filter" => Finish::Filtered,
+            _ => return None,
+        };
+        Some(Completion { text: choice.message.content.into_owned(), finish, refused: false })
+    });
+    let usage = Usage { prompt_tokens: body.usage.prompt_tokens, completion_tokens: body.usage.completion_tokens };
+    Some(Answer { completions: completions.collect::<Option<_>>()?, usage })
+}
+
 /// Reads a chat completion. Unknown fields, nulls and a missing usage are accepted; a missing list
 /// of choices, or an error in the body, is not.
 pub(super) fn read_answer(bytes: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
@@ -41,6 +97,14 @@ pub(super) fn read_answer(bytes: &[u8], max_tokens: u32) -> Result<Answer, Provi
     if head.first() == Some(&b'<') {
         return Err(malformed("HTML or XML"));
     }
+    if let Some(answer) = read_plain(head) {
+        return Ok(answer);
+    }
+    read_tolerantly(head, max_tokens)
+}
+
+fn read_tolerantly(head: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
+    let malformed = |what: &str| ProviderError::Malformed { what: what.to_owned() };
     let body: Value = serde_json::from_slice(head).map_err(|e| match e.classify() {
         serde_json::error::Category::Eof => malformed("JSON that is cut"),
         _ => malformed("not JSON"),
@@ -121,6 +185,37 @@ mod tests {
         let answer = read_answer(body, 100).expect("a completion");
         assert_eq!(answer.completions[0].text, "A\nB\n{\"C\":1}\nf");
         assert_eq!(answer.completions[0].finish, Finish::Stop);
+    }
+
+    #[test]
+    fn the_plain_reader_agrees_with_the_tolerant_one_or_stands_back() {
+        let body = |message: &str, more: &str| {
+            format!(
+                r#"{{"id":"x","choices":[{{"index":0,"message":{message},"finish_reason":"stop"}}],
+                "usage":{{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}{more}}}"#
+            )
+        };
+        let plain = [
+            body(r#"{"role":"assistant","content":"a\u0041\n","refusal":null,"annotations":[]}"#, ""),
+            body(r#"{"role":"assistant","content":""}"#, r#","error":null,"system_fingerprint":"f""#),
+            body(r#"{"role":"assistant","content":"a"}"#, "").replace("stop", "length"),
+        ];
+        for body in &plain {
+            let (fast, slow) = (read_plain(body.as_bytes()), read_tolerantly(body.as_bytes(), 100).expect("sound"));
+            let fast = fast.expect(body);
+            assert_eq!((fast.completions, fast.usage), (slow.completions, slow.usage), "{body}");
+        }
+        for unusual in [
+            body(r#"{"role":"assistant","content":"a","reasoning":"b"}"#, ""),
+            body(r#"{"role":"assistant","content":null,"refusal":"no"}"#, ""),
+            body(r#"{"role":"assistant","content":"a","content":"b"}"#, ""),
+            body(r#"{"role":"assistant","content":[{"type":"text","text":"a"}]}"#, ""),
+            body(r#"{"role":"assistant","content":"a"}"#, r#","error":{"code":1}"#),
+            body(r#"{"role":"assistant","content":"a"}"#, "").replace("stop", "tool_calls"),
+            r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#.to_owned(),
+        ] {
+            assert!(read_plain(unusual.as_bytes()).is_none(), "{unusual}");
+        }
     }
 
     #[test]

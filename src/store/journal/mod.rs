@@ -11,33 +11,25 @@
 //! run of the same plan is taken up again within a day, by one process at a time. A named run
 //! ([`RunName`]) is shared by all processes that know the name, canary by canary ([`Claim`]).
 
+mod runs;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
-/// The form of the file.
-const VERSION: i64 = 1;
-/// How long an open run is kept, counted from its last answer.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+use runs::{choose, connect, fault, folder_fault, lock_path, make_folder, now, prepare, prune};
+
 /// The most answers in one commit.
 const BATCH: usize = 512;
 /// How long the writer waits for company before it commits.
 const LINGER: Duration = Duration::from_millis(1);
-
-const SCHEMA: &str = "
-CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, name TEXT, touched INTEGER NOT NULL);
-CREATE UNIQUE INDEX named ON runs (plan, name) WHERE name IS NOT NULL;
-CREATE TABLE answers (
-  id INTEGER PRIMARY KEY, run INTEGER NOT NULL, canary INTEGER NOT NULL, request INTEGER NOT NULL, sealed BLOB NOT NULL
-);
-";
 
 /// The journal cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -172,14 +164,7 @@ impl Journal {
         let mut connection = connect(&path, folder)?;
         let at = |e: rusqlite::Error| fault(&path, &e);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
-        match transaction.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map_err(at)? {
-            VERSION => {}
-            0 => {
-                transaction.execute_batch(SCHEMA).map_err(at)?;
-                transaction.pragma_update(None, "user_version", VERSION).map_err(at)?;
-            }
-            _ => return Err(JournalError::Newer { path: path.display().to_string() }),
-        }
+        prepare(&transaction, &path)?;
         prune(&transaction, folder).map_err(at)?;
         let (run, resumed, lock) = match name {
             Some(RunName(name)) => {
@@ -398,126 +383,12 @@ fn commit(connection: &mut Connection, run: i64, batch: &[Entry]) -> rusqlite::R
     Ok(ids)
 }
 
-/// Forgets runs that nobody came back to.
-fn prune(transaction: &Transaction<'_>, folder: &Path) -> rusqlite::Result<()> {
-    let oldest = now() - KEPT.as_secs() as i64;
-    let stale: Vec<i64> = transaction
-        .prepare("SELECT id FROM runs WHERE touched < ?1")?
-        .query_map([oldest], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for run in stale {
-        if let Ok(Some(_lock)) = try_lock(folder, run) {
-            forget(transaction, folder, run)?;
-        }
-    }
-    Ok(())
-}
-
-fn forget(transaction: &Transaction<'_>, folder: &Path, run: i64) -> rusqlite::Result<()> {
-    transaction.execute("DELETE FROM answers WHERE run = ?1", [run])?;
-    transaction.execute("DELETE FROM runs WHERE id = ?1", [run])?;
-    let _ = std::fs::remove_file(lock_path(folder, run));
-    let _ = std::fs::remove_dir_all(folder.join(format!("run-{run}")));
-    Ok(())
-}
-
-type Chosen = (i64, Option<Resumed>, Option<File>);
-
-/// An open run of the plan that nobody uses, or a new one; locked.
-fn choose(
-    transaction: &Transaction<'_>,
-    folder: &Path,
-    plan: &str,
-    fresh: bool,
-    path: &Path,
-) -> Result<Chosen, JournalError> {
-    let at = |e: rusqlite::Error| fault(path, &e);
-    let open: Vec<(i64, i64)> = transaction
-        .prepare("SELECT id, touched FROM runs WHERE plan = ?1 AND name IS NULL ORDER BY id DESC")
-        .and_then(|mut query| query.query_map([plan], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
-        .map_err(at)?;
-    for (run, touched) in open {
-        let Some(lock) = try_lock(folder, run)? else { continue };
-        let count = "SELECT count(*) FROM answers WHERE run = ?1";
-        let requests: i64 = transaction.query_row(count, [run], |row| row.get(0)).map_err(at)?;
-        if fresh || requests == 0 {
-            forget(transaction, folder, run).map_err(at)?;
-            continue;
-        }
-        let age = Duration::from_secs(u64::try_from(now() - touched).unwrap_or(0));
-        return Ok((run, Some(Resumed { requests: requests as u64, age }), Some(lock)));
-    }
-    transaction.execute("INSERT INTO runs (plan, touched) VALUES (?1, ?2)", params![plan, now()]).map_err(at)?;
-    let run = transaction.last_insert_rowid();
-    let lock = try_lock(folder, run)?;
-    Ok((run, None, lock))
-}
-
-fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalError> {
-    let at = |e: rusqlite::Error| fault(path, &e);
-    if !path.exists() {
-        // Private from its first byte on; SQLite gives the same mode to the files beside it.
-        let made = tempfile::NamedTempFile::new_in(folder).map_err(|e| folder_fault(folder, &e))?;
-        // Another process may have been first.
-        let _ = made.persist_noclobber(path);
-    }
-    let connection = Connection::open(path).map_err(at)?;
-    connection.busy_timeout(Duration::from_secs(30)).map_err(at)?;
-    connection.set_prepared_statement_cache_capacity(16);
-    connection
-        .execute_batch(
-            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
-             PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;",
-        )
-        .map_err(at)?;
-    Ok(connection)
-}
-
-fn make_folder(folder: &Path) -> Result<(), JournalError> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|e| folder_fault(folder, &e))
-}
-
-fn lock_path(folder: &Path, run: i64) -> PathBuf {
-    folder.join(format!("run-{run}.lock"))
-}
-
-/// `None` while another process holds it.
-fn try_lock(folder: &Path, run: i64) -> Result<Option<File>, JournalError> {
-    let path = lock_path(folder, run);
-    let file = File::create(&path).map_err(|e| folder_fault(&path, &e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(e)) => Err(folder_fault(&path, &e)),
-    }
-}
-
-fn folder_fault(path: &Path, error: &std::io::Error) -> JournalError {
-    JournalError::Folder { path: path.display().to_string(), what: error.to_string() }
-}
-
-fn fault(path: &Path, error: &rusqlite::Error) -> JournalError {
-    let path = path.display().to_string();
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => JournalError::Damaged { path },
-        _ => JournalError::Use { path, what: error.to_string() },
-    }
-}
-
 fn place(run: i64, canary: usize, request: u64) -> [u8; 24] {
     let mut place = [0; 24];
     place[..8].copy_from_slice(&run.to_le_bytes());
     place[8..16].copy_from_slice(&(canary as u64).to_le_bytes());
     place[16..].copy_from_slice(&request.to_le_bytes());
     place
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,0 +1,148 @@
+//! The file of the journal, its runs, and who uses them.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, ErrorCode, Transaction, params};
+
+use super::{JournalError, Resumed};
+
+/// The form of the file.
+const VERSION: i64 = 1;
+/// How long an open run is kept, counted from its last answer.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+const SCHEMA: &str = "
+CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, name TEXT, touched INTEGER NOT NULL);
+CREATE UNIQUE INDEX named ON runs (plan, name) WHERE name IS NOT NULL;
+CREATE TABLE answers (
+  id INTEGER PRIMARY KEY, run INTEGER NOT NULL, canary INTEGER NOT NULL, request INTEGER NOT NULL, sealed BLOB NOT NULL
+);
+";
+
+/// Makes the tables, if they are not there.
+pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), JournalError> {
+    let at = |e: rusqlite::Error| fault(path, &e);
+    match transaction.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map_err(at)? {
+        VERSION => Ok(()),
+        0 => {
+            transaction.execute_batch(SCHEMA).map_err(at)?;
+            transaction.pragma_update(None, "user_version", VERSION).map_err(at)
+        }
+        _ => Err(JournalError::Newer { path: path.display().to_string() }),
+    }
+}
+
+/// Forgets runs that nobody came back to.
+pub(super) fn prune(transaction: &Transaction<'_>, folder: &Path) -> rusqlite::Result<()> {
+    let oldest = now() - KEPT.as_secs() as i64;
+    let stale: Vec<i64> = transaction
+        .prepare("SELECT id FROM runs WHERE touched < ?1")?
+        .query_map([oldest], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for run in stale {
+        if let Ok(Some(_lock)) = try_lock(folder, run) {
+            forget(transaction, folder, run)?;
+        }
+    }
+    Ok(())
+}
+
+fn forget(transaction: &Transaction<'_>, folder: &Path, run: i64) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM answers WHERE run = ?1", [run])?;
+    transaction.execute("DELETE FROM runs WHERE id = ?1", [run])?;
+    let _ = std::fs::remove_file(lock_path(folder, run));
+    let _ = std::fs::remove_dir_all(folder.join(format!("run-{run}")));
+    Ok(())
+}
+
+pub(super) type Chosen = (i64, Option<Resumed>, Option<File>);
+
+/// An open run of the plan that nobody uses, or a new one; locked.
+pub(super) fn choose(
+    transaction: &Transaction<'_>,
+    folder: &Path,
+    plan: &str,
+    fresh: bool,
+    path: &Path,
+) -> Result<Chosen, JournalError> {
+    let at = |e: rusqlite::Error| fault(path, &e);
+    let open: Vec<(i64, i64)> = transaction
+        .prepare("SELECT id, touched FROM runs WHERE plan = ?1 AND name IS NULL ORDER BY id DESC")
+        .and_then(|mut query| query.query_map([plan], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+        .map_err(at)?;
+    for (run, touched) in open {
+        let Some(lock) = try_lock(folder, run)? else { continue };
+        let count = "SELECT count(*) FROM answers WHERE run = ?1";
+        let requests: i64 = transaction.query_row(count, [run], |row| row.get(0)).map_err(at)?;
+        if fresh || requests == 0 {
+            forget(transaction, folder, run).map_err(at)?;
+            continue;
+        }
+        let age = Duration::from_secs(u64::try_from(now() - touched).unwrap_or(0));
+        return Ok((run, Some(Resumed { requests: requests as u64, age }), Some(lock)));
+    }
+    transaction.execute("INSERT INTO runs (plan, touched) VALUES (?1, ?2)", params![plan, now()]).map_err(at)?;
+    let run = transaction.last_insert_rowid();
+    let lock = try_lock(folder, run)?;
+    Ok((run, None, lock))
+}
+
+pub(super) fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalError> {
+    let at = |e: rusqlite::Error| fault(path, &e);
+    if !path.exists() {
+        // Private from its first byte on; SQLite gives the same mode to the files beside it.
+        let made = tempfile::NamedTempFile::new_in(folder).map_err(|e| folder_fault(folder, &e))?;
+        // Another process may have been first.
+        let _ = made.persist_noclobber(path);
+    }
+    let connection = Connection::open(path).map_err(at)?;
+    connection.busy_timeout(Duration::from_secs(30)).map_err(at)?;
+    connection.set_prepared_statement_cache_capacity(16);
+    connection
+        .execute_batch(
+            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+             PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;",
+        )
+        .map_err(at)?;
+    Ok(connection)
+}
+
+pub(super) fn make_folder(folder: &Path) -> Result<(), JournalError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|e| folder_fault(folder, &e))
+}
+
+pub(super) fn lock_path(folder: &Path, run: i64) -> PathBuf {
+    folder.join(format!("run-{run}.lock"))
+}
+
+/// `None` while another process holds it.
+pub(super) fn try_lock(folder: &Path, run: i64) -> Result<Option<File>, JournalError> {
+    let path = lock_path(folder, run);
+    let file = File::create(&path).map_err(|e| folder_fault(&path, &e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(e)) => Err(folder_fault(&path, &e)),
+    }
+}
+
+pub(super) fn folder_fault(path: &Path, error: &std::io::Error) -> JournalError {
+    JournalError::Folder { path: path.display().to_string(), what: error.to_string() }
+}
+
+pub(super) fn fault(path: &Path, error: &rusqlite::Error) -> JournalError {
+    let path = path.display().to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => JournalError::Damaged { path },
+        _ => JournalError::Use { path, what: error.to_string() },
+    }
+}
+
+pub(super) fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
+}
