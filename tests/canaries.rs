@@ -10,11 +10,20 @@ fn main() -> ExitCode {
     std::fs::create_dir_all(&folder).expect("the folder for temporary files can be written");
     let lock = std::fs::File::create(folder.join("lock")).expect("the lock can be made");
     lock.lock().expect("the lock can be had");
-    if !folder.join("train.jsonl").exists() {
-        plant(&folder);
+    // What an older build planted is of no use.
+    let build = std::fs::metadata(env!("CARGO_BIN_EXE_blabbermouth")).and_then(|m| m.modified());
+    let build = format!("{:?}", build.expect("the binary is there"));
+    let project = folder.join("project");
+    if std::fs::read_to_string(folder.join("build")).is_ok_and(|planted| planted == build) {
+        drop(lock);
+    } else {
+        let _ = std::fs::remove_dir_all(&project);
+        std::fs::create_dir_all(&project).expect("the folder for temporary files can be written");
+        plant(&project);
+        std::fs::write(folder.join("build"), build).expect("the folder for temporary files can be written");
+        drop(lock);
     }
-    drop(lock);
-    blabbermouth::harness::run(folder.join("blabbermouth.toml"))
+    blabbermouth::harness::run(project.join("blabbermouth.toml"))
 }
 
 fn plant(folder: &Path) {
@@ -26,7 +35,7 @@ fn plant(folder: &Path) {
     );
     std::fs::write(folder.join("blabbermouth.toml"), settings).expect("the configuration can be written");
     let done = Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
-        .args(["plant", "--force", "--config"])
+        .args(["plant", "--config"])
         .arg(folder.join("blabbermouth.toml"))
         .env_remove("BLABBERMOUTH_KEY")
         .output()

@@ -87,6 +87,8 @@ pub struct Shown {
     /// The run; `None` when tests were only listed or none was selected.
     done: Option<Done>,
     failed: bool,
+    /// A fault that no selected trial shows.
+    hidden: bool,
     listed: bool,
 }
 
@@ -98,12 +100,11 @@ impl Shown {
     }
 
     /// Green only when tests ran and none failed, or when they were only listed, or when a filter
-    /// left none (as under libtest).
+    /// left none (as under libtest). Red also when `run::controls` or `run::cross` was filtered out
+    /// and would have failed on the answers that were given.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        // A secret may turn up in answers to other canaries than its own, whose test was not selected.
-        let hidden = self.report().is_some_and(|r| matches!(r.verdict, RunVerdict::Leaked | RunVerdict::Invalid));
-        if self.listed || !(self.failed || hidden) { ExitCode::SUCCESS } else { ExitCode::from(101) }
+        if self.listed || !(self.failed || self.hidden) { ExitCode::SUCCESS } else { ExitCode::from(101) }
     }
 
     /// Closes the run; to be called when its reports are written. See [`Done::settle`].
@@ -126,7 +127,7 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
     trials.push(trial(CROSS, "run", Ok(())));
     if arguments.list {
         let conclusion = libtest_mimic::run(arguments, trials);
-        return Ok(Shown { done: None, failed: conclusion.has_failed(), listed: true });
+        return Ok(Shown { done: None, failed: conclusion.has_failed(), hidden: false, listed: true });
     }
     let wanted = |name: &str, kind: &str| {
         let probe = trial(name, kind, Ok(()));
@@ -157,10 +158,14 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
     let not_probed = || Err("inconclusive: not probed".to_owned());
     let controls = report.map_or_else(not_probed, |r| judged(r.controls.sound, &r.controls.reason));
     let cross = report.map_or_else(not_probed, |r| judged(r.pooled.sound, &r.pooled.reason));
+    let hidden = report.is_some_and(|r| {
+        let unasked = !wanted(CONTROLS, "run") && r.verdict == RunVerdict::Invalid;
+        unasked || (!wanted(CROSS, "run") && r.pooled.smallest <= r.pooled.threshold)
+    });
     trials.push(trial(CONTROLS, "run", controls));
     trials.push(trial(CROSS, "run", cross));
     let conclusion = libtest_mimic::run(arguments, trials);
-    Ok(Shown { failed: conclusion.has_failed(), done, listed: false })
+    Ok(Shown { failed: conclusion.has_failed(), hidden, done, listed: false })
 }
 
 fn trial(name: &str, kind: &str, outcome: Result<(), String>) -> Trial {
