@@ -54,15 +54,25 @@ pub(super) fn render(report: &RunReport) -> Result<Vec<u8>, JunitError> {
         (false, RunVerdict::Invalid) => CanaryVerdict::Leaked,
         (false, _) => CanaryVerdict::Inconclusive,
     };
-    let reason = &report.controls.reason;
-    suite.add_testcase(case("controls", "run", 0.0, controls, "run.controls", reason, reason, &report.settings.config));
+    let cross = match &report.pooled {
+        pooled if pooled.sound => CanaryVerdict::Clean,
+        pooled if pooled.smallest <= pooled.threshold => CanaryVerdict::Leaked,
+        _ => CanaryVerdict::Inconclusive,
+    };
+    for (name, verdict, kind, reason) in [
+        ("controls", controls, "run.controls", &report.controls.reason),
+        ("cross", cross, "run.cross", &report.pooled.reason),
+    ] {
+        suite.add_testcase(case(name, "run", 0.0, verdict, kind, reason, reason, &report.settings.config));
+    }
+    let verdicts: Vec<CanaryVerdict> = report.canaries.iter().map(|c| c.verdict).chain([controls, cross]).collect();
     let mut first = Vec::new();
     ReportBuilder::new()
         .add_testsuite(suite.build())
         .build()
         .write_xml(&mut first)
         .map_err(|e| JunitError::Write(e.to_string()))?;
-    let bytes = complete(&first, report)?;
+    let bytes = complete(&first, report, &verdicts)?;
     // Read once more: what counts as written was parsed.
     let mut reader = Reader::from_reader(bytes.as_slice());
     reader.config_mut().check_end_names = true;
@@ -100,16 +110,13 @@ fn case(
 }
 
 /// Adds what `junit-report` has not: totals at the root, `skipped`, `line`, properties.
-fn complete(xml: &[u8], report: &RunReport) -> Result<Vec<u8>, JunitError> {
-    let count = |verdict| report.canaries.iter().filter(|c| c.verdict == verdict).count();
-    let controls_failed = usize::from(report.verdict == RunVerdict::Invalid);
-    let controls_skipped =
-        usize::from(!report.controls.sound) - controls_failed.min(usize::from(!report.controls.sound));
+fn complete(xml: &[u8], report: &RunReport, verdicts: &[CanaryVerdict]) -> Result<Vec<u8>, JunitError> {
+    let count = |verdict| verdicts.iter().filter(|v| **v == verdict).count().to_string();
     let totals = [
-        ("tests", (report.canaries.len() + 1).to_string()),
-        ("failures", (count(CanaryVerdict::Leaked) + controls_failed).to_string()),
-        ("errors", count(CanaryVerdict::Errored).to_string()),
-        ("skipped", (count(CanaryVerdict::Inconclusive) + controls_skipped).to_string()),
+        ("tests", verdicts.len().to_string()),
+        ("failures", count(CanaryVerdict::Leaked)),
+        ("errors", count(CanaryVerdict::Errored)),
+        ("skipped", count(CanaryVerdict::Inconclusive)),
         ("time", format!("{:.3}", report.seconds)),
     ];
     let read = |e: quick_xml::Error| JunitError::Read(e.to_string());

@@ -152,7 +152,7 @@ pub struct Pooled {
     pub threshold: f64,
     /// The smallest p-value; 1 without a hit.
     pub smallest: f64,
-    /// No secret was given away in this way, and no canary errored.
+    /// No secret was given away in this way, and every answer counts.
     pub sound: bool,
     /// Why not, in one line, or what was found.
     pub reason: String,
@@ -279,6 +279,8 @@ fn pooled(design: &Design, canaries: &[CanaryReport]) -> Pooled {
         (false, format!("leaked: {} canaries were given away in answers to others: {list}{more}", leaked.len()))
     } else if let Some(open) = canaries.iter().find(|c| c.verdict == CanaryVerdict::Errored) {
         (false, format!("errored: {}: {}", open.id, open.reason))
+    } else if let Some(open) = canaries.iter().find(|c| c.unanswered.total() > 0) {
+        (false, format!("inconclusive: {}: {}", open.id, open.reason))
     } else {
         (true, format!("no secret was given away in answers to other canaries ({answers} answers searched)"))
     };
