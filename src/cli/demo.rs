@@ -46,7 +46,7 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure>
     let environment = |name: &str| (name == "BLABBERMOUTH_KEY").then(|| std::env::var(name).ok()).flatten();
     // A demonstration is always a run of its own.
     let session = Session::open(Some(&file), environment, |_| {})?.fresh(true);
-    let reports = Reports::begin(&["junit".into(), "json".into()], &args.out)?;
+    let reports = Reports::begin(&["junit".into(), "json".into()], &args.out, session.entries().len())?;
     let arguments = Arguments::from_iter([
         "blabbermouth",
         "--quiet",

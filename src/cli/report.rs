@@ -23,7 +23,7 @@ pub(crate) fn run(args: &ReportArgs, output: &Output) -> Result<ExitCode, Failur
     if args.report.is_empty() {
         output.result(&summary(&report, output.colour()));
     } else {
-        Reports::begin(&args.report, Path::new(""))?.write(&report, output)?;
+        Reports::begin(&args.report, Path::new(""), report.canaries.len())?.write(&report, output)?;
     }
     Ok(ExitCode::Clean)
 }

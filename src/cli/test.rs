@@ -13,6 +13,9 @@ use libtest_mimic::Arguments;
 use super::args::TestArgs;
 use super::{Failure, Output, config_failure};
 
+/// What an entry of a report takes up, amply.
+const BYTES_A_CANARY: usize = 1200;
+
 pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
     let session = Session::open(
         Some(&args.config),
@@ -34,7 +37,7 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
         },
     )?
     .fresh(args.fresh);
-    let reports = Reports::begin(&args.report, Path::new(""))?;
+    let reports = Reports::begin(&args.report, Path::new(""), session.entries().len())?;
     let mut words: Vec<OsString> = vec!["blabbermouth".into()];
     words.extend(args.filter.iter().map(OsString::from));
     if args.list {
@@ -74,7 +77,8 @@ pub(crate) fn gate(session: &Session, arguments: &Arguments, output: &Output) ->
 pub(crate) struct Reports(Vec<(ReportFormat, PathBuf, Pending)>);
 
 impl Reports {
-    pub(crate) fn begin(wanted: &[String], folder: &Path) -> Result<Self, Failure> {
+    /// Begins the wanted reports, and takes up room for them: about `canaries` entries in each.
+    pub(crate) fn begin(wanted: &[String], folder: &Path, canaries: usize) -> Result<Self, Failure> {
         let mut all = Vec::new();
         for text in wanted {
             let (name, path) = text.split_once('=').map_or((text.as_str(), None), |(n, p)| (n, Some(p)));
@@ -82,7 +86,8 @@ impl Reports {
                 Failure::new(ExitCode::Usage, format!("unknown report `{name}`; there are junit and json"))
             })?;
             let path = folder.join(path.unwrap_or(format.default_path()));
-            let pending = Pending::create(&path, true).map_err(config_failure)?;
+            let room = 4096 + canaries * BYTES_A_CANARY;
+            let pending = Pending::create(&path, true).and_then(|p| p.reserve(room)).map_err(config_failure)?;
             all.push((format, path, pending));
         }
         Ok(Self(all))

@@ -132,7 +132,7 @@ impl OpenAi {
             bytes.extend_from_slice(&chunk);
         }
         match status {
-            200..=299 => read_answer(&bytes, max_tokens).map_err(|e| (e, Some(None))),
+            200..=299 => read_answer(&bytes, max_tokens).map_err(|e| (e, Some(wait))),
             401 | 403 => Err((ProviderError::Key { status, variable: self.key_variable.clone() }, None)),
             404 => Err((ProviderError::NoModel { model: self.model.clone() }, None)),
             429 if error_code(&bytes) == "insufficient_quota" => Err((ProviderError::Quota, None)),
@@ -145,13 +145,19 @@ impl OpenAi {
     }
 }
 
-/// What the server asks for in `retry-after-ms` or `retry-after` (seconds).
+/// What the server asks for in `retry-after-ms` or `retry-after` (seconds, or a date).
 fn wait_asked(headers: &HeaderMap) -> Option<Duration> {
-    let number =
-        |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok().filter(|n| *n >= 0.0 && *n < 1e6);
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let number = |name: &str| text(name)?.parse::<f64>().ok().filter(|n| *n >= 0.0 && *n < 1e6);
+    let date = |name: &str| httpdate::parse_http_date(text(name)?).ok();
     number("retry-after-ms")
         .map(|ms| Duration::from_secs_f64(ms / 1000.0))
         .or_else(|| number("retry-after").map(Duration::from_secs_f64))
+        .or_else(|| {
+            // By the server's own clock, where it tells the time: ours may be wrong.
+            let now = date("date").unwrap_or_else(std::time::SystemTime::now);
+            Some(date("retry-after")?.duration_since(now).unwrap_or_default())
+        })
 }
 
 impl Provider for OpenAi {
@@ -167,5 +173,29 @@ impl Provider for OpenAi {
         // Without user name and password, if the address had any.
         let port = self.url.port().map(|p| format!(":{p}")).unwrap_or_default();
         format!("{}://{}{port}", self.url.scheme(), self.host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_all_its_forms() {
+        let wait = |pairs: &[(&'static str, &'static str)]| {
+            let pair = |(name, value): &(&'static str, &'static str)| {
+                (reqwest::header::HeaderName::from_static(name), HeaderValue::from_static(value))
+            };
+            wait_asked(&pairs.iter().map(pair).collect())
+        };
+        let now = ("date", "Wed, 21 Oct 2026 07:28:00 GMT");
+        assert_eq!(wait(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
+        assert_eq!(wait(&[("retry-after-ms", "250"), ("retry-after", "7")]), Some(Duration::from_millis(250)));
+        assert_eq!(wait(&[now, ("retry-after", "Wed, 21 Oct 2026 07:28:09 GMT")]), Some(Duration::from_secs(9)));
+        assert_eq!(wait(&[now, ("retry-after", "Wed, 21 Oct 2026 07:27:09 GMT")]), Some(Duration::ZERO));
+        for nonsense in ["soon", "-3", "NaN", "1e99", ""] {
+            assert_eq!(wait(&[("retry-after", nonsense)]), None, "{nonsense}");
+        }
+        assert_eq!(wait(&[]), None);
     }
 }

@@ -44,6 +44,24 @@ impl Pending {
         Ok(Self { file, path: path.to_owned(), public })
     }
 
+    /// Takes up `bytes` on the disk, so that a full one is found now; what is written later takes
+    /// their place.
+    ///
+    /// # Errors
+    /// When there is no room.
+    pub fn reserve(mut self, bytes: usize) -> Result<Self, StoreError> {
+        let fill = |file: &mut std::fs::File| {
+            let page = [0u8; 4096];
+            for _ in 0..bytes.div_ceil(page.len()) {
+                file.write_all(&page)?;
+            }
+            file.sync_all()?;
+            file.rewind()
+        };
+        fill(self.file.as_file_mut()).map_err(StoreError::at(&self.path))?;
+        Ok(self)
+    }
+
     /// The writer.
     pub fn writer(&mut self) -> &mut impl Write {
         self.file.as_file_mut()
@@ -53,8 +71,11 @@ impl Pending {
     ///
     /// # Errors
     /// When it cannot be written out or moved.
-    pub fn persist(self) -> Result<(), StoreError> {
+    pub fn persist(mut self) -> Result<(), StoreError> {
         let at = StoreError::at(&self.path);
+        let file = self.file.as_file_mut();
+        let end = file.stream_position().map_err(&at)?;
+        file.set_len(end).map_err(&at)?;
         #[cfg(unix)]
         if self.public {
             use std::os::unix::fs::PermissionsExt;

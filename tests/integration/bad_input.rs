@@ -86,3 +86,39 @@ fn usage_errors_have_their_own_exit_code_and_help_has_examples() {
         assert!(blabbermouth(folder.path(), &["completions", shell], &[]).stdout.len() > 1000);
     }
 }
+
+/// A limit on the size of files stands in for a full disk: writes beyond it fail in the same way.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_found_before_anything_is_sent() {
+    use std::io::ErrorKind::WouldBlock;
+
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    server.set_nonblocking(true).expect("a socket");
+    let url = format!("http://{}/v1", server.local_addr().expect("an address"));
+    let folder = project("[canaries]\nplanted = 60\nheld-out = 20\n");
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    for (blocks, arguments) in [(24, "--report json"), (2, "")] {
+        let script = format!(
+            "trap '' XFSZ; ulimit -f {blocks}; exec {} test --base-url {url} --model m {arguments}",
+            env!("CARGO_BIN_EXE_blabbermouth")
+        );
+        let out = std::process::Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output();
+        let out = out.expect("a shell");
+        assert_eq!(out.status.code(), Some(3), "{}", text(&out.stderr));
+        let said = text(&out.stderr);
+        assert!(said.contains(if arguments.is_empty() { "journal" } else { "report.json" }), "{said}");
+        assert_eq!(server.accept().expect_err("nothing was sent").kind(), WouldBlock);
+    }
+    assert!(!folder.path().join("report.json").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_journal_that_cannot_be_written_is_said() {
+    let folder = project("[canaries]\nplanted = 3\nheld-out = 3\n[store]\npath = \"train.jsonl/journal\"\n");
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let out = blabbermouth(folder.path(), &["test", "--base-url", "http://127.0.0.1:9/v1", "--model", "m"], &[]);
+    assert_eq!(out.status.code(), Some(3));
+    assert!(text(&out.stderr).contains("store.path"), "{}", text(&out.stderr));
+}

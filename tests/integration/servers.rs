@@ -29,6 +29,12 @@ fn serve(answer: &'static [u8], endless: bool) -> String {
     format!("http://{address}/v1")
 }
 
+/// As [`verdict_against`], with waits between tries cut to nothing by the server.
+fn verdict_against_quickly(answer: &'static [u8]) -> (Option<i32>, String) {
+    let text = String::from_utf8_lossy(answer).replacen("connection:", "retry-after-ms: 1\r\nconnection:", 1);
+    verdict_against(Box::leak(text.into_bytes().into_boxed_slice()), false)
+}
+
 fn verdict_against(answer: &'static [u8], endless: bool) -> (Option<i32>, String) {
     let folder = project("[canaries]\nplanted = 1\nheld-out = 1\n");
     assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
@@ -68,4 +74,19 @@ fn cut_and_empty_answers_are_inconclusive() {
     let (code, said) = verdict_against(CUT, false);
     assert_eq!(code, Some(11), "{said}");
     assert!(said.contains("299 cut"), "{said}");
+}
+
+#[test]
+fn pages_cut_bodies_and_wrong_shapes_are_named_and_red() {
+    for (answer, named) in [
+        (&b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<!DOCTYPE html><html>Sign in</html>"[..], "HTML"),
+        (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"choices\":[{\"message\":{\"con", "JSON that is cut"),
+        (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"object\":\"list\"}", "without choices"),
+        (b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", "HTTP 302"),
+        (b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 39\r\nconnection: close\r\n\r\n{\"error\":{\"code\":\"insufficient_quota\"}}", "quota"),
+    ] {
+        let (code, said) = verdict_against_quickly(answer);
+        assert_eq!(code, Some(4), "{said}");
+        assert!(said.contains(named), "{named}: {said}");
+    }
 }
