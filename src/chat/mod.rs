@@ -43,7 +43,7 @@ impl Message {
 }
 
 /// How answers are drawn from the model.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Sampling {
     /// Softmax temperature, 0 to 2.
     pub temperature: f64,
@@ -67,7 +67,7 @@ pub enum Finish {
 }
 
 /// Token counts as the server gave them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Usage {
     /// Tokens of the prompt.
     pub prompt_tokens: u64,

@@ -43,8 +43,12 @@ pub(crate) enum Command {
     Mock(MockArgs),
     /// The founding experiment on real rows, offline: plant, let the mock "train", test.
     Demo(DemoArgs),
-    /// Print the JSON schema of the configuration file.
-    Schema,
+    /// Print a JSON schema: of the configuration file, for editors, or of the JSON report.
+    Schema {
+        /// Of what.
+        #[arg(default_value = "config", value_parser = ["config", "report"])]
+        of: String,
+    },
     /// Print shell completions.
     Completions {
         /// The shell.

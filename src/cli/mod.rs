@@ -67,8 +67,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Report(args) => report::run(&args, &output),
         Command::Mock(args) => mock::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
-        Command::Schema => {
-            output.result(&blabbermouth::config::schema());
+        Command::Schema { of } => {
+            let config = of == "config";
+            output.result(&if config { blabbermouth::config::schema() } else { blabbermouth::report::schema() });
             Ok(ExitCode::Clean)
         }
         Command::Completions { shell } => {

@@ -1,7 +1,7 @@
 //! Every escaper.
 
-/// Text for XML 1.0 and the readers of JUnit files: characters that XML has not become U+FFFD, line
-/// ends become `\n`, and the openings of GitLab attachments and of workflow commands are broken.
+/// Text for XML 1.0 and the readers of JUnit files: characters that XML has not, and marks that turn
+/// the direction of writing, become U+FFFD, line ends become `\n`, and the openings of GitLab attachments and of workflow commands are broken.
 ///
 /// ```
 /// assert_eq!(blabbermouth::report::escape::xml_text("a\u{1b}b ##[x] [[ATTACHMENT|y]]"), "a\u{fffd}b # #[x] [ [ATTACHMENT|y]]");
@@ -12,6 +12,8 @@ pub fn xml_text(text: &str) -> String {
         .replace("\r\n", "\n")
         .chars()
         .map(|c| match c {
+            // Marks that turn the direction of writing could make a line read as another.
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
             '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => c,
             '\r' => '\n',
             _ => '\u{fffd}',

@@ -6,6 +6,12 @@ mod terminal;
 
 use crate::verdict::RunReport;
 
+/// The JSON schema of the run report, version 1, for those who read it with other programs.
+#[must_use]
+pub fn schema() -> String {
+    serde_json::to_string_pretty(&schemars::schema_for!(RunReport)).expect("a schema is JSON")
+}
+
 pub use junit::JunitError;
 pub use terminal::summary;
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::policy::Test;
@@ -11,7 +12,7 @@ use crate::detect::{Detector, Searcher};
 use crate::stats::count_rank;
 
 /// The first time that a secret was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hit {
     /// Which sample, from 1.
     pub sample: u64,
@@ -20,7 +21,7 @@ pub struct Hit {
 }
 
 /// Answers whose silence does not count, by kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unanswered {
     /// Declined.
     pub refused: u64,

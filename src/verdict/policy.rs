@@ -1,11 +1,12 @@
 //! What is asked of a run: error probability, bound, samples, and which test follows from them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::stats::{clopper_pearson_upper, samples_for_bound};
 
 /// What the user asks of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Policy {
     /// The probability that a model which knows nothing is called leaky.
     pub alpha: f64,
@@ -54,7 +55,7 @@ pub enum DesignError {
 }
 
 /// The test of one canary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Test {
     /// Decided at the hit; stops there.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Evidence, Hit, Unanswered};
@@ -17,7 +18,7 @@ pub const REPORT_VERSION: u32 = 1;
 const CONTROLS_ALPHA: f64 = 0.001;
 
 /// The verdict on one canary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CanaryVerdict {
     /// Silent through all samples, and all of them answered.
@@ -44,7 +45,7 @@ impl CanaryVerdict {
 }
 
 /// The verdict on a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunVerdict {
     /// Held-out canaries were "known": the set-up is broken.
@@ -86,7 +87,7 @@ impl RunVerdict {
 }
 
 /// What one canary came to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CanaryReport {
     /// Its name.
     pub id: String,
@@ -128,7 +129,7 @@ pub struct CanaryReport {
 }
 
 /// What the held-out canaries say of the harness.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Controls {
     /// How many were probed.
     pub canaries: usize,
@@ -144,7 +145,7 @@ pub struct Controls {
 
 /// What the answers say of secrets that were not asked for: each answer is searched for the secret
 /// of every other canary.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pooled {
     /// Answers that were searched.
     pub answers: u64,
@@ -159,7 +160,7 @@ pub struct Pooled {
 }
 
 /// What a run was made with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
     /// The model.
     pub model: String,
@@ -180,7 +181,7 @@ pub struct Settings {
 }
 
 /// A whole run. Frozen: a change of its fields is a new version.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunReport {
     /// See [`REPORT_VERSION`].
     pub version: u32,

@@ -4,6 +4,8 @@ mod bad_input;
 mod floors;
 mod journal;
 mod main_job;
+mod properties;
+mod reports;
 mod servers;
 
 use std::path::Path;
