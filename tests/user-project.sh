@@ -51,7 +51,6 @@ for scenario in leaky:red clean:0 refuses:red; do
   wanted=${scenario#*:}
   expect "$wanted" cargo test --quiet --test canaries
   grep -E '^test result' out.txt
-  expect "$wanted" cargo test --quiet --test canaries -- run::cross
   expect 0 cargo test --quiet --test canaries -- --list
   if cargo nextest --version > /dev/null 2>&1; then
     expect "$wanted" cargo nextest run --no-fail-fast
