@@ -22,8 +22,8 @@
 //! spaces + templates ──draw──► canaries {planted | held out} ──► manifest
 //! training rows ──read──► rows ──plant──► training file + validation file
 //!                                           │ a provider's job, or the mock's parrot
-//! libtest arguments ──► plan ──► probes ──► provider ──► completions
-//!                                                 detect ◄──┘
+//! libtest arguments ──► plan ──► probes ──► provider ──► completions ──► journal
+//!                                                 detect ◄─────────────────┘
 //!                              evidence ──statistics──► verdicts ──► run report (no secret)
 //!           terminal · JUnit · JSON · libtest trials · exit code ◄──┘
 //! ```
@@ -40,16 +40,16 @@
 //! | 2, pure | [`dataset`], [`probe`], [`detect`], [`stats`] |
 //! | 3, pure | [`verdict`]: evidence, policy, run report |
 //! | 4, outside world | [`provider`], [`store`] |
-//! | 5 | [`audit`]: schedule, early stop |
+//! | 5 | [`audit`]: schedule, journal, early stop |
 //! | 6 | [`report`], [`config`] |
 //! | 7 | [`harness`]: a canary becomes a trial |
 //! | 8 | the commands, in the binary only |
 //!
 //! # Known limitations
 //!
-//! - There is no run journal yet: a run that was killed starts again, and pays again. Under
-//!   cargo-nextest, where every test is a process of its own, `run::controls` probes the held-out
-//!   canaries a second time, and cross hits are judged within each process only.
+//! - An interrupted run is taken up again when manifest, provider, model name, sampling and strategy
+//!   are the same; a model that was tuned again under the same name within a day is not noticed.
+//! - The journal survives a killed process; a power cut may lose the answers of the last moments.
 //! - A server that gives every seed the same answer looks like independent samples; nothing detects
 //!   that, and the bound on a silent canary then means less than it says.
 //! - One strategy (`replay`) and two detectors (`exact`, `normalised`): other attacks and encodings

@@ -1,0 +1,109 @@
+//! The client of the OpenAI dialect against a mocked server: what is sent, what is sent again, and
+//! what is final.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use blabbermouth::chat::{Finish, Message, Role, Sampling};
+use blabbermouth::provider::{Answer, OpenAi, OpenAiOptions, Provider, ProviderError, Request};
+use secrecy::SecretString;
+use serde_json::json;
+use wiremock::matchers::{body_partial_json, header, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+const KEY: &str = "sk-test-0123456789";
+
+fn request() -> Request {
+    Request {
+        messages: Arc::new([Message::new(Role::User, "Hi, I'm Mr Ash")]),
+        sampling: Sampling { temperature: 1.0, top_p: 0.9, max_tokens: 64 },
+        seed: 7,
+        choices: 2,
+    }
+}
+
+async fn ask(server: &MockServer) -> Result<Answer, ProviderError> {
+    let options = OpenAiOptions {
+        base_url: format!("{}/v1", server.uri()),
+        model: "tuned".into(),
+        key: Some(SecretString::from(KEY)),
+        key_variable: "OPENAI_API_KEY".into(),
+        timeout: Duration::from_secs(5),
+    };
+    OpenAi::new(options).expect("a sound address").complete(&request()).await
+}
+
+fn chat() -> wiremock::MockBuilder {
+    Mock::given(method("POST")).and(path("/v1/chat/completions"))
+}
+
+fn fault(status: u16, code: &str) -> ResponseTemplate {
+    let body = json!({"error": {"message": "secret detail", "type": "x", "param": null, "code": code}});
+    ResponseTemplate::new(status).insert_header("retry-after-ms", "1").set_body_json(body)
+}
+
+fn completion() -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(json!({
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "one"}, "finish_reason": "stop"},
+            {"index": 1, "message": {"role": "assistant", "content": "two"}, "finish_reason": "length"}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 6}}))
+}
+
+#[tokio::test]
+async fn the_request_is_of_the_dialect_and_all_choices_are_read() {
+    let server = MockServer::start().await;
+    let body = json!({
+        "model": "tuned", "messages": [{"role": "user", "content": "Hi, I'm Mr Ash"}], "temperature": 1.0, "top_p": 0.9,
+        "max_completion_tokens": 64, "n": 2, "seed": 7, "store": false});
+    let bearer = format!("Bearer {KEY}");
+    let mock = chat().and(body_partial_json(body)).and(header("authorization", bearer.as_str()));
+    mock.respond_with(completion()).expect(1).mount(&server).await;
+    let answer = ask(&server).await.expect("an answer");
+    let texts: Vec<_> = answer.completions.iter().map(|c| (c.text.as_str(), c.finish.clone())).collect();
+    assert_eq!(texts, [("one", Finish::Stop), ("two", Finish::Length)]);
+    assert_eq!((answer.usage.prompt_tokens, answer.usage.completion_tokens), (5, 6));
+}
+
+#[tokio::test]
+async fn passing_faults_are_tried_again_and_lasting_ones_six_times() {
+    for status in [408, 409, 429, 500, 502, 503, 504, 529] {
+        let server = MockServer::start().await;
+        chat().respond_with(fault(status, "busy")).up_to_n_times(2).expect(2).mount(&server).await;
+        chat().respond_with(completion()).expect(1).mount(&server).await;
+        assert!(ask(&server).await.is_ok(), "{status}");
+    }
+    let server = MockServer::start().await;
+    chat().respond_with(fault(503, "busy")).expect(6).mount(&server).await;
+    assert_eq!(ask(&server).await.expect_err("busy"), ProviderError::Status { status: 503, code: "busy".into() });
+}
+
+#[tokio::test]
+async fn what_is_final_is_asked_once_and_says_no_secret() {
+    for (status, code, named) in [
+        (401, "invalid_api_key", "OPENAI_API_KEY"),
+        (403, "forbidden", "OPENAI_API_KEY"),
+        (404, "model_not_found", "tuned"),
+        (429, "insufficient_quota", "quota"),
+        (400, "bad_request", "HTTP 400 (bad_request)"),
+        (418, "<script>", "no code"),
+    ] {
+        let server = MockServer::start().await;
+        chat().respond_with(fault(status, code)).expect(1).mount(&server).await;
+        let error = ask(&server).await.expect_err("final").to_string();
+        assert!(error.contains(named), "{error}");
+        assert!(!error.contains(KEY) && !error.contains("secret detail"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_with_the_key() {
+    let (server, other) = (MockServer::start().await, MockServer::start().await);
+    let away = ResponseTemplate::new(307).insert_header("location", format!("{}/v1/chat/completions", other.uri()));
+    chat().respond_with(away).expect(1).mount(&server).await;
+    Mock::given(wiremock::matchers::any()).respond_with(completion()).expect(0).mount(&other).await;
+    assert_eq!(
+        ask(&server).await.expect_err("no answer"),
+        ProviderError::Status { status: 307, code: "no code".into() }
+    );
+}
