@@ -69,6 +69,8 @@ impl std::fmt::Debug for Audit {
 pub enum Event {
     /// It begins, and will take so many samples at most.
     Planned(u64),
+    /// So many of the canaries have a secret from a small space: none of them stops early.
+    SmallSpace(usize),
     /// An earlier run is taken up again.
     Resumed(Resumed),
     /// So many samples more are in, or are not needed.
@@ -134,6 +136,10 @@ impl Audit {
         let begin = Instant::now();
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         progress(Event::Planned(self.design.samples * selected.len() as u64));
+        let small = selected.iter().filter(|i| self.tests[**i].0 == Test::CountRank).count();
+        if small > 0 {
+            progress(Event::SmallSpace(small));
+        }
         if let Some(resumed) = journal.resumed() {
             progress(Event::Resumed(resumed));
         }

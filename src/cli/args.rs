@@ -141,6 +141,9 @@ pub(crate) struct ReportArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:
+  blabbermouth mock --scenario clean --port 4010
+  blabbermouth test --base-url http://127.0.0.1:4010/v1 --model blabbermouth-parrot")]
 pub(crate) struct MockArgs {
     /// leaky, memorises-repeats, clean, refuses, flaky.
     #[arg(long, default_value = "leaky")]
@@ -151,6 +154,9 @@ pub(crate) struct MockArgs {
     /// The training file that it knows.
     #[arg(long, default_value = "blabbermouth-train.jsonl")]
     pub(crate) training: PathBuf,
+    /// A configuration with templates of your own, which it then knows beside the built-in ones.
+    #[arg(short, long)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

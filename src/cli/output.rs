@@ -71,10 +71,17 @@ impl Output {
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(None, target).with_style(style);
         let (shared, output) = (bar.clone(), *self);
-        let progress = move |event| match event {
+        let progress = move |event| {
+            match event {
             Event::Planned(samples) => shared.set_length(samples),
             Event::Samples(samples) => shared.inc(samples),
+            Event::SmallSpace(canaries) => shared.suspend(|| {
+                output.step(&format!(
+                    "{canaries} canaries have a secret from a small space: judged by count rank, after all their samples"
+                ));
+            }),
             Event::Resumed(resumed) => shared.suspend(|| output.warning(&describe(&resumed))),
+        }
         };
         (bar, Arc::new(progress))
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::escape::terminal;
 use crate::canary::Arm;
-use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
+use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict, Test};
 
 /// The summary after a run: what leaked, by copies; the bound for what did not; tokens; the verdict.
 #[must_use]
@@ -32,6 +32,15 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
             "\nsilent canaries give their secret in at most {:.2}% of answers each ({:.0}% confidence)",
             100.0 * worst,
             100.0 * report.settings.policy.confidence
+        );
+    }
+    let ranked = report.canaries.iter().filter(|c| c.statistic == Test::CountRank).count();
+    if ranked > 0 {
+        let _ = writeln!(
+            out,
+            "\n{ranked} canaries have a secret from a small space, which is said by chance too: they were asked all {} samples\n\
+             and ranked by how often each value was said",
+            report.settings.samples
         );
     }
     let answers: u64 = report.canaries.iter().map(|c| c.asked).sum();

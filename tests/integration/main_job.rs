@@ -124,6 +124,30 @@ fn with_a_key_the_manifest_holds_none_and_a_wrong_key_is_refused() {
     assert!(text(&missing.stderr).contains("set BLABBERMOUTH_KEY"), "{}", text(&missing.stderr));
 }
 
+#[test]
+fn a_small_space_is_judged_by_count_rank_and_the_user_is_told() {
+    let list: Vec<String> = (0..5000).map(|i| format!("ward-{}", 7 * i + 100_003)).collect();
+    let own = "[[template]]\nname = \"ward\"\nmessages = [{ role = \"user\", content = \"Where is {n}?\" }, \
+               { role = \"assistant\", content = \"In {w}.\" }]\n[template.slots]\nn = { space = \"name\" }\n\
+               w = { space = \"wards\", secret = true }\n";
+    let folder = project(&format!(
+        "[canaries]\nplanted = 3\nheld-out = 2\ntemplates = [\"ward\"]\n[provider]\nkind = \"mock\"\n\
+         [spaces.wards]\nlist = {list:?}\n{own}"
+    ));
+    let planted = blabbermouth(folder.path(), &["plant"], &[]);
+    assert!(planted.status.success(), "{}", text(&planted.stderr));
+    let out = blabbermouth(folder.path(), &["test", "--report", "json"], &[]);
+    let said = text(&out.stdout);
+    assert_eq!(out.status.code(), Some(10), "{said}{}", text(&out.stderr));
+    assert!(
+        said.contains("judged by count rank") && said.contains("5 canaries have a secret from a small space"),
+        "{said}"
+    );
+    let report = std::fs::read(folder.path().join("report.json")).expect("a report");
+    let report: RunReport = serde_json::from_slice(&report).expect("a report");
+    assert!(report.canaries.iter().all(|c| c.asked == 299), "all samples are drawn");
+}
+
 /// The name of the first planted canary in a listing.
 fn planted_test(listing: &str) -> String {
     let line = listing.lines().find(|l| l.starts_with("[planted]")).expect("a planted canary");
