@@ -59,7 +59,8 @@ impl Shared {
         }
     }
 
-    /// Asks, unless the journal has the answer in `entry`; the answer is in the entry that is returned.
+    /// Asks, unless the journal has the answer in `entry`; the answer is in the entry that is returned,
+    /// once the journal was flushed.
     async fn ask(
         &self,
         canary: usize,
@@ -75,14 +76,13 @@ impl Shared {
                 Err(error) => return Err(error.into()),
             }
         }
-        let permit = self.permits.acquire().await.expect("the semaphore is never closed");
+        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
         if self.stopped.load(Ordering::Relaxed) {
             return Err(ProviderError::Setup("not asked: an earlier request failed for good".into()).into());
         }
         let answer = self.provider.complete(&request).await?;
-        drop(permit);
         let bytes = serde_json::to_vec(&answer).expect("an answer is plain data");
-        let entry = self.journal.record(canary, number, &bytes).await?;
+        let entry = self.journal.record(canary, number, &bytes)?;
         Ok((entry, answer))
     }
 
@@ -124,6 +124,9 @@ impl Shared {
     }
 }
 
+/// Answers of a canary that may be on their way to the disk while it is asked on.
+const UNFLUSHED: u32 = 16;
+
 /// Why a request has no answer that counts.
 enum Fault {
     Provider(ProviderError),
@@ -163,6 +166,8 @@ pub(super) struct Task {
     evidence: Evidence,
     requests: u64,
     entries: Entries,
+    /// The newest entry that may not be on disk yet, and how many there are.
+    unflushed: (i64, u32),
     shared: Arc<Shared>,
 }
 
@@ -184,6 +189,7 @@ impl Task {
             evidence,
             requests: 0,
             entries: Entries::default(),
+            unflushed: (0, 0),
             shared: Arc::clone(shared),
         }
     }
@@ -213,6 +219,8 @@ impl Task {
                 break;
             }
         }
+        // Nothing is made of answers that are not on disk.
+        self.flush().await?;
         (shared.progress)(Event::Samples(shared.samples.saturating_sub(self.evidence.asked)));
         self.evidence.finish();
         Ok(Probed { canary: self.index, evidence: self.evidence, requests: self.requests, entries: self.entries })
@@ -229,7 +237,7 @@ impl Task {
         if width == 1 {
             let request = self.request(first, choices);
             let answer = self.shared.ask(self.index, first, self.entries.get(first), request).await;
-            return self.judge(first, answer);
+            return self.judge(first, answer).await;
         }
         let mut flight = JoinSet::new();
         for number in first..self.requests {
@@ -246,7 +254,7 @@ impl Task {
         // of them may hold the secret.
         let mut outcome = Ok(());
         for (number, answer) in answers {
-            outcome = outcome.and(self.judge(number, answer));
+            outcome = outcome.and(self.judge(number, answer).await);
         }
         outcome
     }
@@ -260,9 +268,20 @@ impl Task {
         }
     }
 
-    fn judge(&mut self, number: u64, answer: Result<(i64, Answer), Fault>) -> Result<(), Fault> {
+    /// Waits until all answers that were judged are on disk.
+    async fn flush(&mut self) -> Result<(), JournalError> {
+        let (newest, _) = std::mem::take(&mut self.unflushed);
+        self.shared.journal.flush(newest).await
+    }
+
+    async fn judge(&mut self, number: u64, answer: Result<(i64, Answer), Fault>) -> Result<(), Fault> {
         let (entry, answer) = answer?;
         self.entries.insert(number, entry);
+        self.unflushed = (self.unflushed.0.max(entry), self.unflushed.1 + 1);
+        // Silence may wait for its commit; what is found waits at once.
+        if self.unflushed.1 >= UNFLUSHED {
+            self.flush().await?;
+        }
         let shared = Arc::clone(&self.shared);
         let space = &shared.spaces[self.space];
         self.evidence.usage += answer.usage;
@@ -272,6 +291,7 @@ impl Task {
             }
             self.evidence.push(completion, &shared.searcher, space);
             if self.evidence.is_unranked() {
+                self.flush().await?;
                 let mut tally = Tally::default();
                 shared.read(self.index, &self.entries, number + 1, self.evidence.asked, |_, text| {
                     tally.add(text, space);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::wire::{Body, error_code, read_answer};
@@ -66,6 +66,7 @@ impl OpenAi {
             )));
         }
         let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(key) = &options.key {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret().trim()))
                 .map_err(|_| setup(format!("{} holds characters that no API key has", options.key_variable)))?;
@@ -120,7 +121,7 @@ impl OpenAi {
             };
             ProviderError::Connection { host: self.host.clone(), what }
         };
-        let post = self.client.post(self.url.clone()).header("content-type", "application/json").body(body);
+        let post = self.client.post(self.url.clone()).body(body);
         let mut response = post.send().await.map_err(|e| (connection(&e), Some(None)))?;
         let status = response.status().as_u16();
         let wait = wait_asked(response.headers());

@@ -1,35 +1,31 @@
 //! The run journal: every answer that was paid for is on disk, sealed, before it counts.
 //!
-//! A SQLite file (write-ahead log) in a private folder. An answer is sealed with ChaCha20-Poly1305
-//! under a key that is derived from the manifest's, so that the file alone gives nothing away; its
-//! place (run, canary, request) is authenticated with it. One thread writes; what arrives together
-//! is committed together, at the end of the file: there is no index, since each canary's prober keeps
-//! the numbers of its entries ([`Entries`]), eight bytes an answer. Commits survive a killed process; a
-//! power cut may lose the last few (`synchronous = NORMAL`), which are then asked again.
+//! A SQLite file (write-ahead log) in a private folder. What is recorded within a millisecond is
+//! sealed together, with ChaCha20-Poly1305 under a key that is derived from the manifest's, so that
+//! the file alone gives nothing away, and committed as one row at the end of the table. There is no
+//! index: each canary's prober keeps the numbers of its entries ([`Entries`]), eight bytes an answer.
+//! Commits survive a killed process; a power cut may lose the last few (`synchronous = NORMAL`), which
+//! are then asked again. A damaged row loses the answers in it, and no others.
 //!
 //! A run is open from its first answer until it was judged and shown ([`Journal::settle`]). An open
 //! run of the same plan is taken up again within a day, by one process at a time. A named run
 //! ([`RunName`]) is shared by all processes that know the name, canary by canary ([`Claim`]).
 
 mod runs;
+mod writer;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{CHACHA20_POLY1305, LessSafeKey, UnboundKey};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
-use tokio::sync::oneshot;
 
 use runs::{choose, connect, fault, folder_fault, lock_path, make_folder, now, prepare, prune};
-
-/// The most answers in one commit.
-const BATCH: usize = 512;
-/// How long the writer waits for company before it commits.
-const LINGER: Duration = Duration::from_millis(1);
+use writer::{Row, Writer, places};
 
 /// The journal cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -94,26 +90,23 @@ impl Entries {
         self.0[at] = entry;
     }
 
+    /// How many requests have one.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.iter().filter(|entry| **entry != 0).count()
+    }
+
+    /// Whether none has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The entry of a request.
     #[must_use]
     pub fn get(&self, request: u64) -> Option<i64> {
         self.0.get(request as usize).copied().filter(|entry| *entry != 0)
     }
-}
-
-struct Entry {
-    canary: usize,
-    request: u64,
-    sealed: Vec<u8>,
-    done: oneshot::Sender<Result<i64, JournalError>>,
-}
-
-/// What the file is known to hold of this run, apart from what this process wrote.
-#[derive(Default)]
-struct Known {
-    /// Entries up to this one were read.
-    upto: i64,
-    canaries: HashMap<usize, Entries>,
 }
 
 /// The answers of one run. See the [module](self).
@@ -127,10 +120,18 @@ pub struct Journal {
     cipher: LessSafeKey,
     reader: Mutex<Connection>,
     known: Mutex<Known>,
-    sender: Option<mpsc::Sender<Entry>>,
-    writer: Option<JoinHandle<()>>,
+    writer: Arc<Writer>,
+    thread: Option<JoinHandle<()>>,
     /// Held while a run without a name is used.
     _lock: Option<File>,
+}
+
+/// What the file is known to hold of this run, apart from what this process wrote.
+#[derive(Default)]
+struct Known {
+    /// Rows up to this one were read.
+    upto: i64,
+    canaries: HashMap<usize, Entries>,
 }
 
 impl std::fmt::Debug for Journal {
@@ -166,7 +167,7 @@ impl Journal {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
         prepare(&transaction, &path)?;
         prune(&transaction, folder).map_err(at)?;
-        let (run, resumed, lock) = match name {
+        let (run, age, held) = match name {
             Some(RunName(name)) => {
                 let known = "INSERT INTO runs (plan, name, touched) VALUES (?1, ?2, ?3)
                              ON CONFLICT DO UPDATE SET touched = excluded.touched RETURNING id";
@@ -175,27 +176,38 @@ impl Journal {
             }
             None => choose(&transaction, folder, plan, fresh, &path)?,
         };
+        // Numbers the entries of this process apart from those of any other, earlier or beside it.
+        transaction.execute("INSERT INTO writers DEFAULT VALUES", []).map_err(at)?;
+        let session = transaction.last_insert_rowid();
+        transaction.execute("DELETE FROM writers", []).map_err(at)?;
         transaction.commit().map_err(at)?;
-        let (sender, receiver) = mpsc::channel();
         let reader = connect(&path, folder)?;
-        let file = path.clone();
-        let writer = std::thread::Builder::new()
+        let cipher = || LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key).expect("a key of 32 bytes"));
+        let writer = Arc::new(Writer::new(path.clone(), run, session, cipher()));
+        let working = Arc::clone(&writer);
+        let thread = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || write_all(connection, run, &file, &receiver))
+            .spawn(move || working.work(connection))
             .map_err(|e| JournalError::Use { path: path.display().to_string(), what: e.to_string() })?;
-        Ok(Self {
+        let mut journal = Self {
             path,
             folder: folder.to_owned(),
             run,
             shared: name.is_some(),
-            resumed,
-            cipher: LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key).expect("a key of 32 bytes")),
+            resumed: None,
+            cipher: cipher(),
             reader: Mutex::new(reader),
             known: Mutex::default(),
-            sender: Some(sender),
-            writer: Some(writer),
-            _lock: lock,
-        })
+            writer,
+            thread: Some(thread),
+            _lock: held,
+        };
+        if let Some(age) = age {
+            journal.look()?;
+            let requests: usize = lock(&journal.known).canaries.values().map(Entries::len).sum();
+            journal.resumed = (requests > 0).then_some(Resumed { requests: requests as u64, age });
+        }
+        Ok(journal)
     }
 
     /// The earlier run that this one goes on with, if it does.
@@ -209,85 +221,90 @@ impl Journal {
     /// # Errors
     /// When the lock file cannot be made, or the journal cannot be read.
     pub async fn claim(&self, canary: usize) -> Result<Claim, JournalError> {
-        if !self.shared {
-            let entries = if self.resumed.is_some() { self.take(canary)? } else { Entries::default() };
-            return Ok(Claim { entries, _lock: None });
-        }
-        let folder = self.folder.join(format!("run-{}", self.run));
-        make_folder(&folder)?;
-        let path = folder.join(format!("{canary}.lock"));
-        let file = File::create(&path).map_err(|e| folder_fault(&path, &e))?;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Claim { entries: self.take(canary)?, _lock: Some(file) }),
-                Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
-                Err(TryLockError::Error(e)) => return Err(folder_fault(&path, &e)),
+        let mut held = None;
+        if self.shared {
+            let folder = self.folder.join(format!("run-{}", self.run));
+            make_folder(&folder)?;
+            let path = folder.join(format!("{canary}.lock"));
+            let file = File::create(&path).map_err(|e| folder_fault(&path, &e))?;
+            while let Err(error) = file.try_lock() {
+                match error {
+                    TryLockError::WouldBlock => tokio::time::sleep(Duration::from_millis(20)).await,
+                    TryLockError::Error(e) => return Err(folder_fault(&path, &e)),
+                }
             }
+            // Others may have written since the last look.
+            self.look()?;
+            held = Some(file);
         }
+        let entries = lock(&self.known).canaries.remove(&canary).unwrap_or_default();
+        Ok(Claim { entries, _lock: held })
     }
 
-    /// The entries of a canary, after a look at what was written since the last look.
-    fn take(&self, canary: usize) -> Result<Entries, JournalError> {
+    /// Reads which answers were written since the last look.
+    fn look(&self) -> Result<(), JournalError> {
         let mut known = lock(&self.known);
         let reader = lock(&self.reader);
-        // Nobody else writes to a run that is not shared: one look is enough.
-        let look = self.shared || known.upto == 0;
         let mut read = || {
-            let mut query = reader
-                .prepare_cached("SELECT id, canary, request FROM answers WHERE id > ?1 AND run = ?2 ORDER BY id")?;
+            let mut query = reader.prepare_cached("SELECT canary, upto FROM judged WHERE run = ?1")?;
+            let judged: HashMap<i64, i64> =
+                query.query_map([self.run], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
+            let mut query =
+                reader.prepare_cached("SELECT id, places FROM answers WHERE id > ?1 AND run = ?2 ORDER BY id")?;
+            if self.shared {
+                // Rows of a process that is older than another may come later: all are read again.
+                *known = Known::default();
+            }
             let mut rows = query.query(params![known.upto, self.run])?;
             while let Some(row) = rows.next()? {
-                let (entry, canary, request): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                known.upto = entry;
-                // A later entry for the same request took the place of a damaged one.
-                known.canaries.entry(canary as usize).or_default().insert(request as u64, entry);
+                let id: i64 = row.get(0)?;
+                known.upto = known.upto.max(id);
+                for (entry, (canary, request)) in (id..).zip(places(row.get_ref(1)?.as_blob().unwrap_or_default())) {
+                    if judged.get(&i64::from(canary)).is_none_or(|upto| entry > *upto) {
+                        // A later entry for the same request took the place of a damaged one.
+                        known.canaries.entry(canary as usize).or_default().insert(u64::from(request), entry);
+                    }
+                }
             }
             Ok(())
         };
-        if look {
-            read().map_err(|e| fault(&self.path, &e))?;
-        }
-        Ok(known.canaries.remove(&canary).unwrap_or_default())
+        read().map_err(|e| fault(&self.path, &e))
     }
 
-    /// The answer in an entry.
+    /// The answer in an entry that is on disk.
     ///
     /// # Errors
     /// [`JournalError::Entry`] when this one is damaged; others when the file cannot be read.
     pub fn recall(&self, canary: usize, request: u64, entry: i64) -> Result<Vec<u8>, JournalError> {
-        let sealed: Option<Vec<u8>> = {
+        let row: Option<Row> = {
             let reader = lock(&self.reader);
-            let mut query =
-                reader.prepare_cached("SELECT sealed FROM answers WHERE id = ?1").map_err(|e| fault(&self.path, &e))?;
-            query.query_row([entry], |row| row.get(0)).optional().map_err(|e| fault(&self.path, &e))?
+            let mut query = reader
+                .prepare_cached("SELECT id, places, sealed FROM answers WHERE id <= ?1 ORDER BY id DESC LIMIT 1")
+                .map_err(|e| fault(&self.path, &e))?;
+            query
+                .query_row([entry], |row| Ok(Row { id: row.get(0)?, places: row.get(1)?, sealed: row.get(2)? }))
+                .optional()
+                .map_err(|e| fault(&self.path, &e))?
         };
-        let mut sealed = sealed.ok_or(JournalError::Entry)?;
-        let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN).ok_or(JournalError::Entry)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| JournalError::Entry)?;
-        let place = Aad::from(place(self.run, canary, request));
-        let plain = self.cipher.open_in_place(nonce, place, text).map_err(|_| JournalError::Entry)?;
-        Ok(plain.to_vec())
+        row.and_then(|row| row.open(&self.cipher, self.run, entry, (canary as u32, request as u32)))
+            .ok_or(JournalError::Entry)
     }
 
-    /// Records the answer to a request; it is on disk when this returns the number of its entry.
+    /// Records the answer to a request, and gives the number of its entry. It is on its way to the
+    /// disk then, and there when [`Journal::flush`] returns: nothing may be made of it before.
     ///
     /// # Errors
-    /// When it cannot be written, for example because the disk is full.
-    pub async fn record(&self, canary: usize, request: u64, answer: &[u8]) -> Result<i64, JournalError> {
-        let broken = |what: &str| JournalError::Use { path: self.path.display().to_string(), what: what.to_owned() };
-        let mut nonce = [0u8; NONCE_LEN];
-        getrandom::fill(&mut nonce).map_err(|e| broken(&e.to_string()))?;
-        let place = Aad::from(place(self.run, canary, request));
-        let mut sealed = Vec::with_capacity(NONCE_LEN + answer.len() + CHACHA20_POLY1305.tag_len());
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(answer);
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.cipher.seal_in_place_separate_tag(nonce, place, &mut sealed[NONCE_LEN..]);
-        sealed.extend_from_slice(tag.map_err(|_| broken("an answer could not be sealed"))?.as_ref());
-        let (done, written) = oneshot::channel();
-        let sender = self.sender.as_ref().ok_or_else(|| broken("it was closed"))?;
-        sender.send(Entry { canary, request, sealed, done }).map_err(|_| broken("its writer has ended"))?;
-        written.await.map_err(|_| broken("its writer has ended"))?
+    /// When an earlier one could not be written, for example because the disk is full.
+    pub fn record(&self, canary: usize, request: u64, answer: &[u8]) -> Result<i64, JournalError> {
+        self.writer.push(canary as u32, request as u32, answer)
+    }
+
+    /// Waits until an entry, and all that were recorded before it, are on disk.
+    ///
+    /// # Errors
+    /// When they could not be written.
+    pub async fn flush(&self, entry: i64) -> Result<(), JournalError> {
+        self.writer.flush(entry).await
     }
 
     /// Forgets the answers of these canaries, which were judged and shown; answers of others stay,
@@ -300,34 +317,29 @@ impl Journal {
         if self.shared {
             return Ok(());
         }
+        self.look()?;
+        let judged: HashSet<usize> = canaries.iter().copied().collect();
+        let left = lock(&self.known).canaries.keys().any(|canary| !judged.contains(canary));
         let mut reader = lock(&self.reader);
         let done = (|| {
             let transaction = reader.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let judged: HashSet<i64> = canaries.iter().map(|c| *c as i64).collect();
-            let left: Vec<i64> = transaction
-                .prepare("SELECT DISTINCT canary FROM answers WHERE run = ?1")?
-                .query_map([self.run], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
-            let left = left.into_iter().any(|canary| !judged.contains(&canary));
             if left {
-                let mut delete = transaction.prepare("DELETE FROM answers WHERE run = ?1 AND canary = ?2")?;
+                let upto = "INSERT OR REPLACE INTO judged (run, canary, upto) VALUES (?1, ?2, ?3)";
+                let mut note = transaction.prepare(upto)?;
                 for canary in &judged {
-                    delete.execute([self.run, *canary])?;
+                    // Up to all that may be in the row that was written last.
+                    note.execute(params![self.run, *canary as i64, self.writer.last()])?;
                 }
             } else {
-                transaction.execute("DELETE FROM answers WHERE run = ?1", [self.run])?;
-            }
-            if !left {
-                transaction.execute("DELETE FROM runs WHERE id = ?1", [self.run])?;
+                runs::forget(&transaction, &self.folder, self.run)?;
             }
             transaction.commit()?;
-            // The space goes back to the file system; other runs in the file stay as they are.
-            // Each step gives one page back.
+            // The space goes back to the file system, a page a step; other runs stay as they are.
             reader.prepare("PRAGMA incremental_vacuum")?.query_map([], |_| Ok(()))?.for_each(drop);
             reader.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-            Ok(left)
+            Ok(())
         })();
-        let left = done.map_err(|e| fault(&self.path, &e))?;
+        done.map_err(|e| fault(&self.path, &e))?;
         if !left {
             let _ = std::fs::remove_file(lock_path(&self.folder, self.run));
         }
@@ -335,9 +347,9 @@ impl Journal {
     }
 
     fn close(&mut self) {
-        drop(self.sender.take());
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        self.writer.close();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }
@@ -346,49 +358,6 @@ impl Drop for Journal {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The writer: one transaction for all that has arrived.
-fn write_all(mut connection: Connection, run: i64, path: &Path, receiver: &mpsc::Receiver<Entry>) {
-    while let Ok(first) = receiver.recv() {
-        let mut batch = vec![first];
-        std::thread::sleep(LINGER);
-        while batch.len() < BATCH
-            && let Ok(next) = receiver.try_recv()
-        {
-            batch.push(next);
-        }
-        let done = commit(&mut connection, run, &batch).map_err(|e| fault(path, &e));
-        for (place, entry) in batch.into_iter().enumerate() {
-            // Who asked may have gone; the answer is saved all the same.
-            let _ = entry.done.send(done.as_ref().map(|ids| ids[place]).map_err(Clone::clone));
-        }
-    }
-}
-
-fn commit(connection: &mut Connection, run: i64, batch: &[Entry]) -> rusqlite::Result<Vec<i64>> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut ids = Vec::with_capacity(batch.len());
-    {
-        let mut insert =
-            transaction.prepare_cached("INSERT INTO answers (run, canary, request, sealed) VALUES (?, ?, ?, ?)")?;
-        for entry in batch {
-            ids.push(insert.insert(params![run, entry.canary as i64, entry.request as i64, entry.sealed])?);
-        }
-    }
-    transaction
-        .prepare_cached("UPDATE runs SET touched = ?2 WHERE id = ?1 AND touched < ?2")?
-        .execute(params![run, now()])?;
-    transaction.commit()?;
-    Ok(ids)
-}
-
-fn place(run: i64, canary: usize, request: u64) -> [u8; 24] {
-    let mut place = [0; 24];
-    place[..8].copy_from_slice(&run.to_le_bytes());
-    place[8..16].copy_from_slice(&(canary as u64).to_le_bytes());
-    place[16..].copy_from_slice(&request.to_le_bytes());
-    place
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -410,7 +379,9 @@ mod tests {
     }
 
     fn record(journal: &Journal, canary: usize, request: u64, text: &str) -> i64 {
-        wait(journal.record(canary, request, text.as_bytes())).expect("recorded")
+        let entry = journal.record(canary, request, text.as_bytes()).expect("recorded");
+        wait(journal.flush(entry)).expect("written");
+        entry
     }
 
     /// What is there for a canary.
@@ -434,7 +405,7 @@ mod tests {
         drop(journal);
         assert_eq!(open(folder.path(), "b").resumed(), None);
         let journal = open(folder.path(), "a");
-        assert_eq!(journal.resumed().map(|r| r.requests), Some(4));
+        assert_eq!(journal.resumed().map(|r| r.requests), Some(3));
         assert_eq!(texts(&journal, 3), ["said", "said again"]);
         // In use: a second process gets a run of its own.
         assert_eq!(open(folder.path(), "a").resumed(), None);
@@ -463,14 +434,36 @@ mod tests {
             }
         }
         let other = Connection::open(&path).expect("opened");
-        let swap = "UPDATE answers SET sealed = (SELECT sealed FROM answers WHERE request = 0) WHERE request = 1";
-        other.execute(swap, []).expect("swapped");
+        let swap = "UPDATE answers SET sealed = (SELECT sealed FROM answers WHERE id = ?1) WHERE id = ?2";
+        other.execute(swap, [one, two]).expect("swapped");
         assert!(journal.recall(0, 0, one).is_ok());
         assert!(matches!(journal.recall(0, 1, two), Err(JournalError::Entry)));
         assert!(matches!(journal.recall(0, 2, two + 1), Err(JournalError::Entry)));
         drop(journal);
         let wrong = Journal::open(folder.path(), [8; 32], "a", None, false).expect("opened");
         assert!(matches!(wrong.recall(0, 0, one), Err(JournalError::Entry)));
+    }
+
+    #[test]
+    fn what_is_recorded_together_is_found_one_by_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let journal = open(folder.path(), "a");
+        let record = |n: usize| journal.record(n % 7, n as u64, format!("answer {n}").as_bytes()).expect("recorded");
+        let entries: Vec<i64> = (0..500).map(record).collect();
+        wait(journal.flush(entries[499])).expect("written");
+        for (n, entry) in entries.iter().enumerate() {
+            let text = journal.recall(n % 7, n as u64, *entry).expect("whole");
+            assert_eq!(text, format!("answer {n}").as_bytes());
+            assert!(journal.recall(n % 7 + 1, n as u64, *entry).is_err(), "of another canary");
+        }
+        let rows: i64 =
+            lock(&journal.reader).query_row("SELECT count(*) FROM answers", [], |r| r.get(0)).expect("rows");
+        assert!(rows < 100, "{rows}");
+        drop(journal);
+        let journal = open(folder.path(), "a");
+        assert_eq!(journal.resumed().map(|r| r.requests), Some(500));
+        let claim = wait(journal.claim(3)).expect("free");
+        assert_eq!((claim.entries.len(), claim.entries.get(10)), (71, Some(entries[10])));
     }
 
     #[test]
@@ -502,7 +495,7 @@ mod tests {
             assert!(waiting.is_err(), "held by the other");
             two.claim(3).await.expect("another canary is free");
             drop(claim);
-            assert_eq!(two.claim(2).await.expect("free again").entries.get(0), Some(2));
+            assert_eq!(two.claim(2).await.expect("free again").entries.len(), 1);
         });
         one.settle(&[1]).expect("settled");
         assert_eq!(texts(&share(), 1), ["said"], "left to the others");

@@ -6,18 +6,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 
-use super::{JournalError, Resumed};
+use super::JournalError;
 
 /// The form of the file.
 const VERSION: i64 = 1;
 /// How long an open run is kept, counted from its last answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const SCHEMA: &str = "
-CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, name TEXT, touched INTEGER NOT NULL);
+CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, name TEXT, touched INTEGER NOT NULL,
+  used INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX named ON runs (plan, name) WHERE name IS NOT NULL;
-CREATE TABLE answers (
-  id INTEGER PRIMARY KEY, run INTEGER NOT NULL, canary INTEGER NOT NULL, request INTEGER NOT NULL, sealed BLOB NOT NULL
-);
+CREATE TABLE writers (id INTEGER PRIMARY KEY AUTOINCREMENT);
+CREATE TABLE judged (run INTEGER NOT NULL, canary INTEGER NOT NULL, upto INTEGER NOT NULL, PRIMARY KEY (run, canary));
+CREATE TABLE answers (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, places BLOB NOT NULL, sealed BLOB NOT NULL);
 ";
 
 /// Makes the tables, if they are not there.
@@ -48,15 +49,18 @@ pub(super) fn prune(transaction: &Transaction<'_>, folder: &Path) -> rusqlite::R
     Ok(())
 }
 
-fn forget(transaction: &Transaction<'_>, folder: &Path, run: i64) -> rusqlite::Result<()> {
+/// Removes a run and all that belongs to it.
+pub(super) fn forget(transaction: &Transaction<'_>, folder: &Path, run: i64) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM answers WHERE run = ?1", [run])?;
+    transaction.execute("DELETE FROM judged WHERE run = ?1", [run])?;
     transaction.execute("DELETE FROM runs WHERE id = ?1", [run])?;
     let _ = std::fs::remove_file(lock_path(folder, run));
     let _ = std::fs::remove_dir_all(folder.join(format!("run-{run}")));
     Ok(())
 }
 
-pub(super) type Chosen = (i64, Option<Resumed>, Option<File>);
+/// The run; how long ago its last answer came, if it is an earlier one; its lock.
+pub(super) type Chosen = (i64, Option<Duration>, Option<File>);
 
 /// An open run of the plan that nobody uses, or a new one; locked.
 pub(super) fn choose(
@@ -67,20 +71,18 @@ pub(super) fn choose(
     path: &Path,
 ) -> Result<Chosen, JournalError> {
     let at = |e: rusqlite::Error| fault(path, &e);
-    let open: Vec<(i64, i64)> = transaction
-        .prepare("SELECT id, touched FROM runs WHERE plan = ?1 AND name IS NULL ORDER BY id DESC")
-        .and_then(|mut query| query.query_map([plan], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+    let open: Vec<(i64, i64, bool)> = transaction
+        .prepare("SELECT id, touched, used FROM runs WHERE plan = ?1 AND name IS NULL ORDER BY used DESC, id DESC")
+        .and_then(|mut query| query.query_map([plan], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect())
         .map_err(at)?;
-    for (run, touched) in open {
+    for (run, touched, used) in open {
         let Some(lock) = try_lock(folder, run)? else { continue };
-        let count = "SELECT count(*) FROM answers WHERE run = ?1";
-        let requests: i64 = transaction.query_row(count, [run], |row| row.get(0)).map_err(at)?;
-        if fresh || requests == 0 {
+        if fresh || !used {
             forget(transaction, folder, run).map_err(at)?;
             continue;
         }
         let age = Duration::from_secs(u64::try_from(now() - touched).unwrap_or(0));
-        return Ok((run, Some(Resumed { requests: requests as u64, age }), Some(lock)));
+        return Ok((run, Some(age), Some(lock)));
     }
     transaction.execute("INSERT INTO runs (plan, touched) VALUES (?1, ?2)", params![plan, now()]).map_err(at)?;
     let run = transaction.last_insert_rowid();

@@ -1,0 +1,213 @@
+//! What goes to disk together: one row for all answers of about a millisecond.
+
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
+use rusqlite::{Connection, TransactionBehavior, params};
+use tokio::sync::oneshot;
+
+use super::runs::{fault, now};
+use super::{JournalError, lock};
+
+/// How long the writer waits for company before it commits.
+const LINGER: Duration = Duration::from_millis(1);
+/// Entries that one process can number.
+const ENTRIES: u32 = 36;
+/// What one answer takes up in `places`: canary and request.
+const PLACE: usize = 8;
+
+/// What waits to be written.
+#[derive(Default)]
+struct Queue {
+    /// The number of the first entry that waits.
+    first: i64,
+    /// Entries up to this one are on disk.
+    written: i64,
+    places: Vec<u8>,
+    /// Each answer after its length.
+    plain: Vec<u8>,
+    waiting: Vec<oneshot::Sender<Result<(), JournalError>>>,
+    failed: Option<JournalError>,
+    closed: bool,
+}
+
+impl Queue {
+    fn next(&self) -> i64 {
+        self.first + (self.places.len() / PLACE) as i64
+    }
+}
+
+pub(super) struct Writer {
+    path: PathBuf,
+    run: i64,
+    cipher: LessSafeKey,
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+}
+
+impl Writer {
+    pub(super) fn new(path: PathBuf, run: i64, session: i64, cipher: LessSafeKey) -> Self {
+        let written = session << ENTRIES;
+        let queue = Queue { first: written + 1, written, ..Queue::default() };
+        Self { path, run, cipher, queue: Mutex::new(queue), arrived: Condvar::new() }
+    }
+
+    pub(super) fn push(&self, canary: u32, request: u32, answer: &[u8]) -> Result<i64, JournalError> {
+        let mut queue = lock(&self.queue);
+        if let Some(error) = &queue.failed {
+            return Err(error.clone());
+        }
+        let entry = queue.next();
+        queue.places.extend_from_slice(&canary.to_le_bytes());
+        queue.places.extend_from_slice(&request.to_le_bytes());
+        queue.plain.extend_from_slice(&(answer.len() as u32).to_le_bytes());
+        queue.plain.extend_from_slice(answer);
+        if queue.places.len() == PLACE {
+            self.arrived.notify_one();
+        }
+        Ok(entry)
+    }
+
+    pub(super) async fn flush(&self, entry: i64) -> Result<(), JournalError> {
+        let written = {
+            let mut queue = lock(&self.queue);
+            if let Some(error) = &queue.failed {
+                return Err(error.clone());
+            }
+            if entry <= queue.written {
+                return Ok(());
+            }
+            let (done, written) = oneshot::channel();
+            queue.waiting.push(done);
+            self.arrived.notify_one();
+            written
+        };
+        let gone = |_| JournalError::Use { path: self.path.display().to_string(), what: "its writer has ended".into() };
+        written.await.map_err(gone)?
+    }
+
+    /// The number of the entry that was recorded last.
+    pub(super) fn last(&self) -> i64 {
+        lock(&self.queue).next() - 1
+    }
+
+    pub(super) fn close(&self) {
+        lock(&self.queue).closed = true;
+        self.arrived.notify_one();
+    }
+
+    /// Writes until it is closed and nothing waits.
+    pub(super) fn work(&self, mut connection: Connection) {
+        let (mut places, mut sealed) = (Vec::new(), Vec::new());
+        loop {
+            let idle = |queue: &mut Queue| queue.places.is_empty() && queue.waiting.is_empty() && !queue.closed;
+            let queue = self.arrived.wait_while(lock(&self.queue), idle);
+            let closed = queue.unwrap_or_else(std::sync::PoisonError::into_inner).closed;
+            if !closed {
+                std::thread::sleep(LINGER);
+            }
+            places.clear();
+            sealed.clear();
+            sealed.resize(NONCE_LEN, 0);
+            let (first, next, waiting) = {
+                let mut queue = lock(&self.queue);
+                let first = queue.first;
+                queue.first = queue.next();
+                std::mem::swap(&mut queue.places, &mut places);
+                sealed.extend_from_slice(&queue.plain);
+                queue.plain.clear();
+                (first, queue.first, std::mem::take(&mut queue.waiting))
+            };
+            let done =
+                if places.is_empty() { Ok(()) } else { self.commit(&mut connection, first, &places, &mut sealed) };
+            match &done {
+                Ok(()) => lock(&self.queue).written = next - 1,
+                Err(error) => lock(&self.queue).failed = Some(error.clone()),
+            }
+            for waiter in waiting {
+                // Who asked may have gone; the answer is saved all the same.
+                let _ = waiter.send(done.clone());
+            }
+            if closed && places.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn commit(
+        &self,
+        connection: &mut Connection,
+        id: i64,
+        places: &[u8],
+        sealed: &mut Vec<u8>,
+    ) -> Result<(), JournalError> {
+        let broken = |what: &str| JournalError::Use { path: self.path.display().to_string(), what: what.to_owned() };
+        let mut nonce = [0u8; NONCE_LEN];
+        getrandom::fill(&mut nonce).map_err(|e| broken(&e.to_string()))?;
+        sealed[..NONCE_LEN].copy_from_slice(&nonce);
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let place = Aad::from(place(self.run, id, places));
+        let tag = self.cipher.seal_in_place_separate_tag(nonce, place, &mut sealed[NONCE_LEN..]);
+        sealed.extend_from_slice(tag.map_err(|_| broken("answers could not be sealed"))?.as_ref());
+        let write = |connection: &mut Connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction
+                .prepare_cached("INSERT INTO answers (id, run, places, sealed) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![id, self.run, places, &*sealed])?;
+            transaction
+                .prepare_cached("UPDATE runs SET touched = ?2, used = 1 WHERE id = ?1 AND (touched < ?2 OR used = 0)")?
+                .execute(params![self.run, now()])?;
+            transaction.commit()
+        };
+        write(connection).map_err(|e| fault(&self.path, &e))
+    }
+}
+
+/// A row as it is on disk: entries from `id` on.
+pub(super) struct Row {
+    pub(super) id: i64,
+    pub(super) places: Vec<u8>,
+    pub(super) sealed: Vec<u8>,
+}
+
+impl Row {
+    /// The answer in one of its entries; `None` when anything is not as it was written.
+    pub(super) fn open(mut self, cipher: &LessSafeKey, run: i64, entry: i64, wanted: (u32, u32)) -> Option<Vec<u8>> {
+        let index = usize::try_from(entry.checked_sub(self.id)?).ok()?;
+        if places(&self.places).nth(index)? != wanted {
+            return None;
+        }
+        let (nonce, text) = self.sealed.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut plain = &*cipher.open_in_place(nonce, Aad::from(place(run, self.id, &self.places)), text).ok()?;
+        for at in 0.. {
+            let (length, rest) = plain.split_first_chunk()?;
+            let (answer, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            if at == index {
+                return Some(answer.to_vec());
+            }
+            plain = rest;
+        }
+        None
+    }
+}
+
+/// Canary and request of each entry in a row.
+pub(super) fn places(bytes: &[u8]) -> impl Iterator<Item = (u32, u32)> {
+    let (pairs, _) = bytes.as_chunks::<PLACE>();
+    pairs.iter().map(|p| {
+        let number = |at: usize| u32::from_le_bytes([p[at], p[at + 1], p[at + 2], p[at + 3]]);
+        (number(0), number(4))
+    })
+}
+
+/// Where a row belongs, authenticated with it.
+fn place(run: i64, id: i64, places: &[u8]) -> Vec<u8> {
+    let mut place = Vec::with_capacity(16 + places.len());
+    place.extend_from_slice(&run.to_le_bytes());
+    place.extend_from_slice(&id.to_le_bytes());
+    place.extend_from_slice(places);
+    place
+}
