@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::{Audit, Event, Progress};
@@ -24,7 +24,7 @@ pub(super) struct Shared {
     journal: Arc<Journal>,
     progress: Progress,
     /// Requests in flight.
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     claims: Semaphore,
     stopped: AtomicBool,
     sampling: Sampling,
@@ -48,7 +48,7 @@ impl Shared {
             provider,
             journal,
             progress,
-            permits: Semaphore::new(audit.options.concurrency.max(1)),
+            permits: Arc::new(Semaphore::new(audit.options.concurrency.max(1))),
             claims: Semaphore::new(CLAIMS),
             stopped: AtomicBool::new(false),
             sampling: audit.options.sampling,
@@ -76,12 +76,13 @@ impl Shared {
                 Err(error) => return Err(error.into()),
             }
         }
-        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
         if self.stopped.load(Ordering::Relaxed) {
             return Err(ProviderError::Setup("not asked: an earlier request failed for good".into()).into());
         }
         let answer = self.provider.complete(&request).await?;
-        let bytes = serde_json::to_vec(&answer).expect("an answer is plain data");
+        let text: usize = answer.completions.iter().map(|c| c.text.len()).sum();
+        let mut bytes = Vec::with_capacity(256 + 2 * text);
+        serde_json::to_writer(&mut bytes, &answer).expect("an answer is plain data");
         let entry = self.journal.record(canary, number, &bytes)?;
         Ok((entry, answer))
     }
@@ -166,6 +167,9 @@ pub(super) struct Task {
     evidence: Evidence,
     requests: u64,
     entries: Entries,
+    /// Kept from one request to the next until a flush: handing it on each time would wake another
+    /// task for every answer.
+    permit: Option<OwnedSemaphorePermit>,
     /// The newest entry that may not be on disk yet, and how many there are.
     unflushed: (i64, u32),
     shared: Arc<Shared>,
@@ -189,6 +193,7 @@ impl Task {
             evidence,
             requests: 0,
             entries: Entries::default(),
+            permit: None,
             unflushed: (0, 0),
             shared: Arc::clone(shared),
         }
@@ -236,6 +241,9 @@ impl Task {
         self.requests += width;
         if width == 1 {
             let request = self.request(first, choices);
+            if self.permit.is_none() {
+                self.permit = Some(permit(&self.shared.permits).await);
+            }
             let answer = self.shared.ask(self.index, first, self.entries.get(first), request).await;
             return self.judge(first, answer).await;
         }
@@ -243,7 +251,10 @@ impl Task {
         for number in first..self.requests {
             let (shared, canary) = (Arc::clone(&self.shared), self.index);
             let (request, entry) = (self.request(number, choices), self.entries.get(number));
-            flight.spawn(async move { (number, shared.ask(canary, number, entry, request).await) });
+            flight.spawn(async move {
+                let _permit = permit(&shared.permits).await;
+                (number, shared.ask(canary, number, entry, request).await)
+            });
         }
         let mut answers = Vec::with_capacity(width as usize);
         while let Some(done) = flight.join_next().await {
@@ -270,6 +281,7 @@ impl Task {
 
     /// Waits until all answers that were judged are on disk.
     async fn flush(&mut self) -> Result<(), JournalError> {
+        self.permit = None;
         let (newest, _) = std::mem::take(&mut self.unflushed);
         self.shared.journal.flush(newest).await
     }
@@ -302,6 +314,10 @@ impl Task {
         }
         Ok(())
     }
+}
+
+async fn permit(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed")
 }
 
 /// A seed of its own for every request of a run.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use hyper::body::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -93,10 +92,9 @@ impl OpenAi {
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer, ProviderError> {
-        let body = Bytes::from(serde_json::to_vec(&Body::new(&self.model, request)).expect("a request is plain JSON"));
         let mut tried = 1;
         loop {
-            let (error, wait) = match self.once(body.clone(), request.sampling.max_tokens).await {
+            let (error, wait) = match self.once(request).await {
                 Ok(answer) => return Ok(answer),
                 Err((error, wait)) => (error, wait),
             };
@@ -110,7 +108,10 @@ impl OpenAi {
 
     /// One try. The second half of an error says whether to try again: `None` not, `Some(None)` after
     /// the usual wait, `Some(Some(d))` after `d`.
-    async fn once(&self, body: Bytes, max_tokens: u32) -> Result<Answer, (ProviderError, Option<Option<Duration>>)> {
+    async fn once(&self, request: &Request) -> Result<Answer, (ProviderError, Option<Option<Duration>>)> {
+        // Written anew for a second try, which is rare, so that the first is not copied.
+        let mut body = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut body, &Body::new(&self.model, request)).expect("a request is plain JSON");
         let connection = |e: &reqwest::Error| {
             let what = if e.is_timeout() {
                 "it took too long".to_owned()
@@ -124,7 +125,6 @@ impl OpenAi {
         let post = self.client.post(self.url.clone()).body(body);
         let mut response = post.send().await.map_err(|e| (connection(&e), Some(None)))?;
         let status = response.status().as_u16();
-        let wait = wait_asked(response.headers());
         let mut bytes = Vec::with_capacity(response.content_length().unwrap_or(0).min(1 << 16) as usize);
         while let Some(chunk) = response.chunk().await.map_err(|e| (connection(&e), Some(None)))? {
             if bytes.len() + chunk.len() > LARGEST_BODY {
@@ -133,14 +133,16 @@ impl OpenAi {
             bytes.extend_from_slice(&chunk);
         }
         match status {
-            200..=299 => read_answer(&bytes, max_tokens).map_err(|e| (e, Some(wait))),
+            200..=299 => {
+                read_answer(&bytes, request.sampling.max_tokens).map_err(|e| (e, Some(wait_asked(response.headers()))))
+            }
             401 | 403 => Err((ProviderError::Key { status, variable: self.key_variable.clone() }, None)),
             404 => Err((ProviderError::NoModel { model: self.model.clone() }, None)),
             429 if error_code(&bytes) == "insufficient_quota" => Err((ProviderError::Quota, None)),
             _ => {
                 let again = matches!(status, 408 | 409 | 429 | 500..=599);
                 let error = ProviderError::Status { status, code: error_code(&bytes) };
-                Err((error, again.then_some(wait)))
+                Err((error, again.then(|| wait_asked(response.headers()))))
             }
         }
     }
