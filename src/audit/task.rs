@@ -126,7 +126,7 @@ impl Shared {
 }
 
 /// Answers of a canary that may be on their way to the disk while it is asked on.
-const UNFLUSHED: u32 = 16;
+const UNFLUSHED: u32 = 32;
 
 /// Why a request has no answer that counts.
 enum Fault {
