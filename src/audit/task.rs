@@ -247,6 +247,7 @@ impl Task {
             let answer = self.shared.ask(self.index, first, self.entries.get(first), request).await;
             return self.judge(first, answer).await;
         }
+        self.permit = None;
         let mut flight = JoinSet::new();
         for number in first..self.requests {
             let (shared, canary) = (Arc::clone(&self.shared), self.index);
@@ -289,7 +290,10 @@ impl Task {
     async fn judge(&mut self, number: u64, answer: Result<(i64, Answer), Fault>) -> Result<(), Fault> {
         let (entry, answer) = answer?;
         self.entries.insert(number, entry);
-        self.unflushed = (self.unflushed.0.max(entry), self.unflushed.1 + 1);
+        let bytes: usize = answer.completions.iter().map(|c| c.text.len()).sum();
+        // A long answer counts for several: what waits for the disk stays below about a mebibyte.
+        let weight = 1 + (bytes >> 15) as u32;
+        self.unflushed = (self.unflushed.0.max(entry), self.unflushed.1 + weight);
         // Silence may wait for its commit; what is found waits at once.
         if self.unflushed.1 >= UNFLUSHED {
             self.flush().await?;

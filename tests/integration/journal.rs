@@ -14,7 +14,9 @@ use tokio::runtime::Runtime;
 
 use crate::{blabbermouth, project, text};
 
-const REQUESTS_IN_FLIGHT: u64 = 16;
+/// Requests that a kill may cost: 16 in flight, and those whose answers came in the last moment and
+/// were not on disk yet, amply.
+const LOST: u64 = 64;
 
 /// A project that was planted, and a server that learned from it and counts.
 struct Bench {
@@ -100,7 +102,7 @@ fn a_killed_run_goes_on_and_ends_as_an_undisturbed_one() {
     assert!(said.contains("interrupted"), "{said}");
     assert_eq!((resumed, resumed_code), (undisturbed, code));
     let again = bench.server.answered() - before;
-    assert!(again <= paid + kills * REQUESTS_IN_FLIGHT, "{again} requests, {paid} undisturbed, {kills} kills");
+    assert!(again <= paid + kills * LOST, "{again} requests, {paid} undisturbed, {kills} kills");
 }
 
 #[test]
