@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use blabbermouth::chat::{Finish, Message, Role, Sampling};
+use blabbermouth::chat::{Finish, Message, Quality, Role, Sampling};
 use blabbermouth::provider::{Answer, OpenAi, OpenAiOptions, Provider, ProviderError, Request};
 use secrecy::SecretString;
 use serde_json::json;
@@ -106,4 +106,65 @@ async fn a_redirect_is_not_followed_with_the_key() {
         ask(&server).await.expect_err("no answer"),
         ProviderError::Status { status: 307, code: "no code".into() }
     );
+}
+
+/// What servers of the dialect really send: each is read, or refused for a reason that says what to do.
+#[tokio::test]
+async fn bodies_of_many_servers_are_read_or_named() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/openai");
+    let mut seen = 0;
+    for (name, expected) in [
+        ("chat.response", Ok(("", Quality::Answered))),
+        ("chat.response.minimal", Ok(("ok", Quality::Answered))),
+        ("chat.response.refusal", Ok(("I can't help with that.", Quality::Refused))),
+        ("chat.response.content-filter", Ok(("", Quality::Filtered))),
+        ("azure.chat", Ok(("hi", Quality::Answered))),
+        ("llama-cpp.chat", Ok(("hi", Quality::Answered))),
+        ("together.chat", Ok(("hi", Quality::Answered))),
+        ("transformers-serve.chat", Ok(("The cow says", Quality::Answered))),
+        ("vllm.chat-prompt-logprobs", Ok(("hi", Quality::Answered))),
+        ("content-parts", Ok(("hmm\nhi", Quality::Answered))),
+        // An end that is not known to be a natural one: what was said is searched, its silence is none.
+        ("http-200-with-error", Ok(("partial", Quality::Unknown))),
+        ("odd-scalars", Ok(("hi", Quality::Unknown))),
+        ("choices-null", Err("without choices")),
+        ("error-as-list", Err("HTTP 422")),
+        ("error-as-string", Err("HTTP 400")),
+        ("plain-text-500", Err("HTTP 500")),
+        ("litellm.error", Err("HTTP 400 (400)")),
+        ("llama-cpp.error", Err("OPENAI_API_KEY")),
+        ("transformers-serve.error", Err("HTTP 400")),
+        ("azure.rate-limit-error", Err("HTTP 429")),
+        ("401-invalid-api-key", Err("OPENAI_API_KEY")),
+        ("404-model-not-found", Err("knows no model")),
+        ("429-insufficient-quota", Err("quota")),
+        ("429-rate-limit", Err("HTTP 429")),
+        ("500-server-error", Err("HTTP 500")),
+        ("503-overloaded", Err("HTTP 503")),
+    ] {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect(name);
+        let file: serde_json::Value = serde_json::from_str(&text).expect(name);
+        let wrapped = file.get("status").and_then(serde_json::Value::as_u64);
+        let mut response = ResponseTemplate::new(wrapped.unwrap_or(200) as u16).insert_header("retry-after-ms", "1");
+        response = match (wrapped, file.get("body_text").and_then(|t| t.as_str())) {
+            (Some(_), Some(text)) => response.set_body_string(text),
+            (Some(_), None) => response.set_body_json(&file["body"]),
+            (None, _) => response.set_body_json(&file),
+        };
+        let server = MockServer::start().await;
+        chat().respond_with(response).mount(&server).await;
+        match (ask(&server).await, expected) {
+            (Ok(answer), Ok((said, quality))) => {
+                let completion = &answer.completions[0];
+                assert!(completion.text.contains(said), "{name}");
+                assert_eq!(completion.quality(), quality, "{name}");
+            }
+            (Err(error), Err(named)) => assert!(error.to_string().contains(named), "{name}: {error}"),
+            (Ok(_), Err(named)) => panic!("{name} was read, expected: {named}"),
+            (Err(error), Ok(_)) => panic!("{name}: {error}"),
+        }
+        seen += 1;
+    }
+    let there = std::fs::read_dir(folder).expect("a folder").count();
+    assert_eq!(seen + 1, there, "every body is in the table");
 }

@@ -4,12 +4,6 @@
 //! sealed together, with ChaCha20-Poly1305 under a key that is derived from the manifest's, so that
 //! the file alone gives nothing away, and committed as one row at the end of the table. There is no
 //! index: each canary's prober keeps the numbers of its entries ([`Entries`]), eight bytes an answer.
-//! Commits survive a killed process; a power cut may lose the last few (`synchronous = NORMAL`), which
-//! are then asked again. A damaged row loses the answers in it, and no others.
-//!
-//! A run is open from its first answer until it was judged and shown ([`Journal::settle`]). An open
-//! run of the same plan is taken up again within a day, by one process at a time. A named run
-//! ([`RunName`]) is shared by all processes that know the name, canary by canary ([`Claim`]).
 
 mod runs;
 mod writer;
@@ -109,7 +103,13 @@ impl Entries {
     }
 }
 
-/// The answers of one run. See the [module](self).
+/// The answers of one run: a SQLite file (write-ahead log) in a private folder, sealed with
+/// ChaCha20-Poly1305 under a key of the caller's. Commits survive a killed process; a power cut may
+/// lose the last few, which are then asked again. A damaged row loses the answers in it, no others.
+///
+/// A run is open from its first answer until it was judged and shown ([`Journal::settle`]). An open
+/// run of the same plan is taken up again within a day, by one process at a time. A named run
+/// ([`RunName`]) is shared by all processes that know the name, canary by canary ([`Claim`]).
 pub struct Journal {
     path: PathBuf,
     folder: PathBuf,
