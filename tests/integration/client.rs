@@ -122,7 +122,7 @@ async fn bodies_of_many_servers_are_read_or_named() {
         ("llama-cpp.chat", Ok(("hi", Quality::Answered))),
         ("together.chat", Ok(("hi", Quality::Answered))),
         ("transformers-serve.chat", Ok(("The cow says", Quality::Answered))),
-        ("vllm.chat-prompt-logprobs", Ok(("hi", Quality::Answered))),
+        ("vllm.chat-prompt-logprobs", Ok(("ok", Quality::Answered))),
         ("content-parts", Ok(("hmm\nhi", Quality::Answered))),
         // An end that is not known to be a natural one: what was said is searched, its silence is none.
         ("http-200-with-error", Ok(("partial", Quality::Unknown))),
