@@ -15,7 +15,7 @@ use blabbermouth::canary::{DrawPlan, Drawn, Key, Manifest, Spaces, Template, bui
 use blabbermouth::chat::Sampling;
 use blabbermouth::probe::by_name;
 use blabbermouth::provider::mock::{MODEL, Parrot, Scenario, Server};
-use blabbermouth::provider::{OpenAi, OpenAiOptions};
+use blabbermouth::provider::{Endpoint, OpenAi};
 use blabbermouth::store::Journal;
 use blabbermouth::verdict::{Policy, RunVerdict};
 use tokio::task::JoinSet;
@@ -38,14 +38,13 @@ fn drawn() -> (Manifest, Drawn) {
 }
 
 fn provider(base_url: &str) -> OpenAi {
-    OpenAi::new(OpenAiOptions {
+    let endpoint = Endpoint {
         base_url: base_url.to_owned(),
-        model: MODEL.to_owned(),
         key: None,
         key_variable: "OPENAI_API_KEY".into(),
         timeout: Duration::from_secs(60),
-    })
-    .unwrap()
+    };
+    OpenAi::new(&endpoint, MODEL).unwrap()
 }
 
 async fn harness(base_url: &str, samples: u64) -> Duration {

@@ -14,7 +14,7 @@ use crate::chat::Sampling;
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitCode;
 use crate::provider::mock::{MODEL, Parrot, Scenario, ScenarioError, Server};
-use crate::provider::{OpenAi, OpenAiOptions, Provider, ProviderError};
+use crate::provider::{Endpoint, OpenAi, Provider, ProviderError};
 use crate::store::{self, Journal, JournalError, RunName, StoreError};
 use crate::verdict::{CanaryVerdict, DesignError, Policy, RunReport};
 
@@ -240,9 +240,8 @@ impl Session {
             tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(SessionError::Runtime)?;
         let report = runtime.block_on(async {
             let p = &self.config.provider;
-            let mut options = OpenAiOptions {
+            let mut endpoint = Endpoint {
                 base_url: p.base_url.clone(),
-                model: model.to_owned(),
                 key: self.api_key.clone(),
                 key_variable: p.key_variable.clone(),
                 timeout: Duration::from_secs(p.timeout_seconds.max(1)),
@@ -253,11 +252,11 @@ impl Session {
                 let parrot = parrot(&training, drawn.templates, &p.scenario)?;
                 let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(SessionError::Runtime)?;
                 let mock = Server::start(listener, parrot).map_err(SessionError::Runtime)?;
-                options.base_url = mock.base_url();
-                options.key = None;
+                endpoint.base_url = mock.base_url();
+                endpoint.key = None;
                 server = Some(mock);
             }
-            let provider: Arc<dyn Provider> = Arc::new(OpenAi::new(options)?);
+            let provider: Arc<dyn Provider> = Arc::new(OpenAi::new(&endpoint, model)?);
             let report = audit.run(selected, provider, Arc::clone(&journal), progress).await?;
             drop(server);
             Ok::<_, SessionError>(report)

@@ -1,8 +1,9 @@
 //! Where answers come from: the [`Provider`] trait, the OpenAI dialect, and the mock.
 
+mod http;
 pub mod mock;
 mod openai;
-mod wire;
+mod tuner;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::{Completion, Message, Sampling, Usage};
 
-pub use openai::{OpenAi, OpenAiOptions};
+pub use http::Endpoint;
+pub use openai::OpenAi;
+pub use tuner::{Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, Stored, Tuner, Tuning};
 
 /// One question to a model.
 #[derive(Debug, Clone)]
@@ -65,8 +68,18 @@ pub enum ProviderError {
         /// Its error code, or `no code`.
         code: String,
     },
-    /// Something that is no chat completion.
-    #[error("the provider's answer is no chat completion: {what}")]
+    /// A call of files or jobs that was refused.
+    #[error("the provider refused (HTTP {status}, {code}): {message}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// Its error code, or `no code`.
+        code: String,
+        /// Its message, of one line and cut; hostile input.
+        message: String,
+    },
+    /// Something that is not what was asked for.
+    #[error("the provider's answer is not what was asked for: {what}")]
     Malformed {
         /// What it is instead.
         what: String,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blabbermouth::chat::{Finish, Message, Quality, Role, Sampling};
-use blabbermouth::provider::{Answer, OpenAi, OpenAiOptions, Provider, ProviderError, Request};
+use blabbermouth::provider::{Answer, Endpoint, OpenAi, Provider, ProviderError, Request};
 use secrecy::SecretString;
 use serde_json::json;
 use wiremock::matchers::{body_partial_json, header, method, path};
@@ -23,14 +23,13 @@ fn request() -> Request {
 }
 
 async fn ask(server: &MockServer) -> Result<Answer, ProviderError> {
-    let options = OpenAiOptions {
+    let options = Endpoint {
         base_url: format!("{}/v1", server.uri()),
-        model: "tuned".into(),
         key: Some(SecretString::from(KEY)),
         key_variable: "OPENAI_API_KEY".into(),
         timeout: Duration::from_secs(5),
     };
-    OpenAi::new(options).expect("a sound address").complete(&request()).await
+    OpenAi::new(&options, "tuned").expect("a sound address").complete(&request()).await
 }
 
 fn chat() -> wiremock::MockBuilder {

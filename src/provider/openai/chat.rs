@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Answer, ProviderError, Request};
 use crate::chat::{Completion, Finish, Message, Usage};
+use crate::provider::{Answer, ProviderError, Request};
 
 #[derive(Serialize)]
 pub(super) struct Body<'a> {
@@ -171,6 +171,14 @@ pub(super) fn error_code(bytes: &[u8]) -> String {
         Some(Value::Number(code)) => code.to_string(),
         _ => "no code".into(),
     }
+}
+
+/// The error message of a body, whatever its form: of one line, and cut.
+pub(super) fn error_message(bytes: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
+    let places = ["/error/message", "/error", "/detail", "/detail/0/msg", "/detail/0", "/message"];
+    let said = places.iter().find_map(|place| body.pointer(place).and_then(Value::as_str));
+    said.unwrap_or("no message").chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,264 @@
+//! HTTP to a provider: one client with its key, what is sent again, and how much is read.
+
+use std::time::{Duration, Instant};
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{RequestBuilder, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::ProviderError;
+
+/// Tries of one request, the first one counted.
+const TRIES: u32 = 6;
+/// The longest wait that a server may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// Between two questions for a model that is not callable yet.
+const WARM_UP_PAUSE: Duration = Duration::from_secs(3);
+
+/// How a server is reached.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Up to and with the version, as in `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// The API key, if the server wants one.
+    pub key: Option<SecretString>,
+    /// The variable that the key came from, for messages.
+    pub key_variable: String,
+    /// The longest time for one try.
+    pub timeout: Duration,
+}
+
+/// A client of one server.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: reqwest::Client,
+    base: String,
+    url: Url,
+    key_variable: String,
+    begun: Instant,
+}
+
+/// What a server answered, whatever it means.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Whether a failed request may be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It may not.
+    No,
+    /// After the usual wait, or the one that the server asked for.
+    After(Option<Duration>),
+}
+
+/// A failed try.
+pub(super) type Failed = (ProviderError, Again);
+
+impl Http {
+    /// Prepares a client; nothing is sent.
+    pub(super) fn new(endpoint: &Endpoint) -> Result<Self, ProviderError> {
+        let setup = |what: String| ProviderError::Setup(what);
+        let base = endpoint.base_url.trim_end_matches('/').to_owned();
+        let url = Url::parse(&base).map_err(|e| {
+            setup(format!(
+                "`provider.base-url` is not an address ({e}); expected one such as https://api.openai.com/v1"
+            ))
+        })?;
+        let host = url.host_str().unwrap_or_default();
+        let loopback = is_loopback(&url);
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(setup(format!("`provider.base-url` begins with {}:, expected https:", url.scheme())));
+        }
+        if url.scheme() == "http" && !loopback && endpoint.key.is_some() {
+            return Err(setup(format!(
+                "the API key would travel to {host} in the clear: use https, or unset {}",
+                endpoint.key_variable
+            )));
+        }
+        let mut headers = HeaderMap::new();
+        if let Some(key) = &endpoint.key {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret().trim()))
+                .map_err(|_| setup(format!("{} holds characters that no API key has", endpoint.key_variable)))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        // Another part of the program, or a user's own, may have installed one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .default_headers(headers)
+            .timeout(endpoint.timeout)
+            .connect_timeout(Duration::from_secs(10))
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            // Whether a request is sent again is decided in one place.
+            .retry(reqwest::retry::never())
+            .tcp_nodelay(true)
+            .user_agent(concat!("blabbermouth/", env!("CARGO_PKG_VERSION")));
+        if loopback {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|e| setup(format!("the HTTP client cannot be made: {e}")))?;
+        Ok(Self { client, base, url, key_variable: endpoint.key_variable.clone(), begun: Instant::now() })
+    }
+
+    /// The address below the base; `path` begins with a slash and may end in a query.
+    pub(super) fn url(&self, path: &str) -> Result<Url, ProviderError> {
+        Url::parse(&format!("{}{path}", self.base))
+            .map_err(|e| ProviderError::Setup(format!("`provider.base-url` cannot be extended: {e}")))
+    }
+
+    pub(super) fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    /// The variable that the key came from, for messages.
+    pub(super) fn key_variable(&self) -> &str {
+        &self.key_variable
+    }
+
+    /// Scheme, host and port, without user name and password.
+    pub(super) fn address(&self) -> String {
+        let port = self.url.port().map(|p| format!(":{p}")).unwrap_or_default();
+        format!("{}://{}{port}", self.url.scheme(), self.url.host_str().unwrap_or_default())
+    }
+
+    /// Whether a model that was just tuned may still be unknown: until so long after this client was
+    /// made, a 404 is asked again.
+    pub(super) fn warming(&self, warm_up: Duration) -> Again {
+        if self.begun.elapsed() < warm_up { Again::After(Some(WARM_UP_PAUSE)) } else { Again::No }
+    }
+
+    /// One try: sends, and reads at most `largest` bytes.
+    pub(super) async fn once(&self, request: RequestBuilder, largest: usize) -> Result<Reply, Failed> {
+        let connection = |e: &reqwest::Error| {
+            let what = if e.is_timeout() {
+                "it took too long"
+            } else if e.is_connect() {
+                "the connection could not be made"
+            } else {
+                "the connection broke"
+            };
+            let host = self.url.host_str().unwrap_or_default().to_owned();
+            (ProviderError::Connection { host, what: what.to_owned() }, Again::After(None))
+        };
+        let mut response = request.send().await.map_err(|e| connection(&e))?;
+        let mut bytes = Vec::with_capacity(response.content_length().unwrap_or(0).min(1 << 16) as usize);
+        while let Some(chunk) = response.chunk().await.map_err(|e| connection(&e))? {
+            if bytes.len() + chunk.len() > largest {
+                return Err((
+                    ProviderError::Malformed { what: format!("longer than {} MiB", largest >> 20) },
+                    Again::No,
+                ));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let status = response.status().as_u16();
+        Ok(Reply { status, headers: std::mem::take(response.headers_mut()), bytes })
+    }
+
+    /// Tries until `attempt` succeeds, fails for good, or has failed too often. A 404 while warming up
+    /// does not count as a try.
+    pub(super) async fn persist<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, ProviderError>
+    where
+        F: Future<Output = Result<T, Failed>>,
+    {
+        let mut tried = 1;
+        loop {
+            let (error, again) = match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(failed) => failed,
+            };
+            let warming = matches!(error, ProviderError::NoModel { .. });
+            let Again::After(wait) = again else { return Err(error) };
+            if tried >= TRIES && !warming {
+                return Err(error);
+            }
+            tokio::time::sleep(wait.unwrap_or_else(|| backoff(tried)).min(LONGEST_WAIT)).await;
+            tried += u32::from(!warming);
+        }
+    }
+}
+
+/// Half a second, doubled up to eight; up to a quarter less, so that many clients do not come back
+/// at once.
+fn backoff(tried: u32) -> Duration {
+    let mut lot = [0u8; 1];
+    let _ = getrandom::fill(&mut lot);
+    let full = Duration::from_millis(500u64 << (tried - 1).min(4));
+    full.mul_f64(1.0 - 0.25 * f64::from(lot[0]) / 255.0)
+}
+
+/// Whether an address is on this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
+}
+
+impl Reply {
+    /// Whether the request may be sent again: what the server says in `x-should-retry`, else by the
+    /// status.
+    pub(super) fn again(&self) -> Again {
+        let said = self.headers.get("x-should-retry").map(HeaderValue::as_bytes);
+        let again = match said {
+            Some(b"true") => true,
+            Some(b"false") => false,
+            _ => matches!(self.status, 408 | 409 | 429 | 500..=599),
+        };
+        if again { Again::After(self.wait_asked()) } else { Again::No }
+    }
+
+    /// What the server asks for in `retry-after-ms` or `retry-after` (seconds, or a date).
+    pub(super) fn wait_asked(&self) -> Option<Duration> {
+        let text = |name: &str| self.headers.get(name)?.to_str().ok().map(str::trim);
+        let number = |name: &str| text(name)?.parse::<f64>().ok().filter(|n| *n >= 0.0 && *n < 1e6);
+        let date = |name: &str| httpdate::parse_http_date(text(name)?).ok();
+        number("retry-after-ms")
+            .map(|ms| Duration::from_secs_f64(ms / 1000.0))
+            .or_else(|| number("retry-after").map(Duration::from_secs_f64))
+            .or_else(|| {
+                // By the server's own clock, where it tells the time: ours may be wrong.
+                let now = date("date").unwrap_or_else(std::time::SystemTime::now);
+                Some(date("retry-after")?.duration_since(now).unwrap_or_default())
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: u16, pairs: &[(&'static str, &'static str)]) -> Reply {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (reqwest::header::HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        Reply { status, headers: pairs.iter().map(pair).collect(), bytes: Vec::new() }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_all_its_forms() {
+        let wait = |pairs: &[(&'static str, &'static str)]| reply(429, pairs).wait_asked();
+        let now = ("date", "Wed, 21 Oct 2026 07:28:00 GMT");
+        assert_eq!(wait(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
+        assert_eq!(wait(&[("retry-after-ms", "250"), ("retry-after", "7")]), Some(Duration::from_millis(250)));
+        assert_eq!(wait(&[now, ("retry-after", "Wed, 21 Oct 2026 07:28:09 GMT")]), Some(Duration::from_secs(9)));
+        assert_eq!(wait(&[now, ("retry-after", "Wed, 21 Oct 2026 07:27:09 GMT")]), Some(Duration::ZERO));
+        for nonsense in ["soon", "-3", "NaN", "1e99", ""] {
+            assert_eq!(wait(&[("retry-after", nonsense)]), None, "{nonsense}");
+        }
+        assert_eq!(wait(&[]), None);
+    }
+
+    #[test]
+    fn the_server_decides_what_is_sent_again_where_it_says_so() {
+        assert_eq!(reply(503, &[]).again(), Again::After(None));
+        assert_eq!(reply(400, &[]).again(), Again::No);
+        assert_eq!(reply(503, &[("x-should-retry", "false")]).again(), Again::No);
+        assert_eq!(
+            reply(400, &[("x-should-retry", "true"), ("retry-after", "2")]).again(),
+            Again::After(Some(Duration::from_secs(2)))
+        );
+    }
+}

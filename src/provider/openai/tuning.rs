@@ -1,0 +1,308 @@
+//! Files and fine-tuning jobs of the OpenAI dialect, read tolerantly.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::multipart::{Form, Part};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use super::OpenAi;
+use super::chat::{error_code, error_message};
+use crate::provider::http::{Again, Failed, Reply};
+use crate::provider::{
+    Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, ProviderError, Stored, Tuner, Tuning,
+};
+
+/// The largest answer that is read.
+const LARGEST_BODY: usize = 16 << 20;
+/// Pages of a list that are looked through.
+const PAGES: usize = 20;
+/// Time for an upload beside that for any request: a second for each 64 KiB.
+const UPLOAD_RATE: u64 = 64 << 10;
+
+impl OpenAi {
+    /// A call whose repetition does no harm.
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ProviderError> {
+        let request = || self.request(&method, path, body);
+        self.http
+            .persist(|| async { read(self.http.once(request().map_err(|e| (e, Again::No))?, LARGEST_BODY).await?) })
+            .await
+    }
+
+    fn request(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<RequestBuilder, ProviderError> {
+        let request = self.http.client().request(method.clone(), self.http.url(path)?);
+        Ok(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+    }
+
+    /// Goes through a list, newest first, until `wanted` finds something.
+    async fn search<T>(
+        &self,
+        path: &str,
+        mut wanted: impl FnMut(&Value) -> Option<T>,
+    ) -> Result<Option<T>, ProviderError> {
+        let mut after = String::new();
+        for _ in 0..PAGES {
+            let page = self.call(Method::GET, &format!("{path}{after}"), None).await?;
+            let Some(items) = page.get("data").and_then(Value::as_array) else { return Ok(None) };
+            if let Some(found) = items.iter().find_map(&mut wanted) {
+                return Ok(Some(found));
+            }
+            let more = page.get("has_more").and_then(Value::as_bool).unwrap_or(false);
+            let last = items.last().and_then(|item| text(item, "id")).filter(|_| more);
+            let Some(last) = last else { return Ok(None) };
+            let next = format!("&after={last}");
+            if next == after {
+                // A server that ignores the cursor would be asked for ever.
+                return Ok(None);
+            }
+            after = next;
+        }
+        Ok(None)
+    }
+
+    async fn remove(&self, path: String) -> Result<(), ProviderError> {
+        match self.call(Method::DELETE, &path, None).await {
+            Ok(_) | Err(ProviderError::Refused { status: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The JSON of a good answer, or the error of a bad one.
+fn read(reply: Reply) -> Result<Value, Failed> {
+    if !matches!(reply.status, 200..=299) {
+        let code = error_code(&reply.bytes);
+        if reply.status == 429 && code == "insufficient_quota" {
+            return Err((ProviderError::Quota, Again::No));
+        }
+        let message = error_message(&reply.bytes);
+        return Err((ProviderError::Refused { status: reply.status, code, message }, reply.again()));
+    }
+    let malformed = |what: &str| (ProviderError::Malformed { what: what.into() }, Again::After(None));
+    let value: Value = serde_json::from_slice(&reply.bytes).map_err(|_| malformed("not JSON"))?;
+    if value.get("object").is_none() && value.get("id").is_none() && value.get("error").is_some_and(|e| !e.is_null()) {
+        return Err(malformed("an error with HTTP status 200"));
+    }
+    Ok(value)
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    match value.get(key)? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A number that may be written as one, as a float or as text.
+fn number(value: &Value, key: &str) -> Option<f64> {
+    match value.get(key)? {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn count(value: &Value, key: &str) -> Option<u64> {
+    number(value, key).filter(|n| *n >= 0.0 && n.is_finite()).map(|n| n as u64)
+}
+
+fn stored(value: &Value) -> Result<Stored, ProviderError> {
+    let id = text(value, "id").ok_or_else(|| ProviderError::Malformed { what: "a file without an id".into() })?;
+    let status = text(value, "status").unwrap_or_default();
+    Ok(Stored {
+        id,
+        name: text(value, "filename").unwrap_or_default(),
+        bytes: count(value, "bytes"),
+        // The field is deprecated, and left out by some: then creating the job tells.
+        ready: matches!(status.as_str(), "processed" | ""),
+        broken: matches!(status.as_str(), "error" | "deleted"),
+    })
+}
+
+fn job(value: &Value) -> Result<Job, ProviderError> {
+    let id = text(value, "id").ok_or_else(|| ProviderError::Malformed { what: "a job without an id".into() })?;
+    let status = match text(value, "status").unwrap_or_default().as_str() {
+        "validating_files" => JobStatus::Validating,
+        "queued" | "pending" => JobStatus::Queued,
+        "running" => JobStatus::Running,
+        "paused" => JobStatus::Paused,
+        "succeeded" => JobStatus::Succeeded,
+        "failed" => JobStatus::Failed,
+        "cancelled" | "canceled" => JobStatus::Cancelled,
+        other => JobStatus::Other(other.chars().filter(|c| c.is_ascii_graphic()).take(40).collect()),
+    };
+    // Healthy jobs carry an error too, with nulls in it.
+    let fault = value.get("error").map(|e| JobFault {
+        code: text(e, "code").unwrap_or_default(),
+        message: text(e, "message").unwrap_or_default(),
+    });
+    let metadata = value.get("metadata").and_then(Value::as_object).map(|fields| {
+        let pairs = fields.iter().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+        pairs.collect::<BTreeMap<_, _>>()
+    });
+    Ok(Job {
+        id,
+        tuned_model: text(value, "fine_tuned_model"),
+        training_file: text(value, "training_file"),
+        trained_tokens: count(value, "trained_tokens"),
+        fault: fault.filter(|f| status == JobStatus::Failed || !f.message.is_empty()),
+        metadata: metadata.unwrap_or_default(),
+        status,
+    })
+}
+
+fn event(value: &Value) -> Option<JobEvent> {
+    let data = value.get("data").unwrap_or(&Value::Null);
+    Some(JobEvent {
+        id: text(value, "id")?,
+        message: text(value, "message").unwrap_or_default(),
+        step: count(data, "step").zip(count(data, "total_steps")),
+        loss: number(data, "train_loss"),
+    })
+}
+
+fn checkpoint(value: &Value) -> Option<Checkpoint> {
+    let step = count(value, "step_number").or_else(|| count(value.get("metrics")?, "step"))?;
+    Some(Checkpoint { step, model: text(value, "fine_tuned_model_checkpoint")? })
+}
+
+fn body(spec: &JobSpec) -> Value {
+    let Hyperparameters { epochs, batch_size, learning_rate_multiplier } = spec.hyperparameters;
+    let auto = || json!("auto");
+    let hyperparameters = json!({
+        "n_epochs": epochs.map_or_else(auto, |n| json!(n)),
+        "batch_size": batch_size.map_or_else(auto, |n| json!(n)),
+        "learning_rate_multiplier": learning_rate_multiplier.map_or_else(auto, |x| json!(x)),
+    });
+    let mut body = json!({
+        "model": spec.model,
+        "training_file": spec.training_file,
+        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
+        "metadata": spec.metadata,
+    });
+    if let Some(file) = &spec.validation_file {
+        body["validation_file"] = json!(file);
+    }
+    if !spec.suffix.is_empty() {
+        body["suffix"] = json!(spec.suffix);
+    }
+    if let Some(seed) = spec.seed {
+        body["seed"] = json!(seed);
+    }
+    body
+}
+
+impl Tuner for OpenAi {
+    fn address(&self) -> String {
+        self.http.address()
+    }
+
+    fn shutdown_date<'a>(&'a self, model: &'a str) -> Tuning<'a, Option<String>> {
+        Box::pin(async move {
+            match self.call(Method::GET, &format!("/models/{model}"), None).await {
+                Ok(value) => Ok(text(&value, "shutdown_date")),
+                // A server without the route, or that lists other names: nothing is known.
+                Err(ProviderError::Refused { status: 404 | 405 | 501, .. } | ProviderError::Malformed { .. }) => {
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn upload<'a>(&'a self, file: &'a Path, name: &'a str, expires: u32) -> Tuning<'a, Stored> {
+        Box::pin(async move {
+            let setup = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", file.display()));
+            let length = std::fs::metadata(file).map_err(setup)?.len();
+            // Not sent again after a broken connection: the file may be there, and it holds secrets.
+            let reply = self
+                .http
+                .persist(|| async {
+                    let part = Part::file(file).await.map_err(|e| (setup(e), Again::No))?.file_name(name.to_owned());
+                    let part = part.mime_str("application/octet-stream").expect("a media type");
+                    let form = Form::new()
+                        .text("purpose", "fine-tune")
+                        .text("expires_after[anchor]", "created_at")
+                        .text("expires_after[seconds]", expires.to_string())
+                        .part("file", part);
+                    let request = self.request(&Method::POST, "/files", None).map_err(|e| (e, Again::No))?;
+                    let request = request.multipart(form).timeout(Duration::from_secs(120 + length / UPLOAD_RATE));
+                    let reply = self.http.once(request, LARGEST_BODY).await.map_err(|(e, _)| (e, Again::No))?;
+                    read(reply)
+                })
+                .await?;
+            stored(&reply)
+        })
+    }
+
+    fn stored<'a>(&'a self, id: &'a str) -> Tuning<'a, Stored> {
+        Box::pin(async move { stored(&self.call(Method::GET, &format!("/files/{id}"), None).await?) })
+    }
+
+    fn find_file<'a>(&'a self, name: &'a str) -> Tuning<'a, Option<Stored>> {
+        Box::pin(async move {
+            let named = |value: &Value| stored(value).ok().filter(|file| file.name == name && !file.broken);
+            self.search("/files?purpose=fine-tune&order=desc&limit=1000", named).await
+        })
+    }
+
+    fn delete_file<'a>(&'a self, id: &'a str) -> Tuning<'a, ()> {
+        Box::pin(self.remove(format!("/files/{id}")))
+    }
+
+    fn create<'a>(&'a self, spec: &'a JobSpec) -> Tuning<'a, Job> {
+        Box::pin(async move {
+            let request = self.request(&Method::POST, "/fine_tuning/jobs", Some(&body(spec)))?;
+            let reply = self.http.once(request, LARGEST_BODY).await.map_err(|(error, _)| error)?;
+            job(&read(reply).map_err(|(error, _)| error)?)
+        })
+    }
+
+    fn find_job<'a>(&'a self, key: &'a str, value: &'a str, training_file: &'a str) -> Tuning<'a, Option<Job>> {
+        Box::pin(async move {
+            // Not every server knows the filter, so that each job is looked at.
+            let same = |item: &Value| {
+                let job = job(item).ok()?;
+                let found = job.metadata.get(key).is_some_and(|v| v == value);
+                (found || job.training_file.as_deref() == Some(training_file)).then_some(job)
+            };
+            self.search("/fine_tuning/jobs?limit=100", same).await
+        })
+    }
+
+    fn job<'a>(&'a self, id: &'a str) -> Tuning<'a, Job> {
+        Box::pin(async move { job(&self.call(Method::GET, &format!("/fine_tuning/jobs/{id}"), None).await?) })
+    }
+
+    fn events<'a>(&'a self, id: &'a str) -> Tuning<'a, Vec<JobEvent>> {
+        Box::pin(async move {
+            let page = self.call(Method::GET, &format!("/fine_tuning/jobs/{id}/events?limit=100"), None).await?;
+            let list = page.get("data").and_then(Value::as_array);
+            Ok(list.into_iter().flatten().rev().filter_map(event).collect())
+        })
+    }
+
+    fn checkpoints<'a>(&'a self, id: &'a str) -> Tuning<'a, Vec<Checkpoint>> {
+        Box::pin(async move {
+            let page = self.call(Method::GET, &format!("/fine_tuning/jobs/{id}/checkpoints?limit=100"), None).await?;
+            let list = page.get("data").and_then(Value::as_array);
+            let mut all: Vec<Checkpoint> = list.into_iter().flatten().filter_map(checkpoint).collect();
+            all.sort_by_key(|c| c.step);
+            Ok(all)
+        })
+    }
+
+    fn cancel<'a>(&'a self, id: &'a str) -> Tuning<'a, Job> {
+        Box::pin(async move { job(&self.call(Method::POST, &format!("/fine_tuning/jobs/{id}/cancel"), None).await?) })
+    }
+
+    fn delete_model<'a>(&'a self, model: &'a str) -> Tuning<'a, ()> {
+        Box::pin(self.remove(format!("/models/{model}")))
+    }
+}
