@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use blabbermouth::audit::{Audit, Options};
 use blabbermouth::canary::{DrawPlan, Drawn, Key, Manifest, Spaces, Template, builtin_templates};
 use blabbermouth::chat::Sampling;
+use blabbermouth::mock::{self, MODEL, Scenario, Server};
 use blabbermouth::probe::by_name;
-use blabbermouth::provider::mock::{MODEL, Parrot, Scenario, Server};
 use blabbermouth::provider::{Endpoint, OpenAi};
 use blabbermouth::store::Journal;
 use blabbermouth::verdict::{Policy, RunVerdict};
@@ -130,7 +130,7 @@ fn main() {
         // A server of its own for each side: what one left behind does not slow the other.
         let start = || async {
             let templates = drawn().1.templates;
-            let parrot = Parrot::new("", templates, Scenario::by_name("clean").unwrap(), 1);
+            let parrot = mock::Options { templates, ..mock::Options::new(Scenario::by_name("clean").unwrap()) };
             Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), parrot).unwrap()
         };
         let start_cpu = cpu();

@@ -73,3 +73,5 @@ pub mod report;
 pub mod stats;
 pub mod store;
 pub mod verdict;
+
+pub use provider::mock;

@@ -145,15 +145,23 @@ pub(crate) struct ReportArgs {
   blabbermouth mock --scenario clean --port 4010
   blabbermouth test --base-url http://127.0.0.1:4010/v1 --model blabbermouth-parrot")]
 pub(crate) struct MockArgs {
-    /// leaky, memorises-repeats, clean, refuses, flaky.
+    /// leaky, memorises-repeats, clean, refuses, flaky; for jobs closed, moderated, blocked, server-error, stuck,
+    /// odd-status.
     #[arg(long, default_value = "leaky")]
     pub(crate) scenario: String,
     /// The port; 0 for any that is free.
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
-    /// The training file that it knows.
-    #[arg(long, default_value = "blabbermouth-train.jsonl")]
-    pub(crate) training: PathBuf,
+    /// A training file that the model blabbermouth-parrot knows; without it blabbermouth-train.jsonl, if there
+    /// is one.
+    #[arg(long)]
+    pub(crate) training: Option<PathBuf>,
+    /// Seconds that fine-tuning jobs and batches take for one real second.
+    #[arg(long, default_value_t = 600.0)]
+    pub(crate) speed: f64,
+    /// The only API key that it accepts.
+    #[arg(long, env = "BLABBERMOUTH_MOCK_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
     /// A configuration with templates of your own, which it then knows beside the built-in ones.
     #[arg(short, long)]
     pub(crate) config: Option<PathBuf>,

@@ -6,8 +6,8 @@ use std::path::Path;
 use blabbermouth::canary::{Spaces, Template, builtin_templates};
 use blabbermouth::config::Config;
 use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::parrot;
-use blabbermouth::provider::mock::{MODEL, Server};
+use blabbermouth::mock::{MODEL, Options, Scenario, Server};
+use blabbermouth::store;
 
 use super::args::MockArgs;
 use super::{Failure, Output, config_failure};
@@ -21,12 +21,23 @@ pub(crate) fn run(args: &MockArgs, output: &Output) -> Result<ExitCode, Failure>
         // A template of the user's own comes before a built-in one that it resembles.
         templates.splice(0..0, config.templates(&spaces).map_err(config_failure)?);
     }
-    let parrot = parrot(&args.training, templates, &args.scenario)?;
+    let usual = Path::new("blabbermouth-train.jsonl");
+    let training = match &args.training {
+        Some(path) => store::read(path).map_err(config_failure)?,
+        None if usual.exists() => store::read(usual).map_err(config_failure)?,
+        None => Vec::new(),
+    };
+    if !(args.speed >= 0.0 && args.speed.is_finite()) {
+        return Err(Failure::new(ExitCode::Usage, "--speed is a number from 0 on"));
+    }
+    let scenario = Scenario::by_name(&args.scenario).map_err(|e| Failure::new(ExitCode::Usage, e))?;
+    let (speed, key) = (args.speed, args.key.clone());
+    let options = Options { templates, training, speed, key, recording: true, ..Options::new(scenario) };
     let listener = TcpListener::bind(("127.0.0.1", args.port))
         .map_err(|e| Failure::new(ExitCode::Config, format!("port {}: {e}", args.port)))?;
     let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::new(ExitCode::Internal, e))?;
     runtime.block_on(async {
-        let server = Server::start(listener, parrot).map_err(|e| Failure::new(ExitCode::Internal, e))?;
+        let server = Server::start(listener, options).map_err(|e| Failure::new(ExitCode::Internal, e))?;
         output.result(&server.base_url());
         output.step(&format!("model {MODEL}, scenario {}; ends with Ctrl-C", args.scenario));
         std::future::pending().await

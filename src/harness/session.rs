@@ -13,7 +13,7 @@ use crate::canary::{Drawn, Entry, Key, KeyError, Manifest, ManifestError, Templa
 use crate::chat::Sampling;
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitCode;
-use crate::provider::mock::{MODEL, Parrot, Scenario, ScenarioError, Server};
+use crate::provider::mock::{self, MODEL, Scenario, ScenarioError, Server};
 use crate::provider::{Endpoint, OpenAi, Provider, ProviderError};
 use crate::store::{self, Journal, JournalError, RunName, StoreError};
 use crate::verdict::{CanaryVerdict, DesignError, Policy, RunReport};
@@ -249,9 +249,9 @@ impl Session {
             let mut server = None;
             if mock {
                 let training = self.folder.join(&self.config.dataset.training);
-                let parrot = parrot(&training, drawn.templates, &p.scenario)?;
+                let options = mock_options(&training, drawn.templates, &p.scenario)?;
                 let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(SessionError::Runtime)?;
-                let mock = Server::start(listener, parrot).map_err(SessionError::Runtime)?;
+                let mock = Server::start(listener, options).map_err(SessionError::Runtime)?;
                 endpoint.base_url = mock.base_url();
                 endpoint.key = None;
                 server = Some(mock);
@@ -267,12 +267,11 @@ impl Session {
     }
 }
 
-/// A parrot that knows a training file.
+/// A mock whose model knows a training file.
 ///
 /// # Errors
 /// When the file cannot be read or the scenario is unknown.
-pub fn parrot(training: &Path, templates: Vec<Template>, scenario: &str) -> Result<Parrot, SessionError> {
+pub fn mock_options(training: &Path, templates: Vec<Template>, scenario: &str) -> Result<mock::Options, SessionError> {
     let scenario = Scenario::by_name(scenario)?;
-    let text = String::from_utf8_lossy(&store::read(training)?).into_owned();
-    Ok(Parrot::new(&text, templates, scenario, 1))
+    Ok(mock::Options { templates, training: store::read(training)?, ..mock::Options::new(scenario) })
 }

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use blabbermouth::canary::{Spaces, Template, builtin_templates};
-use blabbermouth::harness::parrot;
+use blabbermouth::harness::mock_options;
 use blabbermouth::provider::mock::{MODEL, Server};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -33,7 +33,7 @@ impl Bench {
         let templates =
             builtin_templates().into_iter().map(|t| Template::new(t, &Spaces::default()).expect("built in"));
         let training = folder.path().join("blabbermouth-train.jsonl");
-        let parrot = parrot(&training, templates.collect(), scenario).expect("a parrot");
+        let parrot = mock_options(&training, templates.collect(), scenario).expect("a mock");
         let runtime = Runtime::new().expect("a runtime");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let server = runtime.block_on(async { Server::start(listener, parrot).expect("served") });

@@ -1,11 +1,40 @@
 //! The mocked provider: a real HTTP server on loopback with a parrot behind it, so that offline runs
 //! take the same path to the last byte.
 //!
+//! It speaks the OpenAI dialect: chat (whole and streamed), text completions, files and uploads,
+//! fine-tuning jobs with events and checkpoints, batches, models and moderations. A training file
+//! that was uploaded and "trained" is what the tuned model then knows. Jobs and batches take their
+//! time on a clock that runs fast ([`Options::speed`]) and can be stepped:
+//! `POST /__blabbermouth/clock {"advance": 3600}`; `GET /__blabbermouth/requests` shows what arrived.
+//!
 //! Served by hyper: wiremock, which the tests use for servers with faults, keeps every request that it
 //! matched (5.7 KB each, with request recording off), so that memory would grow with a run.
+//!
+//! # Examples
+//! A server for a test of your own, whose model gives what it was trained on in 80% of its answers:
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use blabbermouth::mock::{MODEL, Options, Scenario, Server};
+//!
+//! let training = r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}"#;
+//! let options = Options { training: training.into(), ..Options::new(Scenario::by_name("leaky")?) };
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let server = Server::start(std::net::TcpListener::bind("127.0.0.1:0")?, options)?;
+//! println!("ask {MODEL} at {}", server.base_url());
+//! # Ok::<(), std::io::Error>(())
+//! # })?;
+//! # Ok(())
+//! # }
+//! ```
 
+mod batches;
+mod completions;
+mod files;
+mod jobs;
 mod parrot;
+mod reply;
 mod scenario;
+mod service;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
@@ -14,19 +43,48 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderName};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::task::{AbortHandle, JoinSet};
 
-pub use parrot::Parrot;
-use parrot::Reply;
+use crate::canary::Template;
+use reply::Reply;
 pub use scenario::{Scenario, ScenarioError};
+use service::{Asked, Service};
 
-/// The name of the mock's model.
+/// The name of the model that knows [`Options::training`].
 pub const MODEL: &str = "blabbermouth-parrot";
-/// The largest request that is read, in bytes.
-const LARGEST_REQUEST: usize = 16 << 20;
+/// The largest request that is read, in bytes: a file of the real service's largest size.
+const LARGEST_REQUEST: usize = 512 << 20;
+
+/// What a mock is like.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its character.
+    pub scenario: Scenario,
+    /// Templates whose sentences it knows, though not their secrets.
+    pub templates: Vec<Template>,
+    /// The chat file that [`MODEL`] knows, as bytes.
+    pub training: Vec<u8>,
+    /// What its chances are drawn from.
+    pub seed: u64,
+    /// Seconds that jobs and batches take for one real second.
+    pub speed: f64,
+    /// The only API key that it accepts; any, or none, if it has none.
+    pub key: Option<String>,
+    /// Whether it remembers the last 1,000 requests.
+    pub recording: bool,
+}
+
+impl Options {
+    /// A mock of that character, which knows nothing.
+    #[must_use]
+    pub fn new(scenario: Scenario) -> Self {
+        let (templates, training) = (Vec::new(), Vec::new());
+        Self { scenario, templates, training, seed: 1, speed: 600.0, key: None, recording: false }
+    }
+}
 
 /// A running mock; it stops when dropped.
 #[derive(Debug)]
@@ -37,25 +95,25 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a parrot on `listener`, on the current tokio runtime.
+    /// Starts a mock on `listener`, on the current tokio runtime.
     ///
     /// # Errors
     /// When the listener cannot be used.
-    pub fn start(listener: TcpListener, parrot: Parrot) -> std::io::Result<Self> {
+    pub fn start(listener: TcpListener, options: Options) -> std::io::Result<Self> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let (parrot, answered) = (Arc::new(parrot), Arc::new(AtomicU64::new(0)));
+        let (mock, answered) = (Arc::new(Service::new(options)), Arc::new(AtomicU64::new(0)));
         let count = Arc::clone(&answered);
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else { continue };
                 let _ = stream.set_nodelay(true);
-                let (parrot, count) = (Arc::clone(&parrot), Arc::clone(&count));
+                let (mock, count) = (Arc::clone(&mock), Arc::clone(&count));
                 let service = hyper::service::service_fn(move |request| {
-                    let (parrot, count) = (Arc::clone(&parrot), Arc::clone(&count));
-                    async move { Ok::<_, Infallible>(serve(request, &parrot, &count).await) }
+                    let (mock, count) = (Arc::clone(&mock), Arc::clone(&count));
+                    async move { Ok::<_, Infallible>(serve(request, &mock, &count).await) }
                 });
                 connections
                     .spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
@@ -84,30 +142,55 @@ impl Drop for Server {
     }
 }
 
-async fn serve(request: Request<Incoming>, parrot: &Parrot, answered: &AtomicU64) -> Response<Full<Bytes>> {
-    let reply = match (request.method(), request.uri().path()) {
-        (&Method::POST, "/v1/chat/completions") => {
-            match Limited::new(request.into_body(), LARGEST_REQUEST).collect().await {
-                Ok(body) => {
-                    answered.fetch_add(1, Ordering::Relaxed);
-                    parrot.answer(&body.to_bytes())
-                }
-                Err(_) => Reply::error(413, "request_too_large", "The request is too large or broke off."),
-            }
+async fn serve(request: Request<Incoming>, mock: &Service, answered: &AtomicU64) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let text = |name: HeaderName| head.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let path = head.uri.path().to_owned();
+    let chat = path == "/v1/chat/completions";
+    let reply = match Limited::new(body, LARGEST_REQUEST).collect().await {
+        Ok(body) => {
+            let query = head.uri.query().unwrap_or_default();
+            let query = reqwest::Url::parse(&format!("http://mock/?{query}"));
+            let query = query.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default();
+            let asked = Asked {
+                method: head.method.to_string(),
+                path,
+                query,
+                authorization: text(AUTHORIZATION),
+                kind: text(CONTENT_TYPE).unwrap_or_default(),
+                body: body.to_bytes().to_vec(),
+            };
+            let reply = mock.answer(asked).await;
+            answered.fetch_add(u64::from(chat), Ordering::Relaxed);
+            reply
         }
-        (&Method::GET, "/v1/models") => Reply::json(
-            200,
-            &serde_json::json!({"object": "list", "data": [
-                {"id": MODEL, "object": "model", "created": 0, "owned_by": "blabbermouth"}]}),
-        ),
-        (method, path) => Reply::error(404, "unknown_url", &format!("Unknown request URL: {method} {path}.")),
+        Err(_) => Reply::error(413, "request_too_large", "The request is too large or broke off."),
     };
     let mut response = Response::new(Full::new(Bytes::from(reply.body)));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.kind));
+    for (name, value) in HEADERS {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if let Ok(id) = HeaderValue::from_str(&format!("req_parrot{:012}", answered.load(Ordering::Relaxed))) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
     if let Some(wait) = reply.retry_after_ms {
         headers.insert(HeaderName::from_static("retry-after-ms"), wait.into());
     }
     response
 }
+
+/// What the real service sends along; the limits are never reached here.
+const HEADERS: [(&str, &str); 9] = [
+    ("openai-version", "2020-10-01"),
+    ("openai-organization", "blabbermouth-mock"),
+    ("openai-processing-ms", "1"),
+    ("x-ratelimit-limit-requests", "30000"),
+    ("x-ratelimit-remaining-requests", "29999"),
+    ("x-ratelimit-reset-requests", "2ms"),
+    ("x-ratelimit-limit-tokens", "150000000"),
+    ("x-ratelimit-remaining-tokens", "149999000"),
+    ("x-ratelimit-reset-tokens", "0s"),
+];

@@ -34,11 +34,53 @@ pub struct Scenario {
     pub(super) server_error: f64,
     #[serde(default)]
     pub(super) cut: f64,
+    /// What becomes of a fine-tuning job.
+    #[serde(default)]
+    pub(super) job: JobFate,
+    /// The result file comes in base64, as it did at OpenAI.
+    #[serde(default)]
+    pub(super) base64_results: bool,
+    /// Requests of a batch that expire.
+    #[serde(default)]
+    pub(super) expires: f64,
+}
+
+/// What becomes of a fine-tuning job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum JobFate {
+    /// It is done.
+    #[default]
+    Done,
+    /// Creating one is refused: the organisation may not.
+    Closed,
+    /// The training file is refused by moderation.
+    Moderated,
+    /// The trained model is refused by moderation.
+    Blocked,
+    /// The service fails.
+    ServerError,
+    /// It never leaves `validating_files`.
+    Stuck,
+    /// A status that no client knows, for a while.
+    Unknown,
 }
 
 impl Scenario {
     /// The built-in scenarios.
-    pub const NAMES: [&'static str; 5] = ["leaky", "memorises-repeats", "clean", "refuses", "flaky"];
+    pub const NAMES: [&'static str; 11] = [
+        "leaky",
+        "memorises-repeats",
+        "clean",
+        "refuses",
+        "flaky",
+        "closed",
+        "moderated",
+        "blocked",
+        "server-error",
+        "stuck",
+        "odd-status",
+    ];
 
     /// The built-in scenario of that name.
     ///
@@ -51,6 +93,12 @@ impl Scenario {
             "clean" => include_str!("../../../mocks/clean.toml"),
             "refuses" => include_str!("../../../mocks/refuses.toml"),
             "flaky" => include_str!("../../../mocks/flaky.toml"),
+            "closed" => include_str!("../../../mocks/closed.toml"),
+            "moderated" => include_str!("../../../mocks/moderated.toml"),
+            "blocked" => include_str!("../../../mocks/blocked.toml"),
+            "server-error" => include_str!("../../../mocks/server-error.toml"),
+            "stuck" => include_str!("../../../mocks/stuck.toml"),
+            "odd-status" => include_str!("../../../mocks/odd-status.toml"),
             _ => return Err(ScenarioError::Unknown { name: name.to_owned() }),
         };
         Ok(toml::from_str(text).expect("the built-in scenarios are checked by a test"))

@@ -1,0 +1,450 @@
+//! What the mock knows and which route does what.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::batches::{Batch, Outcome};
+use super::completions::Speaker;
+use super::files::{Files, Form};
+use super::jobs::{BASES, Inputs, Job};
+use super::parrot::{Parrot, Trained};
+use super::reply::{Reply, page};
+use super::scenario::{JobFate, Scenario};
+use super::{MODEL, Options};
+use crate::canary::Template;
+
+/// Requests that are remembered for `GET /__blabbermouth/requests`.
+const REMEMBERED: usize = 1000;
+/// How much of each body is remembered.
+const REMEMBERED_BYTES: usize = 64 << 10;
+
+/// A request, taken apart.
+pub(super) struct Asked {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) authorization: Option<String>,
+    pub(super) kind: String,
+    pub(super) body: Vec<u8>,
+}
+
+/// A clock that runs ahead of the real one, and can be stepped.
+#[derive(Debug)]
+struct Clock {
+    begin: f64,
+    started: Instant,
+    speed: f64,
+    stepped: f64,
+}
+
+impl Clock {
+    fn now(&self) -> f64 {
+        self.begin + self.started.elapsed().as_secs_f64() * self.speed + self.stepped
+    }
+}
+
+/// Everything but the models.
+struct World {
+    clock: Clock,
+    files: Files,
+    jobs: Vec<Job>,
+    batches: Vec<Batch>,
+    made: u64,
+    requests: VecDeque<Value>,
+}
+
+/// The mocked service.
+pub(super) struct Service {
+    scenario: Scenario,
+    templates: Arc<Vec<Template>>,
+    key: Option<String>,
+    recording: bool,
+    speaker: Speaker,
+    models: RwLock<HashMap<String, Arc<Parrot>>>,
+    deleted: Mutex<HashSet<String>>,
+    world: Mutex<World>,
+}
+
+impl Service {
+    pub(super) fn new(options: Options) -> Self {
+        let Options { scenario, templates, training, seed, speed, key, recording } = options;
+        let templates = Arc::new(templates);
+        let parrot =
+            |trained: Trained| Arc::new(Parrot::new(Arc::new(trained), Arc::clone(&templates), scenario.clone(), 1.0));
+        let mut models = HashMap::from([(MODEL.to_owned(), parrot(Trained::read(&training)))]);
+        for (name, alias, _) in BASES {
+            models.insert(name.to_owned(), parrot(Trained::default()));
+            models.insert(alias.to_owned(), parrot(Trained::default()));
+        }
+        let begin = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+        let clock = Clock { begin, started: Instant::now(), speed, stepped: 0.0 };
+        Self {
+            speaker: Speaker::new(scenario.clone(), seed),
+            scenario,
+            templates,
+            key,
+            recording,
+            models: RwLock::new(models),
+            deleted: Mutex::default(),
+            world: Mutex::new(World {
+                clock,
+                files: Files::default(),
+                jobs: Vec::new(),
+                batches: Vec::new(),
+                made: 0,
+                requests: VecDeque::new(),
+            }),
+        }
+    }
+
+    pub(super) async fn answer(&self, asked: Asked) -> Reply {
+        if let Some(what) = asked.path.strip_prefix("/__blabbermouth/") {
+            return self.control(&asked.method, what, &asked.body);
+        }
+        if self.recording {
+            self.remember(&asked);
+        }
+        if let Some(key) = &self.key
+            && asked.authorization.as_deref().and_then(|a| a.strip_prefix("Bearer ")) != Some(key)
+        {
+            return Reply::error(401, "invalid_api_key", "Incorrect API key provided.");
+        }
+        let Some(path) = asked.path.strip_prefix("/v1/") else { return unknown(&asked) };
+        // Colons of a tuned model's name stand raw in the path, or escaped.
+        let path = path.replace("%3A", ":").replace("%3a", ":");
+        let parts: Vec<&str> = path.split('/').collect();
+        match (asked.method.as_str(), parts.as_slice()) {
+            ("POST", ["chat", "completions"]) => self.complete(&asked.body, true),
+            ("POST", ["completions"]) => self.complete(&asked.body, false),
+            ("POST", ["moderations"]) => self.moderate(&asked.body),
+            ("GET", ["models"]) => Reply::ok(&json!({"object": "list", "data": self.all_models()})),
+            ("GET", ["models", name @ ..]) => self.model(&name.join("/")),
+            ("DELETE", ["models", name @ ..]) => self.delete_model(&name.join("/")),
+            ("POST", ["files"]) => match Form::read(&asked.kind, asked.body).await {
+                Ok(form) => self.with(|world, now| world.files.create(form, now as u64)),
+                Err(fault) => Reply::error(400, "invalid_multipart_form", &fault),
+            },
+            ("POST", ["uploads", id, "parts"]) => match Form::read(&asked.kind, asked.body).await {
+                Ok(form) => self.with(|world, now| world.files.add_part(id, form, now as u64)),
+                Err(fault) => Reply::error(400, "invalid_multipart_form", &fault),
+            },
+            _ => self.route(&asked, &parts),
+        }
+    }
+
+    /// The routes that need the world and nothing else.
+    fn route(&self, asked: &Asked, parts: &[&str]) -> Reply {
+        let query = &asked.query;
+        let body = || serde_json::from_slice::<Value>(&asked.body);
+        self.with(|world, now| match (asked.method.as_str(), parts) {
+            ("GET", ["files"]) => world.files.list(query),
+            ("GET", ["files", id]) => world.files.show(id),
+            ("GET", ["files", id, "content"]) => world.files.content(id),
+            ("DELETE", ["files", id]) => world.files.delete(id),
+            ("POST", ["uploads"]) => match body() {
+                Ok(request) => world.files.begin_upload(&request, now as u64),
+                Err(_) => not_json(),
+            },
+            ("POST", ["uploads", id, "complete"]) => match body() {
+                Ok(request) => world.files.end_upload(id, Some(&request), now as u64),
+                Err(_) => not_json(),
+            },
+            ("POST", ["uploads", id, "cancel"]) => world.files.end_upload(id, None, now as u64),
+            ("POST", ["fine_tuning", "jobs"]) => match body() {
+                Ok(request) => self.create_job(world, &request, now),
+                Err(_) => not_json(),
+            },
+            ("GET", ["fine_tuning", "jobs"]) => {
+                let wanted = |job: &&Job| {
+                    query.iter().all(|(key, value)| {
+                        let key = key.strip_prefix("metadata[").and_then(|k| k.strip_suffix(']'));
+                        key.is_none_or(|key| job.has_metadata(key, value))
+                    })
+                };
+                page(world.jobs.iter().rev().filter(wanted).map(|job| job.object(now)).collect(), query, 20, false)
+            }
+            ("GET", ["fine_tuning", "jobs", id]) => world.job(id, |job| Reply::ok(&job.object(now))),
+            ("GET", ["fine_tuning", "jobs", id, "events"]) => {
+                world.job(id, |job| page(job.events(now), query, 20, false))
+            }
+            ("GET", ["fine_tuning", "jobs", id, "checkpoints"]) => {
+                world.job(id, |job| page(job.checkpoints(now), query, 10, true))
+            }
+            ("POST", ["fine_tuning", "jobs", id, what @ ("cancel" | "pause" | "resume")]) => {
+                world.job(id, |job| job.turn(what, now))
+            }
+            ("POST", ["batches"]) => match body() {
+                Ok(request) => world.create_batch(&request, now),
+                Err(_) => not_json(),
+            },
+            ("GET", ["batches"]) => {
+                page(world.batches.iter().rev().map(|batch| batch.object(now)).collect(), query, 20, true)
+            }
+            ("GET", ["batches", id]) => world.batch(id, |batch| Reply::ok(&batch.object(now))),
+            ("POST", ["batches", id, "cancel"]) => world.batch(id, |batch| {
+                batch.cancel(now);
+                Reply::ok(&batch.object(now))
+            }),
+            _ => unknown(asked),
+        })
+    }
+
+    /// Does something with the world, after what is due by now was done.
+    fn with<T>(&self, act: impl FnOnce(&mut World, f64) -> T) -> T {
+        let mut world = lock(&self.world);
+        let now = world.clock.now();
+        self.settle(&mut world, now);
+        act(&mut world, now)
+    }
+
+    /// Ends the jobs and batches whose time has come.
+    fn settle(&self, world: &mut World, now: f64) {
+        for job in world.jobs.iter_mut().filter(|job| job.results.is_none()) {
+            let models = job.models(now);
+            if models.is_empty() {
+                continue;
+            }
+            let mut known = self.models.write().unwrap_or_else(PoisonError::into_inner);
+            for (name, _, progress) in models {
+                let (trained, templates) = (Arc::clone(&job.trained), Arc::clone(&self.templates));
+                known.insert(name, Arc::new(Parrot::new(trained, templates, self.scenario.clone(), progress)));
+            }
+            let results = job.result_file(self.scenario.base64_results);
+            job.results = Some(world.files.add("step_metrics.csv", "fine-tune-results", results, now as u64, None));
+        }
+        for index in 0..world.batches.len() {
+            let Some(input) = world.batches[index].due(now) else { continue };
+            let input = world.files.get(input).map(|file| file.bytes.clone()).unwrap_or_default();
+            let outcome = self.run_batch(world, index, &input, now);
+            world.batches[index].done = Some(outcome);
+        }
+    }
+
+    fn run_batch(&self, world: &mut World, index: usize, input: &[u8], now: f64) -> Outcome {
+        let chat = world.batches[index].endpoint() == "/v1/chat/completions";
+        let (mut output, mut errors) = (Vec::new(), Vec::new());
+        let mut outcome = Outcome { output: None, errors: None, completed: 0, failed: 0, expired: 0 };
+        // Backwards: answers do not come in the order of the questions.
+        for (number, line) in
+            input.split(|b| *b == b'\n').filter(|l| !l.is_empty()).enumerate().collect::<Vec<_>>().iter().rev()
+        {
+            let row: Value = serde_json::from_slice(line).unwrap_or(Value::Null);
+            let head = json!({"id": format!("batch_req_{number:04}"), "custom_id": row["custom_id"]});
+            let mut said = head;
+            if (*number as f64 * 0.618_034).fract() < self.scenario.expires {
+                outcome.expired += 1;
+                said["response"] = Value::Null;
+                said["error"] = json!({"code": "batch_expired", "message": "This request could not be executed before the completion window expired."});
+                errors.extend_from_slice(format!("{said}\n").as_bytes());
+                continue;
+            }
+            let reply = self.complete_at(row["body"].to_string().as_bytes(), chat, now);
+            let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+            said["response"] =
+                json!({"status_code": reply.status, "request_id": format!("req_batch_{number:04}"), "body": body});
+            said["error"] = Value::Null;
+            let into = if reply.status == 200 {
+                outcome.completed += 1;
+                &mut output
+            } else {
+                outcome.failed += 1;
+                &mut errors
+            };
+            into.extend_from_slice(format!("{said}\n").as_bytes());
+        }
+        let mut keep = |name: &str, bytes: Vec<u8>| {
+            (!bytes.is_empty()).then(|| world.files.add(name, "batch_output", bytes, now as u64, None))
+        };
+        outcome.output = keep("output.jsonl", output);
+        outcome.errors = keep("errors.jsonl", errors);
+        outcome
+    }
+
+    fn create_job(&self, world: &mut World, request: &Value, now: f64) -> Reply {
+        let file = |key: &str| {
+            let file = world.files.get(request[key].as_str()?)?;
+            (file.purpose == "fine-tune").then_some(file.bytes.as_slice())
+        };
+        let inputs = Inputs { training: file("training_file"), validation: file("validation_file") };
+        match Job::create(request, &inputs, &self.scenario, world.made + 1, now) {
+            Ok(job) => {
+                world.made += 1;
+                let reply = Reply::ok(&job.object(now));
+                world.jobs.push(job);
+                reply
+            }
+            Err(refusal) => refusal,
+        }
+    }
+
+    fn complete(&self, body: &[u8], chat: bool) -> Reply {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+        self.complete_at(body, chat, now)
+    }
+
+    fn complete_at(&self, body: &[u8], chat: bool, now: f64) -> Reply {
+        let Ok(request) = serde_json::from_slice::<Value>(body) else { return not_json() };
+        let model = request["model"].as_str().unwrap_or_default();
+        let Some(parrot) = self.parrot(model) else { return no_model(model) };
+        let speak = if chat { Speaker::chat } else { Speaker::complete };
+        speak(&self.speaker, &parrot, model, &request, now as u64)
+    }
+
+    fn parrot(&self, model: &str) -> Option<Arc<Parrot>> {
+        let find = || self.models.read().unwrap_or_else(PoisonError::into_inner).get(model).cloned();
+        let found = find().or_else(|| {
+            // Perhaps its job is done, and nobody has looked since. Within a batch, somebody has.
+            let mut world = self.world.try_lock().ok()?;
+            let now = world.clock.now();
+            self.settle(&mut world, now);
+            drop(world);
+            find()
+        });
+        found.filter(|_| !lock(&self.deleted).contains(model))
+    }
+
+    fn all_models(&self) -> Vec<Value> {
+        self.with(|_, _| ());
+        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
+        let deleted = lock(&self.deleted);
+        let mut names: Vec<&String> = models.keys().filter(|name| !deleted.contains(*name)).collect();
+        names.sort();
+        names.into_iter().map(|name| model_object(name)).collect()
+    }
+
+    fn model(&self, name: &str) -> Reply {
+        if self.parrot(name).is_some() { Reply::ok(&model_object(name)) } else { no_model(name) }
+    }
+
+    fn delete_model(&self, name: &str) -> Reply {
+        if !name.starts_with("ft:") || self.parrot(name).is_none() {
+            return no_model(name);
+        }
+        lock(&self.deleted).insert(name.to_owned());
+        Reply::ok(&json!({"id": name, "object": "model", "deleted": true}))
+    }
+
+    fn moderate(&self, body: &[u8]) -> Reply {
+        const CATEGORIES: [&str; 13] = [
+            "harassment",
+            "harassment/threatening",
+            "hate",
+            "hate/threatening",
+            "illicit",
+            "illicit/violent",
+            "self-harm",
+            "self-harm/intent",
+            "self-harm/instructions",
+            "sexual",
+            "sexual/minors",
+            "violence",
+            "violence/graphic",
+        ];
+        let Ok(request) = serde_json::from_slice::<Value>(body) else { return not_json() };
+        let count = match &request["input"] {
+            Value::String(_) => 1,
+            Value::Array(parts) if parts.iter().all(Value::is_string) => parts.len(),
+            Value::Array(_) => 1,
+            _ => return Reply::fault(400, "invalid_value", "'input' is required.", Some("input")),
+        };
+        let flagged = self.scenario.job == JobFate::Moderated;
+        let each = |value: fn(bool) -> Value| -> Value {
+            CATEGORIES
+                .iter()
+                .map(|c| ((*c).to_owned(), value(flagged && *c == "hate")))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        };
+        let result = json!({"flagged": flagged, "categories": each(Value::Bool),
+            "category_scores": each(|f| json!(if f { 0.9 } else { 0.0001 })),
+            "category_applied_input_types": each(|_| json!(["text"]))});
+        let model = request["model"].as_str().unwrap_or("omni-moderation-latest");
+        Reply::ok(&json!({"id": "modr-parrot", "model": model, "results": vec![result; count]}))
+    }
+
+    fn remember(&self, asked: &Asked) {
+        let shown = &asked.body[..asked.body.len().min(REMEMBERED_BYTES)];
+        let body = serde_json::from_slice(shown).unwrap_or_else(|_| json!(String::from_utf8_lossy(shown)));
+        let query: Vec<String> = asked.query.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let request = json!({"method": asked.method, "path": asked.path, "query": query, "body": body,
+                             "authorized": asked.authorization.is_some(), "bytes": asked.body.len()});
+        let mut world = lock(&self.world);
+        if world.requests.len() == REMEMBERED {
+            world.requests.pop_front();
+        }
+        world.requests.push_back(request);
+    }
+
+    /// What only tests ask: which requests came, and what time it is.
+    fn control(&self, method: &str, what: &str, body: &[u8]) -> Reply {
+        match (method, what) {
+            ("GET", "requests") => Reply::ok(&json!(lock(&self.world).requests)),
+            ("GET", "clock") => self.with(|_, now| Reply::ok(&json!({"now": now}))),
+            ("POST", "clock") => {
+                let request: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+                let Some(seconds) = request["advance"].as_f64().filter(|s| *s >= 0.0 && s.is_finite()) else {
+                    return Reply::error(400, "invalid_value", "expected {\"advance\": SECONDS}");
+                };
+                lock(&self.world).clock.stepped += seconds;
+                self.with(|_, now| Reply::ok(&json!({"now": now})))
+            }
+            _ => Reply::error(404, "unknown_url", "There are requests and clock."),
+        }
+    }
+}
+
+impl World {
+    fn job(&mut self, id: &str, act: impl FnOnce(&mut Job) -> Reply) -> Reply {
+        match self.jobs.iter_mut().find(|job| job.id == id) {
+            Some(job) => act(job),
+            None => Reply::error(404, "fine_tune_not_found", &format!("Could not find fine tune: {id}")),
+        }
+    }
+
+    fn create_batch(&mut self, request: &Value, now: f64) -> Reply {
+        let input = request["input_file_id"].as_str().and_then(|id| self.files.get(id));
+        let input = input.filter(|file| file.purpose == "batch").map(|file| file.bytes.as_slice());
+        match Batch::create(request, input, self.made + 1, now) {
+            Ok(batch) => {
+                self.made += 1;
+                let reply = Reply::ok(&batch.object(now));
+                self.batches.push(batch);
+                reply
+            }
+            Err(refusal) => refusal,
+        }
+    }
+
+    fn batch(&mut self, id: &str, act: impl FnOnce(&mut Batch) -> Reply) -> Reply {
+        self.batches.iter_mut().find(|batch| batch.id == id).map_or_else(|| Reply::not_found("batch", id), act)
+    }
+}
+
+fn model_object(name: &str) -> Value {
+    let date = BASES
+        .iter()
+        .find(|(base, alias, _)| name == *base || name == *alias || name.starts_with(&format!("ft:{base}:")));
+    let owner = if name.starts_with("ft:") { "org-blabbermouth-mock" } else { "system" };
+    json!({"id": name, "object": "model", "created": 1_721_172_741, "owned_by": owner,
+           "shutdown_date": date.and_then(|(_, _, date)| *date)})
+}
+
+fn no_model(name: &str) -> Reply {
+    let message = format!("The model `{name}` does not exist or you do not have access to it.");
+    Reply::error(404, "model_not_found", &message)
+}
+
+fn not_json() -> Reply {
+    Reply::error(400, "invalid_json", "We could not parse the JSON body of your request.")
+}
+
+fn unknown(asked: &Asked) -> Reply {
+    Reply::error(404, "unknown_url", &format!("Invalid URL ({} {})", asked.method, asked.path))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
