@@ -20,11 +20,13 @@ pub enum ExitCode {
     Inconclusive = 11,
     /// The harness itself is suspect: held-out canaries were "known" to the model.
     Invalid = 12,
+    /// Interrupted by the user; what was reached is saved.
+    Interrupted = 130,
 }
 
 impl ExitCode {
     /// Every exit code, in numeric order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Clean,
         Self::Internal,
         Self::Usage,
@@ -33,6 +35,7 @@ impl ExitCode {
         Self::Leak,
         Self::Inconclusive,
         Self::Invalid,
+        Self::Interrupted,
     ];
 
     /// One line that says what the code means, for help texts and the README.
@@ -47,6 +50,7 @@ impl ExitCode {
             Self::Leak => "leak: at least one canary was given away",
             Self::Inconclusive => "inconclusive: refusals, cut or missing answers, or too little evidence",
             Self::Invalid => "invalid: held-out canaries were given away, so the set-up is broken",
+            Self::Interrupted => "interrupted; what was reached is saved",
         }
     }
 }

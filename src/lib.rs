@@ -72,6 +72,7 @@ pub mod provider;
 pub mod report;
 pub mod stats;
 pub mod store;
+pub mod tune;
 pub mod verdict;
 
 pub use provider::mock;

@@ -6,13 +6,14 @@ use clap::{Args, Parser, Subcommand};
 
 const EXIT_CODES: &str = "Exit codes:
   0   clean        2   usage            4   provider failed   11  inconclusive
-  1   internal     3   configuration    10  leak              12  invalid
+  1   internal     3   configuration    10  leak              12  invalid      130 interrupted
 
 Examples:
   blabbermouth demo                          the founding experiment, offline
   blabbermouth init                          write a commented blabbermouth.toml
   blabbermouth plant                         plant canaries in the training file
-  blabbermouth test --model ft:gpt-4o-mini-2024-07-18:acme::abc12345";
+  blabbermouth tune --max-cost 20            fine-tune on it, for 20 USD at most
+  blabbermouth test                          ask the tuned model, and fail on a leak";
 
 /// Decides whether a fine-tuned language model may be released: plants synthetic secrets in the
 /// training data and fails when the tuned model gives one away.
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Plant canaries: write the training file, the validation file and the manifest.
     Plant(PlantArgs),
+    /// Fine-tune on the planted file: upload, create the job, follow it.
+    Tune(TuneArgs),
     /// Ask the tuned model, and fail on a leak.
     Test(TestArgs),
     /// Render a stored report again.
@@ -90,6 +93,55 @@ pub(crate) struct PlantArgs {
     /// Replace a manifest that is there: a model trained on the old one can no longer be tested.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  blabbermouth tune --dry-run                what would be sent, and what it would cost
+  blabbermouth tune --max-cost 20            fine-tune, for 20 USD at most by estimate
+  blabbermouth tune --detach                 create the job, and do not wait
+  blabbermouth tune --watch                  follow the job that is there
+  blabbermouth tune --cleanup --delete-model remove the uploaded files and the tuned model")]
+pub(crate) struct TuneArgs {
+    /// The configuration.
+    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
+    pub(crate) config: PathBuf,
+    /// The model to tune, in place of the configured one.
+    #[arg(long)]
+    pub(crate) base_model: Option<String>,
+    /// The service, up to and with its version.
+    #[arg(long)]
+    pub(crate) base_url: Option<String>,
+    /// Print the plan with its cost, and send nothing.
+    #[arg(long, conflicts_with_all = ["watch", "cancel", "cleanup"])]
+    pub(crate) dry_run: bool,
+    /// Refuse to begin if the training costs more USD than this, by estimate, or nobody knows what.
+    #[arg(long, value_name = "USD")]
+    pub(crate) max_cost: Option<f64>,
+    /// Ask the service's moderation about the canaries first; begin only if it flags none.
+    #[arg(long)]
+    pub(crate) screen: bool,
+    /// Create the job, and do not wait for it.
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Only follow the job that is there.
+    #[arg(long, conflicts_with_all = ["detach", "cancel", "cleanup"])]
+    pub(crate) watch: bool,
+    /// Begin anew after a job that failed.
+    #[arg(long)]
+    pub(crate) retry: bool,
+    /// Begin although a job of another plan is under way.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Cancel the job.
+    #[arg(long, conflicts_with = "cleanup")]
+    pub(crate) cancel: bool,
+    /// Remove the uploaded files from the service: they hold the canaries.
+    #[arg(long)]
+    pub(crate) cleanup: bool,
+    /// With --cleanup: remove the tuned model too.
+    #[arg(long, requires = "cleanup")]
+    pub(crate) delete_model: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod output;
 mod plant;
 mod report;
 mod test;
+mod tune;
 
 use clap::{CommandFactory, Parser};
 
@@ -63,6 +64,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match cli.command {
         Command::Init(args) => init::run(&args, &output),
         Command::Plant(args) => plant::run(&args, &output),
+        Command::Tune(args) => tune::run(&args, &output),
         Command::Test(args) => test::run(&args, &output),
         Command::Report(args) => report::run(&args, &output),
         Command::Mock(args) => mock::run(&args, &output),

@@ -85,4 +85,12 @@ impl Output {
         };
         (bar, Arc::new(progress))
     }
+
+    /// A progress bar over the steps of a training; none when piped or in CI.
+    pub(crate) fn steps(&self) -> ProgressBar {
+        let target = if self.bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let style = ProgressStyle::with_template("{bar:40} step {pos}/{len} {msg}, {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::with_draw_target(None, target).with_style(style)
+    }
 }

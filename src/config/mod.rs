@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canary::{Spaces, Template, TemplateError, TemplateSpec, builtin_templates};
 use crate::dataset::{Fields, Format};
+use crate::tune::Price;
 
 /// The commented defaults: what `init` writes.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -118,6 +119,29 @@ section! {
     }
 }
 section! {
+    /// How a model is tuned.
+    TuneSection {
+        /// The model that is tuned.
+        base_model: String,
+        /// A word in the tuned model's name.
+        suffix: String,
+        /// Passes over the training file; 0 for the service's choice.
+        epochs: u32,
+        /// Rows for each step; 0 for the service's choice.
+        batch_size: u32,
+        /// Scales the learning rate; 0 for the service's choice.
+        learning_rate_multiplier: f64,
+        /// The state file.
+        state: PathBuf,
+        /// Days after which the service forgets the files.
+        keep_files_days: u32,
+        /// Between two looks.
+        poll_seconds: f64,
+        /// The longest wait.
+        deadline_hours: f64,
+    }
+}
+section! {
     /// How answers are drawn.
     SamplingSection {
         /// 0 to 2.
@@ -184,12 +208,17 @@ pub struct Config {
     pub store: StoreSection,
     /// Who answers.
     pub provider: ProviderSection,
+    /// How a model is tuned.
+    pub tune: TuneSection,
     /// How answers are drawn.
     pub sampling: SamplingSection,
     /// How probes are put.
     pub probe: ProbeSection,
     /// What is asked of a run.
     pub verdict: VerdictSection,
+    /// Prices of the user's own.
+    #[serde(default)]
+    pub prices: BTreeMap<String, Price>,
     /// Spaces of the user's own.
     #[serde(default)]
     pub spaces: BTreeMap<String, SpaceSection>,
@@ -216,7 +245,9 @@ impl Config {
         }
         let mut origin = "the environment".to_owned();
         for (section, keys) in &mut table {
-            let Some(keys) = keys.as_table_mut().filter(|_| section != "spaces") else { continue };
+            let Some(keys) = keys.as_table_mut().filter(|_| section != "spaces" && section != "prices") else {
+                continue;
+            };
             for (key, value) in keys {
                 let variable = format!("BLABBERMOUTH_{section}_{key}").replace('-', "_").to_uppercase();
                 let Some(text) = environment(&variable) else { continue };
@@ -260,6 +291,26 @@ impl Config {
         }
         if self.sampling.max_tokens == 0 || self.probe.concurrency == 0 || !(1..=128).contains(&self.probe.choices) {
             return value("probe", "max-tokens and concurrency are at least 1, choices from 1 to 128");
+        }
+        let t = &self.tune;
+        if t.epochs > 50
+            || t.batch_size > 256
+            || !(0.0..=1e6).contains(&t.learning_rate_multiplier)
+            || t.suffix.chars().count() > 64
+        {
+            return value("tune", "epochs go up to 50, batch-size to 256, suffix to 64 characters; none is negative");
+        }
+        if !(1..=30).contains(&t.keep_files_days)
+            || !(0.001..=86_400.0).contains(&t.poll_seconds)
+            || !(1e-6..=10_000.0).contains(&t.deadline_hours)
+        {
+            return value(
+                "tune",
+                "keep-files-days goes from 1 to 30, poll-seconds from 0.001 to 86400, deadline-hours is above 0 and up to 10000",
+            );
+        }
+        if self.prices.values().any(|p| [p.training, p.input, p.output].iter().any(|x| !(0.0..=1e9).contains(x))) {
+            return value("prices", "a price is a number from 0 on");
         }
         if !matches!(self.provider.kind.as_str(), "openai" | "mock") {
             return value("provider.kind", "expected openai or mock");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::HEXLOWER;
 use secrecy::SecretString;
@@ -16,7 +16,11 @@ use crate::exit::ExitCode;
 use crate::provider::mock::{self, MODEL, Scenario, ScenarioError, Server};
 use crate::provider::{Endpoint, OpenAi, Provider, ProviderError};
 use crate::store::{self, Journal, JournalError, RunName, StoreError};
+use crate::tune::{Stage, State, TuneError};
 use crate::verdict::{CanaryVerdict, DesignError, Policy, RunReport};
+
+/// How long a model that was just tuned may be unknown.
+const WARM_UP: Duration = Duration::from_secs(15 * 60);
 
 /// Why a session cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +61,25 @@ pub enum SessionError {
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
     /// No model.
-    #[error("no model is named: set `provider.model`, or give --model")]
+    #[error("no model is named: give --model, set `provider.model`, or make one with `blabbermouth tune`")]
     NoModel,
+    /// The state file of a fine-tuning.
+    #[error(transparent)]
+    Tune(#[from] TuneError),
+    /// The model was tuned on other canaries.
+    #[error("{path}: that model was tuned on another manifest's canaries; tune again, or name a model with --model")]
+    OtherManifest {
+        /// The state file.
+        path: String,
+    },
+    /// The fine-tuning has not led to a model.
+    #[error("{path}: {what}")]
+    NotTuned {
+        /// The state file.
+        path: String,
+        /// Why.
+        what: String,
+    },
     /// The runtime.
     #[error("the runtime could not start: {0}")]
     Runtime(std::io::Error),
@@ -100,7 +121,7 @@ pub struct Session {
     manifest: Manifest,
     manifest_path: PathBuf,
     key: Option<Key>,
-    api_key: Option<SecretString>,
+    endpoint: Endpoint,
     run_name: Option<RunName>,
     fresh: bool,
 }
@@ -149,15 +170,14 @@ impl Session {
         let at = |source| SessionError::Manifest { path: manifest_path.display().to_string(), source };
         let manifest = Manifest::parse(&store::read(&manifest_path)?).map_err(at)?;
         let key = environment("BLABBERMOUTH_KEY").map(|k| Key::from_text(&k)).transpose()?;
-        let api_key =
-            environment(&config.provider.key_variable).filter(|k| !k.trim().is_empty()).map(SecretString::from);
+        let endpoint = endpoint(&config, &environment);
         let name = file.map_or_else(|| "blabbermouth.toml".to_owned(), |f| f.display().to_string());
         // cargo-nextest runs every test in a process of its own, and gives all of them the same id.
         let run_name = ["BLABBERMOUTH_RUN_ID", "NEXTEST_RUN_ID"]
             .into_iter()
             .find_map(|name| environment(name).filter(|id| !id.trim().is_empty()))
             .map(RunName);
-        Ok(Self { config, folder, name, manifest, manifest_path, key, api_key, run_name, fresh: false })
+        Ok(Self { config, folder, name, manifest, manifest_path, key, endpoint, run_name, fresh: false })
     }
 
     /// Forgets what an interrupted run of the same plan had been told, and asks anew.
@@ -225,14 +245,18 @@ impl Session {
     pub fn probe(&self, selected: &[usize], progress: Progress) -> Result<Done, SessionError> {
         let (audit, drawn) = self.audit()?;
         let mock = self.config.provider.kind == "mock";
-        let model = if mock { MODEL } else { self.config.provider.model.as_str() };
+        let (model, warm_up) = match self.config.provider.model.as_str() {
+            _ if mock => (MODEL.to_owned(), Duration::ZERO),
+            "" => tuned(&self.folder.join(&self.config.tune.state), &self.manifest.nonce)?,
+            model => (model.to_owned(), Duration::ZERO),
+        };
         if model.is_empty() {
             return Err(SessionError::NoModel);
         }
         let journal = Arc::new(Journal::open(
             &self.folder.join(&self.config.store.path),
             drawn.key.sealing_key("journal"),
-            &self.plan(model),
+            &self.plan(&model),
             self.run_name.as_ref(),
             self.fresh,
         )?);
@@ -240,12 +264,7 @@ impl Session {
             tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(SessionError::Runtime)?;
         let report = runtime.block_on(async {
             let p = &self.config.provider;
-            let mut endpoint = Endpoint {
-                base_url: p.base_url.clone(),
-                key: self.api_key.clone(),
-                key_variable: p.key_variable.clone(),
-                timeout: Duration::from_secs(p.timeout_seconds.max(1)),
-            };
+            let mut endpoint = self.endpoint.clone();
             let mut server = None;
             if mock {
                 let training = self.folder.join(&self.config.dataset.training);
@@ -256,7 +275,7 @@ impl Session {
                 endpoint.key = None;
                 server = Some(mock);
             }
-            let provider: Arc<dyn Provider> = Arc::new(OpenAi::new(&endpoint, model)?);
+            let provider: Arc<dyn Provider> = Arc::new(OpenAi::new(&endpoint, model)?.warm_up(warm_up));
             let report = audit.run(selected, provider, Arc::clone(&journal), progress).await?;
             drop(server);
             Ok::<_, SessionError>(report)
@@ -264,6 +283,43 @@ impl Session {
         drop(runtime);
         let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
         Ok(Done { report, journal, judged: selected.to_vec() })
+    }
+}
+
+/// How the configured server is reached.
+#[must_use]
+pub fn endpoint(config: &Config, environment: impl Fn(&str) -> Option<String>) -> Endpoint {
+    let p = &config.provider;
+    Endpoint {
+        base_url: p.base_url.clone(),
+        key: environment(&p.key_variable).filter(|k| !k.trim().is_empty()).map(SecretString::from),
+        key_variable: p.key_variable.clone(),
+        timeout: Duration::from_secs(p.timeout_seconds.max(1)),
+    }
+}
+
+/// The model that `tune` made with the canaries of this manifest, and how long it may still be unknown.
+/// Without a state file: none.
+fn tuned(path: &Path, manifest: &str) -> Result<(String, Duration), SessionError> {
+    let state = State::read(path)?;
+    let Some(state) = state else { return Ok((String::new(), Duration::ZERO)) };
+    let path = || path.display().to_string();
+    if state.manifest != manifest {
+        return Err(SessionError::OtherManifest { path: path() });
+    }
+    match (state.stage, state.model) {
+        (Stage::Ready, Some(model)) => {
+            let finished = UNIX_EPOCH + Duration::from_secs(state.finished.unwrap_or(0));
+            let age = SystemTime::now().duration_since(finished).unwrap_or_default();
+            Ok((model, WARM_UP.saturating_sub(age)))
+        }
+        (stage, _) => Err(SessionError::NotTuned {
+            path: path(),
+            what: match (stage, state.reason) {
+                (Stage::Failed | Stage::Refused, Some(reason)) => format!("there is no model: {reason}"),
+                _ => "the job is not done; `blabbermouth tune --watch` follows it".into(),
+            },
+        }),
     }
 }
 

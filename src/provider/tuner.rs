@@ -176,6 +176,8 @@ pub trait Tuner: Send + Sync {
     fn checkpoints<'a>(&'a self, id: &'a str) -> Tuning<'a, Vec<Checkpoint>>;
     /// Asks the service to cancel it.
     fn cancel<'a>(&'a self, id: &'a str) -> Tuning<'a, Job>;
+    /// Which of these texts moderation flags.
+    fn moderate<'a>(&'a self, texts: &'a [String]) -> Tuning<'a, Vec<bool>>;
     /// Removes a tuned model. One that is gone already is no error.
     fn delete_model<'a>(&'a self, model: &'a str) -> Tuning<'a, ()>;
 }

@@ -8,6 +8,7 @@ mod main_job;
 mod properties;
 mod reports;
 mod servers;
+mod tune;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -91,6 +91,7 @@ impl Options {
 pub struct Server {
     address: SocketAddr,
     answered: Arc<AtomicU64>,
+    mock: Arc<Service>,
     accepting: AbortHandle,
 }
 
@@ -104,13 +105,13 @@ impl Server {
         let address = listener.local_addr()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let (mock, answered) = (Arc::new(Service::new(options)), Arc::new(AtomicU64::new(0)));
-        let count = Arc::clone(&answered);
+        let (count, serving) = (Arc::clone(&answered), Arc::clone(&mock));
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else { continue };
                 let _ = stream.set_nodelay(true);
-                let (mock, count) = (Arc::clone(&mock), Arc::clone(&count));
+                let (mock, count) = (Arc::clone(&serving), Arc::clone(&count));
                 let service = hyper::service::service_fn(move |request| {
                     let (mock, count) = (Arc::clone(&mock), Arc::clone(&count));
                     async move { Ok::<_, Infallible>(serve(request, &mock, &count).await) }
@@ -120,7 +121,7 @@ impl Server {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Ok(Self { address, answered, accepting: accepting.abort_handle() })
+        Ok(Self { address, answered, mock, accepting: accepting.abort_handle() })
     }
 
     /// The base URL, as in `http://127.0.0.1:4010/v1`.
@@ -133,6 +134,18 @@ impl Server {
     #[must_use]
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// The last 1,000 requests, oldest first: `method`, `path`, `query`, `body`, `bytes`, and whether
+    /// they were `authorized`. Empty unless [`Options::recording`] is set.
+    #[must_use]
+    pub fn requests(&self) -> Vec<serde_json::Value> {
+        self.mock.requests()
+    }
+
+    /// Steps the clock of jobs and batches.
+    pub fn advance(&self, seconds: f64) {
+        self.mock.advance(seconds);
     }
 }
 

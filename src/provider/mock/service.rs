@@ -56,6 +56,12 @@ struct World {
     requests: VecDeque<Value>,
 }
 
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("scenario", &self.scenario).finish_non_exhaustive()
+    }
+}
+
 /// The mocked service.
 pub(super) struct Service {
     scenario: Scenario,
@@ -378,17 +384,25 @@ impl Service {
         world.requests.push_back(request);
     }
 
+    pub(super) fn requests(&self) -> Vec<Value> {
+        lock(&self.world).requests.iter().cloned().collect()
+    }
+
+    pub(super) fn advance(&self, seconds: f64) {
+        lock(&self.world).clock.stepped += seconds;
+    }
+
     /// What only tests ask: which requests came, and what time it is.
     fn control(&self, method: &str, what: &str, body: &[u8]) -> Reply {
         match (method, what) {
-            ("GET", "requests") => Reply::ok(&json!(lock(&self.world).requests)),
+            ("GET", "requests") => Reply::ok(&json!(self.requests())),
             ("GET", "clock") => self.with(|_, now| Reply::ok(&json!({"now": now}))),
             ("POST", "clock") => {
                 let request: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
                 let Some(seconds) = request["advance"].as_f64().filter(|s| *s >= 0.0 && s.is_finite()) else {
                     return Reply::error(400, "invalid_value", "expected {\"advance\": SECONDS}");
                 };
-                lock(&self.world).clock.stepped += seconds;
+                self.advance(seconds);
                 self.with(|_, now| Reply::ok(&json!({"now": now})))
             }
             _ => Reply::error(404, "unknown_url", "There are requests and clock."),

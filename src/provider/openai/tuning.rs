@@ -19,6 +19,8 @@ use crate::provider::{
 const LARGEST_BODY: usize = 16 << 20;
 /// Pages of a list that are looked through.
 const PAGES: usize = 20;
+/// Texts in one question to moderation.
+const MODERATED: usize = 32;
 /// Time for an upload beside that for any request: a second for each 64 KiB.
 const UPLOAD_RATE: u64 = 64 << 10;
 
@@ -300,6 +302,21 @@ impl Tuner for OpenAi {
 
     fn cancel<'a>(&'a self, id: &'a str) -> Tuning<'a, Job> {
         Box::pin(async move { job(&self.call(Method::POST, &format!("/fine_tuning/jobs/{id}/cancel"), None).await?) })
+    }
+
+    fn moderate<'a>(&'a self, texts: &'a [String]) -> Tuning<'a, Vec<bool>> {
+        Box::pin(async move {
+            let mut flagged = Vec::with_capacity(texts.len());
+            for some in texts.chunks(MODERATED) {
+                let body = json!({"model": "omni-moderation-latest", "input": some});
+                let reply = self.call(Method::POST, "/moderations", Some(&body)).await?;
+                let results = reply.get("results").and_then(Value::as_array).filter(|r| r.len() == some.len());
+                let results =
+                    results.ok_or_else(|| ProviderError::Malformed { what: "not one result for each text".into() })?;
+                flagged.extend(results.iter().map(|r| r.get("flagged") == Some(&Value::Bool(true))));
+            }
+            Ok(flagged)
+        })
     }
 
     fn delete_model<'a>(&'a self, model: &'a str) -> Tuning<'a, ()> {

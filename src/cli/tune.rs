@@ -1,0 +1,252 @@
+//! `blabbermouth tune`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use blabbermouth::canary::{Arm, Key, Manifest};
+use blabbermouth::config::Config;
+use blabbermouth::exit::ExitCode;
+use blabbermouth::harness::endpoint;
+use blabbermouth::provider::{Hyperparameters, OpenAi, ProviderError, Tuner};
+use blabbermouth::report::escape::terminal as escape_terminal;
+use blabbermouth::store;
+use blabbermouth::tune::{Pace, Plan, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
+
+use super::args::TuneArgs;
+use super::{Failure, Output, config_failure};
+
+impl From<TuneError> for Failure {
+    fn from(error: TuneError) -> Self {
+        let code = match &error {
+            TuneError::Provider(ProviderError::Setup(_)) => ExitCode::Config,
+            TuneError::Provider(_) | TuneError::Unsure(_) | TuneError::Failed { .. } | TuneError::Deadline { .. } => {
+                ExitCode::Provider
+            }
+            _ => ExitCode::Config,
+        };
+        let message = config_failure(error).message;
+        // Line by line: the line breaks are ours.
+        Self::new(code, message.lines().map(escape_terminal).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let mut config = Config::load(Some(&args.config), environment).map_err(config_failure)?;
+    if let Some(model) = &args.base_model {
+        config.tune.base_model.clone_from(model);
+    }
+    if let Some(url) = &args.base_url {
+        config.provider.base_url.clone_from(url);
+    }
+    if config.provider.kind == "mock" {
+        let how = "`tune` needs a service: run `blabbermouth mock`, and give its address with --base-url";
+        if args.base_url.is_none() {
+            return Err(Failure::new(ExitCode::Config, how));
+        }
+    }
+    let folder = args.config.parent().map(Path::to_owned).unwrap_or_default();
+    let job = Job { args, config: &config, folder };
+    let endpoint = endpoint(&config, environment);
+    let openai = OpenAi::new(&endpoint, config.tune.base_model.clone()).map_err(TuneError::from)?;
+    if args.dry_run {
+        let plan = job.plan()?;
+        describe(&plan, &openai.address(), output);
+        output.step("nothing was sent");
+        return Ok(ExitCode::Clean);
+    }
+    let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::new(ExitCode::Internal, e))?;
+    runtime.block_on(async {
+        tokio::select! {
+            done = job.run(&openai, output) => done,
+            _ = tokio::signal::ctrl_c() => {
+                output.warning("interrupted; what was reached is saved. A job that was created goes on at the service:");
+                output.warning("`blabbermouth tune` goes on here, `blabbermouth tune --cancel` ends it");
+                Ok(ExitCode::Interrupted)
+            }
+        }
+    })
+}
+
+struct Job<'a> {
+    args: &'a TuneArgs,
+    config: &'a Config,
+    folder: PathBuf,
+}
+
+impl Job<'_> {
+    fn plan(&self) -> Result<Plan, Failure> {
+        let t = &self.config.tune;
+        let wanted = Wanted {
+            base_url: &self.config.provider.base_url,
+            model: &t.base_model,
+            suffix: &t.suffix,
+            hyperparameters: Hyperparameters {
+                epochs: (t.epochs > 0).then_some(t.epochs),
+                batch_size: (t.batch_size > 0).then_some(t.batch_size),
+                learning_rate_multiplier: (t.learning_rate_multiplier > 0.0).then_some(t.learning_rate_multiplier),
+            },
+            training: self.folder.join(&self.config.dataset.training),
+            validation: self.folder.join(&self.config.dataset.validation),
+            prices: &self.config.prices,
+        };
+        let plan = Plan::new(&wanted)?;
+        if let Some(most) = self.args.max_cost {
+            let cost = plan.cost().ok_or_else(|| {
+                TuneError::Dear(format!(
+                    "nobody knows what training {} costs: give its price as [prices.\"{0}\"] in the configuration, or \
+                     leave out --max-cost",
+                    plan.model
+                ))
+            })?;
+            if cost > most {
+                let text = format!("the training would cost about {cost:.2} USD, and --max-cost is {most:.2}");
+                return Err(TuneError::Dear(text).into());
+            }
+        }
+        Ok(plan)
+    }
+
+    async fn run(&self, tuner: &dyn Tuner, output: &Output) -> Result<ExitCode, Failure> {
+        let (args, t) = (self.args, &self.config.tune);
+        let file = StateFile::hold(&self.folder.join(&t.state))?;
+        let pace = Pace {
+            poll: Duration::from_secs_f64(t.poll_seconds),
+            deadline: Duration::from_secs_f64(t.deadline_hours * 3600.0),
+            keep_files: t.keep_files_days * 24 * 60 * 60,
+        };
+        let bar = output.steps();
+        let tell = |progress: Progress| {
+            let text = |line: &str| bar.suspend(|| output.step(&escape_terminal(line)));
+            match progress {
+                Progress::Step(line) => text(&line),
+                Progress::Message(line) => bar.suspend(|| output.detail(&format!("  {}", escape_terminal(&line)))),
+                Progress::Warning(line) => bar.suspend(|| output.warning(&escape_terminal(&line))),
+                Progress::Trained(step, steps, loss) => {
+                    bar.set_length(steps);
+                    bar.set_position(step);
+                    bar.set_message(loss.map(|l| format!("loss {l:.2}")).unwrap_or_default());
+                }
+            }
+        };
+        let tune = Tune::new(tuner, &file, pace, &tell);
+        if args.cancel {
+            tune.cancel().await?;
+            return Ok(ExitCode::Clean);
+        }
+        if args.cleanup {
+            tune.clean_up(args.delete_model).await?;
+            return Ok(ExitCode::Clean);
+        }
+        let state = if args.watch {
+            file.read()?.ok_or(TuneError::Nothing)?
+        } else {
+            let manifest = self.manifest()?;
+            let plan = self.plan()?;
+            describe(&plan, &tuner.address(), output);
+            if args.screen {
+                self.screen(&manifest, tuner, output).await?;
+            }
+            let state = tune.start(&plan, &manifest.nonce, args.retry, args.force).await?;
+            if args.detach {
+                let job = state.job.as_deref().unwrap_or_default();
+                output.result(&format!("job        {}; `blabbermouth tune --watch` follows it", escape_terminal(job)));
+                return Ok(ExitCode::Clean);
+            }
+            state
+        };
+        if let (Stage::Failed | Stage::Refused, Some(reason)) = (state.stage, &state.reason) {
+            let reason: Vec<String> = reason.lines().map(escape_terminal).collect();
+            let text = format!("{}\n  once that is mended, `blabbermouth tune --retry` begins anew", reason.join("\n"));
+            return Err(Failure::new(ExitCode::Provider, text));
+        }
+        let state = tune.watch(state).await?;
+        bar.finish_and_clear();
+        ready(&state, output);
+        Ok(ExitCode::Clean)
+    }
+
+    fn manifest(&self) -> Result<Manifest, Failure> {
+        let path = self.folder.join(&self.config.manifest.path);
+        if !path.exists() {
+            let text = format!("{}: there is no manifest; `blabbermouth plant` writes one", path.display());
+            return Err(Failure::new(ExitCode::Config, text));
+        }
+        let bytes = store::read(&path).map_err(config_failure)?;
+        Manifest::parse(&bytes).map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", path.display())))
+    }
+
+    /// Asks moderation about what every planted canary says.
+    async fn screen(&self, manifest: &Manifest, tuner: &dyn Tuner, output: &Output) -> Result<(), Failure> {
+        let key = std::env::var("BLABBERMOUTH_KEY").ok().map(|k| Key::from_text(&k)).transpose();
+        let drawn = manifest.regenerate(key.map_err(config_failure)?).map_err(config_failure)?;
+        let planted = drawn.canaries.iter().filter(|canary| canary.arm == Arm::Planted);
+        let (names, texts): (Vec<&str>, Vec<String>) = planted
+            .map(|canary| {
+                let template = &drawn.templates[canary.template];
+                let said: Vec<String> = canary.chat(template).into_iter().map(|m| m.content).collect();
+                (template.name(), said.join("\n"))
+            })
+            .unzip();
+        let flagged = tuner.moderate(&texts).await.map_err(TuneError::from)?;
+        let mut bad: Vec<&str> = names.iter().zip(&flagged).filter(|(_, f)| **f).map(|(name, _)| *name).collect();
+        let count = bad.len();
+        bad.dedup();
+        if count > 0 {
+            let text = format!(
+                "moderation flags {count} of {} canaries, of the templates {}: choose others in `canaries.templates`",
+                texts.len(),
+                bad.join(", ")
+            );
+            return Err(Failure::new(ExitCode::Config, text));
+        }
+        output.step(&format!("screened   moderation flags none of {} canaries", texts.len()));
+        Ok(())
+    }
+}
+
+fn describe(plan: &Plan, address: &str, output: &Output) {
+    let auto = |set: bool| if set { "" } else { " (the service's choice)" };
+    output.step(&format!("tune       {} at {address}", plan.model));
+    output.step(&format!(
+        "training   {} ({} rows, about {} tokens)",
+        plan.training.path.display(),
+        plan.training.rows,
+        plan.training.tokens
+    ));
+    if let Some(validation) = &plan.validation {
+        output.step(&format!("validation {} ({} rows)", validation.path.display(), validation.rows));
+    }
+    let h = plan.hyperparameters;
+    let or_auto = |number: Option<String>| number.unwrap_or_else(|| "auto".into());
+    output.step(&format!(
+        "settings   {} epochs{}, batch size {}, learning-rate multiplier {}",
+        plan.epochs,
+        auto(h.epochs.is_some()),
+        or_auto(h.batch_size.map(|n| n.to_string())),
+        or_auto(h.learning_rate_multiplier.map(|x| x.to_string()))
+    ));
+    match (&plan.quoted, plan.cost()) {
+        (Some(quoted), Some(cost)) => output.step(&format!(
+            "cost       about {cost:.2} USD: {} tokens at {} USD a million ({})",
+            plan.tokens(),
+            quoted.price.training,
+            quoted.source
+        )),
+        _ => {
+            output.step(&format!("cost       unknown: no price for {} is known ({} tokens)", plan.model, plan.tokens()))
+        }
+    }
+}
+
+fn ready(state: &State, output: &Output) {
+    let Some(model) = &state.model else { return };
+    output.result(&format!("model      {}", escape_terminal(model)));
+    if let Some(tokens) = state.trained_tokens {
+        output.step(&format!("billed     {tokens} tokens"));
+    }
+    for checkpoint in state.checkpoints.iter().filter(|c| c.model != *model) {
+        output.step(&format!("checkpoint {} after {} steps", escape_terminal(&checkpoint.model), checkpoint.step));
+    }
+    output.step("next: `blabbermouth test` asks it; `blabbermouth tune --cleanup` removes the uploaded files");
+}

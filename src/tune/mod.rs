@@ -1,0 +1,443 @@
+//! Fine-tuning as a state machine: prepared, uploaded, created, running; then ready, failed or refused.
+//!
+//! Every step is in the state file before the next one is taken, so that a killed `tune` goes on where
+//! it was. A job is created once for a plan: there is no idempotency header in the dialect, so that
+//! a job is looked for by its metadata, and by its training file, before one is created.
+
+mod fault;
+mod plan;
+mod price;
+mod state;
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::provider::{Job, JobSpec, JobStatus, ProviderError, Tuner};
+use crate::store::StoreError;
+
+pub use fault::{Fault, classify};
+pub use plan::{Plan, Upload, Wanted};
+pub use price::{Price, Quoted, price};
+pub use state::{Stage, State, StateFile};
+
+/// The key of the metadata that a job is found by.
+pub const METADATA: &str = "blabbermouth_plan";
+/// Faults of the service, one after the other, until watching is given up.
+const PATIENCE: u32 = 20;
+
+/// Why there is no tuned model.
+#[derive(Debug, thiserror::Error)]
+pub enum TuneError {
+    /// A training or validation file.
+    #[error("{path}: {what}")]
+    Data {
+        /// The file.
+        path: String,
+        /// The fault.
+        what: String,
+    },
+    /// The state file.
+    #[error("{path}: the state of the fine-tuning cannot be used: {what}")]
+    State {
+        /// The file.
+        path: String,
+        /// The fault.
+        what: String,
+    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another process is at it.
+    #[error("another `blabbermouth tune` (process {holder}) is at work here; wait for it, or stop it")]
+    Locked {
+        /// Its process id.
+        holder: String,
+    },
+    /// A job of another plan is under way.
+    #[error(
+        "{job} of another plan is under way: `blabbermouth tune --watch` follows it, `--cancel` ends it, \
+         `--force` leaves it alone and begins anew"
+    )]
+    Other {
+        /// The job.
+        job: String,
+    },
+    /// It would cost too much, or nobody knows what.
+    #[error("{0}")]
+    Dear(String),
+    /// The base model goes, or is gone.
+    #[error("{model} is shut down on {date}: a model tuned from it goes with it; choose another `tune.base-model`")]
+    ShutDown {
+        /// The base model.
+        model: String,
+        /// The day.
+        date: String,
+    },
+    /// The organisation may not tune.
+    #[error(
+        "this organisation may not create fine-tuning jobs here (HTTP {status}): {message}\n  \
+         OpenAI closes self-serve fine-tuning until 2027-01-06; tune elsewhere (Azure, Together, Fireworks, your own \
+         GPUs) with the planted file, and test the model with --base-url and --model"
+    )]
+    Closed {
+        /// The HTTP status.
+        status: u16,
+        /// What the service says.
+        message: String,
+    },
+    /// Nobody knows whether the job exists.
+    #[error("{0}; the job may have been created all the same: run `blabbermouth tune` again, which looks for it first")]
+    Unsure(ProviderError),
+    /// The job ended without a model.
+    #[error("{job} ended without a model: {fault}")]
+    Failed {
+        /// The job.
+        job: String,
+        /// Why.
+        fault: Fault,
+    },
+    /// It takes longer than was waited for.
+    #[error("{job} is still {status} after {waited}; it goes on, and `blabbermouth tune --watch` picks it up")]
+    Deadline {
+        /// The job.
+        job: String,
+        /// Its status.
+        status: String,
+        /// How long was waited.
+        waited: String,
+    },
+    /// There is nothing to follow, to cancel or to clean up.
+    #[error("there is no job here; `blabbermouth tune` creates one")]
+    Nothing,
+    /// The service.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+}
+
+/// What is told on the way. Texts of the service are hostile input.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// A step was taken.
+    Step(String),
+    /// Something to look at.
+    Warning(String),
+    /// The service says something.
+    Message(String),
+    /// The training is so far: step, number of steps, loss.
+    Trained(u64, u64, Option<f64>),
+}
+
+/// How a job is followed.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Between two looks.
+    pub poll: Duration,
+    /// The longest wait.
+    pub deadline: Duration,
+    /// How long the service keeps the files, in seconds.
+    pub keep_files: u32,
+}
+
+/// A fine-tuning at work.
+pub struct Tune<'a> {
+    tuner: &'a dyn Tuner,
+    file: &'a StateFile,
+    pace: Pace,
+    tell: &'a (dyn Fn(Progress) + Sync),
+    begun: Instant,
+}
+
+impl std::fmt::Debug for Tune<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tune").field("pace", &self.pace).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Tune<'a> {
+    /// A fine-tuning by `tuner`, whose state is kept in `file`.
+    pub fn new(tuner: &'a dyn Tuner, file: &'a StateFile, pace: Pace, tell: &'a (dyn Fn(Progress) + Sync)) -> Self {
+        Self { tuner, file, pace, tell, begun: Instant::now() }
+    }
+
+    /// Uploads the files and creates the job of a plan, unless they are there. `again` begins a new try
+    /// after one that failed; `force` leaves a job of another plan to itself.
+    ///
+    /// # Errors
+    /// When the service refuses, fails, or cannot be understood; what was reached is in the state file.
+    pub async fn start(&self, plan: &Plan, manifest: &str, again: bool, force: bool) -> Result<State, TuneError> {
+        let mut state = self.take_up(plan, manifest, again, force)?;
+        if state.job.is_some() {
+            return Ok(state);
+        }
+        self.check_shutdown(&plan.model).await?;
+        self.file.write(&state)?;
+        if state.training_file.is_none() {
+            state.training_file = Some(self.upload(&plan.training, &state, "train").await?);
+            self.file.write(&state)?;
+        }
+        if let (Some(validation), None) = (&plan.validation, &state.validation_file) {
+            state.validation_file = Some(self.upload(validation, &state, "validation").await?);
+        }
+        state.stage = Stage::Uploaded;
+        self.file.write(&state)?;
+        let job = self.create(plan, &state).await;
+        if let Err(TuneError::Closed { message, .. }) = &job {
+            state.stage = Stage::Refused;
+            state.reason = Some(message.clone());
+            self.file.write(&state)?;
+        }
+        let job = job?;
+        state.stage = Stage::Created;
+        state.job = Some(job.id.clone());
+        self.file.write(&state)?;
+        Ok(state)
+    }
+
+    /// The state that this plan goes on from.
+    fn take_up(&self, plan: &Plan, manifest: &str, again: bool, force: bool) -> Result<State, TuneError> {
+        let fresh = |attempt| State::new(plan.id(attempt), attempt, manifest, self.tuner.address(), &plan.model);
+        let Some(old) = self.file.read()? else { return Ok(fresh(1)) };
+        if old.plan != plan.id(old.attempt) || old.manifest != manifest {
+            return match (&old.job, old.is_under_way() && !force) {
+                (Some(job), true) => Err(TuneError::Other { job: job.clone() }),
+                _ => Ok(fresh(1)),
+            };
+        }
+        match old.stage {
+            Stage::Failed | Stage::Refused if again => Ok(fresh(old.attempt + 1)),
+            Stage::Refused if old.job.is_none() => Ok(State { stage: Stage::Uploaded, reason: None, ..old }),
+            _ => Ok(old),
+        }
+    }
+
+    async fn check_shutdown(&self, model: &str) -> Result<(), TuneError> {
+        let Some(date) = self.tuner.shutdown_date(model).await? else { return Ok(()) };
+        if date.as_str() <= today().as_str() {
+            return Err(TuneError::ShutDown { model: model.to_owned(), date });
+        }
+        let text = format!("{model} is shut down on {date}, and models tuned from it with it");
+        (self.tell)(Progress::Warning(text));
+        Ok(())
+    }
+
+    async fn upload(&self, upload: &Upload, state: &State, kind: &str) -> Result<String, TuneError> {
+        let name = format!("blabbermouth-{}-{kind}.jsonl", state.plan);
+        // A process that was killed may have uploaded it already.
+        let there = self.tuner.find_file(&name).await.unwrap_or(None);
+        let mut stored = match there.filter(|file| file.bytes.is_none_or(|bytes| bytes == upload.bytes)) {
+            Some(stored) => stored,
+            None => {
+                (self.tell)(Progress::Step(format!("uploading {} ({} bytes)", upload.path.display(), upload.bytes)));
+                self.tuner.upload(&upload.path, &name, self.pace.keep_files).await?
+            }
+        };
+        while !stored.ready {
+            let (job, status) = (stored.id.clone(), "being processed".to_owned());
+            if stored.broken {
+                let what = "the service could not process it".into();
+                return Err(TuneError::Data { path: upload.path.display().to_string(), what });
+            }
+            self.pause(&job, &status).await?;
+            stored = self.tuner.stored(&stored.id).await?;
+        }
+        Ok(stored.id)
+    }
+
+    /// Creates the job, unless it is there.
+    async fn create(&self, plan: &Plan, state: &State) -> Result<Job, TuneError> {
+        let training = state.training_file.clone().unwrap_or_default();
+        let find = async || self.tuner.find_job(METADATA, &state.plan, &training).await;
+        let alive = |job: &Job| !matches!(job.status, JobStatus::Failed | JobStatus::Cancelled);
+        if let Some(job) = find().await?.filter(alive) {
+            (self.tell)(Progress::Step(format!("{} is there already", job.id)));
+            return Ok(job);
+        }
+        let spec = JobSpec {
+            model: plan.model.clone(),
+            training_file: training.clone(),
+            validation_file: state.validation_file.clone(),
+            suffix: plan.suffix.clone(),
+            seed: None,
+            hyperparameters: plan.hyperparameters,
+            metadata: BTreeMap::from([(METADATA.to_owned(), state.plan.clone())]),
+        };
+        loop {
+            let error = match self.tuner.create(&spec).await {
+                Ok(job) => {
+                    (self.tell)(Progress::Step(format!("created {}", job.id)));
+                    return Ok(job);
+                }
+                Err(error) => error,
+            };
+            match error {
+                ProviderError::Refused { status: status @ (401 | 403), message, .. } => {
+                    return Err(TuneError::Closed { status, message });
+                }
+                // Refused before anything was made: it may be asked again.
+                ProviderError::Refused { status: 400 | 409 | 429, ref message, .. } if is_passing(&error, message) => {
+                    self.pause(&training, "not taken up by the service").await?;
+                }
+                ProviderError::Connection { .. } | ProviderError::Malformed { .. } => {
+                    return find().await.ok().flatten().filter(alive).ok_or(TuneError::Unsure(error));
+                }
+                ProviderError::Refused { status: 408 | 500..=599, .. } => {
+                    return find().await.ok().flatten().filter(alive).ok_or(TuneError::Unsure(error));
+                }
+                error => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Follows the job until there is a model, or none.
+    ///
+    /// # Errors
+    /// When the job fails, takes longer than it may, or the service cannot be reached for long.
+    pub async fn watch(&self, mut state: State) -> Result<State, TuneError> {
+        let id = state.job.clone().ok_or(TuneError::Nothing)?;
+        if state.stage == Stage::Ready {
+            return Ok(state);
+        }
+        let (mut seen, mut faults, mut last) = (HashSet::new(), 0, None);
+        loop {
+            let job = match self.tuner.job(&id).await {
+                Ok(job) => job,
+                Err(error @ ProviderError::Refused { status: 401 | 403, .. }) => return Err(error.into()),
+                Err(error) if error.is_fatal() || faults == PATIENCE => return Err(error.into()),
+                Err(error) => {
+                    faults += 1;
+                    (self.tell)(Progress::Warning(format!("{error}; the job goes on, asking again")));
+                    self.pause(&id, "not to be seen").await?;
+                    continue;
+                }
+            };
+            faults = 0;
+            // What happened is a courtesy: the job counts.
+            for event in self.tuner.events(&id).await.unwrap_or_default() {
+                if !seen.insert(event.id) {
+                    continue;
+                }
+                match event.step {
+                    Some((step, steps)) => (self.tell)(Progress::Trained(step, steps, event.loss)),
+                    None => (self.tell)(Progress::Message(event.message)),
+                }
+            }
+            if last.as_ref() != Some(&job.status) {
+                (self.tell)(Progress::Step(format!("{id}: {}", job.status.as_str())));
+                if let JobStatus::Other(word) = &job.status {
+                    let text = format!("the status `{word}` is not known: taken as still running");
+                    (self.tell)(Progress::Warning(text));
+                }
+                last = Some(job.status.clone());
+            }
+            match (&job.status, &job.tuned_model) {
+                (JobStatus::Succeeded, Some(model)) => {
+                    state.stage = Stage::Ready;
+                    state.model = Some(model.clone());
+                    state.trained_tokens = job.trained_tokens;
+                    state.finished = Some(now());
+                    state.checkpoints = self.tuner.checkpoints(&id).await.unwrap_or_default();
+                    self.file.write(&state)?;
+                    return Ok(state);
+                }
+                (JobStatus::Failed | JobStatus::Cancelled, _) => {
+                    let fault = classify(&job);
+                    state.stage = if fault.is_refusal() { Stage::Refused } else { Stage::Failed };
+                    state.reason = Some(fault.to_string());
+                    self.file.write(&state)?;
+                    return Err(TuneError::Failed { job: id, fault });
+                }
+                (JobStatus::Running, _) if state.stage != Stage::Running => {
+                    state.stage = Stage::Running;
+                    self.file.write(&state)?;
+                }
+                // Ready without a name, or on its way.
+                _ => {}
+            }
+            self.pause(&id, job.status.as_str()).await?;
+        }
+    }
+
+    /// Asks the service to cancel the job.
+    ///
+    /// # Errors
+    /// When there is none, or the service does not.
+    pub async fn cancel(&self) -> Result<State, TuneError> {
+        let mut state = self.file.read()?.ok_or(TuneError::Nothing)?;
+        let id = state.job.clone().filter(|_| state.is_under_way()).ok_or(TuneError::Nothing)?;
+        let job = self.tuner.cancel(&id).await?;
+        (self.tell)(Progress::Step(format!("{id}: {}", job.status.as_str())));
+        state.stage = Stage::Failed;
+        state.reason = Some("cancelled".into());
+        self.file.write(&state)?;
+        Ok(state)
+    }
+
+    /// Removes the uploaded files, which hold the canaries, and the tuned model if asked.
+    ///
+    /// # Errors
+    /// When there is nothing, a job still needs the files, or the service does not.
+    pub async fn clean_up(&self, model: bool) -> Result<State, TuneError> {
+        let mut state = self.file.read()?.ok_or(TuneError::Nothing)?;
+        if let Some(job) = state.job.clone().filter(|_| state.is_under_way()) {
+            return Err(TuneError::Other { job });
+        }
+        for file in [&mut state.training_file, &mut state.validation_file] {
+            if let Some(id) = file.take() {
+                self.tuner.delete_file(&id).await?;
+                (self.tell)(Progress::Step(format!("removed {id}")));
+            }
+        }
+        self.file.write(&state)?;
+        if model && let Some(name) = state.model.take() {
+            self.tuner.delete_model(&name).await?;
+            (self.tell)(Progress::Step(format!("removed {name}")));
+            state.checkpoints.clear();
+            state.stage = Stage::Failed;
+            state.reason = Some("the model was removed".into());
+            self.file.write(&state)?;
+        }
+        Ok(state)
+    }
+
+    /// Waits for the next look, unless the time is up.
+    async fn pause(&self, job: &str, status: &str) -> Result<(), TuneError> {
+        if self.begun.elapsed() + self.pace.poll > self.pace.deadline {
+            let waited = format!("{} minutes", self.begun.elapsed().as_secs() / 60);
+            return Err(TuneError::Deadline { job: job.to_owned(), status: status.to_owned(), waited });
+        }
+        tokio::time::sleep(self.pace.poll).await;
+        Ok(())
+    }
+}
+
+/// Whether a refusal of a job passes: too many requests, or a file that is not ready.
+fn is_passing(error: &ProviderError, message: &str) -> bool {
+    let message = message.to_lowercase();
+    matches!(error, ProviderError::Refused { status: 429, .. })
+        || (message.contains("file")
+            && ["not ready", "still being processed", "not processed"].iter().any(|w| message.contains(w)))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// The day, as in `2026-11-24`.
+fn today() -> String {
+    // A date of HTTP reads `Tue, 24 Nov 2026 07:30:00 GMT`.
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let text = httpdate::fmt_http_date(SystemTime::now());
+    let month = MONTHS.find(&text[8..11]).map_or(0, |at| at / 3 + 1);
+    format!("{}-{month:02}-{}", &text[12..16], &text[5..7])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn today_is_a_date() {
+        let today = today();
+        assert!(today.len() == 10 && today.as_str() > "2026-01-01" && today.as_str() < "9999-12-31", "{today}");
+    }
+}

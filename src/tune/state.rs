@@ -1,0 +1,165 @@
+//! The state file of a fine-tuning: how far it is, and under which names the service knows it.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::TuneError;
+use crate::provider::Checkpoint;
+use crate::store;
+
+const VERSION: u32 = 1;
+
+/// How far a fine-tuning is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// It was looked at, and nothing was sent.
+    Prepared,
+    /// The files are there.
+    Uploaded,
+    /// The job is there.
+    Created,
+    /// The job was seen at work.
+    Running,
+    /// There is a model.
+    Ready,
+    /// The job failed or was cancelled.
+    Failed,
+    /// The service declined, by its rules.
+    Refused,
+}
+
+/// What is known of a fine-tuning. It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The form of the file.
+    pub version: u32,
+    /// The fingerprint of everything that the training depends on.
+    pub plan: String,
+    /// Which try of the plan this is.
+    pub attempt: u32,
+    /// The nonce of the manifest whose canaries were trained.
+    pub manifest: String,
+    /// The service.
+    pub address: String,
+    /// The model that was tuned.
+    pub base_model: String,
+    /// How far it is.
+    pub stage: Stage,
+    /// The uploaded training file.
+    pub training_file: Option<String>,
+    /// The uploaded validation file.
+    pub validation_file: Option<String>,
+    /// The job.
+    pub job: Option<String>,
+    /// The tuned model.
+    pub model: Option<String>,
+    /// The model as it was after the last epochs.
+    #[serde(default)]
+    pub checkpoints: Vec<Checkpoint>,
+    /// Tokens that were billed.
+    pub trained_tokens: Option<u64>,
+    /// When it was seen to be ready, in seconds since 1970.
+    pub finished: Option<u64>,
+    /// Why it ended without a model.
+    pub reason: Option<String>,
+}
+
+impl State {
+    pub(super) fn new(plan: String, attempt: u32, manifest: &str, address: String, base_model: &str) -> Self {
+        Self {
+            version: VERSION,
+            plan,
+            attempt,
+            manifest: manifest.to_owned(),
+            address,
+            base_model: base_model.to_owned(),
+            stage: Stage::Prepared,
+            training_file: None,
+            validation_file: None,
+            job: None,
+            model: None,
+            checkpoints: Vec::new(),
+            trained_tokens: None,
+            finished: None,
+            reason: None,
+        }
+    }
+
+    /// Whether a job is under way.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        self.job.is_some() && matches!(self.stage, Stage::Created | Stage::Running)
+    }
+
+    /// Reads a state file; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no state file of this version.
+    pub fn read(path: &Path) -> Result<Option<Self>, TuneError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let damaged = |what: String| TuneError::State { path: path.display().to_string(), what };
+        let state: Self = serde_json::from_slice(&store::read(path)?).map_err(|e| damaged(e.to_string()))?;
+        if state.version != VERSION {
+            return Err(damaged(format!("it is of version {}, expected {VERSION}", state.version)));
+        }
+        Ok(Some(state))
+    }
+}
+
+/// The state file, held by one process at a time.
+#[derive(Debug)]
+pub struct StateFile {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateFile {
+    /// Takes hold of a state file.
+    ///
+    /// # Errors
+    /// When another process holds it, which is named, or its folder cannot be written.
+    pub fn hold(path: &Path) -> Result<Self, TuneError> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".lock");
+        let beside = path.with_file_name(name);
+        let fault = |e: std::io::Error| TuneError::State { path: beside.display().to_string(), what: e.to_string() };
+        let mut options = File::options();
+        let mut lock = options.read(true).write(true).create(true).truncate(false).open(&beside).map_err(fault)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = lock.read_to_string(&mut holder);
+                return Err(TuneError::Locked { holder: holder.trim().chars().take(20).collect() });
+            }
+            Err(TryLockError::Error(e)) => return Err(fault(e)),
+        }
+        lock.set_len(0).and_then(|()| lock.rewind()).map_err(fault)?;
+        writeln!(lock, "{}", std::process::id()).map_err(fault)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// What it holds.
+    ///
+    /// # Errors
+    /// As [`State::read`].
+    pub fn read(&self) -> Result<Option<State>, TuneError> {
+        State::read(&self.path)
+    }
+
+    /// Writes it, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, state: &State) -> Result<(), TuneError> {
+        let mut text = serde_json::to_vec_pretty(state).expect("a state is plain data");
+        text.push(b'\n');
+        Ok(store::write(&self.path, &text, true)?)
+    }
+}

@@ -1,0 +1,240 @@
+//! Fine-tuning through the real binary: against the mock with all its fates, and against servers that
+//! fail in the middle.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use blabbermouth::mock::{Options, Scenario, Server};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::{blabbermouth, project, text};
+
+const SETTINGS: &str = "[canaries]\nplanted = 12\nheld-out = 6\n[tune]\npoll-seconds = 0.02\n";
+const KEY: (&str, &str) = ("OPENAI_API_KEY", "sk-test-0123456789");
+
+/// A mock on a runtime of its own.
+struct Service {
+    server: Server,
+    _runtime: Runtime,
+}
+
+impl Service {
+    fn start(scenario: &str, speed: f64) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let scenario = Scenario::by_name(scenario).expect("built in");
+        let options = Options { speed, recording: true, key: Some(KEY.1.into()), ..Options::new(scenario) };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let server = runtime.block_on(async { Server::start(listener, options).expect("served") });
+        Self { server, _runtime: runtime }
+    }
+
+    /// How many requests of that kind came.
+    fn count(&self, method: &str, path: &str) -> usize {
+        let requests = self.server.requests();
+        requests.iter().filter(|r| r["method"] == method && r["path"] == path).count()
+    }
+}
+
+fn planted() -> TempDir {
+    let folder = project(SETTINGS);
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    folder
+}
+
+fn run(folder: &Path, base_url: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = blabbermouth(folder, arguments, &[KEY, ("BLABBERMOUTH_PROVIDER_BASE_URL", base_url)]);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(!said.contains(KEY.1), "{said}");
+    (output.status.code(), said)
+}
+
+fn state(folder: &Path) -> Value {
+    let file = std::fs::read(folder.join("blabbermouth.tune.json")).expect("a state file");
+    serde_json::from_slice(&file).expect("JSON")
+}
+
+#[test]
+fn plant_tune_and_test_find_the_leak_and_no_job_is_created_twice() {
+    let (folder, service) = (planted(), Service::start("leaky", 1e6));
+    let url = service.server.base_url();
+    let (code, said) = run(folder.path(), &url, &["tune"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("cost       about") && said.contains("model      ft:gpt-4o-mini-2024-07-18:"), "{said}");
+    assert!(said.contains("shut down on 2027-01-14"), "{said}");
+    // Again: the model is there.
+    assert_eq!(run(folder.path(), &url, &["tune"]).0, Some(0));
+    assert_eq!(service.count("POST", "/v1/fine_tuning/jobs"), 1);
+    assert_eq!(service.count("POST", "/v1/files"), 2);
+    // A killed process may have got no further than the upload, or than the job.
+    let whole = state(folder.path());
+    for forgotten in [&["job", "model"][..], &["job", "model", "training_file", "validation_file"]] {
+        let mut cut = whole.clone();
+        forgotten.iter().for_each(|key| cut[*key] = Value::Null);
+        cut["stage"] = json!("prepared");
+        std::fs::write(folder.path().join("blabbermouth.tune.json"), cut.to_string()).expect("written");
+        let (code, said) = run(folder.path(), &url, &["tune"]);
+        assert!(code == Some(0) && said.contains("is there already"), "{said}");
+        assert_eq!(state(folder.path())["model"], whole["model"]);
+    }
+    assert_eq!(service.count("POST", "/v1/fine_tuning/jobs"), 1);
+    assert_eq!(service.count("POST", "/v1/files"), 2);
+    let (code, said) = run(folder.path(), &url, &["test"]);
+    assert_eq!(code, Some(10), "{said}");
+    // Other canaries: the model knows nothing of them.
+    assert!(blabbermouth(folder.path(), &["plant", "--force"], &[]).status.success());
+    let (code, said) = run(folder.path(), &url, &["test"]);
+    assert!(code == Some(3) && said.contains("another manifest"), "{said}");
+}
+
+#[test]
+fn every_fate_of_a_job_has_an_exit_code_and_a_remedy() {
+    for (fate, code, remedy) in [
+        ("closed", 3, "may not create fine-tuning jobs"),
+        ("moderated", 4, "order-phone"),
+        ("blocked", 4, "look less sensitive"),
+        ("server-error", 4, "the service failed"),
+        ("odd-status", 0, "taken as still running"),
+    ] {
+        let (folder, service) = (planted(), Service::start(fate, 2e4));
+        let url = service.server.base_url();
+        let (got, said) = run(folder.path(), &url, &["tune"]);
+        assert!(got == Some(code) && said.contains(remedy), "{fate}: {got:?} {said}");
+        if code == 0 {
+            continue;
+        }
+        let (got, said) = run(folder.path(), &url, &["test"]);
+        assert!(got == Some(3) && said.contains("there is no model"), "{fate}: {said}");
+        if fate == "closed" {
+            continue;
+        }
+        // A failed job is not tried again unasked.
+        let (got, said) = run(folder.path(), &url, &["tune"]);
+        assert!(got == Some(4) && said.contains("--retry"), "{fate}: {said}");
+        assert_eq!(service.count("POST", "/v1/fine_tuning/jobs"), 1, "{fate}");
+        assert_eq!(run(folder.path(), &url, &["tune", "--retry"]).0, Some(4));
+        assert_eq!(service.count("POST", "/v1/fine_tuning/jobs"), 2, "{fate}");
+    }
+}
+
+#[test]
+fn a_stuck_job_ends_the_wait_and_not_the_job() {
+    let (folder, service) = (planted(), Service::start("stuck", 1e6));
+    let url = service.server.base_url();
+    let settings = format!("{SETTINGS}deadline-hours = 0.0001\n");
+    std::fs::write(folder.path().join("blabbermouth.toml"), settings).expect("written");
+    let (code, said) = run(folder.path(), &url, &["tune"]);
+    assert!(code == Some(4) && said.contains("still validating files") && said.contains("--watch"), "{said}");
+    let (code, said) = run(folder.path(), &url, &["test"]);
+    assert!(code == Some(3) && said.contains("the job is not done"), "{said}");
+    // Another plan would pay for a second job while the first one is under way.
+    let (code, said) = run(folder.path(), &url, &["tune", "--base-model", "gpt-4.1-mini-2025-04-14"]);
+    assert!(code == Some(3) && said.contains("of another plan"), "{said}");
+    assert_eq!(run(folder.path(), &url, &["tune", "--cancel"]).0, Some(0));
+    assert_eq!(state(folder.path())["reason"], "cancelled");
+    assert_eq!(run(folder.path(), &url, &["tune", "--cleanup"]).0, Some(0));
+    assert_eq!(state(folder.path())["training_file"], Value::Null);
+    let deleted = |r: &str| service.count("DELETE", r);
+    assert_eq!(deleted("/v1/files/file-parrot0000000000000001") + deleted("/v1/files/file-parrot0000000000000002"), 2);
+}
+
+#[test]
+fn what_is_too_dear_or_unpriced_is_not_begun_and_a_dry_run_sends_nothing() {
+    let (folder, service) = (planted(), Service::start("leaky", 1e6));
+    let url = service.server.base_url();
+    let (code, said) = run(folder.path(), &url, &["tune", "--max-cost", "0.0001"]);
+    assert!(code == Some(3) && said.contains("--max-cost is"), "{said}");
+    let (code, said) = run(folder.path(), &url, &["tune", "--base-model", "mine", "--max-cost", "5"]);
+    assert!(code == Some(3) && said.contains("[prices.\"mine\"]"), "{said}");
+    let (code, said) = run(folder.path(), &url, &["tune", "--dry-run"]);
+    assert!(code == Some(0) && said.contains("nothing was sent"), "{said}");
+    assert_eq!(service.count("POST", "/v1/files") + service.count("GET", "/v1/models/gpt-4o-mini-2024-07-18"), 0);
+    let (code, said) = run(folder.path(), &url, &["tune", "--screen", "--detach"]);
+    assert!(code == Some(0) && said.contains("flags none of 12"), "{said}");
+    let (folder, service) = (planted(), Service::start("moderated", 1e6));
+    let (code, said) = run(folder.path(), &service.server.base_url(), &["tune", "--screen"]);
+    assert!(code == Some(3) && said.contains("flags 12 of 12 canaries"), "{said}");
+    assert_eq!(service.count("POST", "/v1/files"), 0);
+}
+
+#[test]
+fn a_key_does_not_travel_in_the_clear_and_broken_rows_are_not_uploaded() {
+    let folder = planted();
+    let (code, said) = run(folder.path(), "http://192.0.2.1/v1", &["tune"]);
+    assert!(code == Some(3) && said.contains("in the clear"), "{said}");
+    let file = folder.path().join("blabbermouth-train.jsonl");
+    let rows = std::fs::read_to_string(&file).expect("rows") + "{\"messages\": []}\n";
+    std::fs::write(&file, &rows).expect("written");
+    let service = Service::start("leaky", 1e6);
+    let (code, said) = run(folder.path(), &service.server.base_url(), &["tune"]);
+    let line = format!("line {}: `messages` is empty", rows.lines().count());
+    assert!(code == Some(3) && said.contains(&line), "{said}");
+    assert_eq!(service.count("POST", "/v1/files"), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_tune_says_how_to_go_on_and_a_second_one_who_is_at_it() {
+    let (folder, service) = (planted(), Service::start("leaky", 0.0));
+    let url = service.server.base_url();
+    let mut first = Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
+        .args(["tune"])
+        .current_dir(folder.path())
+        .env_clear()
+        .envs([KEY, ("BLABBERMOUTH_PROVIDER_BASE_URL", url.as_str())])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let begun = Instant::now();
+    while service.count("POST", "/v1/fine_tuning/jobs") == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "no job was created");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let (code, said) = run(folder.path(), &url, &["tune"]);
+    assert!(code == Some(3) && said.contains(&format!("process {}", first.id())), "{said}");
+    let kill = Command::new("kill").args(["-INT", &first.id().to_string()]).status().expect("kill");
+    assert!(kill.success());
+    let status = first.wait().expect("ended");
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut first.stderr.take().expect("piped"), &mut said).expect("text");
+    assert!(status.code() == Some(130) && said.contains("tune --cancel"), "{status} {said}");
+    // The job went on meanwhile.
+    service.server.advance(7200.0);
+    assert_eq!(run(folder.path(), &url, &["tune"]).0, Some(0));
+    assert_eq!(service.count("POST", "/v1/fine_tuning/jobs"), 1);
+}
+
+/// The service takes the job and then fails to say so.
+#[test]
+fn a_job_whose_creation_was_answered_by_a_fault_is_found_and_not_created_again() {
+    let folder = planted();
+    let runtime = Runtime::new().expect("a runtime");
+    let server = runtime.block_on(async {
+        let server = MockServer::start().await;
+        let file = json!({"id": "file-1", "object": "file", "filename": "x", "status": "processed"});
+        let empty = json!({"object": "list", "data": []});
+        let done = json!({"id": "ftjob-1", "object": "fine_tuning.job", "status": "succeeded",
+                          "fine_tuned_model": "ft:m:o::1", "training_file": "file-1", "error": {"code": null}});
+        let list = json!({"object": "list", "data": [done.clone()], "has_more": false});
+        let ok = |body: Value| ResponseTemplate::new(200).set_body_json(body);
+        let get = |route: &str| Mock::given(method("GET")).and(path(route));
+        get("/v1/files").respond_with(ok(empty.clone())).mount(&server).await;
+        Mock::given(method("POST")).and(path("/v1/files")).respond_with(ok(file)).mount(&server).await;
+        get("/v1/fine_tuning/jobs").respond_with(ok(empty.clone())).up_to_n_times(1).mount(&server).await;
+        get("/v1/fine_tuning/jobs").respond_with(ok(list)).mount(&server).await;
+        let broken = ResponseTemplate::new(502);
+        let create = Mock::given(method("POST")).and(path("/v1/fine_tuning/jobs"));
+        create.respond_with(broken).expect(1).mount(&server).await;
+        get("/v1/fine_tuning/jobs/ftjob-1").respond_with(ok(done)).mount(&server).await;
+        server
+    });
+    let (code, said) = run(folder.path(), &format!("{}/v1", server.uri()), &["tune"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(state(folder.path())["model"], "ft:m:o::1");
+    runtime.block_on(server.verify());
+}
