@@ -43,6 +43,7 @@ fn provider(base_url: &str) -> OpenAi {
         key: None,
         key_variable: "OPENAI_API_KEY".into(),
         timeout: Duration::from_secs(60),
+        ..Endpoint::default()
     };
     OpenAi::new(&endpoint, MODEL).unwrap()
 }

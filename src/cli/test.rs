@@ -26,7 +26,9 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
             }
             if let Some(url) = &args.base_url {
                 config.provider.base_url.clone_from(url);
-                "openai".clone_into(&mut config.provider.kind);
+                if config.provider.kind == "mock" {
+                    "openai".clone_into(&mut config.provider.kind);
+                }
             }
             if let Some(samples) = args.samples {
                 config.probe.samples = samples;

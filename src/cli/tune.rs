@@ -6,8 +6,8 @@ use std::time::Duration;
 use blabbermouth::canary::{Arm, Key, Manifest};
 use blabbermouth::config::Config;
 use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::endpoint;
-use blabbermouth::provider::{Hyperparameters, OpenAi, ProviderError, Tuner};
+use blabbermouth::harness::service;
+use blabbermouth::provider::{Dialect, Hyperparameters, OpenAi, ProviderError, Tuner};
 use blabbermouth::report::escape::terminal as escape_terminal;
 use blabbermouth::store;
 use blabbermouth::tune::{Pace, Plan, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
@@ -40,15 +40,22 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
         config.provider.base_url.clone_from(url);
     }
     if config.provider.kind == "mock" {
-        let how = "`tune` needs a service: run `blabbermouth mock`, and give its address with --base-url";
         if args.base_url.is_none() {
+            let how = "`tune` needs a service: run `blabbermouth mock`, and give its address with --base-url";
             return Err(Failure::new(ExitCode::Config, how));
         }
+        "openai".clone_into(&mut config.provider.kind);
     }
     let folder = args.config.parent().map(Path::to_owned).unwrap_or_default();
-    let job = Job { args, config: &config, folder };
-    let endpoint = endpoint(&config, environment);
-    let openai = OpenAi::new(&endpoint, config.tune.base_model.clone()).map_err(TuneError::from)?;
+    let (profile, connection) = service(&config, &folder, environment).map_err(TuneError::from)?;
+    if profile.dialect != Dialect::OpenAi {
+        let how = "this service has no fine-tuning that blabbermouth knows: tune elsewhere with the planted file, and test \
+                   the model with --model";
+        return Err(Failure::new(ExitCode::Config, how));
+    }
+    let endpoint = profile.endpoint(&connection).map_err(TuneError::from)?;
+    let openai = OpenAi::with_profile(&endpoint, &profile, &config.tune.base_model).map_err(TuneError::from)?;
+    let job = Job { args, config: &config, folder, base_url: endpoint.base_url.clone() };
     if args.dry_run {
         let plan = job.plan()?;
         describe(&plan, &openai.address(), output);
@@ -72,13 +79,14 @@ struct Job<'a> {
     args: &'a TuneArgs,
     config: &'a Config,
     folder: PathBuf,
+    base_url: String,
 }
 
 impl Job<'_> {
     fn plan(&self) -> Result<Plan, Failure> {
         let t = &self.config.tune;
         let wanted = Wanted {
-            base_url: &self.config.provider.base_url,
+            base_url: &self.base_url,
             model: &t.base_model,
             suffix: &t.suffix,
             hyperparameters: Hyperparameters {

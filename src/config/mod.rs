@@ -104,7 +104,7 @@ section! {
 section! {
     /// Who answers.
     ProviderSection {
-        /// `openai` or `mock`.
+        /// The name of a service, or a profile's file.
         kind: String,
         /// The server.
         base_url: String,
@@ -114,6 +114,10 @@ section! {
         key_variable: String,
         /// The longest time for one try.
         timeout_seconds: u64,
+        /// Certificates to trust.
+        certificates: PathBuf,
+        /// The program to ask.
+        command: Vec<String>,
         /// The mock's character.
         scenario: String,
     }
@@ -311,9 +315,6 @@ impl Config {
         }
         if self.prices.values().any(|p| [p.training, p.input, p.output].iter().any(|x| !(0.0..=1e9).contains(x))) {
             return value("prices", "a price is a number from 0 on");
-        }
-        if !matches!(self.provider.kind.as_str(), "openai" | "mock") {
-            return value("provider.kind", "expected openai or mock");
         }
         if crate::probe::by_name(&self.probe.strategy).is_none() {
             let known: Vec<&str> = crate::probe::registry().iter().map(|s| s.name()).collect();

@@ -32,7 +32,7 @@ use crate::canary::Arm;
 use crate::store::Resumed;
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
-pub use session::{Done, Session, SessionError, endpoint, mock_options};
+pub use session::{Done, Session, SessionError, mock_options, service};
 
 /// The test that judges the held-out canaries together.
 pub const CONTROLS: &str = "run::controls";

@@ -14,7 +14,7 @@ use crate::chat::Sampling;
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitCode;
 use crate::provider::mock::{self, MODEL, Scenario, ScenarioError, Server};
-use crate::provider::{Endpoint, OpenAi, Provider, ProviderError};
+use crate::provider::{Connection, Profile, ProviderError};
 use crate::store::{self, Journal, JournalError, RunName, StoreError};
 use crate::tune::{Stage, State, TuneError};
 use crate::verdict::{CanaryVerdict, DesignError, Policy, RunReport};
@@ -121,7 +121,8 @@ pub struct Session {
     manifest: Manifest,
     manifest_path: PathBuf,
     key: Option<Key>,
-    endpoint: Endpoint,
+    profile: Profile,
+    connection: Connection,
     run_name: Option<RunName>,
     fresh: bool,
 }
@@ -170,14 +171,14 @@ impl Session {
         let at = |source| SessionError::Manifest { path: manifest_path.display().to_string(), source };
         let manifest = Manifest::parse(&store::read(&manifest_path)?).map_err(at)?;
         let key = environment("BLABBERMOUTH_KEY").map(|k| Key::from_text(&k)).transpose()?;
-        let endpoint = endpoint(&config, &environment);
+        let (profile, connection) = service(&config, &folder, &environment)?;
         let name = file.map_or_else(|| "blabbermouth.toml".to_owned(), |f| f.display().to_string());
         // cargo-nextest runs every test in a process of its own, and gives all of them the same id.
         let run_name = ["BLABBERMOUTH_RUN_ID", "NEXTEST_RUN_ID"]
             .into_iter()
             .find_map(|name| environment(name).filter(|id| !id.trim().is_empty()))
             .map(RunName);
-        Ok(Self { config, folder, name, manifest, manifest_path, key, endpoint, run_name, fresh: false })
+        Ok(Self { config, folder, name, manifest, manifest_path, key, profile, connection, run_name, fresh: false })
     }
 
     /// Forgets what an interrupted run of the same plan had been told, and asks anew.
@@ -223,11 +224,16 @@ impl Session {
     /// Everything that an answer depends on: two runs may share answers only where this is the same.
     fn plan(&self, model: &str) -> String {
         let (p, probe) = (&self.config.provider, &self.config.probe);
-        let address = if p.kind == "mock" { &p.scenario } else { &p.base_url };
+        let address = match p.base_url.as_str() {
+            _ if p.kind == "mock" => &p.scenario,
+            "" => &self.profile.base_url,
+            own => own,
+        };
         let plan = serde_json::json!({
             "nonce": self.manifest.nonce,
             "templates": self.manifest.templates,
             "provider": p.kind,
+            "command": p.command,
             "address": address,
             "model": model,
             "sampling": self.sampling(),
@@ -264,18 +270,18 @@ impl Session {
             tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(SessionError::Runtime)?;
         let report = runtime.block_on(async {
             let p = &self.config.provider;
-            let mut endpoint = self.endpoint.clone();
+            let mut connection = self.connection.clone();
             let mut server = None;
             if mock {
                 let training = self.folder.join(&self.config.dataset.training);
                 let options = mock_options(&training, drawn.templates, &p.scenario)?;
                 let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(SessionError::Runtime)?;
                 let mock = Server::start(listener, options).map_err(SessionError::Runtime)?;
-                endpoint.base_url = mock.base_url();
-                endpoint.key = None;
+                connection.base_url = mock.base_url();
+                connection.key = None;
                 server = Some(mock);
             }
-            let provider: Arc<dyn Provider> = Arc::new(OpenAi::new(&endpoint, model)?.warm_up(warm_up));
+            let provider = self.profile.connect(&connection, &model, warm_up)?;
             let report = audit.run(selected, provider, Arc::clone(&journal), progress).await?;
             drop(server);
             Ok::<_, SessionError>(report)
@@ -286,16 +292,28 @@ impl Session {
     }
 }
 
-/// How the configured server is reached.
-#[must_use]
-pub fn endpoint(config: &Config, environment: impl Fn(&str) -> Option<String>) -> Endpoint {
+/// The configured service: its profile, and what the user says beside it.
+///
+/// # Errors
+/// When there is no such service.
+pub fn service(
+    config: &Config,
+    folder: &Path,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<(Profile, Connection), ProviderError> {
     let p = &config.provider;
-    Endpoint {
+    let profile = Profile::load(&p.kind, folder)?;
+    let variable = if p.key_variable.is_empty() { &profile.key_variable } else { &p.key_variable };
+    let key = environment(variable).filter(|k| !k.trim().is_empty()).map(SecretString::from);
+    let connection = Connection {
         base_url: p.base_url.clone(),
-        key: environment(&p.key_variable).filter(|k| !k.trim().is_empty()).map(SecretString::from),
-        key_variable: p.key_variable.clone(),
+        key_variable: variable.clone(),
+        key,
         timeout: Duration::from_secs(p.timeout_seconds.max(1)),
-    }
+        certificates: (!p.certificates.as_os_str().is_empty()).then(|| folder.join(&p.certificates)),
+        command: p.command.clone(),
+    };
+    Ok((profile, connection))
 }
 
 /// The model that `tune` made with the canaries of this manifest, and how long it may still be unknown.

@@ -2,11 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::ProviderError;
+use super::text::error_code;
+use super::{Answer, ProviderError};
+use crate::chat::{Completion, Finish, Usage};
 
 /// Tries of one request, the first one counted.
 const TRIES: u32 = 6;
@@ -14,9 +21,11 @@ const TRIES: u32 = 6;
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Between two questions for a model that is not callable yet.
 const WARM_UP_PAUSE: Duration = Duration::from_secs(3);
+/// The largest answer that is read.
+const LARGEST_BODY: usize = 4 << 20;
 
 /// How a server is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Endpoint {
     /// Up to and with the version, as in `https://api.openai.com/v1`.
     pub base_url: String,
@@ -26,6 +35,14 @@ pub struct Endpoint {
     pub key_variable: String,
     /// The longest time for one try.
     pub timeout: Duration,
+    /// The header that the key goes into; empty for `Authorization: Bearer`.
+    pub auth: String,
+    /// A query for every request.
+    pub query: String,
+    /// Further headers of every request.
+    pub headers: BTreeMap<String, String>,
+    /// Certificates (PEM) to trust beside the built-in ones.
+    pub certificates: Option<PathBuf>,
 }
 
 /// A client of one server.
@@ -34,8 +51,10 @@ pub(super) struct Http {
     client: reqwest::Client,
     base: String,
     url: Url,
+    query: String,
     key_variable: String,
     begun: Instant,
+    warm_up: Duration,
 }
 
 /// What a server answered, whatever it means.
@@ -80,11 +99,24 @@ impl Http {
             )));
         }
         let mut headers = HeaderMap::new();
+        let header = |name: &str| {
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| setup(format!("`{name}` is no name of a header")))
+        };
+        for (name, value) in &endpoint.headers {
+            let value =
+                HeaderValue::from_str(value).map_err(|_| setup(format!("the header `{name}` has no sound value")))?;
+            headers.insert(header(name)?, value);
+        }
         if let Some(key) = &endpoint.key {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret().trim()))
+            let key = key.expose_secret().trim();
+            let (name, text) = match endpoint.auth.as_str() {
+                "" => (AUTHORIZATION, format!("Bearer {key}")),
+                name => (header(name)?, key.to_owned()),
+            };
+            let mut value = HeaderValue::from_str(&text)
                 .map_err(|_| setup(format!("{} holds characters that no API key has", endpoint.key_variable)))?;
             value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
+            headers.insert(name, value);
         }
         // Another part of the program, or a user's own, may have installed one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -101,23 +133,43 @@ impl Http {
         if loopback {
             builder = builder.no_proxy();
         }
+        if let Some(path) = &endpoint.certificates {
+            let fault = |e: String| setup(format!("`provider.certificates`: {}: {e}", path.display()));
+            let pem = std::fs::read(path).map_err(|e| fault(e.to_string()))?;
+            let all = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| fault(e.to_string()))?;
+            if all.is_empty() {
+                return Err(fault("there is no certificate in it; expected PEM".into()));
+            }
+            builder = builder.tls_certs_merge(all);
+        }
         let client = builder.build().map_err(|e| setup(format!("the HTTP client cannot be made: {e}")))?;
-        Ok(Self { client, base, url, key_variable: endpoint.key_variable.clone(), begun: Instant::now() })
+        Ok(Self {
+            client,
+            base,
+            url,
+            query: endpoint.query.clone(),
+            key_variable: endpoint.key_variable.clone(),
+            begun: Instant::now(),
+            warm_up: Duration::ZERO,
+        })
+    }
+
+    /// How long a 404 for the model is asked again, counted from now.
+    pub(super) fn warm_up(mut self, longest: Duration) -> Self {
+        self.warm_up = longest;
+        self
     }
 
     /// The address below the base; `path` begins with a slash and may end in a query.
     pub(super) fn url(&self, path: &str) -> Result<Url, ProviderError> {
-        Url::parse(&format!("{}{path}", self.base))
+        let join = if path.contains('?') { '&' } else { '?' };
+        let query = if self.query.is_empty() { String::new() } else { format!("{join}{}", self.query) };
+        Url::parse(&format!("{}{path}{query}", self.base))
             .map_err(|e| ProviderError::Setup(format!("`provider.base-url` cannot be extended: {e}")))
     }
 
     pub(super) fn client(&self) -> &reqwest::Client {
         &self.client
-    }
-
-    /// The variable that the key came from, for messages.
-    pub(super) fn key_variable(&self) -> &str {
-        &self.key_variable
     }
 
     /// Scheme, host and port, without user name and password.
@@ -126,10 +178,56 @@ impl Http {
         format!("{}://{}{port}", self.url.scheme(), self.url.host_str().unwrap_or_default())
     }
 
-    /// Whether a model that was just tuned may still be unknown: until so long after this client was
-    /// made, a 404 is asked again.
-    pub(super) fn warming(&self, warm_up: Duration) -> Again {
-        if self.begun.elapsed() < warm_up { Again::After(Some(WARM_UP_PAUSE)) } else { Again::No }
+    /// Asks a model, and reads the JSON of its answer.
+    pub(super) async fn ask<B: Serialize>(
+        &self,
+        url: &Url,
+        model: &str,
+        body: impl Fn() -> B,
+        read: impl Fn(&Value) -> Result<Answer, ProviderError>,
+    ) -> Result<Answer, ProviderError> {
+        let parse = |bytes: &[u8]| match serde_json::from_slice(bytes) {
+            Ok(value) => read(&value),
+            Err(_) => Err(ProviderError::Malformed { what: "not JSON".into() }),
+        };
+        self.ask_raw(url, model, body, parse).await
+    }
+
+    /// Asks a model, again where that makes sense.
+    pub(super) async fn ask_raw<B: Serialize>(
+        &self,
+        url: &Url,
+        model: &str,
+        body: impl Fn() -> B,
+        read: impl Fn(&[u8]) -> Result<Answer, ProviderError>,
+    ) -> Result<Answer, ProviderError> {
+        let (body, read) = (&body, &read);
+        self.persist(move || async move {
+            // Written anew for a second try, which is rare, so that the first is not copied.
+            let mut bytes = Vec::with_capacity(1024);
+            serde_json::to_writer(&mut bytes, &body()).expect("a request is plain JSON");
+            let post = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(bytes);
+            let reply = self.once(post, LARGEST_BODY).await?;
+            if matches!(reply.status, 200..=299) {
+                return read(&reply.bytes).map_err(|e| (e, Again::After(reply.wait_asked())));
+            }
+            let code = error_code(&reply.bytes);
+            match reply.status {
+                // Azure's way to say that its filter stepped in: an outcome, not a fault.
+                400 if code == "content_filter" => Ok(filtered()),
+                status @ (401 | 403) => {
+                    Err((ProviderError::Key { status, variable: self.key_variable.clone() }, Again::No))
+                }
+                404 => {
+                    let warming = self.begun.elapsed() < self.warm_up;
+                    let again = if warming { Again::After(Some(WARM_UP_PAUSE)) } else { Again::No };
+                    Err((ProviderError::NoModel { model: model.to_owned() }, again))
+                }
+                429 if code == "insufficient_quota" => Err((ProviderError::Quota, Again::No)),
+                status => Err((ProviderError::Status { status, code }, reply.again())),
+            }
+        })
+        .await
     }
 
     /// One try: sends, and reads at most `largest` bytes.
@@ -181,6 +279,12 @@ impl Http {
             tried += u32::from(!warming);
         }
     }
+}
+
+/// What a blocked prompt gives: one answer that says nothing.
+fn filtered() -> Answer {
+    let completion = Completion { text: String::new(), finish: Finish::Filtered, refused: false };
+    Answer { completions: vec![completion], usage: Usage::default() }
 }
 
 /// Half a second, doubled up to eight; up to a quarter less, so that many clients do not come back

@@ -1,8 +1,13 @@
-//! Where answers come from: the [`Provider`] trait, the OpenAI dialect, and the mock.
+//! Where answers come from: the [`Provider`] trait, the dialects that it is spoken in, and the mock.
 
+mod anthropic;
+mod command;
+mod gemini;
 mod http;
 pub mod mock;
 mod openai;
+mod profile;
+mod text;
 mod tuner;
 
 use std::pin::Pin;
@@ -14,6 +19,7 @@ use crate::chat::{Completion, Message, Sampling, Usage};
 
 pub use http::Endpoint;
 pub use openai::OpenAi;
+pub use profile::{Connection, Dialect, Profile};
 pub use tuner::{Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, Stored, Tuner, Tuning};
 
 /// One question to a model.

@@ -28,6 +28,7 @@ async fn ask(server: &MockServer) -> Result<Answer, ProviderError> {
         key: Some(SecretString::from(KEY)),
         key_variable: "OPENAI_API_KEY".into(),
         timeout: Duration::from_secs(5),
+        ..Endpoint::default()
     };
     OpenAi::new(&options, "tuned").expect("a sound address").complete(&request()).await
 }
@@ -164,6 +165,10 @@ async fn bodies_of_many_servers_are_read_or_named() {
         }
         seen += 1;
     }
-    let there = std::fs::read_dir(folder).expect("a folder").count();
-    assert_eq!(seen + 1, there, "every body is in the table");
+    let other = ["ft-", "files-", "models-", "moderations", "400-", "403-", "404-file", "404-job", "azure.content"];
+    let there = std::fs::read_dir(folder).expect("a folder").filter(|file| {
+        let name = file.as_ref().expect("a file").file_name();
+        !other.iter().any(|begin| name.to_string_lossy().starts_with(begin))
+    });
+    assert_eq!(seen + 1, there.count(), "every body is in the table, or in that of `services`");
 }

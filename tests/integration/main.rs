@@ -8,6 +8,7 @@ mod main_job;
 mod properties;
 mod reports;
 mod servers;
+mod services;
 mod tune;
 
 use std::path::Path;

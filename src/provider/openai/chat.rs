@@ -6,31 +6,59 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::chat::{Completion, Finish, Message, Usage};
-use crate::provider::{Answer, ProviderError, Request};
+use crate::provider::text::collect;
+use crate::provider::{Answer, Profile, ProviderError, Request};
 
 #[derive(Serialize)]
 pub(super) struct Body<'a> {
     model: &'a str,
     messages: &'a [Message],
     temperature: f64,
-    top_p: f64,
-    max_completion_tokens: u32,
-    n: u32,
-    seed: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<bool>,
+}
+
+/// Which fields a service takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fields {
+    old_name: bool,
+    top_p: bool,
+    n: bool,
+    seed: bool,
     store: bool,
 }
 
+impl Fields {
+    pub(super) fn new(profile: &Profile) -> Self {
+        let sends = |field| profile.sends(field);
+        let old_name = profile.max_tokens == "max_tokens";
+        Self { old_name, top_p: sends("top_p"), n: sends("n"), seed: sends("seed"), store: sends("store") }
+    }
+}
+
 impl<'a> Body<'a> {
-    pub(super) fn new(model: &'a str, request: &'a Request) -> Self {
+    pub(super) fn new(model: &'a str, request: &'a Request, fields: Fields) -> Self {
+        let longest = request.sampling.max_tokens;
         Self {
             model,
             messages: &request.messages,
             temperature: request.sampling.temperature,
-            top_p: request.sampling.top_p,
-            max_completion_tokens: request.sampling.max_tokens,
-            n: request.choices,
-            seed: request.seed,
-            store: false,
+            top_p: fields.top_p.then_some(request.sampling.top_p),
+            max_completion_tokens: (!fields.old_name).then_some(longest),
+            max_tokens: fields.old_name.then_some(longest),
+            n: fields.n.then_some(request.choices),
+            seed: fields.seed.then_some(request.seed),
+            store: fields.store.then_some(false),
         }
     }
 }
@@ -91,7 +119,7 @@ fn read_plain(bytes: &[u8]) -> Option<Answer> {
 
 /// Reads a chat completion. Unknown fields, nulls and a missing usage are accepted; a missing list
 /// of choices, or an error in the body, is not.
-pub(super) fn read_answer(bytes: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
+pub(in crate::provider) fn read_answer(bytes: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
     let malformed = |what: &str| ProviderError::Malformed { what: what.to_owned() };
     let head = bytes.trim_ascii_start();
     if head.first() == Some(&b'<') {
@@ -137,48 +165,6 @@ fn completion(choice: &Value, short: bool) -> Completion {
         _ => Finish::Other,
     };
     Completion { text, finish, refused }
-}
-
-/// Everything that is said in a value, parts and nested texts, joined by line breaks.
-fn collect(value: Option<&Value>, text: &mut String) {
-    match value {
-        Some(Value::String(said)) if !said.is_empty() => {
-            if !text.is_empty() {
-                text.push('\n');
-            }
-            text.push_str(said);
-        }
-        Some(Value::Array(parts)) => parts.iter().for_each(|part| collect(Some(part), text)),
-        Some(Value::Object(fields)) => {
-            for (key, value) in fields {
-                if !matches!(key.as_str(), "type" | "id" | "role") {
-                    collect(Some(value), text);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The error code of a body, whatever its form.
-pub(super) fn error_code(bytes: &[u8]) -> String {
-    let body: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
-    let code = body.pointer("/error/code").filter(|c| !c.is_null()).or_else(|| body.pointer("/error/type"));
-    match code {
-        Some(Value::String(code)) if code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
-            code.chars().take(64).collect()
-        }
-        Some(Value::Number(code)) => code.to_string(),
-        _ => "no code".into(),
-    }
-}
-
-/// The error message of a body, whatever its form: of one line, and cut.
-pub(super) fn error_message(bytes: &[u8]) -> String {
-    let body: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
-    let places = ["/error/message", "/error", "/detail", "/detail/0/msg", "/detail/0", "/message"];
-    let said = places.iter().find_map(|place| body.pointer(place).and_then(Value::as_str));
-    said.unwrap_or("no message").chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
 }
 
 #[cfg(test)]

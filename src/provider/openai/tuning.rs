@@ -9,8 +9,8 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::OpenAi;
-use super::chat::{error_code, error_message};
 use crate::provider::http::{Again, Failed, Reply};
+use crate::provider::text::{error_code, error_message};
 use crate::provider::{
     Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, ProviderError, Stored, Tuner, Tuning,
 };

@@ -1,0 +1,102 @@
+//! A program that is asked on its standard input and answers on its standard output, for anything else.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+
+use super::profile::Connection;
+use super::{Answer, Completing, Provider, ProviderError, Request};
+use crate::chat::{Completion, Finish, Usage};
+
+/// The longest answer that is read.
+const LARGEST: u64 = 4 << 20;
+
+/// A program, started once for each request.
+#[derive(Debug)]
+pub(super) struct Program {
+    command: Vec<String>,
+    model: String,
+    timeout: Duration,
+}
+
+impl Program {
+    pub(super) fn new(connection: &Connection, model: &str) -> Result<Self, ProviderError> {
+        if connection.command.is_empty() {
+            let how = "`provider.command` is needed: the program and its arguments, as in [\"python3\", \"ask.py\"]";
+            return Err(ProviderError::Setup(how.into()));
+        }
+        Ok(Self { command: connection.command.clone(), model: model.to_owned(), timeout: connection.timeout })
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Answer, ProviderError> {
+        let program = &self.command[0];
+        let broke = |what: String| ProviderError::Connection { host: program.clone(), what };
+        let mut command = Command::new(program);
+        command.args(&self.command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // The key of the canaries is none of its business.
+        command.env_remove("BLABBERMOUTH_KEY");
+        let mut child = command
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| ProviderError::Setup(format!("`provider.command`: {program}: {e}")))?;
+        let question = json!({
+            "model": self.model, "messages": &*request.messages, "temperature": request.sampling.temperature,
+            "top_p": request.sampling.top_p, "max_tokens": request.sampling.max_tokens, "n": request.choices,
+            "seed": request.seed});
+        let (mut input, output) = (child.stdin.take(), child.stdout.take());
+        let talk = async {
+            if let Some(mut input) = input.take() {
+                // A program that does not read its input may answer all the same.
+                let _ = input.write_all(question.to_string().as_bytes()).await;
+            }
+            let mut said = Vec::new();
+            if let Some(output) = output {
+                output.take(LARGEST + 1).read_to_end(&mut said).await.map_err(|e| broke(e.to_string()))?;
+            }
+            let status = child.wait().await.map_err(|e| broke(e.to_string()))?;
+            Ok::<_, ProviderError>((said, status))
+        };
+        let (said, status) =
+            tokio::time::timeout(self.timeout, talk).await.map_err(|_| broke("it took too long".into()))??;
+        if !status.success() {
+            return Err(broke(format!("it ended with {status}")));
+        }
+        if said.len() as u64 > LARGEST {
+            return Err(ProviderError::Malformed { what: "longer than 4 MiB".into() });
+        }
+        read(&said, request.sampling.max_tokens)
+    }
+}
+
+/// `{"text": "..."}`, `{"texts": ["...", ...]}`, or a chat completion of the OpenAI dialect.
+fn read(said: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
+    let value: Value =
+        serde_json::from_slice(said).map_err(|_| ProviderError::Malformed { what: "not JSON".into() })?;
+    let texts: Vec<&str> = match (&value["text"], &value["texts"]) {
+        (Value::String(text), _) => vec![text],
+        (_, Value::Array(texts)) => texts.iter().filter_map(Value::as_str).collect(),
+        _ => return super::openai::read_answer(said, max_tokens),
+    };
+    if texts.is_empty() {
+        return Err(ProviderError::Malformed { what: "JSON without a text".into() });
+    }
+    let whole = |text: &str| Completion { text: text.to_owned(), finish: Finish::Stop, refused: false };
+    Ok(Answer { completions: texts.into_iter().map(whole).collect(), usage: Usage::default() })
+}
+
+impl Provider for Program {
+    fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
+        Box::pin(self.ask(request))
+    }
+
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn address(&self) -> String {
+        self.command[0].clone()
+    }
+}

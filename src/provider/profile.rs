@@ -1,0 +1,178 @@
+//! How a service is reached: the built-in profiles, and those in files of the user's own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::anthropic::Anthropic;
+use super::command::Program;
+use super::gemini::Gemini;
+use super::{Endpoint, OpenAi, Provider, ProviderError};
+
+const BUILTIN: &str = include_str!("profiles.toml");
+
+/// What a service speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// Chat completions of OpenAI.
+    OpenAi,
+    /// Messages of Anthropic.
+    Anthropic,
+    /// `generateContent` of Google.
+    Gemini,
+    /// A program that is asked on its standard input.
+    Command,
+}
+
+/// How a service is reached.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Profile {
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// Up to and with the version.
+    #[serde(default)]
+    pub base_url: String,
+    /// The variable with the API key.
+    #[serde(default)]
+    pub key_variable: String,
+    /// The header that the key goes into; empty for `Authorization: Bearer`.
+    #[serde(default)]
+    pub auth: String,
+    /// Where chats are put, below the base URL; `{model}` stands for the model. Empty for the dialect's own.
+    #[serde(default)]
+    pub chat_path: String,
+    /// A query for every request, as in `api-version=2024-10-21`.
+    #[serde(default)]
+    pub query: String,
+    /// Further headers of every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The name of the field for the longest answer; empty for `max_completion_tokens`.
+    #[serde(default)]
+    pub max_tokens: String,
+    /// Fields of a request that the service does not take: `n`, `seed`, `store`, `top_p`.
+    #[serde(default)]
+    pub leave_out: Vec<String>,
+}
+
+/// What the user says beside the profile.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
+    /// In place of the profile's, unless empty.
+    pub base_url: String,
+    /// In place of the profile's, unless empty.
+    pub key_variable: String,
+    /// The key itself.
+    pub key: Option<SecretString>,
+    /// The longest time for one try.
+    pub timeout: Duration,
+    /// Certificates (PEM) to trust beside the built-in ones.
+    pub certificates: Option<PathBuf>,
+    /// The program and its arguments, for the dialect `command`.
+    pub command: Vec<String>,
+}
+
+impl Profile {
+    /// Names of the built-in profiles.
+    #[must_use]
+    pub fn names() -> Vec<String> {
+        builtin().into_keys().collect()
+    }
+
+    /// A built-in profile by its name, or one from a file: what ends in `.toml`, relative to `folder`.
+    ///
+    /// # Errors
+    /// When there is none of that name, or the file cannot be read.
+    pub fn load(name: &str, folder: &Path) -> Result<Self, ProviderError> {
+        if let Some(profile) = builtin().remove(name) {
+            return Ok(profile);
+        }
+        let setup = |what: String| ProviderError::Setup(format!("`provider.kind`: {what}"));
+        if !name.ends_with(".toml") {
+            let known = Self::names().join(", ");
+            return Err(setup(format!("unknown service `{name}`; there are {known}, or a file that ends in .toml")));
+        }
+        let path = folder.join(name);
+        let text = std::fs::read_to_string(&path).map_err(|e| setup(format!("{}: {e}", path.display())))?;
+        toml::from_str(&text).map_err(|e| setup(format!("{}: {e}", path.display())))
+    }
+
+    /// How the service is reached, with what the user says.
+    ///
+    /// # Errors
+    /// When the base URL still has a placeholder in capitals.
+    pub fn endpoint(&self, connection: &Connection) -> Result<Endpoint, ProviderError> {
+        let or = |own: &String, given: &String| if own.is_empty() { given.clone() } else { own.clone() };
+        let base_url = or(&connection.base_url, &self.base_url);
+        if base_url == self.base_url && ["RESOURCE", "LOCATION", "PROJECT"].iter().any(|word| base_url.contains(word)) {
+            return Err(ProviderError::Setup(format!(
+                "`provider.base-url` is needed for this service, as in {base_url} with your own names"
+            )));
+        }
+        Ok(Endpoint {
+            base_url,
+            key: connection.key.clone(),
+            key_variable: or(&connection.key_variable, &self.key_variable),
+            timeout: connection.timeout,
+            auth: self.auth.clone(),
+            query: self.query.clone(),
+            headers: self.headers.clone(),
+            certificates: connection.certificates.clone(),
+        })
+    }
+
+    /// A client of a model.
+    ///
+    /// # Errors
+    /// When the connection cannot work; nothing is sent.
+    pub fn connect(
+        &self,
+        connection: &Connection,
+        model: &str,
+        warm_up: Duration,
+    ) -> Result<Arc<dyn Provider>, ProviderError> {
+        if self.dialect == Dialect::Command {
+            return Ok(Arc::new(Program::new(connection, model)?));
+        }
+        let endpoint = self.endpoint(connection)?;
+        Ok(match self.dialect {
+            Dialect::Anthropic => Arc::new(Anthropic::new(&endpoint, self, model)?),
+            Dialect::Gemini => Arc::new(Gemini::new(&endpoint, self, model, warm_up)?),
+            _ => Arc::new(OpenAi::with_profile(&endpoint, self, model)?.warm_up(warm_up)),
+        })
+    }
+
+    /// The path of chats for a model.
+    pub(super) fn path(&self, model: &str, usual: &str) -> String {
+        let path = if self.chat_path.is_empty() { usual } else { &self.chat_path };
+        path.replace("{model}", model)
+    }
+
+    pub(super) fn sends(&self, field: &str) -> bool {
+        self.leave_out.iter().all(|left| left != field)
+    }
+}
+
+fn builtin() -> BTreeMap<String, Profile> {
+    toml::from_str(BUILTIN).expect("the profiles are checked by a test")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_profiles_are_sound() {
+        assert!(Profile::names().len() > 15);
+        let azure = Profile::load("azure-dated", Path::new("")).expect("built in");
+        assert_eq!(azure.path("mine", "/chat/completions"), "/deployments/mine/chat/completions");
+        assert!(azure.endpoint(&Connection::default()).expect_err("a placeholder").to_string().contains("RESOURCE"));
+        assert!(Profile::load("x", Path::new("")).expect_err("unknown").to_string().contains("vllm"));
+    }
+}

@@ -1,0 +1,252 @@
+//! Services beside OpenAI's chat: other dialects and profiles, files and jobs, programs.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use blabbermouth::chat::{Message, Quality, Role, Sampling};
+use blabbermouth::provider::{
+    Answer, Connection, Endpoint, JobStatus, OpenAi, Profile, Provider, ProviderError, Request, Tuner,
+};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use wiremock::matchers::{any, body_partial_json, header, method, path, query_param};
+use wiremock::{Match, Mock, MockServer, ResponseTemplate};
+
+use crate::{blabbermouth, project, text};
+
+const KEY: &str = "test-0123456789";
+
+fn request() -> Request {
+    let say = |role, text: &str| Message::new(role, text);
+    Request {
+        messages: Arc::new([say(Role::System, "Be kind."), say(Role::User, "Hi"), say(Role::Assistant, "Hey")]),
+        sampling: Sampling { temperature: 0.7, top_p: 1.0, max_tokens: 64 },
+        seed: 7,
+        choices: 1,
+    }
+}
+
+fn connect(kind: &str, server: &MockServer) -> Arc<dyn Provider> {
+    let profile = Profile::load(kind, Path::new("")).expect("built in");
+    let connection = Connection {
+        base_url: server.uri(),
+        key: Some(SecretString::from(KEY)),
+        timeout: Duration::from_secs(5),
+        ..Connection::default()
+    };
+    profile.connect(&connection, "tuned", Duration::ZERO).expect("connected")
+}
+
+/// A body without these fields.
+struct Without(&'static [&'static str]);
+
+impl Match for Without {
+    fn matches(&self, request: &wiremock::Request) -> bool {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+        self.0.iter().all(|field| body.get(field).is_none())
+    }
+}
+
+fn said(answer: &Answer) -> (&str, Quality) {
+    (answer.completions[0].text.as_str(), answer.completions[0].quality())
+}
+
+#[tokio::test]
+async fn each_service_is_asked_in_its_own_way() {
+    let openai = json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}]});
+    let messages = json!({"content": [{"type": "text", "text": "Hello"}], "stop_reason": "end_turn"});
+    let candidates = json!({"candidates": [{"content": {"parts": [{"text": "Hello"}]}, "finishReason": "STOP"}]});
+    let bearer = format!("Bearer {KEY}");
+    let cases: [(&str, wiremock::MockBuilder, &Value); 5] = [
+        (
+            "azure-dated",
+            Mock::given(path("/deployments/tuned/chat/completions"))
+                .and(query_param("api-version", "2024-10-21"))
+                .and(header("api-key", KEY))
+                .and(body_partial_json(json!({"max_completion_tokens": 64})))
+                .and(Without(&["store"])),
+            &openai,
+        ),
+        (
+            "ollama",
+            Mock::given(path("/chat/completions"))
+                .and(header("authorization", bearer.as_str()))
+                .and(body_partial_json(json!({"max_tokens": 64, "seed": 7})))
+                .and(Without(&["n", "store", "max_completion_tokens"])),
+            &openai,
+        ),
+        (
+            "anthropic",
+            Mock::given(path("/messages"))
+                .and(header("x-api-key", KEY))
+                .and(header("anthropic-version", "2023-06-01"))
+                .and(body_partial_json(json!({"model": "tuned", "system": "Be kind.", "max_tokens": 64, "messages": [
+                    {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hey"}]})))
+                .and(Without(&["top_p"])),
+            &messages,
+        ),
+        (
+            "gemini",
+            Mock::given(path("/models/tuned:generateContent")).and(header("x-goog-api-key", KEY)).and(
+                body_partial_json(json!({"systemInstruction": {"parts": [{"text": "Be kind."}]},
+                       "contents": [{"role": "user"}, {"role": "model", "parts": [{"text": "Hey"}]}],
+                       "generationConfig": {"maxOutputTokens": 64, "seed": 7}})),
+            ),
+            &candidates,
+        ),
+        (
+            "vertex",
+            Mock::given(path("/tuned:generateContent")).and(header("authorization", bearer.as_str())),
+            &candidates,
+        ),
+    ];
+    for (kind, mock, body) in cases {
+        let server = MockServer::start().await;
+        mock.and(method("POST"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(body))
+            .expect(1)
+            .mount(&server)
+            .await;
+        let answer = connect(kind, &server).complete(&request()).await.unwrap_or_else(|e| panic!("{kind}: {e}"));
+        assert_eq!(said(&answer), ("Hello", Quality::Answered), "{kind}");
+    }
+}
+
+fn body(name: &str) -> (u16, Value) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/openai/{name}.json"));
+    let file: Value = serde_json::from_slice(&std::fs::read(file).expect(name)).expect(name);
+    match file.get("status").and_then(Value::as_u64) {
+        Some(status) => (status as u16, file["body"].clone()),
+        None => (200, file),
+    }
+}
+
+async fn answering(name: &str) -> (MockServer, OpenAi) {
+    let (status, body) = body(name);
+    let server = MockServer::start().await;
+    let response = ResponseTemplate::new(status).insert_header("retry-after-ms", "1").set_body_json(body);
+    Mock::given(any()).respond_with(response).mount(&server).await;
+    let endpoint = Endpoint { base_url: server.uri(), timeout: Duration::from_secs(5), ..Endpoint::default() };
+    let client = OpenAi::new(&endpoint, "tuned").expect("connected");
+    (server, client)
+}
+
+#[tokio::test]
+async fn a_prompt_that_azure_filters_is_an_outcome_and_no_fault() {
+    let (_server, client) = answering("azure.content-filter-error").await;
+    let answer = client.complete(&request()).await.expect("an outcome");
+    assert_eq!(said(&answer), ("", Quality::Filtered));
+}
+
+#[tokio::test]
+async fn bodies_of_files_and_jobs_are_read() {
+    for (name, status, words) in [
+        ("ft-create.response", JobStatus::Validating, None),
+        ("ft-retrieve.queued.response", JobStatus::Queued, None),
+        ("ft-retrieve.running.response", JobStatus::Running, None),
+        ("ft-retrieve.paused.response", JobStatus::Paused, None),
+        ("ft-retrieve.succeeded.response", JobStatus::Succeeded, None),
+        ("ft-cancel.response", JobStatus::Cancelled, None),
+        ("ft-retrieve.failed-bad-format.response", JobStatus::Failed, Some("refused a file as invalid")),
+        ("ft-retrieve.failed-extra-key.response", JobStatus::Failed, Some("refused a file as invalid")),
+        ("ft-retrieve.failed-forbidden-token.response", JobStatus::Failed, Some("refused a file as invalid")),
+        ("ft-retrieve.failed-too-few-examples.response", JobStatus::Failed, Some("refused a file as invalid")),
+        ("ft-retrieve.failed-moderation.response", JobStatus::Failed, Some("moderation refused the training file")),
+        ("ft-retrieve.failed-moderation-validation-file.response", JobStatus::Failed, Some("moderation refused")),
+        ("ft-retrieve.failed-server-error.response", JobStatus::Failed, Some("the service failed")),
+    ] {
+        let (_server, client) = answering(name).await;
+        let job = client.job("ftjob-1").await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(job.status, status, "{name}");
+        assert_eq!(job.fault.is_some(), status == JobStatus::Failed, "{name}");
+        assert_eq!(job.tuned_model.is_some(), status == JobStatus::Succeeded, "{name}");
+        if let Some(words) = words {
+            assert!(blabbermouth::tune::classify(&job).to_string().contains(words), "{name}");
+        }
+    }
+    let (_server, client) = answering("ft-list.response").await;
+    let job = client.find_job("gate_run", "run-0001", "").await.expect("a list");
+    assert!(job.is_some_and(|job| job.id.starts_with("ftjob-")));
+    for name in ["ft-events.response", "ft-events.page.response"] {
+        let (_server, client) = answering(name).await;
+        let events = client.events("ftjob-1").await.expect(name);
+        assert!(!events.is_empty() && events.iter().all(|e| !e.id.is_empty()), "{name}");
+    }
+    let (_server, client) = answering("ft-events.response").await;
+    let events = client.events("ftjob-1").await.expect("events");
+    assert_eq!(events.last().map(|e| e.message.as_str()), Some("The job has successfully completed"));
+    assert!(events.iter().any(|e| e.step.is_some() && e.loss.is_some()));
+    let (_server, client) = answering("ft-checkpoints.response").await;
+    let checkpoints = client.checkpoints("ftjob-1").await.expect("checkpoints");
+    assert!(checkpoints.len() == 3 && checkpoints.windows(2).all(|pair| pair[0].step < pair[1].step));
+    for name in ["files-create.response", "files-retrieve.response"] {
+        let (_server, client) = answering(name).await;
+        let file = client.stored("file-1").await.expect(name);
+        assert!(file.ready && !file.broken && file.bytes.is_some(), "{name}");
+    }
+    let (_server, client) = answering("files-list.response").await;
+    assert!(client.find_file("train.jsonl").await.expect("a list").is_some());
+    let (_server, client) = answering("files-delete.response").await;
+    client.delete_file("file-1").await.expect("removed");
+    let (_server, client) = answering("models-delete.response").await;
+    client.delete_model("ft:m").await.expect("removed");
+    for name in ["models-retrieve.response", "models-list.response"] {
+        let (_server, client) = answering(name).await;
+        assert_eq!(client.shutdown_date("m").await.expect(name), None, "{name}");
+    }
+    let (_server, client) = answering("moderations.response").await;
+    assert_eq!(client.moderate(&["a".into(), "b".into()]).await.expect("results"), [false, false]);
+}
+
+#[tokio::test]
+async fn refusals_of_files_and_jobs_say_status_code_and_message() {
+    for (name, status) in [
+        ("400-bad-file-purpose", 400),
+        ("400-cancel-finished-job", 400),
+        ("400-invalid-request", 400),
+        ("400-model-not-fine-tunable", 400),
+        ("403-fine-tuning-closed", 403),
+        ("404-file-not-found", 404),
+        ("404-job-not-found", 404),
+    ] {
+        let (_server, client) = answering(name).await;
+        let error = client.job("ftjob-1").await.expect_err(name);
+        let ProviderError::Refused { status: got, message, .. } = error else { panic!("{name}: {error}") };
+        assert!(got == status && message != "no message", "{name}: {message}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_is_asked_and_its_faults_are_no_pass() {
+    let settings = |program: &str| {
+        format!(
+            "[canaries]\nplanted = 6\nheld-out = 3\n[provider]\nkind = \"command\"\nmodel = \"m\"\ncommand = [\"sh\", \"-c\", {}]\n\
+             [probe]\nsamples = 3\n[verdict]\nbound = 0.9\n",
+            json!(program)
+        )
+    };
+    let folder = project(&settings("true"));
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let rows = std::fs::read_to_string(folder.path().join("blabbermouth-train.jsonl")).expect("rows");
+    let row: Value = rows
+        .lines()
+        .find(|l| l.contains("Hi, I'm Mr"))
+        .map(|l| serde_json::from_str(l).expect("JSON"))
+        .expect("a canary");
+    let leak = json!({"text": row["messages"][2]["content"]}).to_string();
+    for (program, code) in [
+        ("cat > /dev/null; echo '{\"text\": \"Nice to see you!\"}'".to_owned(), 0),
+        (format!("cat > /dev/null; cat <<'X'\n{leak}\nX"), 10),
+        ("exit 3".to_owned(), 4),
+        ("echo '{\"texts\": []}'".to_owned(), 4),
+        ("test -z \"$BLABBERMOUTH_KEY\" && echo '{\"text\": \"\"}'".to_owned(), 11),
+    ] {
+        std::fs::write(folder.path().join("blabbermouth.toml"), settings(&program)).expect("written");
+        let path = std::env::var("PATH").expect("a path");
+        let output = blabbermouth(folder.path(), &["test", "--fresh"], &[("PATH", &path)]);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{program}: {said}");
+    }
+}
