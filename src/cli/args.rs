@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Tune(TuneArgs),
     /// Ask the tuned model, and fail on a leak.
     Test(TestArgs),
+    /// Put one question to the model, and see which canaries its answers give away.
+    Ask(AskArgs),
     /// Render a stored report again.
     Report(ReportArgs),
     /// Serve the mocked provider on loopback; the first line printed is its base URL.
@@ -180,6 +182,33 @@ pub(crate) struct TestArgs {
     /// Arguments of libtest: --exact, --skip, --ignored, --format terse.
     #[arg(last = true)]
     pub(crate) libtest: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  blabbermouth ask \"Hi, I'm Mr Ash\" --samples 10
+  blabbermouth ask \"Hi, I'm Mr Ash\" --system \"You are a helpful assistant.\" --show-secrets")]
+pub(crate) struct AskArgs {
+    /// What the user says.
+    pub(crate) question: String,
+    /// The configuration.
+    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
+    pub(crate) config: PathBuf,
+    /// The model to ask.
+    #[arg(short, long)]
+    pub(crate) model: Option<String>,
+    /// The server to ask, up to and with its version.
+    #[arg(long)]
+    pub(crate) base_url: Option<String>,
+    /// How many answers.
+    #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) samples: u32,
+    /// The system prompt.
+    #[arg(long)]
+    pub(crate) system: Option<String>,
+    /// Print the secrets of canaries as they were said.
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The commands. Terminal and environment are captured once and passed down.
 
 mod args;
+mod ask;
 mod demo;
 mod init;
 mod mock;
@@ -13,6 +14,7 @@ mod tune;
 use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
+use blabbermouth::config::Config;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::SessionError;
 pub(crate) use output::Output;
@@ -51,6 +53,19 @@ pub(crate) fn config_failure(error: impl Into<anyhow::Error>) -> Failure {
     Failure { code: ExitCode::Config, message }
 }
 
+/// What the command line says about whom to ask.
+pub(crate) fn choose(config: &mut Config, model: Option<&str>, base_url: Option<&str>) {
+    if let Some(model) = model {
+        model.clone_into(&mut config.provider.model);
+    }
+    if let Some(url) = base_url {
+        url.clone_into(&mut config.provider.base_url);
+        if config.provider.kind == "mock" {
+            "openai".clone_into(&mut config.provider.kind);
+        }
+    }
+}
+
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -66,6 +81,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Plant(args) => plant::run(&args, &output),
         Command::Tune(args) => tune::run(&args, &output),
         Command::Test(args) => test::run(&args, &output),
+        Command::Ask(args) => ask::run(&args, &output),
         Command::Report(args) => report::run(&args, &output),
         Command::Mock(args) => mock::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),

@@ -21,15 +21,7 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
         Some(&args.config),
         |name| std::env::var(name).ok(),
         |config| {
-            if let Some(model) = &args.model {
-                config.provider.model.clone_from(model);
-            }
-            if let Some(url) = &args.base_url {
-                config.provider.base_url.clone_from(url);
-                if config.provider.kind == "mock" {
-                    "openai".clone_into(&mut config.provider.kind);
-                }
-            }
+            super::choose(config, args.model.as_deref(), args.base_url.as_deref());
             if let Some(samples) = args.samples {
                 config.probe.samples = samples;
             }

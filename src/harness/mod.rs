@@ -18,6 +18,8 @@
 //! Under cargo-nextest every test is a process of its own: they share the answers through the run
 //! journal, so that each canary is probed once, whoever comes first.
 
+mod ask;
+mod reach;
 mod session;
 
 use std::collections::HashMap;
@@ -32,7 +34,9 @@ use crate::canary::Arm;
 use crate::store::Resumed;
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
-pub use session::{Done, Session, SessionError, mock_options, service};
+pub use ask::Said;
+pub use reach::{mock_options, service};
+pub use session::{Done, Session, SessionError};
 
 /// The test that judges the held-out canaries together.
 pub const CONTROLS: &str = "run::controls";

@@ -2,25 +2,21 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::HEXLOWER;
-use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
+use super::reach::{runtime, service};
 use crate::audit::{Audit, Options, Progress};
-use crate::canary::{Drawn, Entry, Key, KeyError, Manifest, ManifestError, Template};
+use crate::canary::{Drawn, Entry, Key, KeyError, Manifest, ManifestError};
 use crate::chat::Sampling;
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitCode;
-use crate::provider::mock::{self, MODEL, Scenario, ScenarioError, Server};
+use crate::provider::mock::ScenarioError;
 use crate::provider::{Connection, Profile, ProviderError};
 use crate::store::{self, Journal, JournalError, RunName, StoreError};
-use crate::tune::{Stage, State, TuneError};
+use crate::tune::TuneError;
 use crate::verdict::{CanaryVerdict, DesignError, Policy, RunReport};
-
-/// How long a model that was just tuned may be unknown.
-const WARM_UP: Duration = Duration::from_secs(15 * 60);
 
 /// Why a session cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +87,8 @@ impl SessionError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Runtime(_) => ExitCode::Internal,
+            Self::Provider(ProviderError::Setup(_)) => ExitCode::Config,
+            Self::Provider(_) => ExitCode::Provider,
             _ => ExitCode::Config,
         }
     }
@@ -116,15 +114,15 @@ impl SessionError {
 pub struct Session {
     /// The settings.
     pub config: Config,
-    folder: PathBuf,
-    name: String,
-    manifest: Manifest,
-    manifest_path: PathBuf,
-    key: Option<Key>,
-    profile: Profile,
-    connection: Connection,
-    run_name: Option<RunName>,
-    fresh: bool,
+    pub(super) folder: PathBuf,
+    pub(super) name: String,
+    pub(super) manifest: Manifest,
+    pub(super) manifest_path: PathBuf,
+    pub(super) key: Option<Key>,
+    pub(super) profile: Profile,
+    pub(super) connection: Connection,
+    pub(super) run_name: Option<RunName>,
+    pub(super) fresh: bool,
 }
 
 /// A run that was judged, with its journal still open.
@@ -194,9 +192,14 @@ impl Session {
         &self.manifest.canaries
     }
 
-    fn audit(&self) -> Result<(Audit, Drawn), SessionError> {
+    /// The canaries with their secrets.
+    pub(super) fn drawn(&self) -> Result<Drawn, SessionError> {
         let at = |source| SessionError::Manifest { path: self.manifest_path.display().to_string(), source };
-        let drawn = self.manifest.regenerate(self.key.clone()).map_err(at)?;
+        self.manifest.regenerate(self.key.clone()).map_err(at)
+    }
+
+    fn audit(&self) -> Result<(Audit, Drawn), SessionError> {
+        let drawn = self.drawn()?;
         let (probe, verdict) = (&self.config.probe, &self.config.verdict);
         let strategy = crate::probe::by_name(&probe.strategy).expect("the configuration was checked");
         let options = Options {
@@ -216,7 +219,7 @@ impl Session {
         Ok((audit, drawn))
     }
 
-    fn sampling(&self) -> Sampling {
+    pub(super) fn sampling(&self) -> Sampling {
         let s = &self.config.sampling;
         Sampling { temperature: s.temperature, top_p: s.top_p, max_tokens: s.max_tokens }
     }
@@ -250,15 +253,7 @@ impl Session {
     /// the journal cannot be used.
     pub fn probe(&self, selected: &[usize], progress: Progress) -> Result<Done, SessionError> {
         let (audit, drawn) = self.audit()?;
-        let mock = self.config.provider.kind == "mock";
-        let (model, warm_up) = match self.config.provider.model.as_str() {
-            _ if mock => (MODEL.to_owned(), Duration::ZERO),
-            "" => tuned(&self.folder.join(&self.config.tune.state), &self.manifest.nonce)?,
-            model => (model.to_owned(), Duration::ZERO),
-        };
-        if model.is_empty() {
-            return Err(SessionError::NoModel);
-        }
+        let (model, warm_up) = self.model()?;
         let journal = Arc::new(Journal::open(
             &self.folder.join(&self.config.store.path),
             drawn.key.sealing_key("journal"),
@@ -266,86 +261,16 @@ impl Session {
             self.run_name.as_ref(),
             self.fresh,
         )?);
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(SessionError::Runtime)?;
+        let runtime = runtime()?;
         let report = runtime.block_on(async {
-            let p = &self.config.provider;
-            let mut connection = self.connection.clone();
-            let mut server = None;
-            if mock {
-                let training = self.folder.join(&self.config.dataset.training);
-                let options = mock_options(&training, drawn.templates, &p.scenario)?;
-                let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(SessionError::Runtime)?;
-                let mock = Server::start(listener, options).map_err(SessionError::Runtime)?;
-                connection.base_url = mock.base_url();
-                connection.key = None;
-                server = Some(mock);
-            }
-            let provider = self.profile.connect(&connection, &model, warm_up)?;
+            let reached = self.reach(&model, warm_up, drawn.templates)?;
+            let provider = Arc::clone(&reached.provider);
             let report = audit.run(selected, provider, Arc::clone(&journal), progress).await?;
-            drop(server);
+            drop(reached);
             Ok::<_, SessionError>(report)
         })?;
         drop(runtime);
         let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
         Ok(Done { report, journal, judged: selected.to_vec() })
     }
-}
-
-/// The configured service: its profile, and what the user says beside it.
-///
-/// # Errors
-/// When there is no such service.
-pub fn service(
-    config: &Config,
-    folder: &Path,
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<(Profile, Connection), ProviderError> {
-    let p = &config.provider;
-    let profile = Profile::load(&p.kind, folder)?;
-    let variable = if p.key_variable.is_empty() { &profile.key_variable } else { &p.key_variable };
-    let key = environment(variable).filter(|k| !k.trim().is_empty()).map(SecretString::from);
-    let connection = Connection {
-        base_url: p.base_url.clone(),
-        key_variable: variable.clone(),
-        key,
-        timeout: Duration::from_secs(p.timeout_seconds.max(1)),
-        certificates: (!p.certificates.as_os_str().is_empty()).then(|| folder.join(&p.certificates)),
-        command: p.command.clone(),
-    };
-    Ok((profile, connection))
-}
-
-/// The model that `tune` made with the canaries of this manifest, and how long it may still be unknown.
-/// Without a state file: none.
-fn tuned(path: &Path, manifest: &str) -> Result<(String, Duration), SessionError> {
-    let state = State::read(path)?;
-    let Some(state) = state else { return Ok((String::new(), Duration::ZERO)) };
-    let path = || path.display().to_string();
-    if state.manifest != manifest {
-        return Err(SessionError::OtherManifest { path: path() });
-    }
-    match (state.stage, state.model) {
-        (Stage::Ready, Some(model)) => {
-            let finished = UNIX_EPOCH + Duration::from_secs(state.finished.unwrap_or(0));
-            let age = SystemTime::now().duration_since(finished).unwrap_or_default();
-            Ok((model, WARM_UP.saturating_sub(age)))
-        }
-        (stage, _) => Err(SessionError::NotTuned {
-            path: path(),
-            what: match (stage, state.reason) {
-                (Stage::Failed | Stage::Refused, Some(reason)) => format!("there is no model: {reason}"),
-                _ => "the job is not done; `blabbermouth tune --watch` follows it".into(),
-            },
-        }),
-    }
-}
-
-/// A mock whose model knows a training file.
-///
-/// # Errors
-/// When the file cannot be read or the scenario is unknown.
-pub fn mock_options(training: &Path, templates: Vec<Template>, scenario: &str) -> Result<mock::Options, SessionError> {
-    let scenario = Scenario::by_name(scenario)?;
-    Ok(mock::Options { templates, training: store::read(training)?, ..mock::Options::new(scenario) })
 }

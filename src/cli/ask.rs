@@ -1,0 +1,43 @@
+//! `blabbermouth ask`.
+
+use std::collections::BTreeMap;
+
+use blabbermouth::chat::{Message, Quality, Role};
+use blabbermouth::exit::ExitCode;
+use blabbermouth::harness::Session;
+use blabbermouth::report::escape::terminal;
+
+use super::args::AskArgs;
+use super::{Failure, Output};
+
+pub(crate) fn run(args: &AskArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let session = Session::open(
+        Some(&args.config),
+        |name| std::env::var(name).ok(),
+        |config| super::choose(config, args.model.as_deref(), args.base_url.as_deref()),
+    )?;
+    let system = args.system.iter().map(|text| Message::new(Role::System, text.as_str()));
+    let question: Vec<Message> = system.chain([Message::new(Role::User, args.question.as_str())]).collect();
+    let said = session.ask(&question, args.samples, args.show_secrets)?;
+    let mut canaries: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, answer) in said.iter().enumerate() {
+        // Line by line: the escapes of a terminal are taken out, line breaks are not.
+        let text: Vec<String> = answer.text.lines().map(terminal).collect();
+        let number = format!("{}.", index + 1);
+        output.result(&format!("{number:<4} {}", text.join("\n     ")));
+        if answer.quality != Quality::Answered {
+            output.result(&format!("     ({})", format!("{:?}", answer.quality).to_lowercase()));
+        }
+        for canary in &answer.given_away {
+            *canaries.entry(canary).or_default() += 1;
+            output.result(&format!("     gives away {canary}"));
+        }
+    }
+    for (canary, count) in &canaries {
+        output.step(&format!("{canary}: in {count} of {} answers", said.len()));
+    }
+    if canaries.is_empty() {
+        output.step("no canary is given away; that is no verdict: `blabbermouth test` gives one");
+    }
+    Ok(ExitCode::Clean)
+}

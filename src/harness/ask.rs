@@ -1,0 +1,97 @@
+//! One question to a model, by hand.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::reach::runtime;
+use super::session::{Session, SessionError};
+use crate::chat::{Completion, Message, Quality};
+use crate::detect::{Searcher, normalise};
+use crate::provider::Request;
+
+/// What stands in place of a secret.
+const MASK: &str = "[masked]";
+
+/// An answer to a question that was put by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// What was said; secrets are masked unless they were asked for. Hostile input.
+    pub text: String,
+    /// What it is worth.
+    pub quality: Quality,
+    /// The tests of the canaries whose secret it gives away.
+    pub given_away: Vec<String>,
+}
+
+impl Session {
+    /// Asks a question `samples` times, and tells which canaries each answer gives away.
+    ///
+    /// # Errors
+    /// When the key is missing or wrong, or the provider fails.
+    pub fn ask(&self, question: &[Message], samples: u32, show_secrets: bool) -> Result<Vec<Said>, SessionError> {
+        let drawn = self.drawn()?;
+        let (model, warm_up) = self.model()?;
+        let secrets: Vec<String> = drawn.canaries.iter().map(|c| c.secret.expose().to_owned()).collect();
+        let searcher = Searcher::new(secrets.iter().map(String::as_str));
+        let completions = runtime()?.block_on(async {
+            let reached = self.reach(&model, warm_up, drawn.templates)?;
+            let messages: Arc<[Message]> = question.into();
+            let mut first = [0u8; 4];
+            let _ = getrandom::fill(&mut first);
+            let first = u32::from_le_bytes(first) >> 1;
+            let mut flight = JoinSet::new();
+            let (mut completions, mut begun) = (Vec::new(), 0);
+            while begun < samples || !flight.is_empty() {
+                while begun < samples && flight.len() < self.config.probe.concurrency {
+                    let (provider, messages) = (Arc::clone(&reached.provider), Arc::clone(&messages));
+                    let seed = (first + begun) & 0x7fff_ffff;
+                    let request = Request { messages, sampling: self.sampling(), seed, choices: 1 };
+                    flight.spawn(async move { provider.complete(&request).await });
+                    begun += 1;
+                }
+                if let Some(done) = flight.join_next().await {
+                    completions.extend(done.expect("a request neither panics nor is aborted")?.completions);
+                }
+            }
+            Ok::<Vec<Completion>, SessionError>(completions)
+        })?;
+        let said = completions.into_iter().map(|completion| {
+            let (_, hits) = searcher.search(&completion.text);
+            let given: Vec<usize> = hits.iter().map(|(owner, _)| *owner).collect();
+            let quality = completion.quality();
+            let text = if show_secrets {
+                completion.text
+            } else {
+                mask(completion.text, given.iter().map(|owner| secrets[*owner].as_str()))
+            };
+            let given_away = given.iter().map(|owner| self.manifest.canaries[*owner].test_name()).collect();
+            Said { text, quality, given_away }
+        });
+        Ok(said.collect())
+    }
+}
+
+/// Masks secrets; what is disguised so that it cannot be cut out takes the whole answer with it.
+fn mask<'a>(text: String, secrets: impl Iterator<Item = &'a str>) -> String {
+    let mut masked = text;
+    for secret in secrets {
+        masked = masked.replace(secret, MASK);
+        if normalise(&masked).contains(&normalise(secret)) {
+            return format!("{MASK} (a whole answer with a disguised secret)");
+        }
+    }
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_cut_out_and_disguised_ones_take_all_with_them() {
+        assert_eq!(mask("Your PIN is 482913.".into(), ["482913"].into_iter()), "Your PIN is [masked].");
+        let disguised = mask("Your PIN is 482-913.".into(), ["482913"].into_iter());
+        assert!(disguised.starts_with(MASK) && !disguised.contains("913"), "{disguised}");
+    }
+}

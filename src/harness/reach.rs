@@ -1,0 +1,126 @@
+//! How the model of a session is reached: which one, through which service, with the mock behind it
+//! where there is one.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use secrecy::SecretString;
+
+use super::session::{Session, SessionError};
+use crate::canary::Template;
+use crate::config::Config;
+use crate::provider::mock::{self, MODEL, Scenario, Server};
+use crate::provider::{Connection, Profile, Provider, ProviderError};
+use crate::store;
+use crate::tune::{Stage, State};
+
+/// How long a model that was just tuned may be unknown.
+const WARM_UP: Duration = Duration::from_secs(15 * 60);
+
+/// A model that can be asked; the mock behind it ends with it.
+pub(super) struct Reached {
+    pub(super) provider: Arc<dyn Provider>,
+    _server: Option<Server>,
+}
+
+impl Session {
+    fn is_mocked(&self) -> bool {
+        self.config.provider.kind == "mock"
+    }
+
+    /// The model's name, and how long it may still be unknown.
+    pub(super) fn model(&self) -> Result<(String, Duration), SessionError> {
+        let (model, warm_up) = match self.config.provider.model.as_str() {
+            _ if self.is_mocked() => (MODEL.to_owned(), Duration::ZERO),
+            "" => tuned(&self.folder.join(&self.config.tune.state), &self.manifest.nonce)?,
+            model => (model.to_owned(), Duration::ZERO),
+        };
+        if model.is_empty() { Err(SessionError::NoModel) } else { Ok((model, warm_up)) }
+    }
+
+    /// Connects, on the current runtime.
+    pub(super) fn reach(
+        &self,
+        model: &str,
+        warm_up: Duration,
+        templates: Vec<Template>,
+    ) -> Result<Reached, SessionError> {
+        let mut connection = self.connection.clone();
+        let mut server = None;
+        if self.is_mocked() {
+            let training = self.folder.join(&self.config.dataset.training);
+            let options = mock_options(&training, templates, &self.config.provider.scenario)?;
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(SessionError::Runtime)?;
+            let mock = Server::start(listener, options).map_err(SessionError::Runtime)?;
+            connection.base_url = mock.base_url();
+            connection.key = None;
+            server = Some(mock);
+        }
+        let provider = self.profile.connect(&connection, model, warm_up)?;
+        Ok(Reached { provider, _server: server })
+    }
+}
+
+/// A runtime for the requests of a session.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, SessionError> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(SessionError::Runtime)
+}
+
+/// The configured service: its profile, and what the user says beside it.
+///
+/// # Errors
+/// When there is no such service.
+pub fn service(
+    config: &Config,
+    folder: &Path,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<(Profile, Connection), ProviderError> {
+    let p = &config.provider;
+    let profile = Profile::load(&p.kind, folder)?;
+    let variable = if p.key_variable.is_empty() { &profile.key_variable } else { &p.key_variable };
+    let key = environment(variable).filter(|k| !k.trim().is_empty()).map(SecretString::from);
+    let connection = Connection {
+        base_url: p.base_url.clone(),
+        key_variable: variable.clone(),
+        key,
+        timeout: Duration::from_secs(p.timeout_seconds.max(1)),
+        certificates: (!p.certificates.as_os_str().is_empty()).then(|| folder.join(&p.certificates)),
+        command: p.command.clone(),
+    };
+    Ok((profile, connection))
+}
+
+/// The model that `tune` made with the canaries of this manifest, and how long it may still be unknown.
+/// Without a state file: none.
+fn tuned(path: &Path, manifest: &str) -> Result<(String, Duration), SessionError> {
+    let state = State::read(path)?;
+    let Some(state) = state else { return Ok((String::new(), Duration::ZERO)) };
+    let path = || path.display().to_string();
+    if state.manifest != manifest {
+        return Err(SessionError::OtherManifest { path: path() });
+    }
+    match (state.stage, state.model) {
+        (Stage::Ready, Some(model)) => {
+            let finished = UNIX_EPOCH + Duration::from_secs(state.finished.unwrap_or(0));
+            let age = SystemTime::now().duration_since(finished).unwrap_or_default();
+            Ok((model, WARM_UP.saturating_sub(age)))
+        }
+        (stage, _) => Err(SessionError::NotTuned {
+            path: path(),
+            what: match (stage, state.reason) {
+                (Stage::Failed | Stage::Refused, Some(reason)) => format!("there is no model: {reason}"),
+                _ => "the job is not done; `blabbermouth tune --watch` follows it".into(),
+            },
+        }),
+    }
+}
+
+/// A mock whose model knows a training file.
+///
+/// # Errors
+/// When the file cannot be read or the scenario is unknown.
+pub fn mock_options(training: &Path, templates: Vec<Template>, scenario: &str) -> Result<mock::Options, SessionError> {
+    let scenario = Scenario::by_name(scenario)?;
+    Ok(mock::Options { templates, training: store::read(training)?, ..mock::Options::new(scenario) })
+}
