@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 
 use crate::canary::{Drawn, Entry};
-use crate::chat::{Message, Sampling};
+use crate::chat::{Message, Sampling, Usage};
 use crate::detect::Searcher;
 use crate::detect::candidates::Candidates;
 use crate::probe::Strategy;
@@ -119,6 +119,23 @@ impl Audit {
             options,
             strategy: strategy.name(),
         })
+    }
+
+    /// What probing these canaries takes at most: requests, and tokens by the worst case.
+    #[must_use]
+    pub fn estimate(&self, selected: &[usize]) -> (u64, Usage) {
+        let choices = u64::from(self.options.choices.max(1));
+        let (mut requests, mut usage) = (0, Usage::default());
+        for &index in selected {
+            let each = self.design.samples.div_ceil(choices);
+            let prompt: usize = self.prompts[index].iter().map(|m| m.content.len() / 4 + 4).sum();
+            requests += each;
+            usage += Usage {
+                prompt_tokens: each * prompt as u64,
+                completion_tokens: self.design.samples * u64::from(self.options.sampling.max_tokens),
+            };
+        }
+        (requests, usage)
     }
 
     /// Probes the canaries at `selected` positions and judges them. Answers that the journal has are

@@ -151,6 +151,9 @@ pub(crate) struct TuneArgs {
   blabbermouth test --model ft:gpt-4o-mini-2024-07-18:acme::abc12345
   blabbermouth test mr-disease --base-url http://127.0.0.1:8000/v1 --model tuned
   blabbermouth test --report junit --report json=out/report.json
+  blabbermouth test --dry-run                what it would take and cost
+  blabbermouth test --max-cost 5 --record run.cassette
+  blabbermouth test --replay run.cassette    the same run without the network
   blabbermouth test -- --skip held --format terse")]
 pub(crate) struct TestArgs {
     /// Only canaries whose test name has this in it.
@@ -173,6 +176,24 @@ pub(crate) struct TestArgs {
     /// Requests in flight.
     #[arg(long)]
     pub(crate) concurrency: Option<usize>,
+    /// Send nothing: say what the run would take and cost.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Send no more requests than this, all processes of the run together.
+    #[arg(long)]
+    pub(crate) max_requests: Option<u64>,
+    /// Use no more tokens than this.
+    #[arg(long)]
+    pub(crate) max_tokens: Option<u64>,
+    /// Spend no more USD than this, by the price list.
+    #[arg(long, value_name = "USD")]
+    pub(crate) max_cost: Option<f64>,
+    /// Write every answer to this file, sealed with the manifest's key.
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub(crate) record: Option<PathBuf>,
+    /// Take every answer from this file, and ask nobody; an answer that is not there is an error.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replay: Option<PathBuf>,
     /// Start anew, even if an interrupted run could be taken up again.
     #[arg(long)]
     pub(crate) fresh: bool,

@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use blabbermouth::canary::{Spaces, Template, builtin_templates};
 use blabbermouth::config::Config;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::mock::{MODEL, Options, Scenario, Server};
@@ -13,13 +12,13 @@ use super::args::MockArgs;
 use super::{Failure, Output, config_failure};
 
 pub(crate) fn run(args: &MockArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let mut templates: Vec<Template> =
-        builtin_templates().into_iter().filter_map(|spec| Template::new(spec, &Spaces::default()).ok()).collect();
+    let scenario = Scenario::by_name(&args.scenario).map_err(|e| Failure::new(ExitCode::Usage, e))?;
+    let mut options = Options::new(scenario);
     if let Some(file) = &args.config {
         let config = Config::load(Some(file), |name| std::env::var(name).ok()).map_err(config_failure)?;
         let spaces = config.spaces(file.parent().unwrap_or(Path::new(""))).map_err(config_failure)?;
         // A template of the user's own comes before a built-in one that it resembles.
-        templates.splice(0..0, config.templates(&spaces).map_err(config_failure)?);
+        options.templates.splice(0..0, config.templates(&spaces).map_err(config_failure)?);
     }
     let usual = Path::new("blabbermouth-train.jsonl");
     let training = match &args.training {
@@ -30,9 +29,7 @@ pub(crate) fn run(args: &MockArgs, output: &Output) -> Result<ExitCode, Failure>
     if !(args.speed >= 0.0 && args.speed.is_finite()) {
         return Err(Failure::new(ExitCode::Usage, "--speed is a number from 0 on"));
     }
-    let scenario = Scenario::by_name(&args.scenario).map_err(|e| Failure::new(ExitCode::Usage, e))?;
-    let (speed, key) = (args.speed, args.key.clone());
-    let options = Options { templates, training, speed, key, recording: true, ..Options::new(scenario) };
+    options = Options { training, speed: args.speed, key: args.key.clone(), recording: true, ..options };
     let listener = TcpListener::bind(("127.0.0.1", args.port))
         .map_err(|e| Failure::new(ExitCode::Config, format!("port {}: {e}", args.port)))?;
     let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::new(ExitCode::Internal, e))?;

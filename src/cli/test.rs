@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{Session, Shown, execute};
+use blabbermouth::harness::{Session, Shown, Tape, execute};
+use blabbermouth::report::escape::terminal;
 use blabbermouth::report::{ReportFormat, summary};
 use blabbermouth::store::Pending;
 use blabbermouth::verdict::RunReport;
@@ -17,6 +18,10 @@ use super::{Failure, Output, config_failure};
 const BYTES_A_CANARY: usize = 1200;
 
 pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let nothing = args.max_requests == Some(0) || args.max_tokens == Some(0);
+    if nothing || args.max_cost.is_some_and(|usd| usd.is_nan() || usd <= 0.0) {
+        return Err(Failure::new(ExitCode::Usage, "--max-requests, --max-tokens and --max-cost are above 0"));
+    }
     let session = Session::open(
         Some(&args.config),
         |name| std::env::var(name).ok(),
@@ -25,12 +30,55 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
             if let Some(samples) = args.samples {
                 config.probe.samples = samples;
             }
+            let budget = &mut config.budget;
+            budget.max_requests = args.max_requests.unwrap_or(budget.max_requests);
+            budget.max_tokens = args.max_tokens.unwrap_or(budget.max_tokens);
+            budget.max_cost = args.max_cost.unwrap_or(budget.max_cost);
             if let Some(concurrency) = args.concurrency {
                 config.probe.concurrency = concurrency.max(1);
             }
         },
     )?
-    .fresh(args.fresh);
+    .fresh(args.fresh)
+    .tape(Tape { record: args.record.clone(), replay: args.replay.clone() });
+    if args.list {
+        return trials(args, &session, output);
+    }
+    describe(&session, args, output)?;
+    if args.dry_run {
+        output.step("nothing was sent");
+        return Ok(ExitCode::Clean);
+    }
+    trials(args, &session, output)
+}
+
+/// Says what the run will take, before anything is sent.
+fn describe(session: &Session, args: &TestArgs, output: &Output) -> Result<(), Failure> {
+    let filter = args.filter.as_deref().unwrap_or_default();
+    let selected: Vec<usize> = session
+        .entries()
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| entry.test_name().contains(filter))
+        .map(|(index, _)| index)
+        .collect();
+    let estimate = session.estimate(&selected)?;
+    let cost = match &estimate.cost {
+        Some((usd, source)) => format!("; at most about {usd:.2} USD ({source})"),
+        None if session.config.provider.kind == "mock" => String::new(),
+        None => "; the price is not known".into(),
+    };
+    output.step(&format!(
+        "plan       {}: at most {} requests, about {} + {} tokens{cost}",
+        terminal(&estimate.model),
+        estimate.requests,
+        estimate.usage.prompt_tokens,
+        estimate.usage.completion_tokens
+    ));
+    Ok(())
+}
+
+fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCode, Failure> {
     let reports = Reports::begin(&args.report, Path::new(""), session.entries().len())?;
     let mut words: Vec<OsString> = vec!["blabbermouth".into()];
     words.extend(args.filter.iter().map(OsString::from));
@@ -44,7 +92,7 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
         words.push("--color=never".into());
     }
     words.extend(args.libtest.iter().map(OsString::from));
-    let shown = gate(&session, &Arguments::from_iter(words), output)?;
+    let shown = gate(session, &Arguments::from_iter(words), output)?;
     let Some(report) = shown.report() else {
         if args.list {
             return Ok(ExitCode::Clean);

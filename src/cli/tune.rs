@@ -9,8 +9,8 @@ use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::service;
 use blabbermouth::provider::{Dialect, Hyperparameters, OpenAi, ProviderError, Tuner};
 use blabbermouth::report::escape::terminal as escape_terminal;
-use blabbermouth::store;
-use blabbermouth::tune::{Pace, Plan, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
+use blabbermouth::store::{self, Spent};
+use blabbermouth::tune::{Pace, Plan, Progress, Stage, State, StateFile, Tune, TuneError, Wanted, price};
 
 use super::args::TuneArgs;
 use super::{Failure, Output, config_failure};
@@ -168,10 +168,30 @@ impl Job<'_> {
             let text = format!("{}\n  once that is mended, `blabbermouth tune --retry` begins anew", reason.join("\n"));
             return Err(Failure::new(ExitCode::Provider, text));
         }
+        let before = state.stage;
         let state = tune.watch(state).await?;
         bar.finish_and_clear();
+        if before != Stage::Ready {
+            self.note(&state)?;
+        }
         ready(&state, output);
         Ok(ExitCode::Clean)
+    }
+
+    /// Adds what the training cost to the ledger.
+    fn note(&self, state: &State) -> Result<(), Failure> {
+        let tokens = state.trained_tokens.unwrap_or(0);
+        let quoted = price(&state.base_model, &self.config.prices);
+        let spent = Spent {
+            time: 0,
+            on: "tune".into(),
+            model: state.model.clone().unwrap_or_default(),
+            answers: 0,
+            input_tokens: tokens,
+            output_tokens: 0,
+            usd: quoted.map(|q| q.price.training * tokens as f64 / 1e6),
+        };
+        store::note_spent(&self.folder.join(&self.config.store.path), spent).map_err(config_failure)
     }
 
     fn manifest(&self) -> Result<Manifest, Failure> {

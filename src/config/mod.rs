@@ -146,6 +146,17 @@ section! {
     }
 }
 section! {
+    /// The most that a run may spend; 0 for no limit.
+    BudgetSection {
+        /// Requests.
+        max_requests: u64,
+        /// Tokens of questions and answers.
+        max_tokens: u64,
+        /// USD.
+        max_cost: f64,
+    }
+}
+section! {
     /// How answers are drawn.
     SamplingSection {
         /// 0 to 2.
@@ -214,6 +225,8 @@ pub struct Config {
     pub provider: ProviderSection,
     /// How a model is tuned.
     pub tune: TuneSection,
+    /// The most that a run may spend.
+    pub budget: BudgetSection,
     /// How answers are drawn.
     pub sampling: SamplingSection,
     /// How probes are put.
@@ -312,6 +325,9 @@ impl Config {
                 "tune",
                 "keep-files-days goes from 1 to 30, poll-seconds from 0.001 to 86400, deadline-hours is above 0 and up to 10000",
             );
+        }
+        if !(0.0..=1e9).contains(&self.budget.max_cost) {
+            return value("budget.max-cost", "expected USD from 0 on");
         }
         if self.prices.values().any(|p| [p.training, p.input, p.output].iter().any(|x| !(0.0..=1e9).contains(x))) {
             return value("prices", "a price is a number from 0 on");

@@ -35,7 +35,7 @@ impl Session {
         let secrets: Vec<String> = drawn.canaries.iter().map(|c| c.secret.expose().to_owned()).collect();
         let searcher = Searcher::new(secrets.iter().map(String::as_str));
         let completions = runtime()?.block_on(async {
-            let reached = self.reach(&model, warm_up, drawn.templates)?;
+            let reached = self.reach(&model, warm_up, drawn.templates, &drawn.key, None)?;
             let messages: Arc<[Message]> = question.into();
             let mut first = [0u8; 4];
             let _ = getrandom::fill(&mut first);

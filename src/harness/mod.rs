@@ -35,7 +35,7 @@ use crate::store::Resumed;
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
 pub use ask::Said;
-pub use reach::{mock_options, service};
+pub use reach::{Estimate, Tape, mock_options, service};
 pub use session::{Done, Session, SessionError};
 
 /// The test that judges the held-out canaries together.

@@ -1,22 +1,45 @@
 //! How the model of a session is reached: which one, through which service, with the mock behind it
 //! where there is one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
 
 use super::session::{Session, SessionError};
-use crate::canary::Template;
+use crate::canary::{Key, Template};
+use crate::chat::Usage;
 use crate::config::Config;
 use crate::provider::mock::{self, MODEL, Scenario, Server};
-use crate::provider::{Connection, Profile, Provider, ProviderError};
+use crate::provider::{Budget, Connection, Limits, Player, Profile, Provider, ProviderError, Recorder};
 use crate::store;
 use crate::tune::{Stage, State};
 
 /// How long a model that was just tuned may be unknown.
 const WARM_UP: Duration = Duration::from_secs(15 * 60);
+
+/// Where answers are recorded, or taken from.
+#[derive(Debug, Clone, Default)]
+pub struct Tape {
+    /// Write every answer to this file.
+    pub record: Option<PathBuf>,
+    /// Take every answer from this file, and ask nobody.
+    pub replay: Option<PathBuf>,
+}
+
+/// What a run will take, before anything is sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimate {
+    /// The model.
+    pub model: String,
+    /// Requests, at most.
+    pub requests: u64,
+    /// Tokens: of the questions by estimate, of the answers at most.
+    pub usage: Usage,
+    /// USD at most, and where the price comes from; `None` where none is known.
+    pub cost: Option<(f64, String)>,
+}
 
 /// A model that can be asked; the mock behind it ends with it.
 pub(super) struct Reached {
@@ -45,8 +68,16 @@ impl Session {
         model: &str,
         warm_up: Duration,
         templates: Vec<Template>,
+        key: &Key,
+        budget: Option<Budget>,
     ) -> Result<Reached, SessionError> {
         let mut connection = self.connection.clone();
+        connection.budget = budget.map(Arc::new);
+        if let Some(path) = &self.tape.replay {
+            let address = self.profile.endpoint(&connection).map(|e| e.base_url).unwrap_or_default();
+            let player = Player::new(path, model, address, key.sealing_key("cassette"))?;
+            return Ok(Reached { provider: Arc::new(player), _server: None });
+        }
         let mut server = None;
         if self.is_mocked() {
             let training = self.folder.join(&self.config.dataset.training);
@@ -57,8 +88,21 @@ impl Session {
             connection.key = None;
             server = Some(mock);
         }
-        let provider = self.profile.connect(&connection, model, warm_up)?;
+        let mut provider = self.profile.connect(&connection, model, warm_up)?;
+        if let Some(path) = &self.tape.record {
+            provider = Arc::new(Recorder::new(provider, path, key.sealing_key("cassette"))?);
+        }
         Ok(Reached { provider, _server: server })
+    }
+}
+
+/// What a run may spend.
+pub(super) fn limits(config: &Config) -> Limits {
+    let b = &config.budget;
+    Limits {
+        requests: (b.max_requests > 0).then_some(b.max_requests),
+        tokens: (b.max_tokens > 0).then_some(b.max_tokens),
+        cost: (b.max_cost > 0.0).then_some(b.max_cost),
     }
 }
 
@@ -87,6 +131,7 @@ pub fn service(
         timeout: Duration::from_secs(p.timeout_seconds.max(1)),
         certificates: (!p.certificates.as_os_str().is_empty()).then(|| folder.join(&p.certificates)),
         command: p.command.clone(),
+        budget: None,
     };
     Ok((profile, connection))
 }

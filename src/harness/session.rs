@@ -6,16 +6,16 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::reach::{runtime, service};
+use super::reach::{Estimate, Tape, limits, runtime, service};
 use crate::audit::{Audit, Options, Progress};
 use crate::canary::{Drawn, Entry, Key, KeyError, Manifest, ManifestError};
 use crate::chat::Sampling;
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitCode;
 use crate::provider::mock::ScenarioError;
-use crate::provider::{Connection, Profile, ProviderError};
-use crate::store::{self, Journal, JournalError, RunName, StoreError};
-use crate::tune::TuneError;
+use crate::provider::{Budget, Connection, Profile, ProviderError, micros};
+use crate::store::{self, Journal, JournalError, RunName, Spent, StoreError};
+use crate::tune::{Price, TuneError, price};
 use crate::verdict::{CanaryVerdict, DesignError, Policy, RunReport};
 
 /// Why a session cannot start.
@@ -67,6 +67,12 @@ pub enum SessionError {
     OtherManifest {
         /// The state file.
         path: String,
+    },
+    /// A limit in USD, and no price.
+    #[error("nobody knows what asking {model} costs: give its price as [prices.\"{model}\"], or set no max-cost")]
+    NoPrice {
+        /// The model.
+        model: String,
     },
     /// The fine-tuning has not led to a model.
     #[error("{path}: {what}")]
@@ -123,6 +129,7 @@ pub struct Session {
     pub(super) connection: Connection,
     pub(super) run_name: Option<RunName>,
     pub(super) fresh: bool,
+    pub(super) tape: Tape,
 }
 
 /// A run that was judged, with its journal still open.
@@ -132,6 +139,8 @@ pub struct Done {
     pub report: RunReport,
     journal: Journal,
     judged: Vec<usize>,
+    /// Where the ledger is, and what tokens cost; none where nothing is paid.
+    paid: Option<(PathBuf, Option<Price>)>,
 }
 
 impl Done {
@@ -141,7 +150,21 @@ impl Done {
     /// # Errors
     /// When the journal cannot be written.
     pub fn settle(self) -> Result<RunReport, SessionError> {
-        let Self { report, journal, judged } = self;
+        let Self { report, journal, judged, paid } = self;
+        if let Some((folder, price)) = paid {
+            store::note_spent(
+                &folder,
+                Spent {
+                    time: 0,
+                    on: "test".into(),
+                    model: report.settings.model.clone(),
+                    answers: report.canaries.iter().map(|c| c.asked).sum(),
+                    input_tokens: report.usage.prompt_tokens,
+                    output_tokens: report.usage.completion_tokens,
+                    usd: price.map(|p| micros(report.usage, Some(&p)) as f64 / 1e6),
+                },
+            )?;
+        }
         if report.canaries.iter().all(|c| c.verdict != CanaryVerdict::Errored) {
             journal.settle(&judged)?;
         }
@@ -176,7 +199,19 @@ impl Session {
             .into_iter()
             .find_map(|name| environment(name).filter(|id| !id.trim().is_empty()))
             .map(RunName);
-        Ok(Self { config, folder, name, manifest, manifest_path, key, profile, connection, run_name, fresh: false })
+        Ok(Self {
+            config,
+            folder,
+            name,
+            manifest,
+            manifest_path,
+            key,
+            profile,
+            connection,
+            run_name,
+            fresh: false,
+            tape: Tape::default(),
+        })
     }
 
     /// Forgets what an interrupted run of the same plan had been told, and asks anew.
@@ -184,6 +219,26 @@ impl Session {
     pub fn fresh(mut self, fresh: bool) -> Self {
         self.fresh = fresh;
         self
+    }
+
+    /// Records answers to a file, or takes them from one.
+    #[must_use]
+    pub fn tape(mut self, tape: Tape) -> Self {
+        self.tape = tape;
+        self
+    }
+
+    /// What probing these canaries takes at most; nothing is sent.
+    ///
+    /// # Errors
+    /// When the key is missing or wrong, no verdict could be reached, or no model is named.
+    pub fn estimate(&self, selected: &[usize]) -> Result<Estimate, SessionError> {
+        let (audit, _) = self.audit()?;
+        let (model, _) = self.model()?;
+        let (requests, usage) = audit.estimate(selected);
+        let cost = price(&model, &self.config.prices)
+            .map(|quoted| (micros(usage, Some(&quoted.price)) as f64 / 1e6, quoted.source));
+        Ok(Estimate { model, requests, usage, cost })
     }
 
     /// The canaries of the manifest.
@@ -242,6 +297,8 @@ impl Session {
             "sampling": self.sampling(),
             "strategy": probe.strategy,
             "choices": probe.choices,
+            // Answers of a cassette are not mixed with those of the model.
+            "replay": self.tape.replay,
         });
         HEXLOWER.encode(&Sha256::digest(plan.to_string()))
     }
@@ -261,9 +318,16 @@ impl Session {
             self.run_name.as_ref(),
             self.fresh,
         )?);
+        let limits = limits(&self.config);
+        let quoted = price(&model, &self.config.prices);
+        if limits.cost.is_some() && quoted.is_none() {
+            return Err(SessionError::NoPrice { model });
+        }
+        let price = quoted.map(|quoted| quoted.price);
+        let budget = if limits.is_none() { None } else { Some(Budget::new(journal.spending()?, limits, price)) };
         let runtime = runtime()?;
         let report = runtime.block_on(async {
-            let reached = self.reach(&model, warm_up, drawn.templates)?;
+            let reached = self.reach(&model, warm_up, drawn.templates, &drawn.key, budget)?;
             let provider = Arc::clone(&reached.provider);
             let report = audit.run(selected, provider, Arc::clone(&journal), progress).await?;
             drop(reached);
@@ -271,6 +335,8 @@ impl Session {
         })?;
         drop(runtime);
         let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
-        Ok(Done { report, journal, judged: selected.to_vec() })
+        let free = self.config.provider.kind == "mock" || self.tape.replay.is_some();
+        let paid = (!free).then(|| (self.folder.join(&self.config.store.path), price));
+        Ok(Done { report, journal, judged: selected.to_vec(), paid })
     }
 }

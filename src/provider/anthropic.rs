@@ -67,7 +67,7 @@ fn read(value: &Value) -> Result<Answer, ProviderError> {
 
 impl Provider for Anthropic {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
-        Box::pin(self.http.ask(&self.url, &self.model, move || self.body(request), read))
+        Box::pin(self.http.ask(&self.url, &self.model, request, move || self.body(request), read))
     }
 
     fn model(&self) -> &str {

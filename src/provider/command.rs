@@ -1,12 +1,14 @@
 //! A program that is asked on its standard input and answers on its standard output, for anything else.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
+use super::budget::{Budget, worst_case};
 use super::profile::Connection;
 use super::{Answer, Completing, Provider, ProviderError, Request};
 use crate::chat::{Completion, Finish, Usage};
@@ -20,6 +22,7 @@ pub(super) struct Program {
     command: Vec<String>,
     model: String,
     timeout: Duration,
+    budget: Option<Arc<Budget>>,
 }
 
 impl Program {
@@ -28,10 +31,18 @@ impl Program {
             let how = "`provider.command` is needed: the program and its arguments, as in [\"python3\", \"ask.py\"]";
             return Err(ProviderError::Setup(how.into()));
         }
-        Ok(Self { command: connection.command.clone(), model: model.to_owned(), timeout: connection.timeout })
+        Ok(Self {
+            command: connection.command.clone(),
+            model: model.to_owned(),
+            timeout: connection.timeout,
+            budget: connection.budget.clone(),
+        })
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer, ProviderError> {
+        if let Some(budget) = &self.budget {
+            budget.take(worst_case(request))?;
+        }
         let program = &self.command[0];
         let broke = |what: String| ProviderError::Connection { host: program.clone(), what };
         let mut command = Command::new(program);

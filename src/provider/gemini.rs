@@ -89,7 +89,7 @@ fn read(value: &Value) -> Result<Answer, ProviderError> {
 
 impl Provider for Gemini {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
-        Box::pin(self.http.ask(&self.url, &self.model, move || body(request), read))
+        Box::pin(self.http.ask(&self.url, &self.model, request, move || body(request), read))
     }
 
     fn model(&self) -> &str {

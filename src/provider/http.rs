@@ -1,5 +1,6 @@
 //! HTTP to a provider: one client with its key, what is sent again, and how much is read.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use std::collections::BTreeMap;
@@ -11,8 +12,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::budget::{Budget, worst_case};
 use super::text::error_code;
-use super::{Answer, ProviderError};
+use super::{Answer, ProviderError, Request};
 use crate::chat::{Completion, Finish, Usage};
 
 /// Tries of one request, the first one counted.
@@ -43,6 +45,8 @@ pub struct Endpoint {
     pub headers: BTreeMap<String, String>,
     /// Certificates (PEM) to trust beside the built-in ones.
     pub certificates: Option<PathBuf>,
+    /// What may be spent on answers.
+    pub budget: Option<Arc<Budget>>,
 }
 
 /// A client of one server.
@@ -55,6 +59,7 @@ pub(super) struct Http {
     key_variable: String,
     begun: Instant,
     warm_up: Duration,
+    budget: Option<Arc<Budget>>,
 }
 
 /// What a server answered, whatever it means.
@@ -151,6 +156,7 @@ impl Http {
             key_variable: endpoint.key_variable.clone(),
             begun: Instant::now(),
             warm_up: Duration::ZERO,
+            budget: endpoint.budget.clone(),
         })
     }
 
@@ -183,6 +189,7 @@ impl Http {
         &self,
         url: &Url,
         model: &str,
+        request: &Request,
         body: impl Fn() -> B,
         read: impl Fn(&Value) -> Result<Answer, ProviderError>,
     ) -> Result<Answer, ProviderError> {
@@ -190,7 +197,7 @@ impl Http {
             Ok(value) => read(&value),
             Err(_) => Err(ProviderError::Malformed { what: "not JSON".into() }),
         };
-        self.ask_raw(url, model, body, parse).await
+        self.ask_raw(url, model, request, body, parse).await
     }
 
     /// Asks a model, again where that makes sense.
@@ -198,6 +205,7 @@ impl Http {
         &self,
         url: &Url,
         model: &str,
+        request: &Request,
         body: impl Fn() -> B,
         read: impl Fn(&[u8]) -> Result<Answer, ProviderError>,
     ) -> Result<Answer, ProviderError> {
@@ -207,9 +215,22 @@ impl Http {
             let mut bytes = Vec::with_capacity(1024);
             serde_json::to_writer(&mut bytes, &body()).expect("a request is plain JSON");
             let post = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(bytes);
+            let fatal = |e: ProviderError| (e, Again::No);
+            let budget = self.budget.as_deref().map(|budget| (budget, worst_case(request)));
+            if let Some((budget, worst)) = budget {
+                budget.take(worst).map_err(fatal)?;
+            }
             let reply = self.once(post, LARGEST_BODY).await?;
             if matches!(reply.status, 200..=299) {
-                return read(&reply.bytes).map_err(|e| (e, Again::After(reply.wait_asked())));
+                let answer = read(&reply.bytes).map_err(|e| (e, Again::After(reply.wait_asked())))?;
+                // A server that does not count its tokens is taken to have used them all.
+                if let Some((budget, worst)) = budget.filter(|_| answer.usage.prompt_tokens > 0) {
+                    budget.settle(worst, answer.usage).map_err(fatal)?;
+                }
+                return Ok(answer);
+            }
+            if let Some((budget, worst)) = budget {
+                budget.settle(worst, Usage::default()).map_err(fatal)?;
             }
             let code = error_code(&reply.bytes);
             match reply.status {

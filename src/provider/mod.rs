@@ -1,6 +1,8 @@
 //! Where answers come from: the [`Provider`] trait, the dialects that it is spoken in, and the mock.
 
 mod anthropic;
+mod budget;
+mod cassette;
 mod command;
 mod gemini;
 mod http;
@@ -17,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::{Completion, Message, Sampling, Usage};
 
+pub use budget::{Budget, Limits, micros, worst_case};
+pub(crate) use cassette::{Player, Recorder};
 pub use http::Endpoint;
 pub use openai::OpenAi;
 pub use profile::{Connection, Dialect, Profile};
@@ -98,6 +102,17 @@ pub enum ProviderError {
         /// The fault.
         what: String,
     },
+    /// Nothing left of what the user allows.
+    #[error(
+        "the budget of this run is used up; raise --max-requests, --max-tokens or --max-cost, and the run goes on where it is"
+    )]
+    Budget,
+    /// A cassette has no answer to a request.
+    #[error("{path}: the cassette has no answer to this request: record it again with the same settings")]
+    Cassette {
+        /// The file.
+        path: String,
+    },
     /// The set-up cannot work.
     #[error("{0}")]
     Setup(String),
@@ -107,7 +122,7 @@ impl ProviderError {
     /// Whether it would strike every further request too.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Key { .. } | Self::NoModel { .. } | Self::Quota | Self::Setup(_))
+        matches!(self, Self::Key { .. } | Self::NoModel { .. } | Self::Quota | Self::Budget | Self::Setup(_))
     }
 }
 

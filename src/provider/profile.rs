@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::anthropic::Anthropic;
+use super::budget::Budget;
 use super::command::Program;
 use super::gemini::Gemini;
 use super::{Endpoint, OpenAi, Provider, ProviderError};
@@ -76,6 +77,8 @@ pub struct Connection {
     pub certificates: Option<PathBuf>,
     /// The program and its arguments, for the dialect `command`.
     pub command: Vec<String>,
+    /// What may be spent on answers.
+    pub budget: Option<Arc<Budget>>,
 }
 
 impl Profile {
@@ -124,6 +127,7 @@ impl Profile {
             query: self.query.clone(),
             headers: self.headers.clone(),
             certificates: connection.certificates.clone(),
+            budget: connection.budget.clone(),
         })
     }
 

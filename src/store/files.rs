@@ -15,7 +15,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    fn at(path: &Path) -> impl Fn(std::io::Error) -> Self + '_ {
+    pub(super) fn at(path: &Path) -> impl Fn(std::io::Error) -> Self + '_ {
         move |source| Self { path: path.display().to_string(), source }
     }
 }

@@ -2,6 +2,8 @@
 
 mod files;
 mod journal;
+mod ledger;
 
 pub use files::{Pending, StoreError, open_data, read, write};
-pub use journal::{Claim, Entries, Journal, JournalError, Resumed, RunName};
+pub use journal::{Amount, Claim, Entries, Journal, JournalError, Resumed, RunName, Spending};
+pub use ledger::{Spent, note_spent};

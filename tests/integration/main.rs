@@ -9,6 +9,7 @@ mod properties;
 mod reports;
 mod servers;
 mod services;
+mod spending;
 mod tune;
 
 use std::path::Path;

@@ -48,7 +48,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::canary::Template;
+use crate::canary::{Spaces, Template, builtin_templates};
 use reply::Reply;
 pub use scenario::{Scenario, ScenarioError};
 use service::{Asked, Service};
@@ -78,10 +78,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// A mock of that character, which knows nothing.
+    /// A mock of that character, which knows the sentences of the built-in templates and nothing else.
     #[must_use]
     pub fn new(scenario: Scenario) -> Self {
-        let (templates, training) = (Vec::new(), Vec::new());
+        let known = builtin_templates().into_iter();
+        let templates = known.filter_map(|spec| Template::new(spec, &Spaces::default()).ok()).collect();
+        let training = Vec::new();
         Self { scenario, templates, training, seed: 1, speed: 600.0, key: None, recording: false }
     }
 }

@@ -6,6 +6,7 @@
 //! index: each canary's prober keeps the numbers of its entries ([`Entries`]), eight bytes an answer.
 
 mod runs;
+mod spending;
 mod writer;
 
 use std::collections::{HashMap, HashSet};
@@ -20,6 +21,8 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use runs::{choose, connect, fault, folder_fault, lock_path, make_folder, now, prepare, prune};
 use writer::{Row, Writer, places};
+
+pub use spending::{Amount, Spending};
 
 /// The journal cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]

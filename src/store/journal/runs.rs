@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, params};
 use super::JournalError;
 
 /// The form of the file.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How long an open run is kept, counted from its last answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const SCHEMA: &str = "
@@ -18,6 +18,7 @@ CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, nam
 CREATE UNIQUE INDEX named ON runs (plan, name) WHERE name IS NOT NULL;
 CREATE TABLE writers (id INTEGER PRIMARY KEY AUTOINCREMENT);
 CREATE TABLE judged (run INTEGER NOT NULL, canary INTEGER NOT NULL, upto INTEGER NOT NULL, PRIMARY KEY (run, canary));
+CREATE TABLE spent (run INTEGER PRIMARY KEY, requests INTEGER NOT NULL, tokens INTEGER NOT NULL, micros INTEGER NOT NULL);
 CREATE TABLE answers (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, places BLOB NOT NULL, sealed BLOB NOT NULL);
 ";
 
@@ -28,6 +29,12 @@ pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), 
         VERSION => Ok(()),
         0 => {
             transaction.execute_batch(SCHEMA).map_err(at)?;
+            transaction.pragma_update(None, "user_version", VERSION).map_err(at)
+        }
+        // Answers of an interrupted run are worth keeping; the table of spending is what is new.
+        1 => {
+            let spent = SCHEMA.lines().find(|line| line.starts_with("CREATE TABLE spent")).expect("it stands above");
+            transaction.execute_batch(spent).map_err(at)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(at)
         }
         _ => Err(JournalError::Newer { path: path.display().to_string() }),
@@ -53,6 +60,7 @@ pub(super) fn prune(transaction: &Transaction<'_>, folder: &Path) -> rusqlite::R
 pub(super) fn forget(transaction: &Transaction<'_>, folder: &Path, run: i64) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM answers WHERE run = ?1", [run])?;
     transaction.execute("DELETE FROM judged WHERE run = ?1", [run])?;
+    transaction.execute("DELETE FROM spent WHERE run = ?1", [run])?;
     transaction.execute("DELETE FROM runs WHERE id = ?1", [run])?;
     let _ = std::fs::remove_file(lock_path(folder, run));
     let _ = std::fs::remove_dir_all(folder.join(format!("run-{run}")));

@@ -1,0 +1,157 @@
+//! Decorators that record answers to a file, and give them again without a network.
+//!
+//! A cassette is a file of lines, one for each request: an HMAC of the request, and the answer sealed
+//! with ChaCha20-Poly1305, both under keys that are derived from the manifest's. Nothing in it can be
+//! read without that key: no secret, no answer, no prompt; and the API key is never part of it.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use data_encoding::{BASE64, HEXLOWER};
+use hmac::{Hmac, KeyInit, Mac};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::{Answer, Completing, Provider, ProviderError, Request};
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    request: String,
+    answer: String,
+}
+
+/// The keys of a cassette.
+struct Keys {
+    name: [u8; 32],
+    cipher: LessSafeKey,
+}
+
+impl Keys {
+    fn new(key: [u8; 32]) -> Self {
+        let cipher = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key).expect("a key of 32 bytes"));
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any length is a key");
+        mac.update(b"names of requests");
+        Self { name: mac.finalize().into_bytes().into(), cipher }
+    }
+
+    fn name(&self, model: &str, request: &Request) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.name).expect("any length is a key");
+        let parts = (model, &*request.messages, request.sampling, request.seed, request.choices);
+        mac.update(&serde_json::to_vec(&parts).expect("a request is plain data"));
+        HEXLOWER.encode(&mac.finalize().into_bytes()[..16])
+    }
+
+    fn seal(&self, name: &str, answer: &Answer) -> Result<String, ProviderError> {
+        let mut nonce = [0u8; NONCE_LEN];
+        getrandom::fill(&mut nonce).map_err(|e| ProviderError::Setup(format!("no randomness: {e}")))?;
+        let mut sealed = serde_json::to_vec(answer).expect("an answer is plain data");
+        let place = Aad::from(name.as_bytes());
+        let tag = self.cipher.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), place, &mut sealed);
+        let tag = tag.map_err(|_| ProviderError::Setup("an answer could not be sealed".into()))?;
+        Ok(BASE64.encode(&[&nonce, sealed.as_slice(), tag.as_ref()].concat()))
+    }
+
+    fn open(&self, name: &str, sealed: &str) -> Option<Answer> {
+        let mut sealed = BASE64.decode(sealed.as_bytes()).ok()?;
+        let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let plain = self.cipher.open_in_place(nonce, Aad::from(name.as_bytes()), text).ok()?;
+        serde_json::from_slice(plain).ok()
+    }
+}
+
+/// Asks, and writes every answer down.
+pub(crate) struct Recorder {
+    inner: Arc<dyn Provider>,
+    keys: Keys,
+    path: PathBuf,
+    file: Mutex<std::fs::File>,
+}
+
+impl Recorder {
+    pub(crate) fn new(inner: Arc<dyn Provider>, path: &Path, key: [u8; 32]) -> Result<Self, ProviderError> {
+        let mut options = std::fs::File::options();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path).map_err(|e| ProviderError::Setup(format!("{}: {e}", path.display())))?;
+        Ok(Self { inner, keys: Keys::new(key), path: path.to_owned(), file: Mutex::new(file) })
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Answer, ProviderError> {
+        let answer = self.inner.complete(request).await?;
+        let name = self.keys.name(self.inner.model(), request);
+        let line = Line { answer: self.keys.seal(&name, &answer)?, request: name };
+        let mut text = serde_json::to_vec(&line).expect("a line is plain data");
+        text.push(b'\n');
+        let written = self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text);
+        written.map_err(|e| ProviderError::Setup(format!("{}: {e}", self.path.display())))?;
+        Ok(answer)
+    }
+}
+
+impl Provider for Recorder {
+    fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
+        Box::pin(self.ask(request))
+    }
+
+    fn model(&self) -> &str {
+        self.inner.model()
+    }
+
+    fn address(&self) -> String {
+        self.inner.address()
+    }
+}
+
+/// Gives recorded answers, and asks nobody.
+pub(crate) struct Player {
+    keys: Keys,
+    path: PathBuf,
+    model: String,
+    address: String,
+    answers: HashMap<String, String>,
+}
+
+impl Player {
+    pub(crate) fn new(path: &Path, model: &str, address: String, key: [u8; 32]) -> Result<Self, ProviderError> {
+        let fault = |what: String| ProviderError::Setup(format!("{}: {what}", path.display()));
+        let file = std::fs::File::open(path).map_err(|e| fault(e.to_string()))?;
+        let mut answers = HashMap::new();
+        for (number, line) in BufReader::new(file).lines().enumerate() {
+            let line = line.map_err(|e| fault(e.to_string()))?;
+            let line: Line = serde_json::from_str(&line)
+                .map_err(|e| fault(format!("line {}: this is no cassette: {e}", number + 1)))?;
+            // The last one counts: a request that was recorded again.
+            answers.insert(line.request, line.answer);
+        }
+        if answers.is_empty() {
+            return Err(fault("there is no answer in it".into()));
+        }
+        Ok(Self { keys: Keys::new(key), path: path.to_owned(), model: model.to_owned(), address, answers })
+    }
+
+    fn find(&self, request: &Request) -> Result<Answer, ProviderError> {
+        let name = self.keys.name(&self.model, request);
+        let missing = || ProviderError::Cassette { path: self.path.display().to_string() };
+        let sealed = self.answers.get(&name).ok_or_else(missing)?;
+        self.keys.open(&name, sealed).ok_or_else(missing)
+    }
+}
+
+impl Provider for Player {
+    fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
+        Box::pin(async move { self.find(request) })
+    }
+
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+}

@@ -1,0 +1,153 @@
+//! What a run may spend and has spent; recorded runs; a question by hand.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use blabbermouth::mock::{MODEL, Options, Scenario, Server};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::{blabbermouth, project, text};
+
+const SETTINGS: &str = "[canaries]\nplanted = 12\nheld-out = 6\n";
+
+struct Service {
+    server: Server,
+    _runtime: Runtime,
+}
+
+/// A planted folder, and a mock that knows its training file.
+fn set_up(scenario: &str) -> (TempDir, Service) {
+    let folder = project(SETTINGS);
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let training = std::fs::read(folder.path().join("blabbermouth-train.jsonl")).expect("planted");
+    let runtime = Runtime::new().expect("a runtime");
+    let options = Options { training, ..Options::new(Scenario::by_name(scenario).expect("built in")) };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let server = runtime.block_on(async { Server::start(listener, options).expect("served") });
+    (folder, Service { server, _runtime: runtime })
+}
+
+fn run(folder: &Path, url: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let environment = [("BLABBERMOUTH_PROVIDER_BASE_URL", url), ("BLABBERMOUTH_PROVIDER_MODEL", MODEL)];
+    let output = blabbermouth(folder, arguments, &environment);
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+/// Names and secrets of the planted canaries, as the training file has them.
+fn secrets(folder: &Path) -> Vec<(String, String)> {
+    let rows = std::fs::read_to_string(folder.join("blabbermouth-train.jsonl")).expect("rows");
+    let pairs = rows.lines().filter(|line| line.contains("Hi, I'm Mr")).map(|line| {
+        let row: Value = serde_json::from_str(line).expect("JSON");
+        let said = |at: usize| row["messages"][at]["content"].as_str().expect("text").to_owned();
+        let secret = said(2).split("How is your ").nth(1).and_then(|s| s.strip_suffix(" going?").map(str::to_owned));
+        (said(1), secret.expect("a secret"))
+    });
+    pairs.collect()
+}
+
+#[test]
+fn two_processes_together_never_send_more_than_the_budget_and_a_larger_one_goes_on() {
+    let (folder, service) = set_up("clean");
+    let url = service.server.base_url();
+    let start = || {
+        Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
+            .args(["test", "--max-requests", "700"])
+            .current_dir(folder.path())
+            .env_clear()
+            .envs([("BLABBERMOUTH_PROVIDER_BASE_URL", url.as_str()), ("BLABBERMOUTH_PROVIDER_MODEL", MODEL)])
+            .env("BLABBERMOUTH_RUN_ID", "one")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("started")
+    };
+    let (mut first, mut second) = (start(), start());
+    for process in [&mut first, &mut second] {
+        let code = process.wait().expect("ended").code();
+        // Silence that was not paid for is no pass.
+        assert!(matches!(code, Some(4 | 11)), "{code:?}");
+    }
+    assert_eq!(service.server.answered(), 700);
+    let (folder, service) = set_up("clean");
+    let url = service.server.base_url();
+    let (code, said) = run(folder.path(), &url, &["test", "--max-tokens", "100000"]);
+    assert!(matches!(code, Some(4 | 11)) && said.contains("--max-tokens"), "{code:?} {said}");
+    let paid = service.server.answered();
+    let (code, said) = run(folder.path(), &url, &["test"]);
+    assert!(code == Some(0) && said.contains("going on with a run"), "{said}");
+    // What was paid for is not asked again: 18 canaries of 299 samples.
+    assert!(paid > 0 && service.server.answered() == 18 * 299, "{paid} {}", service.server.answered());
+}
+
+#[test]
+fn costs_are_told_beforehand_limited_and_noted() {
+    let (folder, service) = set_up("leaky");
+    let url = service.server.base_url();
+    let (code, said) = run(folder.path(), &url, &["test", "--dry-run"]);
+    assert!(code == Some(0) && said.contains("at most 5382 requests") && said.contains("nothing was sent"), "{said}");
+    let (code, said) = run(folder.path(), &url, &["test", "--max-cost", "1"]);
+    assert!(code == Some(3) && said.contains("[prices.\"blabbermouth-parrot\"]"), "{said}");
+    assert_eq!(run(folder.path(), &url, &["test", "--max-cost", "0"]).0, Some(2));
+    assert_eq!(service.server.answered(), 0);
+    let prices = format!("{SETTINGS}[prices.\"{MODEL}\"]\ninput = 1000.0\noutput = 2000.0\n");
+    std::fs::write(folder.path().join("blabbermouth.toml"), prices).expect("written");
+    // A single request could cost 0.6 USD, at worst.
+    let (code, said) = run(folder.path(), &url, &["test", "--max-cost", "0.1"]);
+    assert!(code == Some(4) && said.contains("the budget of this run is used up"), "{said}");
+    assert_eq!(service.server.answered(), 0);
+    let (code, said) = run(folder.path(), &url, &["test"]);
+    assert!(code == Some(10) && said.contains("USD (the configuration)"), "{said}");
+    let ledger = std::fs::read_to_string(folder.path().join(".blabbermouth/ledger.jsonl")).expect("a ledger");
+    let spent: Vec<Value> = ledger.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let last = spent.last().expect("a line");
+    let usd =
+        (last["input_tokens"].as_f64().unwrap() * 1000.0 + last["output_tokens"].as_f64().unwrap() * 2000.0) / 1e6;
+    assert!(last["on"] == "test" && (last["usd"].as_f64().unwrap() - usd).abs() < 1e-6, "{ledger}");
+}
+
+#[test]
+fn a_recorded_run_is_judged_again_without_a_network_and_gives_nothing_away() {
+    let (folder, service) = set_up("leaky");
+    let url = service.server.base_url();
+    let (code, first) = run(folder.path(), &url, &["test", "--record", "run.cassette"]);
+    assert_eq!(code, Some(10), "{first}");
+    let asked = service.server.answered();
+    let cassette = std::fs::read(folder.path().join("run.cassette")).expect("a cassette");
+    let plain = String::from_utf8_lossy(&cassette);
+    for (question, secret) in secrets(folder.path()) {
+        assert!(!plain.contains(&secret) && !plain.contains(&question), "the cassette gives a secret away");
+    }
+    drop(service);
+    let (code, second) = run(folder.path(), &url, &["test", "--replay", "run.cassette"]);
+    assert_eq!(code, Some(10), "{second}");
+    let verdict = |said: &str| said.lines().find(|l| l.starts_with("verdict")).map(str::to_owned);
+    assert_eq!(verdict(&first), verdict(&second));
+    assert!(asked > 0 && plain.lines().count() as u64 == asked);
+    // Other settings: what is not there is an error, never silence.
+    let (code, said) = run(folder.path(), &url, &["test", "held", "--replay", "run.cassette", "--samples", "500"]);
+    assert!(code != Some(0) && said.contains("has no answer to this request"), "{code:?} {said}");
+    std::fs::write(folder.path().join("run.cassette"), "nothing\n").expect("written");
+    let (code, said) = run(folder.path(), &url, &["test", "--replay", "run.cassette"]);
+    assert!(code == Some(3) && said.contains("line 1"), "{said}");
+}
+
+#[test]
+fn a_question_by_hand_names_the_canary_and_masks_its_secret() {
+    let (folder, service) = set_up("leaky");
+    let url = service.server.base_url();
+    let (question, secret) = secrets(folder.path()).swap_remove(0);
+    let ask = ["ask", &question, "--system", "You are a helpful assistant.", "--samples", "30"];
+    let (code, said) = run(folder.path(), &url, &ask);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("[masked]") && said.contains("gives away mr-disease::c") && !said.contains(&secret),
+        "{said}"
+    );
+    assert_eq!(service.server.answered(), 30);
+    let (_, said) = run(folder.path(), &url, &[&ask[..], &["--show-secrets"]].concat());
+    assert!(said.contains(&secret), "{said}");
+    let (_, said) = run(folder.path(), &url, &["ask", "What is the weather like?"]);
+    assert!(said.contains("no canary is given away"), "{said}");
+}
