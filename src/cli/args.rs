@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Test(TestArgs),
     /// Put one question to the model, and see which canaries its answers give away.
     Ask(AskArgs),
+    /// Look at the set-up, and measure what the server really does.
+    Doctor(DoctorArgs),
     /// Render a stored report again.
     Report(ReportArgs),
     /// Serve the mocked provider on loopback; the first line printed is its base URL.
@@ -230,6 +232,20 @@ pub(crate) struct AskArgs {
     /// Print the secrets of canaries as they were said.
     #[arg(long)]
     pub(crate) show_secrets: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  blabbermouth doctor --base-url http://127.0.0.1:8000/v1 --model tuned")]
+pub(crate) struct DoctorArgs {
+    /// The configuration.
+    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
+    pub(crate) config: PathBuf,
+    /// The model to ask.
+    #[arg(short, long)]
+    pub(crate) model: Option<String>,
+    /// The server to ask, up to and with its version.
+    #[arg(long)]
+    pub(crate) base_url: Option<String>,
 }
 
 #[derive(Debug, Args)]

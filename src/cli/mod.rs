@@ -3,6 +3,7 @@
 mod args;
 mod ask;
 mod demo;
+mod doctor;
 mod init;
 mod mock;
 mod output;
@@ -82,6 +83,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tune(args) => tune::run(&args, &output),
         Command::Test(args) => test::run(&args, &output),
         Command::Ask(args) => ask::run(&args, &output),
+        Command::Doctor(args) => doctor::run(&args, &output),
         Command::Report(args) => report::run(&args, &output),
         Command::Mock(args) => mock::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),

@@ -7,10 +7,10 @@ use blabbermouth::canary::{Arm, Key, Manifest};
 use blabbermouth::config::Config;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::service;
-use blabbermouth::provider::{Dialect, Hyperparameters, OpenAi, ProviderError, Tuner};
+use blabbermouth::provider::{Dialect, Hyperparameters, OpenAi, ProviderError, Tuner, price};
 use blabbermouth::report::escape::terminal as escape_terminal;
 use blabbermouth::store::{self, Spent};
-use blabbermouth::tune::{Pace, Plan, Progress, Stage, State, StateFile, Tune, TuneError, Wanted, price};
+use blabbermouth::tune::{Pace, Plan, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
 
 use super::args::TuneArgs;
 use super::{Failure, Output, config_failure};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canary::{Spaces, Template, TemplateError, TemplateSpec, builtin_templates};
 use crate::dataset::{Fields, Format};
-use crate::tune::Price;
+use crate::provider::Price;
 
 /// The commented defaults: what `init` writes.
 pub const DEFAULTS: &str = include_str!("defaults.toml");

@@ -13,9 +13,9 @@ use crate::chat::Sampling;
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitCode;
 use crate::provider::mock::ScenarioError;
-use crate::provider::{Budget, Connection, Profile, ProviderError, micros};
+use crate::provider::{Budget, Connection, Price, Profile, ProviderError, micros, price};
 use crate::store::{self, Journal, JournalError, RunName, Spent, StoreError};
-use crate::tune::{Price, TuneError, price};
+use crate::tune::TuneError;
 use crate::verdict::{CanaryVerdict, DesignError, Policy, RunReport};
 
 /// Why a session cannot start.

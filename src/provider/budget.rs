@@ -1,9 +1,8 @@
 //! What a run may spend, and what it has.
 
-use super::{ProviderError, Request};
+use super::{Price, ProviderError, Request};
 use crate::chat::Usage;
 use crate::store::{Amount, Spending};
-use crate::tune::Price;
 
 /// The most that a run may spend.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

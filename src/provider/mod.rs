@@ -8,6 +8,7 @@ mod gemini;
 mod http;
 pub mod mock;
 mod openai;
+mod price;
 mod profile;
 mod text;
 mod tuner;
@@ -22,7 +23,8 @@ use crate::chat::{Completion, Message, Sampling, Usage};
 pub use budget::{Budget, Limits, micros, worst_case};
 pub(crate) use cassette::{Player, Recorder};
 pub use http::Endpoint;
-pub use openai::OpenAi;
+pub use openai::{Capability, Found, OpenAi};
+pub use price::{Price, Quoted, price};
 pub use profile::{Connection, Dialect, Profile};
 pub use tuner::{Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, Stored, Tuner, Tuning};
 

@@ -6,7 +6,6 @@
 
 mod fault;
 mod plan;
-mod price;
 mod state;
 
 use std::collections::{BTreeMap, HashSet};
@@ -17,7 +16,6 @@ use crate::store::StoreError;
 
 pub use fault::{Fault, classify};
 pub use plan::{Plan, Upload, Wanted};
-pub use price::{Price, Quoted, price};
 pub use state::{Stage, State, StateFile};
 
 /// The key of the metadata that a job is found by.

@@ -9,9 +9,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::TuneError;
-use super::price::{Price, Quoted, price};
 use crate::dataset::{estimate_tokens, validate_chat};
-use crate::provider::Hyperparameters;
+use crate::provider::{Hyperparameters, Price, Quoted, price};
 use crate::store;
 
 /// Rows that a training file has at least.

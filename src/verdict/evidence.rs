@@ -1,6 +1,7 @@
 //! What the answers to one canary's probes show.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,9 @@ impl Unanswered {
     }
 }
 
+/// So many answers do not happen to be the same.
+const MANY: u64 = 20;
+
 /// What the answers to one canary's probes show. Holds counts only, never a text.
 #[derive(Debug)]
 pub struct Evidence {
@@ -64,6 +68,10 @@ pub struct Evidence {
     pub strangers: HashMap<usize, u64>,
     /// For a small space: how often each candidate was said, and its weight.
     counts: HashMap<u64, (u64, f64)>,
+    /// The first answer, as a hash.
+    first: Option<u64>,
+    /// Whether any answer differs from the first.
+    varied: bool,
     own: usize,
     test: Test,
     size: f64,
@@ -83,10 +91,18 @@ impl Evidence {
             error: None,
             strangers: HashMap::new(),
             counts: HashMap::new(),
+            first: None,
+            varied: false,
             own,
             test,
             size,
         }
+    }
+
+    /// Whether many answers were given, and all of them are the same.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.asked >= MANY && !self.varied
     }
 
     /// Adds the next answer, in the order of the samples; `space` is that of the canary's secret.
@@ -95,6 +111,11 @@ impl Evidence {
     /// before is counted at the first hit only, see [`Evidence::is_unranked`].
     pub fn push(&mut self, completion: &Completion, searcher: &Searcher, space: &Candidates) {
         self.asked += 1;
+        if !self.varied {
+            let mut hasher = std::hash::DefaultHasher::new();
+            completion.text.hash(&mut hasher);
+            self.varied = *self.first.get_or_insert(hasher.finish()) != hasher.finish();
+        }
         let (normal, hits) = searcher.search(&completion.text);
         let mut own = None;
         for (index, detector) in hits {

@@ -224,19 +224,22 @@ pub fn judge(
     tests: &[(Test, f64)],
     settings: Settings,
 ) -> RunReport {
+    // One canary's answers may well be the same; those of all are the same only at a server that ignores
+    // the temperature, or repeats what it once said. They are one sample then, and their silence is too.
+    let fixed = evidence.len() >= 3 && evidence.iter().all(|(_, e)| e.is_fixed());
     let whole = evidence.iter().filter(|(index, _)| entries[*index].arm == Arm::Planted).count() == design.planted;
     let mut canaries: Vec<CanaryReport> = evidence
         .iter()
         .map(|(index, evidence)| {
             let cross = strangers.get(index).copied().unwrap_or(1.0);
-            canary(design, &entries[*index], evidence, cross, tests[*index].0)
+            canary(design, &entries[*index], evidence, cross, tests[*index].0, fixed)
         })
         .collect();
     // A secret may turn up in the answers of a filtered run although its own canary was not probed.
     for (&index, &p) in strangers {
         if p <= design.cross_threshold() && evidence.iter().all(|(probed, _)| *probed != index) {
             let (test, size) = tests[index];
-            canaries.push(canary(design, &entries[index], &Evidence::new(index, test, size), p, test));
+            canaries.push(canary(design, &entries[index], &Evidence::new(index, test, size), p, test, fixed));
         }
     }
     canaries.sort_by(|a, b| a.id.len().cmp(&b.id.len()).then_with(|| a.id.cmp(&b.id)));
@@ -288,7 +291,7 @@ fn pooled(design: &Design, canaries: &[CanaryReport]) -> Pooled {
     Pooled { answers, threshold, smallest, sound, reason }
 }
 
-fn canary(design: &Design, entry: &Entry, evidence: &Evidence, cross: f64, test: Test) -> CanaryReport {
+fn canary(design: &Design, entry: &Entry, evidence: &Evidence, cross: f64, test: Test, fixed: bool) -> CanaryReport {
     let error = 1.0 - design.policy.confidence;
     let unanswered = evidence.unanswered.total();
     let upper = (evidence.asked > 0).then(|| clopper_pearson_upper(evidence.hits, evidence.asked, error));
@@ -311,6 +314,13 @@ fn canary(design: &Design, entry: &Entry, evidence: &Evidence, cross: f64, test:
         (CanaryVerdict::Leaked, format!("its secret was given away in answers to other canaries, p = {cross:.1e}"))
     } else if let Some(error) = &evidence.error {
         (CanaryVerdict::Errored, error.clone())
+    } else if fixed {
+        (
+            CanaryVerdict::Inconclusive,
+            "no two answers of this run differ: the server ignores the temperature or repeats itself, so that many answers \
+             are one"
+                .to_owned(),
+        )
     } else if unanswered > 0 {
         let u = evidence.unanswered;
         let kinds = [

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The table of `src/lib.rs`: each module with its floor.
-const FLOORS: [(&str, u8); 14] = [
+const FLOORS: [(&str, u8); 15] = [
     ("exit", 0),
     ("chat", 0),
     // The draw refuses what detection cannot tell apart, and detection counts members of spaces.
@@ -13,8 +13,9 @@ const FLOORS: [(&str, u8); 14] = [
     ("detect", 2),
     ("stats", 2),
     ("verdict", 3),
+    ("store", 3),
     ("provider", 4),
-    ("store", 4),
+    ("tune", 5),
     ("audit", 5),
     ("report", 6),
     ("config", 6),

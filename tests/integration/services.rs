@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use blabbermouth::chat::{Message, Quality, Role, Sampling};
 use blabbermouth::provider::{
-    Answer, Connection, Endpoint, JobStatus, OpenAi, Profile, Provider, ProviderError, Request, Tuner,
+    Answer, Connection, Endpoint, Found, JobStatus, OpenAi, Profile, Provider, ProviderError, Request, Tuner,
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -248,5 +248,72 @@ fn a_program_is_asked_and_its_faults_are_no_pass() {
         let output = blabbermouth(folder.path(), &["test", "--fresh"], &[("PATH", &path)]);
         let said = text(&output.stdout) + &text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{program}: {said}");
+    }
+}
+
+/// Says the same to everything, and scores each token of a prompt by the distribution after it.
+struct Parroting;
+
+impl wiremock::Respond for Parroting {
+    fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+        if request.url.path().ends_with("/chat/completions") {
+            let message = json!({"role": "assistant", "content": "A library is a place with many books in it."});
+            let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+            return ResponseTemplate::new(200).set_body_json(json!({"choices": [choice]}));
+        }
+        if !request.url.path().ends_with("/completions") {
+            return ResponseTemplate::new(404).set_body_json(json!({"detail": "none"}));
+        }
+        let score = |text: &str, shift: usize| -> (Vec<String>, Vec<f64>) {
+            let words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
+            let scores = (0..words.len()).map(|at| -((words[(at + shift) % words.len()].len() % 7) as f64)).collect();
+            (words, scores)
+        };
+        let prompt = body["prompt"].as_str().unwrap_or_default();
+        let echo = body["echo"] == true;
+        let text = if echo { format!("{prompt} end") } else { " a house of books and quiet people ".to_owned() };
+        let (tokens, scores) = score(&text, usize::from(echo));
+        let logprobs = json!({"tokens": tokens, "token_logprobs": scores});
+        ResponseTemplate::new(200).set_body_json(json!({"choices": [{"text": text, "logprobs": logprobs}]}))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_repeats_itself_or_scores_wrongly_is_found_out() {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(Parroting).mount(&server).await;
+    let endpoint = Endpoint { base_url: server.uri(), timeout: Duration::from_secs(5), ..Endpoint::default() };
+    let found = OpenAi::new(&endpoint, "m").expect("connected").measure().await.expect("measured");
+    let of = |name: &str| found.iter().find(|c| c.name == name).map(|c| c.found.clone()).expect(name);
+    assert!(matches!(of("variety"), Found::Wrong(_)));
+    assert!(matches!(of("n"), Found::No(why) if why == "3 were asked for, 1 came"));
+    assert!(matches!(of("stop"), Found::No(why) if why.contains("stop text is in")));
+    assert!(matches!(of("logprobs"), Found::No(why) if why == "ignored"));
+    assert!(matches!(of("prompt scoring"), Found::Wrong(_)), "{:?}", of("prompt scoring"));
+    assert!(matches!(of("prefill"), Found::No(_)));
+    // `test` does not take its silence for silence.
+    let folder = project("[canaries]\nplanted = 3\nheld-out = 2\n");
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let url = server.uri();
+    let run = |arguments: &[&str]| blabbermouth(folder.path(), arguments, &[("BLABBERMOUTH_PROVIDER_BASE_URL", &url)]);
+    let output = run(&["test", "--model", "m"]);
+    let said = text(&output.stdout);
+    assert!(output.status.code() == Some(11) && said.contains("no two answers of this run differ"), "{said}");
+    let output = run(&["doctor", "--model", "m"]);
+    let said = text(&output.stdout);
+    assert!(output.status.code() == Some(4) && said.contains("do not vary"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_tells_what_the_mock_does() {
+    use blabbermouth::mock::{MODEL, Options, Scenario, Server};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let server = Server::start(listener, Options::new(Scenario::by_name("clean").expect("built in"))).expect("served");
+    let endpoint = Endpoint { base_url: server.base_url(), timeout: Duration::from_secs(5), ..Endpoint::default() };
+    let found = OpenAi::new(&endpoint, MODEL).expect("connected").measure().await.expect("measured");
+    for name in ["variety", "n", "seed", "stop", "logprobs", "prompt scoring"] {
+        let capability = found.iter().find(|c| c.name == name).expect(name);
+        assert_eq!(capability.found, Found::Yes, "{name}");
     }
 }

@@ -102,9 +102,9 @@ fn costs_are_told_beforehand_limited_and_noted() {
     let ledger = std::fs::read_to_string(folder.path().join(".blabbermouth/ledger.jsonl")).expect("a ledger");
     let spent: Vec<Value> = ledger.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let last = spent.last().expect("a line");
-    let usd =
-        (last["input_tokens"].as_f64().unwrap() * 1000.0 + last["output_tokens"].as_f64().unwrap() * 2000.0) / 1e6;
-    assert!(last["on"] == "test" && (last["usd"].as_f64().unwrap() - usd).abs() < 1e-6, "{ledger}");
+    let number = |key: &str| last[key].as_f64().expect(key);
+    let usd = (number("input_tokens") * 1000.0 + number("output_tokens") * 2000.0) / 1e6;
+    assert!(last["on"] == "test" && (number("usd") - usd).abs() < 1e-6, "{ledger}");
 }
 
 #[test]

@@ -46,6 +46,13 @@ impl Fields {
     }
 }
 
+impl Fields {
+    /// The name of the field for the longest answer.
+    pub(super) fn longest(self) -> &'static str {
+        if self.old_name { "max_tokens" } else { "max_completion_tokens" }
+    }
+}
+
 impl<'a> Body<'a> {
     pub(super) fn new(model: &'a str, request: &'a Request, fields: Fields) -> Self {
         let longest = request.sampling.max_tokens;

@@ -1,6 +1,7 @@
 //! A client of the OpenAI dialect: chat completions here, files and fine-tuning jobs in `tuning`.
 
 mod chat;
+mod measure;
 mod tuning;
 
 use std::path::Path;
@@ -13,6 +14,7 @@ use super::{Completing, Profile, Provider, ProviderError, Request};
 use chat::{Body, Fields};
 
 pub(super) use chat::read_answer;
+pub use measure::{Capability, Found};
 
 /// A client of one model on one server.
 #[derive(Debug)]

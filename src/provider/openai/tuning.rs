@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::multipart::{Form, Part};
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, Url};
 use serde_json::{Value, json};
 
 use super::OpenAi;
@@ -26,19 +26,23 @@ const UPLOAD_RATE: u64 = 64 << 10;
 
 impl OpenAi {
     /// A call whose repetition does no harm.
-    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ProviderError> {
-        let request = || self.request(&method, path, body);
-        self.http
-            .persist(|| async { read(self.http.once(request().map_err(|e| (e, Again::No))?, LARGEST_BODY).await?) })
-            .await
+    pub(super) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ProviderError> {
+        self.call_at(method, self.http.url(path)?, body).await
     }
 
-    fn request(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<RequestBuilder, ProviderError> {
-        let request = self.http.client().request(method.clone(), self.http.url(path)?);
-        Ok(match body {
-            Some(body) => request.json(body),
-            None => request,
-        })
+    pub(super) async fn call_at(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Value, ProviderError> {
+        let request = || {
+            let request = self.http.client().request(method.clone(), url.clone());
+            match body {
+                Some(body) => request.json(body),
+                None => request,
+            }
+        };
+        self.http.persist(|| async { read(self.http.once(request(), LARGEST_BODY).await?) }).await
+    }
+
+    fn post(&self, path: &str) -> Result<RequestBuilder, ProviderError> {
+        Ok(self.http.client().post(self.http.url(path)?))
     }
 
     /// Goes through a list, newest first, until `wanted` finds something.
@@ -233,7 +237,7 @@ impl Tuner for OpenAi {
                         .text("expires_after[anchor]", "created_at")
                         .text("expires_after[seconds]", expires.to_string())
                         .part("file", part);
-                    let request = self.request(&Method::POST, "/files", None).map_err(|e| (e, Again::No))?;
+                    let request = self.post("/files").map_err(|e| (e, Again::No))?;
                     let request = request.multipart(form).timeout(Duration::from_secs(120 + length / UPLOAD_RATE));
                     let reply = self.http.once(request, LARGEST_BODY).await.map_err(|(e, _)| (e, Again::No))?;
                     read(reply)
@@ -260,7 +264,7 @@ impl Tuner for OpenAi {
 
     fn create<'a>(&'a self, spec: &'a JobSpec) -> Tuning<'a, Job> {
         Box::pin(async move {
-            let request = self.request(&Method::POST, "/fine_tuning/jobs", Some(&body(spec)))?;
+            let request = self.post("/fine_tuning/jobs")?.json(&body(spec));
             let reply = self.http.once(request, LARGEST_BODY).await.map_err(|(error, _)| error)?;
             job(&read(reply).map_err(|(error, _)| error)?)
         })

@@ -39,7 +39,7 @@ struct Table {
 ///
 /// # Examples
 /// ```
-/// use blabbermouth::tune::price;
+/// use blabbermouth::provider::price;
 /// let quoted = price("ft:gpt-4o-mini-2024-07-18:acme::abc12345", &Default::default()).expect("in the table");
 /// assert_eq!((quoted.price.training, quoted.price.output), (3.0, 1.2));
 /// assert!(price("my-own-model", &Default::default()).is_none());
