@@ -38,9 +38,9 @@
 //! | 0 | [`exit`], [`chat`] |
 //! | 1 | [`canary`]: spaces, templates, draw, manifest |
 //! | 2, pure | [`dataset`], [`probe`], [`detect`], [`stats`] |
-//! | 3, pure | [`verdict`]: evidence, policy, run report |
-//! | 4, outside world | [`provider`], [`store`] |
-//! | 5 | [`audit`]: schedule, journal, early stop |
+//! | 3 | [`verdict`]: evidence, policy, run report; [`store`]: files, run journal, ledger |
+//! | 4, outside world | [`provider`]: who answers and who tunes, and the mock |
+//! | 5 | [`audit`]: schedule, journal, early stop; [`tune`]: a fine-tuning job as a state machine |
 //! | 6 | [`report`], [`config`] |
 //! | 7 | [`harness`]: a canary becomes a trial |
 //! | 8 | the commands, in the binary only |
@@ -50,11 +50,11 @@
 //! - An interrupted run is taken up again when manifest, provider, model name, sampling and strategy
 //!   are the same; a model that was tuned again under the same name within a day is not noticed.
 //! - The journal survives a killed process; a power cut may lose the answers of the last moments.
-//! - A server that gives every seed the same answer looks like independent samples; nothing detects
-//!   that, and the bound on a silent canary then means less than it says.
+//! - A run in which no two answers of any canary differ is inconclusive; a server that repeats only
+//!   some of its answers is not found out, and the bound on a silent canary then means less than it says.
 //! - One strategy (`replay`) and two detectors (`exact`, `normalised`): other attacks and encodings
 //!   are not searched for.
-//! - Fine-tuning jobs are not started yet: upload the training file yourself.
+//! - Fine-tuning jobs are those of the OpenAI dialect only.
 //! - Token counts of `plant` are estimates: a quarter of the bytes.
 //! - In a small space (a list of 50 values) a secret that is said by chance as often as others is
 //!   judged by count rank; such a canary is often inconclusive rather than clean.
