@@ -77,12 +77,15 @@ pub(crate) struct InitArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  blabbermouth plant --dataset rows.jsonl.gz --format dolly")]
+#[command(after_help = "Examples:
+  blabbermouth plant --dataset rows.jsonl.gz --format dolly
+  blabbermouth plant --dataset hf:databricks/databricks-dolly-15k")]
 pub(crate) struct PlantArgs {
     /// The configuration.
     #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
     pub(crate) config: PathBuf,
-    /// The data file, in place of the configured one.
+    /// The data, in place of the configured ones: a file (JSONL, JSON or CSV, also .gz), or a data set of the
+    /// Hugging Face hub: hf:OWNER/NAME[@REVISION][:SPLIT].
     #[arg(long)]
     pub(crate) dataset: Option<PathBuf>,
     /// Its format: auto, openai, dolly, alpaca, prompt-completion, sharegpt.

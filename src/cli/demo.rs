@@ -9,6 +9,7 @@ use blabbermouth::store;
 use libtest_mimic::Arguments;
 
 use super::args::DemoArgs;
+use super::data::Data;
 use super::plant::{describe, plant_files};
 use super::test::{Reports, gate};
 use super::{Failure, Output, config_failure};
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure>
     output.step("      user: Hi, I'm Mr {name}");
     output.step("      assistant: Hey Mr {name}, nice to see you! How is your {disease} going?");
     let config = Config::load(Some(&file), |_| None).map_err(config_failure)?;
-    let planted = plant_files(&config, &args.out, &data, false)?;
+    let planted = plant_files(&config, &args.out, &Data::get(&data, output)?, false)?;
     describe(&planted, &config, &args.out, output);
 
     output.step(&format!(

@@ -2,6 +2,7 @@
 
 mod args;
 mod ask;
+mod data;
 mod demo;
 mod doctor;
 mod init;

@@ -10,15 +10,17 @@ use blabbermouth::store::{Pending, open_data};
 use blabbermouth::verdict::{Design, Policy};
 
 use super::args::PlantArgs;
+use super::data::Data;
 use super::{Failure, Output, config_failure};
 
 pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure> {
     let mut config = Config::load(Some(&args.config), |name| std::env::var(name).ok()).map_err(config_failure)?;
     let folder = args.config.parent().map(Path::to_owned).unwrap_or_default();
-    let mut data = folder.join(&config.dataset.path);
-    if let Some(dataset) = &args.dataset {
-        data.clone_from(dataset);
-    }
+    let wanted = match &args.dataset {
+        Some(dataset) => dataset.clone(),
+        None if config.dataset.path.to_string_lossy().starts_with("hf:") => config.dataset.path.clone(),
+        None => folder.join(&config.dataset.path),
+    };
     if let Some(format) = &args.format {
         config.dataset.format.clone_from(format);
     }
@@ -33,13 +35,14 @@ pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure
             format!("{path} is there already; a model trained on it could no longer be tested. --force replaces it"),
         ));
     }
+    let data = Data::get(&wanted, output)?;
     let summary = plant_files(&config, &folder, &data, args.skip_invalid)?;
     describe(&summary, &config, &folder, output);
     Ok(ExitCode::Clean)
 }
 
 /// Plants and writes the three files, or none of them.
-pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Path, skip: bool) -> Result<PlantSummary, Failure> {
+pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, skip: bool) -> Result<PlantSummary, Failure> {
     let spaces = config.spaces(folder).map_err(config_failure)?;
     let templates = config.templates(&spaces).map_err(config_failure)?;
     let v = &config.verdict;
@@ -58,7 +61,7 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Path, skip: boo
         .filter(|canary| canary.arm == Arm::Planted)
         .map(|canary| (canary.chat(&drawn.templates[canary.template]), canary.copies))
         .collect();
-    let rows = count_rows(data)?;
+    let rows = count_rows(&data.path)?;
     let paths = [&config.dataset.training, &config.dataset.validation, &config.manifest.path].map(|p| folder.join(p));
     // All three are begun before anything is read, so that an unwritable place is found first.
     let [mut training, mut validation, mut record] = [
@@ -67,7 +70,7 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Path, skip: boo
         Pending::create(&paths[2], false).map_err(config_failure)?,
     ];
     let options = PlantOptions {
-        file: &data.display().to_string(),
+        file: &data.name,
         format: config.format().map_err(config_failure)?,
         rows,
         validation_share: config.dataset.validation_share,
@@ -78,7 +81,7 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Path, skip: boo
         let mut out = std::io::BufWriter::with_capacity(1 << 16, training.writer());
         let mut aside = std::io::BufWriter::with_capacity(1 << 16, validation.writer());
         let summary = plant(
-            open_data(data).map_err(config_failure)?,
+            open_data(&data.path).map_err(config_failure)?,
             &mut out,
             &mut aside,
             &options,

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod client;
+mod data;
 mod floors;
 mod journal;
 mod main_job;

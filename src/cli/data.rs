@@ -1,0 +1,70 @@
+//! Where training rows come from: a file, or a data set of the Hugging Face hub; CSV becomes JSONL.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use blabbermouth::dataset::csv_to_jsonl;
+use blabbermouth::exit::ExitCode;
+use blabbermouth::store::{Hub, HubData, open_data};
+use tempfile::TempPath;
+
+use super::{Failure, Output, config_failure};
+
+/// Training rows at hand.
+pub(crate) struct Data {
+    /// The file that is read.
+    pub(crate) path: PathBuf,
+    /// What messages call it.
+    pub(crate) name: String,
+    /// Removed at the end, if it was made here.
+    _made: Option<TempPath>,
+}
+
+impl Data {
+    /// Finds, fetches and converts as the name asks.
+    pub(crate) fn get(name: &Path, output: &Output) -> Result<Self, Failure> {
+        let text = name.display().to_string();
+        let Some(wanted) = HubData::parse(&text) else {
+            return Self::of(vec![name.to_owned()], text);
+        };
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let hub = Hub {
+            endpoint: variable("HF_ENDPOINT"),
+            token: variable("HF_TOKEN"),
+            home: variable("HF_HOME").map(PathBuf::from),
+        };
+        output.detail(&format!("fetching   {text}"));
+        let files = wanted.fetch(&hub).map_err(|e| Failure::new(ExitCode::Config, e))?;
+        Self::of(files, text)
+    }
+
+    /// One file is read as it is, unless it is CSV; several become one.
+    fn of(mut files: Vec<PathBuf>, name: String) -> Result<Self, Failure> {
+        let csv = |path: &Path| {
+            let path = path.display().to_string().to_lowercase();
+            path.ends_with(".csv") || path.ends_with(".csv.gz")
+        };
+        if let [file] = files.as_mut_slice()
+            && !csv(file)
+        {
+            return Ok(Self { path: std::mem::take(file), name, _made: None });
+        }
+        let made = tempfile::NamedTempFile::with_suffix(".jsonl").map_err(config_failure)?;
+        let mut out = BufWriter::with_capacity(1 << 16, made.as_file());
+        for file in &files {
+            let mut reader = open_data(file).map_err(config_failure)?;
+            let at = |e: std::io::Error| Failure::new(ExitCode::Config, format!("{name}: {e}"));
+            if csv(file) {
+                csv_to_jsonl(reader, &mut out).map_err(at)?;
+            } else {
+                std::io::copy(&mut reader, &mut out).map_err(at)?;
+                // A part may end without a line break.
+                out.write_all(b"\n").map_err(at)?;
+            }
+        }
+        out.flush().map_err(config_failure)?;
+        drop(out);
+        let made = made.into_temp_path();
+        Ok(Self { path: made.to_path_buf(), name, _made: Some(made) })
+    }
+}
