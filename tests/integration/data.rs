@@ -19,7 +19,7 @@ fn ranged(content: String) -> impl Fn(&Request) -> ResponseTemplate + Send + Syn
             .insert_header("x-repo-commit", "0123456789abcdef")
             .insert_header("etag", format!("\"{}\"", content.len()))
             .insert_header("content-range", format!("bytes {from}-{}/{}", to - 1, content.len()))
-            .set_body_bytes(content[from..to].as_bytes())
+            .set_body_bytes(&content.as_bytes()[from..to])
     }
 }
 
