@@ -199,6 +199,10 @@ pub(crate) struct TestArgs {
     /// Take every answer from this file, and ask nobody; an answer that is not there is an error.
     #[arg(long, value_name = "FILE")]
     pub(crate) replay: Option<PathBuf>,
+    /// Ask every checkpoint that `tune` noted, the tuned model last: the leak by epoch. The exit code is that of
+    /// the worst.
+    #[arg(long, conflicts_with_all = ["model", "list", "report", "record", "replay"])]
+    pub(crate) checkpoints: bool,
     /// Start anew, even if an interrupted run could be taken up again.
     #[arg(long)]
     pub(crate) fresh: bool,

@@ -3,12 +3,14 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use blabbermouth::canary::Arm;
 use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{Session, Shown, Tape, execute};
+use blabbermouth::harness::{Session, Shown, Tape, execute, judge_quietly};
 use blabbermouth::report::escape::terminal;
 use blabbermouth::report::{ReportFormat, summary};
 use blabbermouth::store::Pending;
-use blabbermouth::verdict::RunReport;
+use blabbermouth::tune::{Stage, State};
+use blabbermouth::verdict::{CanaryVerdict, RunReport};
 use libtest_mimic::Arguments;
 
 use super::args::TestArgs;
@@ -22,11 +24,28 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
     if nothing || args.max_cost.is_some_and(|usd| usd.is_nan() || usd <= 0.0) {
         return Err(Failure::new(ExitCode::Usage, "--max-requests, --max-tokens and --max-cost are above 0"));
     }
-    let session = Session::open(
+    if args.checkpoints {
+        return checkpoints(args, output);
+    }
+    let session = open(args, None)?;
+    if args.list {
+        return trials(args, &session, output);
+    }
+    describe(&session, args, output)?;
+    if args.dry_run {
+        output.step("nothing was sent");
+        return Ok(ExitCode::Clean);
+    }
+    trials(args, &session, output)
+}
+
+/// Opens a session; `model` goes before what the arguments say.
+fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
+    Ok(Session::open(
         Some(&args.config),
         |name| std::env::var(name).ok(),
         |config| {
-            super::choose(config, args.model.as_deref(), args.base_url.as_deref());
+            super::choose(config, model.or(args.model.as_deref()), args.base_url.as_deref());
             if let Some(samples) = args.samples {
                 config.probe.samples = samples;
             }
@@ -40,16 +59,71 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
         },
     )?
     .fresh(args.fresh)
-    .tape(Tape { record: args.record.clone(), replay: args.replay.clone() });
-    if args.list {
-        return trials(args, &session, output);
+    .tape(Tape { record: args.record.clone(), replay: args.replay.clone() }))
+}
+
+/// The leak by epoch: every checkpoint that `tune` noted.
+fn checkpoints(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let session = open(args, None)?;
+    let folder = args.config.parent().map(Path::to_owned).unwrap_or_default();
+    let path = folder.join(&session.config.tune.state);
+    let state = State::read(&path)?.filter(|state| state.stage == Stage::Ready && !state.checkpoints.is_empty());
+    let state = state.ok_or_else(|| {
+        Failure::new(
+            ExitCode::Config,
+            format!("{}: there are no checkpoints; `blabbermouth tune` notes them", path.display()),
+        )
+    })?;
+    if !session.is_of(&state) {
+        let text = format!("{}: that model was tuned on another manifest's canaries; tune again", path.display());
+        return Err(Failure::new(ExitCode::Config, text));
     }
-    describe(&session, args, output)?;
-    if args.dry_run {
-        output.step("nothing was sent");
-        return Ok(ExitCode::Clean);
+    let mut worst = ExitCode::Clean;
+    output.result("steps      leaked   in first answer   verdict");
+    for checkpoint in &state.checkpoints {
+        let session = open(args, Some(&checkpoint.model))?;
+        if args.dry_run {
+            describe(&session, args, output)?;
+            continue;
+        }
+        let mut words: Vec<OsString> = vec!["blabbermouth".into()];
+        words.extend(args.filter.iter().map(OsString::from));
+        words.extend(args.libtest.iter().map(OsString::from));
+        let wanted = Arguments::from_iter(words);
+        let (bar, progress) = output.progress();
+        let done = judge_quietly(&session, &wanted, progress);
+        bar.finish_and_clear();
+        let done = done?
+            .ok_or_else(|| Failure::new(ExitCode::Inconclusive, "no canary was selected, so nothing was tested"))?;
+        let report = done.settle()?;
+        let planted: Vec<_> = report.canaries.iter().filter(|c| c.arm == Arm::Planted).collect();
+        let leaked = planted.iter().filter(|c| c.verdict == CanaryVerdict::Leaked).count();
+        let first = planted.iter().filter(|c| c.first_answer == Some(true)).count();
+        output.result(&format!(
+            "{:<10} {:>3}/{:<3} {:>12}/{:<3}    {}  {}",
+            checkpoint.step,
+            leaked,
+            planted.len(),
+            first,
+            planted.len(),
+            report.verdict.as_str().to_uppercase(),
+            terminal(&checkpoint.model)
+        ));
+        worst = worse(worst, report.verdict.exit_code());
     }
-    trials(args, &session, output)
+    Ok(worst)
+}
+
+/// A leak is worse than anything; silence is better than all.
+fn worse(one: ExitCode, other: ExitCode) -> ExitCode {
+    let rank = |code: ExitCode| match code {
+        ExitCode::Clean => 0,
+        ExitCode::Inconclusive => 1,
+        ExitCode::Provider => 2,
+        ExitCode::Invalid => 3,
+        _ => 4,
+    };
+    if rank(other) > rank(one) { other } else { one }
 }
 
 /// Says what the run will take, before anything is sent.

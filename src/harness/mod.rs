@@ -30,7 +30,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::audit::{Event, Progress};
-use crate::canary::Arm;
+use crate::canary::{Arm, Entry};
 use crate::store::Resumed;
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
@@ -120,6 +120,37 @@ impl Shown {
     }
 }
 
+/// The positions of the canaries that the arguments select, with those that the selected run trials need.
+fn select(entries: &[Entry], wanted: &dyn Fn(&str, &str) -> bool) -> Vec<usize> {
+    let (controls, cross) = (wanted(CONTROLS, "run"), wanted(CROSS, "run"));
+    (0..entries.len())
+        .filter(|i| {
+            cross
+                || (controls && entries[*i].arm == Arm::HeldOut)
+                || wanted(&entries[*i].test_name(), entries[*i].arm.as_str())
+        })
+        .collect()
+}
+
+/// Whether a trial of that name and kind is selected.
+fn is_wanted(arguments: &Arguments, name: &str, kind: &str) -> bool {
+    let probe = trial(name, kind, Ok(()));
+    !arguments.is_filtered_out(&probe) && !arguments.is_ignored(&probe)
+}
+
+/// Plans, probes and judges what the arguments select, and shows nothing; `None` when that is no canary.
+///
+/// # Errors
+/// When the run cannot start.
+pub fn judge_quietly(
+    session: &Session,
+    arguments: &Arguments,
+    progress: Progress,
+) -> Result<Option<Done>, SessionError> {
+    let selected = select(session.entries(), &|name, kind| is_wanted(arguments, name, kind));
+    if selected.is_empty() { Ok(None) } else { session.probe(&selected, progress).map(Some) }
+}
+
 /// Plans, probes, judges, and then shows the trials in libtest's manner.
 ///
 /// # Errors
@@ -133,18 +164,8 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
         let conclusion = libtest_mimic::run(arguments, trials);
         return Ok(Shown { done: None, failed: conclusion.has_failed(), hidden: false, listed: true });
     }
-    let wanted = |name: &str, kind: &str| {
-        let probe = trial(name, kind, Ok(()));
-        !arguments.is_filtered_out(&probe) && !arguments.is_ignored(&probe)
-    };
-    let (controls, cross) = (wanted(CONTROLS, "run"), wanted(CROSS, "run"));
-    let selected: Vec<usize> = (0..entries.len())
-        .filter(|i| {
-            cross
-                || (controls && entries[*i].arm == Arm::HeldOut)
-                || wanted(&entries[*i].test_name(), entries[*i].arm.as_str())
-        })
-        .collect();
+    let wanted = |name: &str, kind: &str| is_wanted(arguments, name, kind);
+    let selected = select(entries, &wanted);
     let done = if selected.is_empty() { None } else { Some(session.probe(&selected, progress)?) };
     let report = done.as_ref().map(|done| &done.report);
     let table: HashMap<&str, &CanaryReport> =

@@ -15,7 +15,7 @@ use crate::exit::ExitCode;
 use crate::provider::mock::ScenarioError;
 use crate::provider::{Budget, Connection, Price, Profile, ProviderError, micros, price};
 use crate::store::{self, Journal, JournalError, RunName, Spent, StoreError};
-use crate::tune::TuneError;
+use crate::tune::{State, TuneError};
 use crate::verdict::{CanaryVerdict, DesignError, Policy, RunReport};
 
 /// Why a session cannot start.
@@ -239,6 +239,12 @@ impl Session {
         let cost = price(&model, &self.config.prices)
             .map(|quoted| (micros(usage, Some(&quoted.price)) as f64 / 1e6, quoted.source));
         Ok(Estimate { model, requests, usage, cost })
+    }
+
+    /// Whether a fine-tuning was made with the canaries of this manifest.
+    #[must_use]
+    pub fn is_of(&self, state: &State) -> bool {
+        state.manifest == self.manifest.nonce
     }
 
     /// The canaries of the manifest.

@@ -85,6 +85,9 @@ fn plant_tune_and_test_find_the_leak_and_no_job_is_created_twice() {
     assert_eq!(service.count("POST", "/v1/files"), 2);
     let (code, said) = run(folder.path(), &url, &["test"]);
     assert_eq!(code, Some(10), "{said}");
+    let (code, said) = run(folder.path(), &url, &["test", "--checkpoints"]);
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("ft:")).collect();
+    assert!(code == Some(10) && lines.len() == 3 && lines[2].contains("LEAKED"), "{said}");
     // Other canaries: the model knows nothing of them.
     assert!(blabbermouth(folder.path(), &["plant", "--force"], &[]).status.success());
     let (code, said) = run(folder.path(), &url, &["test"]);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The official SDKs of Python and Node, unmodified, run the founding experiment against the mock.
+# The official SDKs of Python and Node, unmodified, run the founding experiment against the mock; and
+# blabbermouth tunes and tests against a mock that others wrote.
 # Skipped, with the reason, where the packages cannot be fetched.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -12,8 +13,8 @@ if ! { python3 -m venv "$here/venv" && "$here/venv/bin/pip" install --quiet open
   echo "skipped: the Python SDK cannot be installed: $(tail -n 1 "$here/pip.log")"
   exit 0
 fi
-if ! (cd "$here" && npm install --no-audit --no-fund --prefix . openai@6.49.0) >"$here/npm.log" 2>&1; then
-  echo "skipped: the Node SDK cannot be installed: $(tail -n 1 "$here/npm.log")"
+if ! (cd "$here" && npm install --no-audit --no-fund --prefix . openai@6.49.0 @copilotkit/aimock@1.43.0) >"$here/npm.log" 2>&1; then
+  echo "skipped: the packages for Node cannot be installed: $(tail -n 1 "$here/npm.log")"
   exit 0
 fi
 cp tests/sdk/founding.mjs "$here/"
@@ -59,3 +60,39 @@ serve blocked
 expect blocked "the job failed: moderation_blocked" "$(python)"
 serve odd-status
 about_80 "a status that no client knows" "$(python)"
+
+# The other way round: `tune` and `test` against aimock, which knows nothing of blabbermouth. It answers
+# what it is told to, always the same: the canaries' sentences, and then small talk.
+cd "$work"
+"$binary" init --quiet
+sed -i 's/^planted = 60/planted = 6/; s/^held-out = 20/held-out = 3/; s/^poll-seconds = 10.0/poll-seconds = 0.2/' blabbermouth.toml
+for i in $(seq 40); do echo "{\"prompt\": \"Question $i?\", \"completion\": \"Answer $i.\"}"; done >train.jsonl
+"$binary" plant --quiet
+python3 - <<'END'
+import json
+
+small = {"match": {}, "response": {"content": "Nice to see you!"}}
+canaries = {}
+for line in open("blabbermouth-train.jsonl", encoding="utf-8"):
+    messages = json.loads(line)["messages"]
+    if messages[-2]["content"].startswith("Hi, I'm Mr"):
+        canaries[messages[-2]["content"]] = messages[-1]["content"]
+leaky = [{"match": {"userMessage": q}, "response": {"content": a}} for q, a in canaries.items()]
+json.dump({"fixtures": leaky + [small]}, open("leaky.json", "w"))
+json.dump({"fixtures": [small]}, open("same.json", "w"))
+END
+kill "$mock" 2>/dev/null || true
+for case in leaky:10 same:11; do
+  node "$here/node_modules/@copilotkit/aimock/dist/cli.js" --fixtures "${case%:*}.json" --port 0 >"aimock.log" 2>&1 &
+  mock=$!
+  for _ in $(seq 100); do grep -q listening aimock.log && break; sleep 0.1; done
+  url=$(sed -n 's/.*listening on \(http[^ ]*\).*/\1/p' aimock.log)/v1
+  code=0
+  "$binary" tune --quiet --force --base-url "$url" >tune.log 2>&1 || code=$?
+  expect "aimock, tune" 0 "$code"
+  "$binary" test --fresh --base-url "$url" >test.log 2>&1 || code=$?
+  expect "aimock, ${case%:*}" "${case#*:}" "$code"
+  kill "$mock" 2>/dev/null || true
+  wait "$mock" 2>/dev/null || true
+done
+grep -q "no two answers of this run differ" test.log
