@@ -181,6 +181,9 @@ pub(crate) struct TestArgs {
     /// Requests in flight.
     #[arg(long)]
     pub(crate) concurrency: Option<usize>,
+    /// Minutes for the whole run.
+    #[arg(long, value_name = "MINUTES")]
+    pub(crate) deadline: Option<f64>,
     /// Send nothing: say what the run would take and cost.
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -20,6 +20,9 @@ use super::{Failure, Output, config_failure};
 const BYTES_A_CANARY: usize = 1200;
 
 pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
+    if args.deadline.is_some_and(|minutes| !(1e-6..=1e6).contains(&minutes)) {
+        return Err(Failure::new(ExitCode::Usage, "--deadline is a number of minutes above 0"));
+    }
     let nothing = args.max_requests == Some(0) || args.max_tokens == Some(0);
     if nothing || args.max_cost.is_some_and(|usd| usd.is_nan() || usd <= 0.0) {
         return Err(Failure::new(ExitCode::Usage, "--max-requests, --max-tokens and --max-cost are above 0"));
@@ -53,6 +56,7 @@ fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
             budget.max_requests = args.max_requests.unwrap_or(budget.max_requests);
             budget.max_tokens = args.max_tokens.unwrap_or(budget.max_tokens);
             budget.max_cost = args.max_cost.unwrap_or(budget.max_cost);
+            config.probe.deadline_minutes = args.deadline.unwrap_or(config.probe.deadline_minutes);
             if let Some(concurrency) = args.concurrency {
                 config.probe.concurrency = concurrency.max(1);
             }

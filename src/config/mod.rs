@@ -178,6 +178,8 @@ section! {
         choices: u32,
         /// Requests in flight.
         concurrency: usize,
+        /// The longest time for a whole run; 0 for no limit.
+        deadline_minutes: f64,
     }
 }
 section! {
@@ -325,6 +327,9 @@ impl Config {
                 "tune",
                 "keep-files-days goes from 1 to 30, poll-seconds from 0.001 to 86400, deadline-hours is above 0 and up to 10000",
             );
+        }
+        if !(0.0..=1e6).contains(&self.probe.deadline_minutes) {
+            return value("probe.deadline-minutes", "expected minutes from 0 on");
         }
         if !(0.0..=1e9).contains(&self.budget.max_cost) {
             return value("budget.max-cost", "expected USD from 0 on");

@@ -12,7 +12,7 @@ use crate::canary::{Key, Template};
 use crate::chat::Usage;
 use crate::config::Config;
 use crate::provider::mock::{self, MODEL, Scenario, Server};
-use crate::provider::{Budget, Connection, Limits, Player, Profile, Provider, ProviderError, Recorder};
+use crate::provider::{Budget, Connection, Deadline, Limits, Player, Profile, Provider, ProviderError, Recorder};
 use crate::store;
 use crate::tune::{Stage, State};
 
@@ -89,6 +89,10 @@ impl Session {
             server = Some(mock);
         }
         let mut provider = self.profile.connect(&connection, model, warm_up)?;
+        if self.config.probe.deadline_minutes > 0.0 {
+            let longest = Duration::from_secs_f64(60.0 * self.config.probe.deadline_minutes);
+            provider = Arc::new(Deadline::new(provider, longest));
+        }
         if let Some(path) = &self.tape.record {
             provider = Arc::new(Recorder::new(provider, path, key.sealing_key("cassette"))?);
         }
@@ -132,6 +136,7 @@ pub fn service(
         certificates: (!p.certificates.as_os_str().is_empty()).then(|| folder.join(&p.certificates)),
         command: p.command.clone(),
         budget: None,
+        concurrency: config.probe.concurrency,
     };
     Ok((profile, connection))
 }

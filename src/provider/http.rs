@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::budget::{Budget, worst_case};
 use super::text::error_code;
+use super::throttle::Throttle;
 use super::{Answer, ProviderError, Request};
 use crate::chat::{Completion, Finish, Usage};
 
@@ -23,6 +24,8 @@ const TRIES: u32 = 6;
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Between two questions for a model that is not callable yet.
 const WARM_UP_PAUSE: Duration = Duration::from_secs(3);
+/// Requests in flight, where nothing else is said.
+const USUAL: usize = 64;
 /// The largest answer that is read.
 const LARGEST_BODY: usize = 4 << 20;
 
@@ -47,6 +50,8 @@ pub struct Endpoint {
     pub certificates: Option<PathBuf>,
     /// What may be spent on answers.
     pub budget: Option<Arc<Budget>>,
+    /// Requests in flight, at most; 0 for 64.
+    pub concurrency: usize,
 }
 
 /// A client of one server.
@@ -60,6 +65,7 @@ pub(super) struct Http {
     begun: Instant,
     warm_up: Duration,
     budget: Option<Arc<Budget>>,
+    throttle: Throttle,
 }
 
 /// What a server answered, whatever it means.
@@ -157,6 +163,7 @@ impl Http {
             begun: Instant::now(),
             warm_up: Duration::ZERO,
             budget: endpoint.budget.clone(),
+            throttle: Throttle::new(if endpoint.concurrency == 0 { USUAL } else { endpoint.concurrency }),
         })
     }
 
@@ -220,8 +227,12 @@ impl Http {
             if let Some((budget, worst)) = budget {
                 budget.take(worst).map_err(fatal)?;
             }
-            let reply = self.once(post, LARGEST_BODY).await?;
+            let reply = {
+                let _slot = self.throttle.slot().await;
+                self.once(post, LARGEST_BODY).await?
+            };
             if matches!(reply.status, 200..=299) {
+                self.throttle.answered(&reply.headers);
                 let answer = read(&reply.bytes).map_err(|e| (e, Again::After(reply.wait_asked())))?;
                 // A server that does not count its tokens is taken to have used them all.
                 if let Some((budget, worst)) = budget.filter(|_| answer.usage.prompt_tokens > 0) {
@@ -233,6 +244,9 @@ impl Http {
                 budget.settle(worst, Usage::default()).map_err(fatal)?;
             }
             let code = error_code(&reply.bytes);
+            if matches!(reply.status, 429 | 503 | 529) {
+                self.throttle.refused(reply.wait_asked());
+            }
             match reply.status {
                 // Azure's way to say that its filter stepped in: an outcome, not a fault.
                 400 if code == "content_filter" => Ok(filtered()),
@@ -262,6 +276,12 @@ impl Http {
                 "the connection broke"
             };
             let host = self.url.host_str().unwrap_or_default().to_owned();
+            if is_certificate_fault(e) {
+                let how = format!(
+                    "the certificate of {host} is not trusted; name it in `provider.certificates` if it is its own"
+                );
+                return (ProviderError::Setup(how), Again::No);
+            }
             (ProviderError::Connection { host, what: what.to_owned() }, Again::After(None))
         };
         let mut response = request.send().await.map_err(|e| connection(&e))?;
@@ -315,6 +335,12 @@ fn backoff(tried: u32) -> Duration {
     let _ = getrandom::fill(&mut lot);
     let full = Duration::from_millis(500u64 << (tried - 1).min(4));
     full.mul_f64(1.0 - 0.25 * f64::from(lot[0]) / 255.0)
+}
+
+/// Whether a connection failed because of the server's certificate. The fault of rustls lies inside two
+/// errors that hide it from a downcast; only their debug form shows it.
+fn is_certificate_fault(error: &reqwest::Error) -> bool {
+    error.is_connect() && format!("{error:?}").contains("InvalidCertificate")
 }
 
 /// Whether an address is on this machine.

@@ -4,6 +4,7 @@ mod anthropic;
 mod budget;
 mod cassette;
 mod command;
+mod deadline;
 mod gemini;
 mod http;
 pub mod mock;
@@ -11,6 +12,7 @@ mod openai;
 mod price;
 mod profile;
 mod text;
+mod throttle;
 mod tuner;
 
 use std::pin::Pin;
@@ -22,6 +24,7 @@ use crate::chat::{Completion, Message, Sampling, Usage};
 
 pub use budget::{Budget, Limits, micros, worst_case};
 pub(crate) use cassette::{Player, Recorder};
+pub(crate) use deadline::Deadline;
 pub use http::Endpoint;
 pub use openai::{Capability, Found, OpenAi};
 pub use price::{Price, Quoted, price};
@@ -109,6 +112,9 @@ pub enum ProviderError {
         "the budget of this run is used up; raise --max-requests, --max-tokens or --max-cost, and the run goes on where it is"
     )]
     Budget,
+    /// The time for the whole run is over.
+    #[error("the deadline of this run has passed; raise --deadline, and the run goes on where it is")]
+    Deadline,
     /// A cassette has no answer to a request.
     #[error("{path}: the cassette has no answer to this request: record it again with the same settings")]
     Cassette {
@@ -124,7 +130,10 @@ impl ProviderError {
     /// Whether it would strike every further request too.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Key { .. } | Self::NoModel { .. } | Self::Quota | Self::Budget | Self::Setup(_))
+        matches!(
+            self,
+            Self::Key { .. } | Self::NoModel { .. } | Self::Quota | Self::Budget | Self::Deadline | Self::Setup(_)
+        )
     }
 }
 

@@ -79,6 +79,8 @@ pub struct Connection {
     pub command: Vec<String>,
     /// What may be spent on answers.
     pub budget: Option<Arc<Budget>>,
+    /// Requests in flight, at most; 0 for 64.
+    pub concurrency: usize,
 }
 
 impl Profile {
@@ -128,6 +130,7 @@ impl Profile {
             headers: self.headers.clone(),
             certificates: connection.certificates.clone(),
             budget: connection.budget.clone(),
+            concurrency: connection.concurrency,
         })
     }
 

@@ -6,6 +6,7 @@ mod data;
 mod floors;
 mod journal;
 mod main_job;
+mod network;
 mod properties;
 mod reports;
 mod servers;

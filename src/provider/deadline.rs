@@ -1,0 +1,41 @@
+//! A decorator with one deadline for all requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{Answer, Completing, Provider, ProviderError, Request};
+
+/// Asks until a deadline.
+pub(crate) struct Deadline {
+    inner: Arc<dyn Provider>,
+    end: Instant,
+}
+
+impl Deadline {
+    pub(crate) fn new(inner: Arc<dyn Provider>, longest: Duration) -> Self {
+        Self { inner, end: Instant::now() + longest }
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Answer, ProviderError> {
+        if Instant::now() >= self.end {
+            return Err(ProviderError::Deadline);
+        }
+        timeout_at(self.end, self.inner.complete(request)).await.unwrap_or(Err(ProviderError::Deadline))
+    }
+}
+
+impl Provider for Deadline {
+    fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
+        Box::pin(self.ask(request))
+    }
+
+    fn model(&self) -> &str {
+        self.inner.model()
+    }
+
+    fn address(&self) -> String {
+        self.inner.address()
+    }
+}
