@@ -17,7 +17,7 @@ use crate::chat::{Message, Sampling, Usage};
 use crate::detect::Searcher;
 use crate::detect::candidates::Candidates;
 use crate::probe::Strategy;
-use crate::provider::Provider;
+use crate::provider::{Provider, Request};
 use crate::store::{Journal, JournalError, Resumed};
 use crate::verdict::{Design, DesignError, Place, Policy, Pool, RunReport, Settings, Strangers, Test, judge};
 use task::{Shared, Task};
@@ -118,6 +118,20 @@ impl Audit {
             design,
             options,
             strategy: strategy.name(),
+        })
+    }
+
+    /// All requests of a canary with their numbers, as many as a whole silence takes.
+    pub fn requests(&self, index: usize) -> impl Iterator<Item = (u64, Request)> + '_ {
+        let (samples, choices) = (self.design.samples, u64::from(self.options.choices.max(1)));
+        (0..samples.div_ceil(choices)).map(move |number| {
+            let request = Request {
+                messages: Arc::clone(&self.prompts[index]),
+                sampling: self.options.sampling,
+                seed: task::seed(index, number),
+                choices: choices.min(samples - number * choices) as u32,
+            };
+            (number, request)
         })
     }
 

@@ -325,6 +325,6 @@ async fn permit(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
 }
 
 /// A seed of its own for every request of a run.
-fn seed(canary: usize, request: u64) -> u32 {
+pub(super) fn seed(canary: usize, request: u64) -> u32 {
     ((canary as u32) << 14 ^ request as u32) & 0x7fff_ffff
 }

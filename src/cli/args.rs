@@ -202,6 +202,9 @@ pub(crate) struct TestArgs {
     /// Take every answer from this file, and ask nobody; an answer that is not there is an error.
     #[arg(long, value_name = "FILE")]
     pub(crate) replay: Option<PathBuf>,
+    /// Ask by batch jobs: half the price, within a day. A killed run goes on with the batches that it submitted.
+    #[arg(long, conflicts_with_all = ["checkpoints", "list", "record", "replay"])]
+    pub(crate) batch: bool,
     /// Ask every checkpoint that `tune` noted, the tuned model last: the leak by epoch. The exit code is that of
     /// the worst.
     #[arg(long, conflicts_with_all = ["model", "list", "report", "record", "replay"])]
@@ -274,7 +277,7 @@ pub(crate) struct ReportArgs {
   blabbermouth test --base-url http://127.0.0.1:4010/v1 --model blabbermouth-parrot")]
 pub(crate) struct MockArgs {
     /// leaky, memorises-repeats, clean, refuses, flaky; for jobs closed, moderated, blocked, server-error, stuck,
-    /// odd-status.
+    /// odd-status; for batches expires.
     #[arg(long, default_value = "leaky")]
     pub(crate) scenario: String,
     /// The port; 0 for any that is free.

@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use blabbermouth::canary::Arm;
 use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{Session, Shown, Tape, execute, judge_quietly};
+use blabbermouth::harness::{Session, Shown, Tape, execute, judge_quietly, selection, show};
 use blabbermouth::report::escape::terminal;
 use blabbermouth::report::{ReportFormat, summary};
 use blabbermouth::store::Pending;
@@ -170,7 +171,8 @@ fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCod
         words.push("--color=never".into());
     }
     words.extend(args.libtest.iter().map(OsString::from));
-    let shown = gate(session, &Arguments::from_iter(words), output)?;
+    let arguments = Arguments::from_iter(words);
+    let shown = if args.batch { by_batch(session, &arguments, output)? } else { gate(session, &arguments, output)? };
     let Some(report) = shown.report() else {
         if args.list {
             return Ok(ExitCode::Clean);
@@ -182,6 +184,18 @@ fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCod
     let code = report.verdict.exit_code();
     shown.settle()?;
     Ok(code)
+}
+
+/// Probes by batch jobs, and shows the trials.
+fn by_batch(session: &Session, arguments: &Arguments, output: &Output) -> Result<Shown, Failure> {
+    let selected = selection(session, arguments);
+    if selected.is_empty() {
+        return Ok(show(session, arguments, None));
+    }
+    let tell = |line: String| output.step(&terminal(&line));
+    let poll = Duration::from_secs_f64(session.config.tune.poll_seconds);
+    let done = session.probe_by_batch(&selected, poll, &tell, std::sync::Arc::new(|_| {}))?;
+    Ok(show(session, arguments, Some(done)))
 }
 
 /// Probes with a progress bar, and shows the trials.

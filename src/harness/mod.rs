@@ -19,6 +19,7 @@
 //! journal, so that each canary is probed once, whoever comes first.
 
 mod ask;
+mod batch;
 mod reach;
 mod session;
 
@@ -35,6 +36,7 @@ use crate::store::Resumed;
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
 pub use ask::Said;
+pub use batch::Tell;
 pub use reach::{Estimate, Tape, mock_options, service};
 pub use session::{Done, Session, SessionError};
 
@@ -138,6 +140,12 @@ fn is_wanted(arguments: &Arguments, name: &str, kind: &str) -> bool {
     !arguments.is_filtered_out(&probe) && !arguments.is_ignored(&probe)
 }
 
+/// The positions of the canaries that the arguments select.
+#[must_use]
+pub fn selection(session: &Session, arguments: &Arguments) -> Vec<usize> {
+    select(session.entries(), &|name, kind| is_wanted(arguments, name, kind))
+}
+
 /// Plans, probes and judges what the arguments select, and shows nothing; `None` when that is no canary.
 ///
 /// # Errors
@@ -147,7 +155,7 @@ pub fn judge_quietly(
     arguments: &Arguments,
     progress: Progress,
 ) -> Result<Option<Done>, SessionError> {
-    let selected = select(session.entries(), &|name, kind| is_wanted(arguments, name, kind));
+    let selected = selection(session, arguments);
     if selected.is_empty() { Ok(None) } else { session.probe(&selected, progress).map(Some) }
 }
 
@@ -167,6 +175,14 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
     let wanted = |name: &str, kind: &str| is_wanted(arguments, name, kind);
     let selected = select(entries, &wanted);
     let done = if selected.is_empty() { None } else { Some(session.probe(&selected, progress)?) };
+    Ok(show(session, arguments, done))
+}
+
+/// Shows the trials of a run in libtest's manner.
+#[must_use]
+pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Shown {
+    let entries = session.entries();
+    let wanted = |name: &str, kind: &str| is_wanted(arguments, name, kind);
     let report = done.as_ref().map(|done| &done.report);
     let table: HashMap<&str, &CanaryReport> =
         report.iter().flat_map(|r| &r.canaries).map(|c| (c.test.as_str(), c)).collect();
@@ -190,7 +206,7 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
     trials.push(trial(CONTROLS, "run", controls));
     trials.push(trial(CROSS, "run", cross));
     let conclusion = libtest_mimic::run(arguments, trials);
-    Ok(Shown { failed: conclusion.has_failed(), hidden, done, listed: false })
+    Shown { failed: conclusion.has_failed(), hidden, done, listed: false }
 }
 
 fn trial(name: &str, kind: &str, outcome: Result<(), String>) -> Trial {

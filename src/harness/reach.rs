@@ -12,7 +12,9 @@ use crate::canary::{Key, Template};
 use crate::chat::Usage;
 use crate::config::Config;
 use crate::provider::mock::{self, MODEL, Scenario, Server};
-use crate::provider::{Budget, Connection, Deadline, Limits, Player, Profile, Provider, ProviderError, Recorder};
+use crate::provider::{
+    Budget, Completing, Connection, Deadline, Limits, Player, Profile, Provider, ProviderError, Recorder, Request,
+};
 use crate::store;
 use crate::tune::{Stage, State};
 
@@ -97,6 +99,32 @@ impl Session {
             provider = Arc::new(Recorder::new(provider, path, key.sealing_key("cassette"))?);
         }
         Ok(Reached { provider, _server: server })
+    }
+}
+
+/// Stands for a model whose answers are in the journal: what is not there is an error.
+pub(super) struct Missing {
+    model: String,
+    address: String,
+}
+
+impl Missing {
+    pub(super) fn new(of: &dyn Provider) -> Self {
+        Self { model: of.model().to_owned(), address: of.address() }
+    }
+}
+
+impl Provider for Missing {
+    fn complete<'a>(&'a self, _: &'a Request) -> Completing<'a> {
+        Box::pin(async { Err(ProviderError::Unanswered) })
+    }
+
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn address(&self) -> String {
+        self.address.clone()
     }
 }
 

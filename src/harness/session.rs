@@ -13,7 +13,7 @@ use crate::chat::Sampling;
 use crate::config::{Config, ConfigError};
 use crate::exit::ExitCode;
 use crate::provider::mock::ScenarioError;
-use crate::provider::{Budget, Connection, Price, Profile, ProviderError, micros, price};
+use crate::provider::{Budget, Connection, Price, Profile, Provider, ProviderError, micros, price};
 use crate::store::{self, Journal, JournalError, RunName, Spent, StoreError};
 use crate::tune::{State, TuneError};
 use crate::verdict::{CanaryVerdict, DesignError, Policy, RunReport};
@@ -259,7 +259,7 @@ impl Session {
         self.manifest.regenerate(self.key.clone()).map_err(at)
     }
 
-    fn audit(&self) -> Result<(Audit, Drawn), SessionError> {
+    pub(super) fn audit(&self) -> Result<(Audit, Drawn), SessionError> {
         let drawn = self.drawn()?;
         let (probe, verdict) = (&self.config.probe, &self.config.verdict);
         let strategy = crate::probe::by_name(&probe.strategy).expect("the configuration was checked");
@@ -286,7 +286,7 @@ impl Session {
     }
 
     /// Everything that an answer depends on: two runs may share answers only where this is the same.
-    fn plan(&self, model: &str) -> String {
+    pub(super) fn plan(&self, model: &str) -> String {
         let (p, probe) = (&self.config.provider, &self.config.probe);
         let address = match p.base_url.as_str() {
             _ if p.kind == "mock" => &p.scenario,
@@ -340,9 +340,32 @@ impl Session {
             Ok::<_, SessionError>(report)
         })?;
         drop(runtime);
+        Ok(self.done(report, journal, selected, price))
+    }
+
+    /// Judges what the journal has, asking `provider` for the rest.
+    pub(super) fn judge_with(
+        &self,
+        selected: &[usize],
+        progress: Progress,
+        provider: Arc<dyn Provider>,
+        price: Option<Price>,
+    ) -> Result<Done, SessionError> {
+        let (audit, drawn) = self.audit()?;
+        let folder = self.folder.join(&self.config.store.path);
+        let plan = self.plan(provider.model());
+        let key = drawn.key.sealing_key("journal");
+        let journal = Arc::new(Journal::open(&folder, key, &plan, self.run_name.as_ref(), false)?);
+        let runtime = runtime()?;
+        let report = runtime.block_on(audit.run(selected, provider, Arc::clone(&journal), progress))?;
+        drop(runtime);
+        Ok(self.done(report, journal, selected, price))
+    }
+
+    fn done(&self, report: RunReport, journal: Arc<Journal>, selected: &[usize], price: Option<Price>) -> Done {
         let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
         let free = self.config.provider.kind == "mock" || self.tape.replay.is_some();
         let paid = (!free).then(|| (self.folder.join(&self.config.store.path), price));
-        Ok(Done { report, journal, judged: selected.to_vec(), paid })
+        Done { report, journal, judged: selected.to_vec(), paid }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Price, ProviderError, Request};
 use crate::chat::Usage;
-use crate::store::{Amount, Spending};
+use crate::store::{Amount, JournalError, Spending};
 
 /// The most that a run may spend.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -59,6 +59,14 @@ impl Budget {
     #[must_use]
     pub fn new(spending: Spending, limits: Limits, price: Option<Price>) -> Self {
         Self { spending, limits: limits.amount(), price }
+    }
+
+    /// Takes an amount at once, if it fits.
+    ///
+    /// # Errors
+    /// When the purse cannot be written.
+    pub(crate) fn fits(spending: &Spending, amount: Amount, limits: Limits) -> Result<bool, JournalError> {
+        spending.take(amount, limits.amount())
     }
 
     fn amount(&self, usage: Usage) -> Amount {

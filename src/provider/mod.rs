@@ -26,7 +26,7 @@ pub use budget::{Budget, Limits, micros, worst_case};
 pub(crate) use cassette::{Player, Recorder};
 pub(crate) use deadline::Deadline;
 pub use http::Endpoint;
-pub use openai::{Capability, Found, OpenAi};
+pub use openai::{BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, read_batch_line};
 pub use price::{Price, Quoted, price};
 pub use profile::{Connection, Dialect, Profile};
 pub use tuner::{Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, Stored, Tuner, Tuning};
@@ -112,6 +112,11 @@ pub enum ProviderError {
         "the budget of this run is used up; raise --max-requests, --max-tokens or --max-cost, and the run goes on where it is"
     )]
     Budget,
+    /// A batch gave no answer.
+    #[error(
+        "the batch gave no answer to this request (it failed or expired): run again, and what is missing is submitted"
+    )]
+    Unanswered,
     /// The time for the whole run is over.
     #[error("the deadline of this run has passed; raise --deadline, and the run goes on where it is")]
     Deadline,

@@ -1,6 +1,7 @@
 //! Integration tests: the real binary with a scrubbed environment, against loopback only.
 
 mod bad_input;
+mod batch;
 mod client;
 mod data;
 mod floors;

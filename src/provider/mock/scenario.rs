@@ -68,7 +68,7 @@ pub(super) enum JobFate {
 
 impl Scenario {
     /// The built-in scenarios.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
         "leaky",
         "memorises-repeats",
         "clean",
@@ -80,6 +80,7 @@ impl Scenario {
         "server-error",
         "stuck",
         "odd-status",
+        "expires",
     ];
 
     /// The built-in scenario of that name.
@@ -99,6 +100,7 @@ impl Scenario {
             "server-error" => include_str!("../../../mocks/server-error.toml"),
             "stuck" => include_str!("../../../mocks/stuck.toml"),
             "odd-status" => include_str!("../../../mocks/odd-status.toml"),
+            "expires" => include_str!("../../../mocks/expires.toml"),
             _ => return Err(ScenarioError::Unknown { name: name.to_owned() }),
         };
         Ok(toml::from_str(text).expect("the built-in scenarios are checked by a test"))

@@ -1,5 +1,6 @@
 //! A client of the OpenAI dialect: chat completions here, files and fine-tuning jobs in `tuning`.
 
+mod batch;
 mod chat;
 mod measure;
 mod tuning;
@@ -13,6 +14,7 @@ use super::http::{Endpoint, Http};
 use super::{Completing, Profile, Provider, ProviderError, Request};
 use chat::{Body, Fields};
 
+pub use batch::{BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
 pub(super) use chat::read_answer;
 pub use measure::{Capability, Found};
 

@@ -46,7 +46,7 @@ impl OpenAi {
     }
 
     /// Goes through a list, newest first, until `wanted` finds something.
-    async fn search<T>(
+    pub(super) async fn search<T>(
         &self,
         path: &str,
         mut wanted: impl FnMut(&Value) -> Option<T>,
@@ -71,6 +71,36 @@ impl OpenAi {
         Ok(None)
     }
 
+    /// Uploads a file for some purpose.
+    pub(super) async fn upload_as(
+        &self,
+        purpose: &str,
+        file: &Path,
+        name: &str,
+        expires: u32,
+    ) -> Result<Stored, ProviderError> {
+        let setup = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", file.display()));
+        let length = std::fs::metadata(file).map_err(setup)?.len();
+        // Not sent again after a broken connection: the file may be there, and it holds secrets.
+        let reply = self
+            .http
+            .persist(|| async {
+                let part = Part::file(file).await.map_err(|e| (setup(e), Again::No))?.file_name(name.to_owned());
+                let part = part.mime_str("application/octet-stream").expect("a media type");
+                let form = Form::new()
+                    .text("purpose", purpose.to_owned())
+                    .text("expires_after[anchor]", "created_at")
+                    .text("expires_after[seconds]", expires.to_string())
+                    .part("file", part);
+                let request = self.post("/files").map_err(|e| (e, Again::No))?;
+                let request = request.multipart(form).timeout(Duration::from_secs(120 + length / UPLOAD_RATE));
+                let reply = self.http.once(request, LARGEST_BODY).await.map_err(|(e, _)| (e, Again::No))?;
+                read(reply)
+            })
+            .await?;
+        stored(&reply)
+    }
+
     async fn remove(&self, path: String) -> Result<(), ProviderError> {
         match self.call(Method::DELETE, &path, None).await {
             Ok(_) | Err(ProviderError::Refused { status: 404, .. }) => Ok(()),
@@ -80,7 +110,7 @@ impl OpenAi {
 }
 
 /// The JSON of a good answer, or the error of a bad one.
-fn read(reply: Reply) -> Result<Value, Failed> {
+pub(super) fn read(reply: Reply) -> Result<Value, Failed> {
     if !matches!(reply.status, 200..=299) {
         let code = error_code(&reply.bytes);
         if reply.status == 429 && code == "insufficient_quota" {
@@ -97,7 +127,7 @@ fn read(reply: Reply) -> Result<Value, Failed> {
     Ok(value)
 }
 
-fn text(value: &Value, key: &str) -> Option<String> {
+pub(super) fn text(value: &Value, key: &str) -> Option<String> {
     match value.get(key)? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -223,28 +253,7 @@ impl Tuner for OpenAi {
     }
 
     fn upload<'a>(&'a self, file: &'a Path, name: &'a str, expires: u32) -> Tuning<'a, Stored> {
-        Box::pin(async move {
-            let setup = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", file.display()));
-            let length = std::fs::metadata(file).map_err(setup)?.len();
-            // Not sent again after a broken connection: the file may be there, and it holds secrets.
-            let reply = self
-                .http
-                .persist(|| async {
-                    let part = Part::file(file).await.map_err(|e| (setup(e), Again::No))?.file_name(name.to_owned());
-                    let part = part.mime_str("application/octet-stream").expect("a media type");
-                    let form = Form::new()
-                        .text("purpose", "fine-tune")
-                        .text("expires_after[anchor]", "created_at")
-                        .text("expires_after[seconds]", expires.to_string())
-                        .part("file", part);
-                    let request = self.post("/files").map_err(|e| (e, Again::No))?;
-                    let request = request.multipart(form).timeout(Duration::from_secs(120 + length / UPLOAD_RATE));
-                    let reply = self.http.once(request, LARGEST_BODY).await.map_err(|(e, _)| (e, Again::No))?;
-                    read(reply)
-                })
-                .await?;
-            stored(&reply)
-        })
+        Box::pin(self.upload_as("fine-tune", file, name, expires))
     }
 
     fn stored<'a>(&'a self, id: &'a str) -> Tuning<'a, Stored> {

@@ -244,6 +244,21 @@ impl Journal {
         Ok(Claim { entries, _lock: held })
     }
 
+    /// Which requests of this run have an answer on disk, as canary and number.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn answered(&self) -> Result<HashSet<(usize, u64)>, JournalError> {
+        *lock(&self.known) = Known::default();
+        self.look()?;
+        let known = lock(&self.known);
+        let of = |(canary, entries): (&usize, &Entries)| {
+            let there = entries.0.iter().enumerate().filter(|(_, entry)| **entry != 0);
+            there.map(|(number, _)| (*canary, number as u64)).collect::<Vec<_>>()
+        };
+        Ok(known.canaries.iter().flat_map(of).collect())
+    }
+
     /// Reads which answers were written since the last look.
     fn look(&self) -> Result<(), JournalError> {
         let mut known = lock(&self.known);

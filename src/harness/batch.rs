@@ -1,0 +1,229 @@
+//! Probing by batch jobs: all questions in files, answered within a day at half the price. The answers
+//! go into the run journal, and are judged as those of any run.
+
+use std::io::{BufRead, BufReader, Seek, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::reach::{Missing, limits, runtime};
+use super::session::{Done, Session, SessionError};
+use crate::audit::{Event, Progress};
+use crate::provider::{
+    Budget, Dialect, MOST_BYTES, MOST_REQUESTS, OpenAi, Price, ProviderError, micros, price, read_batch_line,
+    worst_case,
+};
+use crate::store::{self, Amount, Journal};
+
+/// How long the service keeps the files: they hold questions about canaries.
+const KEPT: u32 = 7 * 24 * 60 * 60;
+
+/// What is known of batches that were submitted and not collected.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Open {
+    batches: Vec<OpenBatch>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct OpenBatch {
+    file: String,
+    batch: Option<String>,
+}
+
+/// What is told on the way.
+pub type Tell<'a> = &'a (dyn Fn(String) + Sync);
+
+impl Session {
+    /// Submits what the journal has no answer to, waits, collects, and judges. A killed run goes on with
+    /// the batches that it submitted.
+    ///
+    /// # Errors
+    /// When the service has no batches, refuses them, or the journal cannot be used.
+    pub fn probe_by_batch(
+        &self,
+        selected: &[usize],
+        poll: Duration,
+        tell: Tell<'_>,
+        progress: Progress,
+    ) -> Result<Done, SessionError> {
+        if self.profile.dialect != Dialect::OpenAi || self.config.provider.kind == "mock" {
+            let how = "--batch needs a service with batches of the OpenAI dialect";
+            return Err(ProviderError::Setup(how.into()).into());
+        }
+        let (audit, drawn) = self.audit()?;
+        let (model, warm_up) = self.model()?;
+        let endpoint = self.profile.endpoint(&self.connection)?;
+        let client = OpenAi::with_profile(&endpoint, &self.profile, &model)?.warm_up(warm_up);
+        let folder = self.folder.join(&self.config.store.path);
+        let plan = self.plan(&model);
+        let key = drawn.key.sealing_key("journal");
+        let journal = Journal::open(&folder, key, &plan, self.run_name.as_ref(), self.fresh)?;
+        let at = folder.join(format!("batch-{}.json", &plan[..16]));
+        let work = Work { client: &client, journal: &journal, at, poll, tell, max_tokens: self.sampling().max_tokens };
+        runtime()?.block_on(async {
+            work.collect_all().await?;
+            let mut lines = Vec::new();
+            let mut amount = Amount::default();
+            let quoted = price(&model, &self.config.prices).map(|quoted| quoted.price);
+            // What an earlier batch answered is in the file of the journal by now.
+            let known = journal.answered()?;
+            for &index in selected {
+                for (number, request) in audit.requests(index) {
+                    if known.contains(&(index, number)) {
+                        continue;
+                    }
+                    let worst = worst_case(&request);
+                    amount.requests += 1;
+                    amount.tokens += worst.prompt_tokens + worst.completion_tokens;
+                    // Half the price.
+                    amount.micros += micros(worst, quoted.as_ref()).div_ceil(2);
+                    lines.push(client.batch_line(&format!("{index}-{number}"), &request));
+                }
+            }
+            if lines.is_empty() {
+                return Ok::<_, SessionError>(());
+            }
+            let limits = limits(&self.config);
+            if limits.cost.is_some() && quoted.is_none() {
+                return Err(SessionError::NoPrice { model: model.clone() });
+            }
+            if !limits.is_none() && !Budget::fits(&journal.spending()?, amount, limits)? {
+                return Err(ProviderError::Budget.into());
+            }
+            work.submit(&lines).await?;
+            work.collect_all().await
+        })?;
+        drop(journal);
+        // The journal has what was answered; what is missing is an error, and never silence.
+        // It is no interrupted run that goes on.
+        let quiet: Progress = Arc::new(move |event| {
+            if !matches!(event, Event::Resumed(_)) {
+                progress(event);
+            }
+        });
+        let half = price(&model, &self.config.prices).map(|q| Price {
+            training: q.price.training,
+            input: q.price.input / 2.0,
+            output: q.price.output / 2.0,
+        });
+        self.judge_with(selected, quiet, Arc::new(Missing::new(&client)), half)
+    }
+}
+
+struct Work<'a> {
+    client: &'a OpenAi,
+    journal: &'a Journal,
+    at: PathBuf,
+    poll: Duration,
+    tell: Tell<'a>,
+    max_tokens: u32,
+}
+
+impl Work<'_> {
+    fn open(&self) -> Result<Open, SessionError> {
+        if !self.at.exists() {
+            return Ok(Open::default());
+        }
+        let fault = |e: serde_json::Error| ProviderError::Setup(format!("{}: {e}; remove it", self.at.display()));
+        Ok(serde_json::from_slice(&store::read(&self.at)?).map_err(fault)?)
+    }
+
+    fn save(&self, open: &Open) -> Result<(), SessionError> {
+        let text = serde_json::to_vec_pretty(open).expect("plain data");
+        Ok(store::write(&self.at, &text, false)?)
+    }
+
+    /// Uploads the questions in as many files as the service's limits ask for, and creates their batches.
+    async fn submit(&self, lines: &[Vec<u8>]) -> Result<(), SessionError> {
+        let mut open = self.open()?;
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |line: &&Vec<u8>| {
+                bytes += line.len();
+                bytes <= MOST_BYTES
+            };
+            let count = rest.iter().take(MOST_REQUESTS).take_while(fits).count().max(1);
+            let (some, left) = rest.split_at(count);
+            rest = left;
+            let io = |e: std::io::Error| ProviderError::Setup(format!("the batch's file: {e}"));
+            let mut file = tempfile::NamedTempFile::with_suffix(".jsonl").map_err(io)?;
+            for line in some {
+                file.write_all(line).map_err(io)?;
+            }
+            let name = format!("blabbermouth-batch-{}.jsonl", open.batches.len() + 1);
+            let id = self.client.upload_batch(file.path(), &name, KEPT).await?;
+            open.batches.push(OpenBatch { file: id.clone(), batch: None });
+            self.save(&open)?;
+            let batch = self.client.create_batch(&id).await?;
+            (self.tell)(format!("submitted  {} with {count} requests", batch.id));
+            if let Some(last) = open.batches.last_mut() {
+                last.batch = Some(batch.id);
+            }
+            self.save(&open)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for all batches that are open, and takes their answers.
+    async fn collect_all(&self) -> Result<(), SessionError> {
+        let mut open = self.open()?;
+        while let Some(next) = open.batches.first().cloned() {
+            let id = match next.batch {
+                Some(id) => id,
+                // Killed before it was noted: it is found by its file, or created now.
+                None => self.client.create_batch(&next.file).await?.id,
+            };
+            let mut shown = (0, 0);
+            let batch = loop {
+                let batch = self.client.batch(&id).await?;
+                if batch.ended {
+                    break batch;
+                }
+                if batch.progress != shown {
+                    shown = batch.progress;
+                    (self.tell)(format!("{id}: {}, {} of {}", batch.status, shown.0, shown.1));
+                }
+                tokio::time::sleep(self.poll).await;
+            };
+            let fault = batch.fault.map(|f| format!(": {f}")).unwrap_or_default();
+            (self.tell)(format!("{id}: {}{fault}", batch.status));
+            let mut answered = 0;
+            for file in &batch.files {
+                answered += self.collect(file).await?;
+            }
+            (self.tell)(format!("collected  {answered} answers of {id}"));
+            open.batches.remove(0);
+            self.save(&open)?;
+        }
+        if self.at.exists() {
+            let _ = std::fs::remove_file(&self.at);
+        }
+        Ok(())
+    }
+
+    /// Puts the answers of a file into the journal.
+    async fn collect(&self, file: &str) -> Result<u64, SessionError> {
+        let io = |e: std::io::Error| ProviderError::Setup(format!("the batch's answers: {e}"));
+        let mut held = tempfile::tempfile().map_err(io)?;
+        self.client.content(file, &mut held).await?;
+        held.rewind().map_err(io)?;
+        let (mut answered, mut newest) = (0, 0);
+        for line in BufReader::new(held).split(b'\n') {
+            let line = line.map_err(io)?;
+            let Some((name, Some(answer))) = read_batch_line(&line, self.max_tokens) else { continue };
+            let place = name.split_once('-').and_then(|(c, n)| Some((c.parse().ok()?, n.parse().ok()?)));
+            let Some((canary, number)) = place else { continue };
+            let bytes = serde_json::to_vec(&answer).expect("an answer is plain data");
+            newest = self.journal.record(canary, number, &bytes)?;
+            answered += 1;
+            if answered % 1000 == 0 {
+                self.journal.flush(newest).await?;
+            }
+        }
+        self.journal.flush(newest).await?;
+        Ok(answered)
+    }
+}

@@ -1,0 +1,128 @@
+//! Batches of the OpenAI dialect: a file of requests, answered within a day at half the price.
+
+use std::io::Write;
+use std::path::Path;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::OpenAi;
+use super::chat::{Body, read_answer};
+use super::tuning::text;
+use crate::provider::http::Again;
+use crate::provider::{Answer, ProviderError, Request};
+
+/// Requests in one batch, and bytes in its file, with room to spare below the service's limits.
+pub const MOST_REQUESTS: usize = 50_000;
+/// Bytes in the file of a batch.
+pub const MOST_BYTES: usize = 190_000_000;
+
+/// How far a batch is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchJob {
+    /// Its id.
+    pub id: String,
+    /// The service's word for how far it is.
+    pub status: String,
+    /// Whether nothing will change any more.
+    pub ended: bool,
+    /// The files with its answers and its faults.
+    pub files: Vec<String>,
+    /// Why it was refused, for people. Hostile input.
+    pub fault: Option<String>,
+    /// Requests that were answered, and all of them.
+    pub progress: (u64, u64),
+}
+
+fn batch(value: &Value) -> Result<BatchJob, ProviderError> {
+    let id = text(value, "id").ok_or_else(|| ProviderError::Malformed { what: "a batch without an id".into() })?;
+    let status = text(value, "status").unwrap_or_default();
+    let count = |name: &str| value.pointer(&format!("/request_counts/{name}")).and_then(Value::as_u64).unwrap_or(0);
+    let fault = value.pointer("/errors/data/0/message").and_then(Value::as_str);
+    Ok(BatchJob {
+        id,
+        ended: matches!(status.as_str(), "completed" | "failed" | "expired" | "cancelled"),
+        files: ["output_file_id", "error_file_id"].iter().filter_map(|key| text(value, key)).collect(),
+        fault: fault.map(|f| f.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()),
+        progress: (count("completed") + count("failed"), count("total")),
+        status: status.chars().filter(|c| c.is_ascii_graphic()).take(40).collect(),
+    })
+}
+
+impl OpenAi {
+    /// A line of a batch's file: a request with a name for its answer.
+    #[must_use]
+    pub fn batch_line(&self, name: &str, request: &Request) -> Vec<u8> {
+        let body = serde_json::to_value(Body::new(&self.model, request, self.fields)).expect("a request is plain JSON");
+        let line = json!({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body});
+        let mut line = line.to_string().into_bytes();
+        line.push(b'\n');
+        line
+    }
+
+    /// Uploads the file of a batch, and gives its id.
+    ///
+    /// # Errors
+    /// When the service refuses or fails.
+    pub async fn upload_batch(&self, file: &Path, name: &str, expires: u32) -> Result<String, ProviderError> {
+        Ok(self.upload_as("batch", file, name, expires).await?.id)
+    }
+
+    /// Creates the batch of a file, unless there is one already.
+    ///
+    /// # Errors
+    /// When the service refuses or fails; then the batch may exist, and is found the next time.
+    pub async fn create_batch(&self, file: &str) -> Result<BatchJob, ProviderError> {
+        let same = |item: &Value| (text(item, "input_file_id")? == file).then(|| batch(item).ok()).flatten();
+        if let Some(there) = self.search("/batches?limit=100", same).await? {
+            return Ok(there);
+        }
+        let body = json!({"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h"});
+        batch(&self.once_json("/batches", &body).await?)
+    }
+
+    /// A batch.
+    ///
+    /// # Errors
+    /// When the service fails.
+    pub async fn batch(&self, id: &str) -> Result<BatchJob, ProviderError> {
+        batch(&self.call(Method::GET, &format!("/batches/{id}"), None).await?)
+    }
+
+    /// Writes the content of a file at the service to `into`, piece by piece.
+    ///
+    /// # Errors
+    /// When the service fails, or nothing can be written.
+    pub async fn content(&self, id: &str, into: &mut std::fs::File) -> Result<(), ProviderError> {
+        let url = self.http.url(&format!("/files/{id}/content"))?;
+        let broken = |_| ProviderError::Connection { host: self.http.address(), what: "the connection broke".into() };
+        let mut response = self.http.client().get(url).send().await.map_err(broken)?;
+        if !response.status().is_success() {
+            return Err(ProviderError::Status { status: response.status().as_u16(), code: "no code".into() });
+        }
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            into.write_all(&chunk).map_err(|e| ProviderError::Setup(format!("the batch's answers: {e}")))?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of a request and its answer, from a line of an output or error file; no answer where the
+/// request failed or expired.
+#[must_use]
+pub fn read_batch_line(line: &[u8], max_tokens: u32) -> Option<(String, Option<Answer>)> {
+    let line: Value = serde_json::from_slice(line).ok()?;
+    let name = text(&line, "custom_id")?;
+    let fine = line.pointer("/response/status_code").and_then(Value::as_u64) == Some(200);
+    let body = line.pointer("/response/body").filter(|_| fine).map(Value::to_string);
+    Some((name, body.and_then(|body| read_answer(body.as_bytes(), max_tokens).ok())))
+}
+
+impl OpenAi {
+    /// A request that is never sent twice.
+    async fn once_json(&self, path: &str, body: &Value) -> Result<Value, ProviderError> {
+        let request = self.http.client().post(self.http.url(path)?).json(body);
+        let sent = self.http.once(request, 1 << 20).await.and_then(super::tuning::read);
+        sent.map_err(|(error, _): (ProviderError, Again)| error)
+    }
+}
