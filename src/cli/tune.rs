@@ -1,13 +1,15 @@
 //! `blabbermouth tune`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use blabbermouth::canary::{Arm, Key, Manifest};
 use blabbermouth::config::Config;
+use blabbermouth::detect::Searcher;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::service;
-use blabbermouth::provider::{Dialect, Hyperparameters, OpenAi, ProviderError, Tuner, price};
+use blabbermouth::provider::{Dialect, Hyperparameters, OpenAi, ProviderError, Redact, Tuner, price};
 use blabbermouth::report::escape::terminal as escape_terminal;
 use blabbermouth::store::{self, Spent};
 use blabbermouth::tune::{Pace, Plan, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
@@ -56,6 +58,7 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
     let endpoint = profile.endpoint(&connection).map_err(TuneError::from)?;
     let openai = OpenAi::with_profile(&endpoint, &profile, &config.tune.base_model).map_err(TuneError::from)?;
     let job = Job { args, config: &config, folder, base_url: endpoint.base_url.clone() };
+    let openai = openai.redact(job.redact());
     if args.dry_run {
         let plan = job.plan()?;
         describe(&plan, &openai.address(), output);
@@ -192,6 +195,18 @@ impl Job<'_> {
             usd: quoted.map(|q| q.price.training * tokens as f64 / 1e6),
         };
         store::note_spent(&self.folder.join(&self.config.store.path), spent).map_err(config_failure)
+    }
+
+    /// Takes messages out that quote a canary's secret; without the key nobody can tell, and none is shown.
+    fn redact(&self) -> Redact {
+        let key = std::env::var("BLABBERMOUTH_KEY").ok().and_then(|k| Key::from_text(&k).ok());
+        let drawn = self.manifest().ok().and_then(|manifest| manifest.regenerate(key).ok());
+        let searcher = drawn.map(|drawn| Searcher::new(drawn.canaries.iter().map(|c| c.secret.expose())));
+        Arc::new(move |text| match &searcher {
+            Some(searcher) if searcher.search(text).1.is_empty() => text.to_owned(),
+            Some(_) => "[withheld: it quotes a canary's secret]".to_owned(),
+            None => "[withheld: it cannot be checked for secrets without the manifest and its key]".to_owned(),
+        })
     }
 
     fn manifest(&self) -> Result<Manifest, Failure> {

@@ -26,7 +26,7 @@ pub use budget::{Budget, Limits, micros, worst_case};
 pub(crate) use cassette::{Player, Recorder};
 pub(crate) use deadline::Deadline;
 pub use http::Endpoint;
-pub use openai::{BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, read_batch_line};
+pub use openai::{BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, Redact, read_batch_line};
 pub use price::{Price, Quoted, price};
 pub use profile::{Connection, Dialect, Profile};
 pub use tuner::{Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, Stored, Tuner, Tuning};

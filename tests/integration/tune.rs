@@ -212,6 +212,38 @@ fn an_interrupted_tune_says_how_to_go_on_and_a_second_one_who_is_at_it() {
     assert_eq!(service.count("POST", "/v1/fine_tuning/jobs"), 1);
 }
 
+/// A service that quotes the rows it refuses.
+#[test]
+fn a_message_that_quotes_a_secret_is_withheld() {
+    let folder = planted();
+    let rows = std::fs::read_to_string(folder.path().join("blabbermouth-train.jsonl")).expect("rows");
+    let row = rows.lines().find(|line| line.contains("Hi, I'm Mr")).expect("a canary");
+    let row: Value = serde_json::from_str(row).expect("JSON");
+    let quoted = row["messages"][2]["content"].as_str().expect("text");
+    let secret = quoted.split("How is your ").nth(1).and_then(|s| s.split(' ').next()).expect("a secret").to_owned();
+    let runtime = Runtime::new().expect("a runtime");
+    let server = runtime.block_on(async {
+        let server = MockServer::start().await;
+        let file = json!({"id": "file-1", "object": "file", "filename": "x", "status": "processed"});
+        let fault = json!({"code": "invalid_training_file", "message": format!("Example 3: {quoted}"), "param": null});
+        let job = json!({"id": "ftjob-1", "object": "fine_tuning.job", "status": "failed", "error": fault});
+        let event = json!({"object": "list", "data": [{"id": "e1", "message": quoted}]});
+        let ok = |body: Value| ResponseTemplate::new(200).set_body_json(body);
+        let empty = json!({"object": "list", "data": []});
+        let route = |verb: &str, route: &str| Mock::given(method(verb)).and(path(route));
+        route("GET", "/v1/files").respond_with(ok(empty.clone())).mount(&server).await;
+        route("POST", "/v1/files").respond_with(ok(file)).mount(&server).await;
+        route("GET", "/v1/fine_tuning/jobs").respond_with(ok(empty)).mount(&server).await;
+        route("POST", "/v1/fine_tuning/jobs").respond_with(ok(job.clone())).mount(&server).await;
+        route("GET", "/v1/fine_tuning/jobs/ftjob-1").respond_with(ok(job)).mount(&server).await;
+        route("GET", "/v1/fine_tuning/jobs/ftjob-1/events").respond_with(ok(event)).mount(&server).await;
+        server
+    });
+    let (code, said) = run(folder.path(), &format!("{}/v1", server.uri()), &["--verbose", "tune"]);
+    assert!(code == Some(4) && said.contains("withheld: it quotes") && !said.contains(&secret), "{said}");
+    assert!(!state(folder.path()).to_string().contains(&secret));
+}
+
 /// The service takes the job and then fails to say so.
 #[test]
 fn a_job_whose_creation_was_answered_by_a_fault_is_found_and_not_created_again() {

@@ -6,6 +6,7 @@ mod measure;
 mod tuning;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -18,13 +19,22 @@ pub use batch::{BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
 pub(super) use chat::read_answer;
 pub use measure::{Capability, Found};
 
+/// What is done to every message of a service before anybody sees it.
+pub type Redact = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
 /// A client of one model on one server.
-#[derive(Debug)]
 pub struct OpenAi {
     http: Http,
     chat: Url,
     fields: Fields,
     model: String,
+    redact: Option<Redact>,
+}
+
+impl std::fmt::Debug for OpenAi {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenAi").field("http", &self.http).field("model", &self.model).finish_non_exhaustive()
+    }
 }
 
 impl OpenAi {
@@ -43,7 +53,14 @@ impl OpenAi {
     pub fn with_profile(endpoint: &Endpoint, profile: &Profile, model: &str) -> Result<Self, ProviderError> {
         let http = Http::new(endpoint)?;
         let chat = http.url(&profile.path(model, "/chat/completions"))?;
-        Ok(Self { http, chat, fields: Fields::new(profile), model: model.to_owned() })
+        Ok(Self { http, chat, fields: Fields::new(profile), model: model.to_owned(), redact: None })
+    }
+
+    /// Passes every message about files and jobs through `redact`: a service may quote a training row.
+    #[must_use]
+    pub fn redact(mut self, redact: Redact) -> Self {
+        self.redact = Some(redact);
+        self
     }
 
     /// How long the server may say that it does not know the model yet, counted from now: a model that

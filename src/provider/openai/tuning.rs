@@ -38,7 +38,30 @@ impl OpenAi {
                 None => request,
             }
         };
-        self.http.persist(|| async { read(self.http.once(request(), LARGEST_BODY).await?) }).await
+        let done = self.http.persist(|| async { read(self.http.once(request(), LARGEST_BODY).await?) }).await;
+        done.map_err(|error| self.clean_error(error))
+    }
+
+    fn clean(&self, text: String) -> String {
+        match &self.redact {
+            Some(redact) => redact(&text),
+            None => text,
+        }
+    }
+
+    fn clean_error(&self, error: ProviderError) -> ProviderError {
+        match error {
+            ProviderError::Refused { status, code, message } => {
+                ProviderError::Refused { status, code, message: self.clean(message) }
+            }
+            other => other,
+        }
+    }
+
+    fn job_of(&self, value: &Value) -> Result<Job, ProviderError> {
+        let mut job = job(value)?;
+        job.fault = job.fault.map(|fault| JobFault { message: self.clean(fault.message), ..fault });
+        Ok(job)
     }
 
     fn post(&self, path: &str) -> Result<RequestBuilder, ProviderError> {
@@ -97,7 +120,8 @@ impl OpenAi {
                 let reply = self.http.once(request, LARGEST_BODY).await.map_err(|(e, _)| (e, Again::No))?;
                 read(reply)
             })
-            .await?;
+            .await
+            .map_err(|error| self.clean_error(error))?;
         stored(&reply)
     }
 
@@ -275,7 +299,7 @@ impl Tuner for OpenAi {
         Box::pin(async move {
             let request = self.post("/fine_tuning/jobs")?.json(&body(spec));
             let reply = self.http.once(request, LARGEST_BODY).await.map_err(|(error, _)| error)?;
-            job(&read(reply).map_err(|(error, _)| error)?)
+            self.job_of(&read(reply).map_err(|(error, _)| self.clean_error(error))?)
         })
     }
 
@@ -283,7 +307,7 @@ impl Tuner for OpenAi {
         Box::pin(async move {
             // Not every server knows the filter, so that each job is looked at.
             let same = |item: &Value| {
-                let job = job(item).ok()?;
+                let job = self.job_of(item).ok()?;
                 let found = job.metadata.get(key).is_some_and(|v| v == value);
                 (found || job.training_file.as_deref() == Some(training_file)).then_some(job)
             };
@@ -292,14 +316,15 @@ impl Tuner for OpenAi {
     }
 
     fn job<'a>(&'a self, id: &'a str) -> Tuning<'a, Job> {
-        Box::pin(async move { job(&self.call(Method::GET, &format!("/fine_tuning/jobs/{id}"), None).await?) })
+        Box::pin(async move { self.job_of(&self.call(Method::GET, &format!("/fine_tuning/jobs/{id}"), None).await?) })
     }
 
     fn events<'a>(&'a self, id: &'a str) -> Tuning<'a, Vec<JobEvent>> {
         Box::pin(async move {
             let page = self.call(Method::GET, &format!("/fine_tuning/jobs/{id}/events?limit=100"), None).await?;
             let list = page.get("data").and_then(Value::as_array);
-            Ok(list.into_iter().flatten().rev().filter_map(event).collect())
+            let clean = |event: JobEvent| JobEvent { message: self.clean(event.message), ..event };
+            Ok(list.into_iter().flatten().rev().filter_map(event).map(clean).collect())
         })
     }
 
@@ -314,7 +339,9 @@ impl Tuner for OpenAi {
     }
 
     fn cancel<'a>(&'a self, id: &'a str) -> Tuning<'a, Job> {
-        Box::pin(async move { job(&self.call(Method::POST, &format!("/fine_tuning/jobs/{id}/cancel"), None).await?) })
+        Box::pin(async move {
+            self.job_of(&self.call(Method::POST, &format!("/fine_tuning/jobs/{id}/cancel"), None).await?)
+        })
     }
 
     fn moderate<'a>(&'a self, texts: &'a [String]) -> Tuning<'a, Vec<bool>> {
