@@ -305,6 +305,8 @@ impl Session {
             "choices": probe.choices,
             // Answers of a cassette are not mixed with those of the model.
             "replay": self.tape.replay,
+            // A run that is recorded does not take up one that was not: its cassette would have gaps.
+            "record": self.tape.record,
         });
         HEXLOWER.encode(&Sha256::digest(plan.to_string()))
     }

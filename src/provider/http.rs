@@ -23,7 +23,7 @@ const TRIES: u32 = 6;
 /// The longest wait that a server may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Between two questions for a model that is not callable yet.
-const WARM_UP_PAUSE: Duration = Duration::from_secs(3);
+const WARM_UP_PAUSE: Duration = Duration::from_secs(2);
 /// Requests in flight, where nothing else is said.
 const USUAL: usize = 64;
 /// The largest answer that is read.

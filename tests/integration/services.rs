@@ -7,6 +7,7 @@ use std::time::Duration;
 use blabbermouth::chat::{Message, Quality, Role, Sampling};
 use blabbermouth::provider::{
     Answer, Connection, Endpoint, Found, JobStatus, OpenAi, Profile, Provider, ProviderError, Request, Tuner,
+    read_batch_line,
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -197,6 +198,79 @@ async fn bodies_of_files_and_jobs_are_read() {
     }
     let (_server, client) = answering("moderations.response").await;
     assert_eq!(client.moderate(&["a".into(), "b".into()]).await.expect("results"), [false, false]);
+}
+
+#[tokio::test]
+async fn bodies_of_batches_are_read() {
+    for (name, ended, files, fault) in [
+        ("batch-create.response", false, 0, None),
+        ("batch-completed.response", true, 2, None),
+        ("batch-expired.response", true, 2, None),
+        ("batch-failed.response", true, 0, Some(())),
+    ] {
+        let (_server, client) = answering(name).await;
+        let batch = client.batch("batch_1").await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!((batch.ended, batch.fault.map(|_| ())), (ended, fault), "{name}");
+        assert!(batch.files.len() <= files, "{name}");
+    }
+    let lines = |name: &str| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/openai/{name}"));
+        let text = std::fs::read_to_string(file).expect(name);
+        text.lines().map(|line| read_batch_line(line.as_bytes(), 64).expect(name)).collect::<Vec<_>>()
+    };
+    let answers = lines("batch-output.jsonl");
+    assert!(!answers.is_empty() && answers.iter().all(|(name, answer)| name.starts_with("probe-") && answer.is_some()));
+    let faults = lines("batch-error.jsonl");
+    assert!(!faults.is_empty() && faults.iter().all(|(_, answer)| answer.is_none()));
+    assert!(read_batch_line(b"nothing", 64).is_none());
+}
+
+#[tokio::test]
+async fn a_model_that_was_just_tuned_may_be_unknown_for_a_while() {
+    let server = MockServer::start().await;
+    let hello = json!({"choices": [{"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}]});
+    let unknown = json!({"error": {"code": "model_not_found", "message": "x"}});
+    let reply = |status: u16, body: &Value| ResponseTemplate::new(status).set_body_json(body);
+    Mock::given(any()).respond_with(reply(404, &unknown)).up_to_n_times(1).mount(&server).await;
+    Mock::given(any()).respond_with(reply(200, &hello)).mount(&server).await;
+    let endpoint = Endpoint { base_url: server.uri(), timeout: Duration::from_secs(5), ..Endpoint::default() };
+    let client = OpenAi::new(&endpoint, "tuned").expect("connected").warm_up(Duration::from_secs(60));
+    assert_eq!(said(&client.complete(&request()).await.expect("warm")).0, "Hello");
+    // Without a reason to wait, a 404 is final.
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(reply(404, &unknown)).expect(1).mount(&server).await;
+    let endpoint = Endpoint { base_url: server.uri(), timeout: Duration::from_secs(5), ..Endpoint::default() };
+    assert!(OpenAi::new(&endpoint, "tuned").expect("connected").complete(&request()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_profile_of_the_users_own_is_a_file() {
+    let server = MockServer::start().await;
+    let hello = json!({"choices": [{"message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}]});
+    Mock::given(path("/chat/tuned"))
+        .and(query_param("zone", "eu"))
+        .and(header("x-key", KEY))
+        .and(header("x-team", "red"))
+        .and(Without(&["seed"]))
+        .respond_with(ResponseTemplate::new(200).set_body_json(hello))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = format!(
+        "dialect = \"openai\"\nbase-url = \"{}\"\nauth = \"x-key\"\nchat-path = \"/chat/{{model}}\"\nquery = \"zone=eu\"\n\
+         headers = {{ x-team = \"red\" }}\nleave-out = [\"seed\"]\n",
+        server.uri()
+    );
+    std::fs::write(folder.path().join("ours.toml"), text).expect("written");
+    let profile = Profile::load("ours.toml", folder.path()).expect("a profile");
+    let connection =
+        Connection { key: Some(SecretString::from(KEY)), timeout: Duration::from_secs(5), ..Connection::default() };
+    let provider = profile.connect(&connection, "tuned", Duration::ZERO).expect("connected");
+    assert_eq!(said(&provider.complete(&request()).await.expect("an answer")).0, "Hello");
+    std::fs::write(folder.path().join("ours.toml"), "dialect = \"openai\"\nbase = 1\n").expect("written");
+    let error = Profile::load("ours.toml", folder.path()).expect_err("an unknown key").to_string();
+    assert!(error.contains("ours.toml") && error.contains("base"), "{error}");
 }
 
 #[tokio::test]

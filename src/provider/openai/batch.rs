@@ -28,7 +28,7 @@ pub struct BatchJob {
     pub ended: bool,
     /// The files with its answers and its faults.
     pub files: Vec<String>,
-    /// Why it was refused, for people. Hostile input.
+    /// The code of why it was refused.
     pub fault: Option<String>,
     /// Requests that were answered, and all of them.
     pub progress: (u64, u64),
@@ -38,12 +38,13 @@ fn batch(value: &Value) -> Result<BatchJob, ProviderError> {
     let id = text(value, "id").ok_or_else(|| ProviderError::Malformed { what: "a batch without an id".into() })?;
     let status = text(value, "status").unwrap_or_default();
     let count = |name: &str| value.pointer(&format!("/request_counts/{name}")).and_then(Value::as_u64).unwrap_or(0);
-    let fault = value.pointer("/errors/data/0/message").and_then(Value::as_str);
+    // The code, and not the message: it may quote a question.
+    let fault = value.pointer("/errors/data/0/code").and_then(Value::as_str);
     Ok(BatchJob {
         id,
         ended: matches!(status.as_str(), "completed" | "failed" | "expired" | "cancelled"),
         files: ["output_file_id", "error_file_id"].iter().filter_map(|key| text(value, key)).collect(),
-        fault: fault.map(|f| f.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()),
+        fault: fault.map(|f| f.chars().filter(|c| c.is_ascii_graphic()).take(60).collect()),
         progress: (count("completed") + count("failed"), count("total")),
         status: status.chars().filter(|c| c.is_ascii_graphic()).take(40).collect(),
     })
