@@ -9,8 +9,13 @@ use blabbermouth::store;
 use super::args::InitArgs;
 use super::{Failure, Output, config_failure};
 
-const IGNORED: [&str; 4] =
-    ["blabbermouth.manifest.json", "blabbermouth-train.jsonl", "blabbermouth-validation.jsonl", ".blabbermouth/"];
+const IGNORED: [&str; 5] = [
+    "blabbermouth.manifest.json",
+    "blabbermouth-train.jsonl",
+    "blabbermouth-validation.jsonl",
+    "blabbermouth.tune.json.lock",
+    ".blabbermouth/",
+];
 
 const TESTS: &str = "//! Each canary is a test. Cargo.toml needs:
 //! [[test]]

@@ -66,7 +66,7 @@ pub enum ProviderError {
     },
     /// 404.
     #[error(
-        "the provider knows no model `{model}` (HTTP 404): check --model; a model that was just tuned may need minutes"
+        "the provider knows no model `{model}` (HTTP 404): check --model, and that the base URL ends in its version, as in /v1; a model that was just tuned may need minutes"
     )]
     NoModel {
         /// The model.

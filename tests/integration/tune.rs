@@ -14,7 +14,9 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::{blabbermouth, project, text};
 
-const SETTINGS: &str = "[canaries]\nplanted = 12\nheld-out = 6\n[tune]\npoll-seconds = 0.02\n";
+// A third of the 30 rows: so that a validation file without a row does not happen.
+const SETTINGS: &str =
+    "[canaries]\nplanted = 12\nheld-out = 6\n[dataset]\nvalidation-share = 0.33\n[tune]\npoll-seconds = 0.02\n";
 const KEY: (&str, &str) = ("OPENAI_API_KEY", "sk-test-0123456789");
 
 /// A mock on a runtime of its own.
@@ -210,6 +212,22 @@ fn an_interrupted_tune_says_how_to_go_on_and_a_second_one_who_is_at_it() {
     service.server.advance(7200.0);
     assert_eq!(run(folder.path(), &url, &["tune"]).0, Some(0));
     assert_eq!(service.count("POST", "/v1/fine_tuning/jobs"), 1);
+}
+
+#[test]
+fn a_wrong_address_is_said_with_its_remedy() {
+    let folder = planted();
+    let runtime = Runtime::new().expect("a runtime");
+    let server = runtime.block_on(async {
+        let server = MockServer::start().await;
+        let page = ResponseTemplate::new(404).set_body_raw("<html>nothing here</html>", "text/html");
+        Mock::given(wiremock::matchers::any()).respond_with(page).mount(&server).await;
+        server
+    });
+    let (code, said) = run(folder.path(), &server.uri(), &["tune"]);
+    assert!(code == Some(4) && said.contains("`provider.base-url`, which ends in its version"), "{said}");
+    let (code, said) = run(folder.path(), "ftp://127.0.0.1/v1", &["tune"]);
+    assert!(code == Some(3) && said.contains("expected https:"), "{said}");
 }
 
 /// A service that quotes the rows it refuses.

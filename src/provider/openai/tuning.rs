@@ -140,6 +140,14 @@ pub(super) fn read(reply: Reply) -> Result<Value, Failed> {
         if reply.status == 429 && code == "insufficient_quota" {
             return Err((ProviderError::Quota, Again::No));
         }
+        let is_json = serde_json::from_slice::<Value>(&reply.bytes).is_ok();
+        if matches!(reply.status, 404 | 405) && !is_json {
+            let what = format!(
+                "HTTP {} without a JSON error; check `provider.base-url`, which ends in its version, as in /v1",
+                reply.status
+            );
+            return Err((ProviderError::Malformed { what }, Again::No));
+        }
         let message = error_message(&reply.bytes);
         return Err((ProviderError::Refused { status: reply.status, code, message }, reply.again()));
     }
