@@ -105,7 +105,8 @@ fn every_fate_of_a_job_has_an_exit_code_and_a_remedy() {
         ("server-error", 4, "the service failed"),
         ("odd-status", 0, "taken as still running"),
     ] {
-        let (folder, service) = (planted(), Service::start(fate, 2e4));
+        // Slow enough that the odd status is seen: the training takes a quarter of a second.
+        let (folder, service) = (planted(), Service::start(fate, 2e3));
         let url = service.server.base_url();
         let (got, said) = run(folder.path(), &url, &["tune"]);
         assert!(got == Some(code) && said.contains(remedy), "{fate}: {got:?} {said}");
