@@ -61,7 +61,10 @@ impl Session {
         let key = drawn.key.sealing_key("journal");
         let journal = Journal::open(&folder, key, &plan, self.run_name.as_ref(), self.fresh)?;
         let at = folder.join(format!("batch-{}.json", &plan[..16]));
-        let work = Work { client: &client, journal: &journal, at, poll, tell, max_tokens: self.sampling().max_tokens };
+        let canaries = self.entries().len();
+        let asked = if canaries == 0 { 0 } else { audit.requests(0).count() as u64 };
+        let max_tokens = self.sampling().max_tokens;
+        let work = Work { client: &client, journal: &journal, at, poll, tell, max_tokens, canaries, asked };
         runtime()?.block_on(async {
             work.collect_all().await?;
             let mut lines = Vec::new();
@@ -119,6 +122,9 @@ struct Work<'a> {
     poll: Duration,
     tell: Tell<'a>,
     max_tokens: u32,
+    canaries: usize,
+    /// Requests for each canary.
+    asked: u64,
 }
 
 impl Work<'_> {
@@ -215,7 +221,9 @@ impl Work<'_> {
             let line = line.map_err(io)?;
             let Some((name, Some(answer))) = read_batch_line(&line, self.max_tokens) else { continue };
             let place = name.split_once('-').and_then(|(c, n)| Some((c.parse().ok()?, n.parse().ok()?)));
-            let Some((canary, number)) = place else { continue };
+            // The service may say anything: only what was asked is answered.
+            let asked = place.filter(|(canary, number)| *canary < self.canaries && *number < self.asked);
+            let Some((canary, number)) = asked else { continue };
             let bytes = serde_json::to_vec(&answer).expect("an answer is plain data");
             newest = self.journal.record(canary, number, &bytes)?;
             answered += 1;
