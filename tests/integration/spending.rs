@@ -93,6 +93,13 @@ fn costs_are_told_beforehand_limited_and_noted() {
     assert_eq!(service.server.answered(), 0);
     let prices = format!("{SETTINGS}[prices.\"{MODEL}\"]\ninput = 1000.0\noutput = 2000.0\n");
     std::fs::write(folder.path().join("blabbermouth.toml"), prices).expect("written");
+    let (_, online) = run(folder.path(), &url, &["test", "--dry-run"]);
+    let (_, batch) = run(folder.path(), &url, &["test", "--dry-run", "--batch"]);
+    let usd = |said: &str| -> f64 {
+        let at = said.split("at most about ").nth(1).and_then(|rest| rest.split(' ').next());
+        at.and_then(|number| number.parse().ok()).expect(said)
+    };
+    assert!((usd(&online) - 2.0 * usd(&batch)).abs() < 0.02, "{online} {batch}");
     // A single request could cost 0.6 USD, at worst.
     let (code, said) = run(folder.path(), &url, &["test", "--max-cost", "0.1"]);
     assert!(code == Some(4) && said.contains("the budget of this run is used up"), "{said}");
