@@ -63,6 +63,20 @@ pub(crate) enum Command {
     },
 }
 
+/// Whom to ask.
+#[derive(Debug, Args)]
+pub(crate) struct Whom {
+    /// The configuration.
+    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
+    pub(crate) config: PathBuf,
+    /// The model to ask.
+    #[arg(short, long)]
+    pub(crate) model: Option<String>,
+    /// The server to ask, up to and with its version, as in http://127.0.0.1:8000/v1.
+    #[arg(long)]
+    pub(crate) base_url: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
     /// Also write tests/canaries.rs, for `cargo test`.
@@ -163,15 +177,8 @@ pub(crate) struct TuneArgs {
 pub(crate) struct TestArgs {
     /// Only canaries whose test name has this in it.
     pub(crate) filter: Option<String>,
-    /// The configuration.
-    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
-    pub(crate) config: PathBuf,
-    /// The model to ask.
-    #[arg(short, long)]
-    pub(crate) model: Option<String>,
-    /// The server to ask, up to and with its version, as in http://127.0.0.1:8000/v1.
-    #[arg(long)]
-    pub(crate) base_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) whom: Whom,
     /// Write a report: junit or json, with an optional =PATH. Repeatable.
     #[arg(long, value_name = "FORMAT[=PATH]")]
     pub(crate) report: Vec<String>,
@@ -227,15 +234,8 @@ pub(crate) struct TestArgs {
 pub(crate) struct AskArgs {
     /// What the user says.
     pub(crate) question: String,
-    /// The configuration.
-    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
-    pub(crate) config: PathBuf,
-    /// The model to ask.
-    #[arg(short, long)]
-    pub(crate) model: Option<String>,
-    /// The server to ask, up to and with its version.
-    #[arg(long)]
-    pub(crate) base_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) whom: Whom,
     /// How many answers.
     #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) samples: u32,
@@ -250,15 +250,8 @@ pub(crate) struct AskArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  blabbermouth doctor --base-url http://127.0.0.1:8000/v1 --model tuned")]
 pub(crate) struct DoctorArgs {
-    /// The configuration.
-    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
-    pub(crate) config: PathBuf,
-    /// The model to ask.
-    #[arg(short, long)]
-    pub(crate) model: Option<String>,
-    /// The server to ask, up to and with its version.
-    #[arg(long)]
-    pub(crate) base_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) whom: Whom,
 }
 
 #[derive(Debug, Args)]

@@ -12,9 +12,9 @@ use super::{Failure, Output};
 
 pub(crate) fn run(args: &AskArgs, output: &Output) -> Result<ExitCode, Failure> {
     let session = Session::open(
-        Some(&args.config),
+        Some(&args.whom.config),
         |name| std::env::var(name).ok(),
-        |config| super::choose(config, args.model.as_deref(), args.base_url.as_deref()),
+        |config| super::choose(config, &args.whom),
     )?;
     let system = args.system.iter().map(|text| Message::new(Role::System, text.as_str()));
     let question: Vec<Message> = system.chain([Message::new(Role::User, args.question.as_str())]).collect();

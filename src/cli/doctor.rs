@@ -14,11 +14,11 @@ use super::{Failure, Output, config_failure};
 
 pub(crate) fn run(args: &DoctorArgs, output: &Output) -> Result<ExitCode, Failure> {
     let environment = |name: &str| std::env::var(name).ok();
-    let mut config = Config::load(Some(&args.config), environment).map_err(config_failure)?;
-    super::choose(&mut config, args.model.as_deref(), args.base_url.as_deref());
-    let folder = args.config.parent().map(Path::to_owned).unwrap_or_default();
-    output.result(&line("configuration", "ok", &args.config.display().to_string()));
-    match Session::open(Some(&args.config), environment, |_| {}) {
+    let mut config = Config::load(Some(&args.whom.config), environment).map_err(config_failure)?;
+    super::choose(&mut config, &args.whom);
+    let folder = args.whom.config.parent().map(Path::to_owned).unwrap_or_default();
+    output.result(&line("configuration", "ok", &args.whom.config.display().to_string()));
+    match Session::open(Some(&args.whom.config), environment, |_| {}) {
         Ok(session) => output.result(&line("manifest", "ok", &format!("{} canaries", session.entries().len()))),
         Err(error) => output.result(&line("manifest", "none", &error.chain())),
     }

@@ -15,7 +15,7 @@ mod tune;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Cli, Command};
+use args::{Cli, Command, Whom};
 use blabbermouth::config::Config;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::SessionError;
@@ -56,12 +56,12 @@ pub(crate) fn config_failure(error: impl Into<anyhow::Error>) -> Failure {
 }
 
 /// What the command line says about whom to ask.
-pub(crate) fn choose(config: &mut Config, model: Option<&str>, base_url: Option<&str>) {
-    if let Some(model) = model {
-        model.clone_into(&mut config.provider.model);
+pub(crate) fn choose(config: &mut Config, whom: &Whom) {
+    if let Some(model) = &whom.model {
+        config.provider.model.clone_from(model);
     }
-    if let Some(url) = base_url {
-        url.clone_into(&mut config.provider.base_url);
+    if let Some(url) = &whom.base_url {
+        config.provider.base_url.clone_from(url);
         if config.provider.kind == "mock" {
             "openai".clone_into(&mut config.provider.kind);
         }

@@ -46,10 +46,13 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
 /// Opens a session; `model` goes before what the arguments say.
 fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
     Ok(Session::open(
-        Some(&args.config),
+        Some(&args.whom.config),
         |name| std::env::var(name).ok(),
         |config| {
-            super::choose(config, model.or(args.model.as_deref()), args.base_url.as_deref());
+            super::choose(config, &args.whom);
+            if let Some(model) = model {
+                model.clone_into(&mut config.provider.model);
+            }
             if let Some(samples) = args.samples {
                 config.probe.samples = samples;
             }
@@ -70,7 +73,7 @@ fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
 /// The leak by epoch: every checkpoint that `tune` noted.
 fn checkpoints(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
     let session = open(args, None)?;
-    let folder = args.config.parent().map(Path::to_owned).unwrap_or_default();
+    let folder = args.whom.config.parent().map(Path::to_owned).unwrap_or_default();
     let path = folder.join(&session.config.tune.state);
     let state = State::read(&path)?.filter(|state| state.stage == Stage::Ready && !state.checkpoints.is_empty());
     let state = state.ok_or_else(|| {
