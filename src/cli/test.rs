@@ -98,6 +98,9 @@ fn checkpoints(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
         words.extend(args.filter.iter().map(OsString::from));
         words.extend(args.libtest.iter().map(OsString::from));
         let wanted = Arguments::from_iter(words);
+        if wanted.list {
+            return Err(Failure::new(ExitCode::Usage, "--checkpoints lists nothing; leave out one of the two"));
+        }
         let (bar, progress) = output.progress();
         let done = judge_quietly(&session, &wanted, progress);
         bar.finish_and_clear();
@@ -176,9 +179,11 @@ fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCod
     }
     words.extend(args.libtest.iter().map(OsString::from));
     let arguments = Arguments::from_iter(words);
-    let shown = if args.batch { by_batch(session, &arguments, output)? } else { gate(session, &arguments, output)? };
+    // Listing sends nothing, however it was asked for.
+    let batch = args.batch && !arguments.list;
+    let shown = if batch { by_batch(session, &arguments, output)? } else { gate(session, &arguments, output)? };
     let Some(report) = shown.report() else {
-        if args.list {
+        if arguments.list {
             return Ok(ExitCode::Clean);
         }
         return Err(Failure::new(ExitCode::Inconclusive, "no canary was selected, so nothing was tested"));

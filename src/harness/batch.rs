@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Seek, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,9 @@ use crate::store::{self, Amount, Journal};
 
 /// How long the service keeps the files: they hold questions about canaries.
 const KEPT: u32 = 7 * 24 * 60 * 60;
+
+/// The longest wait for batches, which the service ends within a day.
+const LONGEST: Duration = Duration::from_secs(26 * 60 * 60);
 
 /// What is known of batches that were submitted and not collected.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -64,7 +67,9 @@ impl Session {
         let canaries = self.entries().len();
         let asked = if canaries == 0 { 0 } else { audit.requests(0).count() as u64 };
         let max_tokens = self.sampling().max_tokens;
-        let work = Work { client: &client, journal: &journal, at, poll, tell, max_tokens, canaries, asked };
+        let minutes = self.config.probe.deadline_minutes;
+        let end = Instant::now() + if minutes > 0.0 { Duration::from_secs_f64(60.0 * minutes) } else { LONGEST };
+        let work = Work { client: &client, journal: &journal, at, poll, tell, max_tokens, canaries, asked, end };
         runtime()?.block_on(async {
             work.collect_all().await?;
             let mut lines = Vec::new();
@@ -125,6 +130,8 @@ struct Work<'a> {
     canaries: usize,
     /// Requests for each canary.
     asked: u64,
+    /// Until when batches are waited for.
+    end: Instant,
 }
 
 impl Work<'_> {
@@ -191,6 +198,9 @@ impl Work<'_> {
                 if batch.progress != shown {
                     shown = batch.progress;
                     (self.tell)(format!("{id}: {}, {} of {}", batch.status, shown.0, shown.1));
+                }
+                if Instant::now() + self.poll > self.end {
+                    return Err(ProviderError::Deadline.into());
                 }
                 tokio::time::sleep(self.poll).await;
             };

@@ -99,6 +99,12 @@ fn a_killed_run_goes_on_with_the_batches_that_it_submitted() {
     }
     first.kill().expect("killed");
     first.wait().expect("ended");
+    // It is waited for no longer than the deadline, and goes on at the service.
+    let (code, said) = run(folder.path(), &service, &["test", "--batch", "--deadline", "0.002"]);
+    assert!(code == Some(4) && said.contains("--deadline"), "{code:?} {said}");
+    // Listing sends nothing.
+    let (code, said) = run(folder.path(), &service, &["test", "--batch", "--", "--list"]);
+    assert!(code == Some(0) && said.contains("run::controls"), "{code:?} {said}");
     service.server.advance(3600.0);
     let (code, said) = run(folder.path(), &service, &["test", "--batch"]);
     assert_eq!(code, Some(10), "{said}");
