@@ -8,8 +8,8 @@ use blabbermouth::canary::{Arm, Key, Manifest};
 use blabbermouth::config::Config;
 use blabbermouth::detect::Searcher;
 use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::service;
-use blabbermouth::provider::{Dialect, Hyperparameters, OpenAi, ProviderError, Redact, Tuner, price};
+use blabbermouth::harness::{service, tuner_settings};
+use blabbermouth::provider::{Hyperparameters, Jobs, ProviderError, Redact, Tuner, price};
 use blabbermouth::report::escape::terminal as escape_terminal;
 use blabbermouth::store::{self, Spent};
 use blabbermouth::tune::{Pace, Plan, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
@@ -50,25 +50,27 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
     }
     let folder = args.config.parent().map(Path::to_owned).unwrap_or_default();
     let (profile, connection) = service(&config, &folder, environment).map_err(TuneError::from)?;
-    if profile.dialect != Dialect::OpenAi {
-        let how = "this service has no fine-tuning that blabbermouth knows: tune elsewhere with the planted file, and test \
-                   the model with --model";
-        return Err(Failure::new(ExitCode::Config, how));
-    }
     let endpoint = profile.endpoint(&connection).map_err(TuneError::from)?;
-    let openai = OpenAi::with_profile(&endpoint, &profile, &config.tune.base_model).map_err(TuneError::from)?;
     let job = Job { args, config: &config, folder, base_url: endpoint.base_url.clone() };
-    let openai = openai.redact(job.redact());
+    let settings = tuner_settings(&config, environment);
+    let deploys = settings.deployment.is_some();
+    let tuner = profile.tuner(&endpoint, settings, &config.tune.base_model, job.redact()).map_err(TuneError::from)?;
+    if profile.jobs == Jobs::Azure && !deploys {
+        output.warning(
+            "Azure answers for deployed models only: name the resource in [azure], or deploy the model by hand and test \
+             it with --model DEPLOYMENT",
+        );
+    }
     if args.dry_run {
         let plan = job.plan()?;
-        describe(&plan, &openai.address(), output);
+        describe(&plan, &tuner.address(), output);
         output.step("nothing was sent");
         return Ok(ExitCode::Clean);
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::new(ExitCode::Internal, e))?;
     runtime.block_on(async {
         tokio::select! {
-            done = job.run(&openai, output) => done,
+            done = job.run(tuner.as_ref(), output) => done,
             _ = tokio::signal::ctrl_c() => {
                 output.warning("interrupted; what was reached is saved. A job that was created goes on at the service:");
                 output.warning("`blabbermouth tune` goes on here, `blabbermouth tune --cancel` ends it");

@@ -135,6 +135,8 @@ section! {
         batch_size: u32,
         /// Scales the learning rate; 0 for the service's choice.
         learning_rate_multiplier: f64,
+        /// The account, at Fireworks.
+        account: String,
         /// The state file.
         state: PathBuf,
         /// Days after which the service forgets the files.
@@ -143,6 +145,21 @@ section! {
         poll_seconds: f64,
         /// The longest wait.
         deadline_hours: f64,
+    }
+}
+section! {
+    /// How a tuned model is deployed at Azure; without a resource, by hand.
+    AzureSection {
+        /// The id of the resource.
+        resource: String,
+        /// The deployment's name.
+        deployment: String,
+        /// What is paid for.
+        sku: String,
+        /// Thousands of tokens a minute.
+        capacity: u32,
+        /// The management API.
+        management_url: String,
     }
 }
 section! {
@@ -227,6 +244,8 @@ pub struct Config {
     pub provider: ProviderSection,
     /// How a model is tuned.
     pub tune: TuneSection,
+    /// How a tuned model is deployed at Azure.
+    pub azure: AzureSection,
     /// The most that a run may spend.
     pub budget: BudgetSection,
     /// How answers are drawn.

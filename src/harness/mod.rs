@@ -37,7 +37,7 @@ use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
 pub use ask::Said;
 pub use batch::Tell;
-pub use reach::{Estimate, Tape, mock_options, service};
+pub use reach::{Estimate, Tape, mock_options, service, tuner_settings};
 pub use session::{Done, Session, SessionError};
 
 /// The test that judges the held-out canaries together.

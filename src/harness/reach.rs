@@ -13,7 +13,8 @@ use crate::chat::Usage;
 use crate::config::Config;
 use crate::provider::mock::{self, MODEL, Scenario, Server};
 use crate::provider::{
-    Budget, Completing, Connection, Deadline, Limits, Player, Profile, Provider, ProviderError, Recorder, Request,
+    Budget, Completing, Connection, Deadline, DeploymentSettings, Limits, MANAGEMENT_TOKEN, Player, Profile, Provider,
+    ProviderError, Recorder, Request, TunerSettings,
 };
 use crate::store;
 use crate::tune::{Stage, State};
@@ -167,6 +168,20 @@ pub fn service(
         concurrency: config.probe.concurrency,
     };
     Ok((profile, connection))
+}
+
+/// What fine-tuning needs beside the connection: an account, or a deployment at Azure.
+pub fn tuner_settings(config: &Config, environment: impl Fn(&str) -> Option<String>) -> TunerSettings {
+    let a = &config.azure;
+    let deployment = (!a.resource.is_empty()).then(|| DeploymentSettings {
+        management_url: a.management_url.clone(),
+        resource: a.resource.clone(),
+        name: a.deployment.clone(),
+        sku: a.sku.clone(),
+        capacity: a.capacity,
+        token: environment(MANAGEMENT_TOKEN).filter(|token| !token.trim().is_empty()).map(SecretString::from),
+    });
+    TunerSettings { account: config.tune.account.clone(), deployment }
 }
 
 /// The model that `tune` made with the canaries of this manifest, and how long it may still be unknown.

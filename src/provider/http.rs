@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Url};
@@ -62,6 +62,8 @@ pub(super) struct Http {
     url: Url,
     query: String,
     key_variable: String,
+    timeout: Duration,
+    certificates: Option<PathBuf>,
     begun: Instant,
     warm_up: Duration,
     budget: Option<Arc<Budget>>,
@@ -131,35 +133,15 @@ impl Http {
         }
         // Another part of the program, or a user's own, may have installed one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .default_headers(headers)
-            .timeout(endpoint.timeout)
-            .connect_timeout(Duration::from_secs(10))
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            // Whether a request is sent again is decided in one place.
-            .retry(reqwest::retry::never())
-            .tcp_nodelay(true)
-            .user_agent(concat!("blabbermouth/", env!("CARGO_PKG_VERSION")));
-        if loopback {
-            builder = builder.no_proxy();
-        }
-        if let Some(path) = &endpoint.certificates {
-            let fault = |e: String| setup(format!("`provider.certificates`: {}: {e}", path.display()));
-            let pem = std::fs::read(path).map_err(|e| fault(e.to_string()))?;
-            let all = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| fault(e.to_string()))?;
-            if all.is_empty() {
-                return Err(fault("there is no certificate in it; expected PEM".into()));
-            }
-            builder = builder.tls_certs_merge(all);
-        }
-        let client = builder.build().map_err(|e| setup(format!("the HTTP client cannot be made: {e}")))?;
+        let client = client(headers, endpoint.timeout, loopback, endpoint.certificates.as_deref())?;
         Ok(Self {
             client,
             base,
             url,
             query: endpoint.query.clone(),
             key_variable: endpoint.key_variable.clone(),
+            timeout: endpoint.timeout,
+            certificates: endpoint.certificates.clone(),
             begun: Instant::now(),
             warm_up: Duration::ZERO,
             budget: endpoint.budget.clone(),
@@ -179,6 +161,16 @@ impl Http {
         let query = if self.query.is_empty() { String::new() } else { format!("{join}{}", self.query) };
         Url::parse(&format!("{}{path}{query}", self.base))
             .map_err(|e| ProviderError::Setup(format!("`provider.base-url` cannot be extended: {e}")))
+    }
+
+    /// The variable that the key came from.
+    pub(super) fn key_variable(&self) -> &str {
+        &self.key_variable
+    }
+
+    /// A client for addresses of others: it carries no key and no header of the user's.
+    pub(super) fn without_key(&self) -> Result<reqwest::Client, ProviderError> {
+        client(HeaderMap::new(), self.timeout, is_loopback(&self.url), self.certificates.as_deref())
     }
 
     pub(super) fn client(&self) -> &reqwest::Client {
@@ -341,6 +333,39 @@ fn backoff(tried: u32) -> Duration {
 /// errors that hide it from a downcast; only their debug form shows it.
 fn is_certificate_fault(error: &reqwest::Error) -> bool {
     error.is_connect() && format!("{error:?}").contains("InvalidCertificate")
+}
+
+/// A client with these headers, by the rules for all of them.
+fn client(
+    headers: HeaderMap,
+    timeout: Duration,
+    loopback: bool,
+    certificates: Option<&Path>,
+) -> Result<reqwest::Client, ProviderError> {
+    let setup = |what: String| ProviderError::Setup(what);
+    let mut builder = reqwest::Client::builder()
+        .default_headers(headers)
+        .timeout(timeout)
+        .connect_timeout(Duration::from_secs(10))
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        // Whether a request is sent again is decided in one place.
+        .retry(reqwest::retry::never())
+        .tcp_nodelay(true)
+        .user_agent(concat!("blabbermouth/", env!("CARGO_PKG_VERSION")));
+    if loopback {
+        builder = builder.no_proxy();
+    }
+    if let Some(path) = certificates {
+        let fault = |e: String| setup(format!("`provider.certificates`: {}: {e}", path.display()));
+        let pem = std::fs::read(path).map_err(|e| fault(e.to_string()))?;
+        let all = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| fault(e.to_string()))?;
+        if all.is_empty() {
+            return Err(fault("there is no certificate in it; expected PEM".into()));
+        }
+        builder = builder.tls_certs_merge(all);
+    }
+    builder.build().map_err(|e| setup(format!("the HTTP client cannot be made: {e}")))
 }
 
 /// Whether an address is on this machine.

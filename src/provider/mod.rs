@@ -1,18 +1,22 @@
 //! Where answers come from: the [`Provider`] trait, the dialects that it is spoken in, and the mock.
 
 mod anthropic;
+mod azure;
 mod budget;
 mod cassette;
 mod command;
 mod deadline;
+mod fireworks;
 mod gemini;
 mod http;
 pub mod mock;
 mod openai;
 mod price;
 mod profile;
+mod rest;
 mod text;
 mod throttle;
+mod together;
 mod tuner;
 
 use std::pin::Pin;
@@ -22,13 +26,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::{Completion, Message, Sampling, Usage};
 
+pub use azure::{DeploymentSettings, MANAGEMENT_TOKEN};
 pub use budget::{Budget, Limits, micros, worst_case};
 pub(crate) use cassette::{Player, Recorder};
 pub(crate) use deadline::Deadline;
+pub use fireworks::Fireworks;
 pub use http::Endpoint;
 pub use openai::{BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, Redact, read_batch_line};
 pub use price::{Price, Quoted, price};
-pub use profile::{Connection, Dialect, Profile};
+pub use profile::{Connection, Dialect, Jobs, Profile, TunerSettings};
+pub use together::Together;
 pub use tuner::{Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, Stored, Tuner, Tuning};
 
 /// One question to a model.

@@ -12,7 +12,7 @@ use super::anthropic::Anthropic;
 use super::budget::Budget;
 use super::command::Program;
 use super::gemini::Gemini;
-use super::{Endpoint, OpenAi, Provider, ProviderError};
+use super::{DeploymentSettings, Endpoint, Fireworks, OpenAi, Provider, ProviderError, Redact, Together, Tuner};
 
 const BUILTIN: &str = include_str!("profiles.toml");
 
@@ -28,6 +28,32 @@ pub enum Dialect {
     Gemini,
     /// A program that is asked on its standard input.
     Command,
+}
+
+/// Whose form files and fine-tuning jobs have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Jobs {
+    /// OpenAI's.
+    #[default]
+    OpenAi,
+    /// OpenAI's, and a deployment after the job.
+    Azure,
+    /// Together's.
+    Together,
+    /// Fireworks'.
+    Fireworks,
+    /// There are none.
+    None,
+}
+
+/// What a [`Tuner`] needs beside an endpoint.
+#[derive(Debug, Clone, Default)]
+pub struct TunerSettings {
+    /// The account at Fireworks.
+    pub account: String,
+    /// How a tuned model is deployed at Azure, if it is to be.
+    pub deployment: Option<DeploymentSettings>,
 }
 
 /// How a service is reached.
@@ -60,6 +86,9 @@ pub struct Profile {
     /// Fields of a request that the service does not take: `n`, `seed`, `store`, `top_p`.
     #[serde(default)]
     pub leave_out: Vec<String>,
+    /// Whose form files and fine-tuning jobs have.
+    #[serde(default)]
+    pub jobs: Jobs,
 }
 
 /// What the user says beside the profile.
@@ -152,6 +181,32 @@ impl Profile {
             Dialect::Anthropic => Arc::new(Anthropic::new(&endpoint, self, model)?),
             Dialect::Gemini => Arc::new(Gemini::new(&endpoint, self, model, warm_up)?),
             _ => Arc::new(OpenAi::with_profile(&endpoint, self, model)?.warm_up(warm_up)),
+        })
+    }
+
+    /// A client of files and jobs that tunes `model`.
+    ///
+    /// # Errors
+    /// When the service has no fine-tuning that is known, or the settings cannot work; nothing is sent.
+    pub fn tuner(
+        &self,
+        endpoint: &Endpoint,
+        settings: TunerSettings,
+        model: &str,
+        redact: Redact,
+    ) -> Result<Box<dyn Tuner>, ProviderError> {
+        let jobs = if self.dialect == Dialect::OpenAi { self.jobs } else { Jobs::None };
+        let openai = || OpenAi::with_profile(endpoint, self, model).map(|openai| openai.redact(redact.clone()));
+        Ok(match (jobs, settings.deployment) {
+            (Jobs::None, _) => {
+                let how = "this service has no fine-tuning that blabbermouth knows: tune elsewhere with the planted \
+                           file, and test the model with --model";
+                return Err(ProviderError::Setup(how.into()));
+            }
+            (Jobs::Together, _) => Box::new(Together::new(endpoint, redact)?),
+            (Jobs::Fireworks, _) => Box::new(Fireworks::new(endpoint, &settings.account, redact)?),
+            (Jobs::Azure, Some(deployment)) => Box::new(openai()?.deploy_through(deployment, endpoint)?),
+            (Jobs::OpenAi | Jobs::Azure, _) => Box::new(openai()?),
         })
     }
 

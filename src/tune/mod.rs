@@ -329,8 +329,14 @@ impl<'a> Tune<'a> {
             }
             match (&job.status, &job.tuned_model) {
                 (JobStatus::Succeeded, Some(model)) => {
+                    let callable = loop {
+                        match self.tuner.deploy(model).await? {
+                            Some(name) => break name,
+                            None => self.pause(&id, "being deployed").await?,
+                        }
+                    };
                     state.stage = Stage::Ready;
-                    state.model = Some(model.clone());
+                    state.model = Some(callable);
                     state.trained_tokens = job.trained_tokens;
                     state.finished = Some(now());
                     state.checkpoints = self.tuner.checkpoints(&id).await.unwrap_or_default();

@@ -14,6 +14,7 @@ mod servers;
 mod services;
 mod spending;
 mod tune;
+mod tuners;
 
 use std::path::Path;
 use std::process::{Command, Output};

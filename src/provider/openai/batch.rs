@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::OpenAi;
 use super::chat::{Body, read_answer};
-use super::tuning::text;
 use crate::provider::http::Again;
+use crate::provider::rest::text;
 use crate::provider::{Answer, ProviderError, Request};
 
 /// Requests in one batch, and bytes in its file, with room to spare below the service's limits.
@@ -87,7 +87,7 @@ impl OpenAi {
     /// # Errors
     /// When the service fails.
     pub async fn batch(&self, id: &str) -> Result<BatchJob, ProviderError> {
-        batch(&self.call(Method::GET, &format!("/batches/{id}"), None).await?)
+        batch(&self.rest.call(Method::GET, &format!("/batches/{id}"), None).await?)
     }
 
     /// Writes the content of a file at the service to `into`, piece by piece.
@@ -95,9 +95,10 @@ impl OpenAi {
     /// # Errors
     /// When the service fails, or nothing can be written.
     pub async fn content(&self, id: &str, into: &mut std::fs::File) -> Result<(), ProviderError> {
-        let url = self.http.url(&format!("/files/{id}/content"))?;
-        let broken = |_| ProviderError::Connection { host: self.http.address(), what: "the connection broke".into() };
-        let mut response = self.http.client().get(url).send().await.map_err(broken)?;
+        let url = self.rest.http.url(&format!("/files/{id}/content"))?;
+        let broken =
+            |_| ProviderError::Connection { host: self.rest.http.address(), what: "the connection broke".into() };
+        let mut response = self.rest.http.client().get(url).send().await.map_err(broken)?;
         if !response.status().is_success() {
             return Err(ProviderError::Status { status: response.status().as_u16(), code: "no code".into() });
         }
@@ -122,8 +123,8 @@ pub fn read_batch_line(line: &[u8], max_tokens: u32) -> Option<(String, Option<A
 impl OpenAi {
     /// A request that is never sent twice.
     async fn once_json(&self, path: &str, body: &Value) -> Result<Value, ProviderError> {
-        let request = self.http.client().post(self.http.url(path)?).json(body);
-        let sent = self.http.once(request, 1 << 20).await.and_then(super::tuning::read);
+        let request = self.rest.http.client().post(self.rest.http.url(path)?).json(body);
+        let sent = self.rest.http.once(request, 1 << 20).await.and_then(|reply| self.rest.read(reply));
         sent.map_err(|(error, _): (ProviderError, Again)| error)
     }
 }

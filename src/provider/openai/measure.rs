@@ -61,7 +61,7 @@ impl OpenAi {
         for (key, value) in settings.as_object().into_iter().flatten() {
             body[key] = value.clone();
         }
-        self.call_at(Method::POST, self.chat.clone(), Some(&body)).await
+        self.rest.call_at(Method::POST, self.chat.clone(), Some(&body)).await
     }
 
     async fn say(&self, settings: &Value) -> Result<String, ProviderError> {
@@ -174,7 +174,7 @@ impl OpenAi {
             let longest = if echo { 1 } else { 12 };
             let body = json!({"model": self.model, "prompt": prompt, "max_tokens": longest, "temperature": 0,
                               "logprobs": 1, "echo": echo});
-            self.call(Method::POST, "/completions", Some(&body)).await
+            self.rest.call(Method::POST, "/completions", Some(&body)).await
         };
         let made = match ask(PLAIN, false).await {
             Ok(body) => body,

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::azure::Deployment;
 use super::http::{Endpoint, Http};
-use super::{Completing, Profile, Provider, ProviderError, Request};
+use super::rest::Rest;
+use super::{Completing, DeploymentSettings, Profile, Provider, ProviderError, Request};
 use chat::{Body, Fields};
 
 pub use batch::{BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
@@ -24,16 +26,16 @@ pub type Redact = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// A client of one model on one server.
 pub struct OpenAi {
-    http: Http,
+    rest: Rest,
     chat: Url,
     fields: Fields,
     model: String,
-    redact: Option<Redact>,
+    deployment: Option<Deployment>,
 }
 
 impl std::fmt::Debug for OpenAi {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenAi").field("http", &self.http).field("model", &self.model).finish_non_exhaustive()
+        f.debug_struct("OpenAi").field("http", &self.rest.http).field("model", &self.model).finish_non_exhaustive()
     }
 }
 
@@ -53,21 +55,36 @@ impl OpenAi {
     pub fn with_profile(endpoint: &Endpoint, profile: &Profile, model: &str) -> Result<Self, ProviderError> {
         let http = Http::new(endpoint)?;
         let chat = http.url(&profile.path(model, "/chat/completions"))?;
-        Ok(Self { http, chat, fields: Fields::new(profile), model: model.to_owned(), redact: None })
+        Ok(Self {
+            rest: Rest { http, redact: None },
+            chat,
+            fields: Fields::new(profile),
+            model: model.to_owned(),
+            deployment: None,
+        })
     }
 
     /// Passes every message about files and jobs through `redact`: a service may quote a training row.
     #[must_use]
     pub fn redact(mut self, redact: Redact) -> Self {
-        self.redact = Some(redact);
+        self.rest.redact = Some(redact);
         self
+    }
+
+    /// Deploys a tuned model, as Azure wants it.
+    ///
+    /// # Errors
+    /// When the settings cannot work; nothing is sent.
+    pub fn deploy_through(mut self, settings: DeploymentSettings, endpoint: &Endpoint) -> Result<Self, ProviderError> {
+        self.deployment = Some(Deployment::new(settings, endpoint)?);
+        Ok(self)
     }
 
     /// How long the server may say that it does not know the model yet, counted from now: a model that
     /// was just tuned may need minutes.
     #[must_use]
     pub fn warm_up(mut self, longest: Duration) -> Self {
-        self.http = self.http.warm_up(longest);
+        self.rest.http = self.rest.http.warm_up(longest);
         self
     }
 }
@@ -76,7 +93,9 @@ impl Provider for OpenAi {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
         let body = move || Body::new(&self.model, request, self.fields);
         let longest = request.sampling.max_tokens;
-        Box::pin(self.http.ask_raw(&self.chat, &self.model, request, body, move |bytes| read_answer(bytes, longest)))
+        Box::pin(
+            self.rest.http.ask_raw(&self.chat, &self.model, request, body, move |bytes| read_answer(bytes, longest)),
+        )
     }
 
     fn model(&self) -> &str {
@@ -84,6 +103,6 @@ impl Provider for OpenAi {
     }
 
     fn address(&self) -> String {
-        self.http.address()
+        self.rest.http.address()
     }
 }

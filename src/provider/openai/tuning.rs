@@ -4,68 +4,27 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use reqwest::Method;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Method, RequestBuilder, Url};
 use serde_json::{Value, json};
 
 use super::OpenAi;
-use crate::provider::http::{Again, Failed, Reply};
-use crate::provider::text::{error_code, error_message};
+use crate::provider::http::Again;
+use crate::provider::rest::{LARGEST_BODY, UPLOAD_RATE, count, number, text};
 use crate::provider::{
     Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, ProviderError, Stored, Tuner, Tuning,
 };
 
-/// The largest answer that is read.
-const LARGEST_BODY: usize = 16 << 20;
 /// Pages of a list that are looked through.
 const PAGES: usize = 20;
 /// Texts in one question to moderation.
 const MODERATED: usize = 32;
-/// Time for an upload beside that for any request: a second for each 64 KiB.
-const UPLOAD_RATE: u64 = 64 << 10;
 
 impl OpenAi {
-    /// A call whose repetition does no harm.
-    pub(super) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ProviderError> {
-        self.call_at(method, self.http.url(path)?, body).await
-    }
-
-    pub(super) async fn call_at(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Value, ProviderError> {
-        let request = || {
-            let request = self.http.client().request(method.clone(), url.clone());
-            match body {
-                Some(body) => request.json(body),
-                None => request,
-            }
-        };
-        let done = self.http.persist(|| async { read(self.http.once(request(), LARGEST_BODY).await?) }).await;
-        done.map_err(|error| self.clean_error(error))
-    }
-
-    fn clean(&self, text: String) -> String {
-        match &self.redact {
-            Some(redact) => redact(&text),
-            None => text,
-        }
-    }
-
-    fn clean_error(&self, error: ProviderError) -> ProviderError {
-        match error {
-            ProviderError::Refused { status, code, message } => {
-                ProviderError::Refused { status, code, message: self.clean(message) }
-            }
-            other => other,
-        }
-    }
-
     fn job_of(&self, value: &Value) -> Result<Job, ProviderError> {
         let mut job = job(value)?;
-        job.fault = job.fault.map(|fault| JobFault { message: self.clean(fault.message), ..fault });
+        job.fault = job.fault.map(|fault| JobFault { message: self.rest.clean(fault.message), ..fault });
         Ok(job)
-    }
-
-    fn post(&self, path: &str) -> Result<RequestBuilder, ProviderError> {
-        Ok(self.http.client().post(self.http.url(path)?))
     }
 
     /// Goes through a list, newest first, until `wanted` finds something.
@@ -76,7 +35,7 @@ impl OpenAi {
     ) -> Result<Option<T>, ProviderError> {
         let mut after = String::new();
         for _ in 0..PAGES {
-            let page = self.call(Method::GET, &format!("{path}{after}"), None).await?;
+            let page = self.rest.call(Method::GET, &format!("{path}{after}"), None).await?;
             let Some(items) = page.get("data").and_then(Value::as_array) else { return Ok(None) };
             if let Some(found) = items.iter().find_map(&mut wanted) {
                 return Ok(Some(found));
@@ -106,6 +65,7 @@ impl OpenAi {
         let length = std::fs::metadata(file).map_err(setup)?.len();
         // Not sent again after a broken connection: the file may be there, and it holds secrets.
         let reply = self
+            .rest
             .http
             .persist(|| async {
                 let part = Part::file(file).await.map_err(|e| (setup(e), Again::No))?.file_name(name.to_owned());
@@ -115,69 +75,15 @@ impl OpenAi {
                     .text("expires_after[anchor]", "created_at")
                     .text("expires_after[seconds]", expires.to_string())
                     .part("file", part);
-                let request = self.post("/files").map_err(|e| (e, Again::No))?;
+                let request = self.rest.post("/files").map_err(|e| (e, Again::No))?;
                 let request = request.multipart(form).timeout(Duration::from_secs(120 + length / UPLOAD_RATE));
-                let reply = self.http.once(request, LARGEST_BODY).await.map_err(|(e, _)| (e, Again::No))?;
-                read(reply)
+                let reply = self.rest.http.once(request, LARGEST_BODY).await.map_err(|(e, _)| (e, Again::No))?;
+                self.rest.read(reply)
             })
             .await
-            .map_err(|error| self.clean_error(error))?;
+            .map_err(|error| self.rest.clean_error(error))?;
         stored(&reply)
     }
-
-    async fn remove(&self, path: String) -> Result<(), ProviderError> {
-        match self.call(Method::DELETE, &path, None).await {
-            Ok(_) | Err(ProviderError::Refused { status: 404, .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// The JSON of a good answer, or the error of a bad one.
-pub(super) fn read(reply: Reply) -> Result<Value, Failed> {
-    if !matches!(reply.status, 200..=299) {
-        let code = error_code(&reply.bytes);
-        if reply.status == 429 && code == "insufficient_quota" {
-            return Err((ProviderError::Quota, Again::No));
-        }
-        let is_json = serde_json::from_slice::<Value>(&reply.bytes).is_ok();
-        if matches!(reply.status, 404 | 405) && !is_json {
-            let what = format!(
-                "HTTP {} without a JSON error; check `provider.base-url`, which ends in its version, as in /v1",
-                reply.status
-            );
-            return Err((ProviderError::Malformed { what }, Again::No));
-        }
-        let message = error_message(&reply.bytes);
-        return Err((ProviderError::Refused { status: reply.status, code, message }, reply.again()));
-    }
-    let malformed = |what: &str| (ProviderError::Malformed { what: what.into() }, Again::After(None));
-    let value: Value = serde_json::from_slice(&reply.bytes).map_err(|_| malformed("not JSON"))?;
-    if value.get("object").is_none() && value.get("id").is_none() && value.get("error").is_some_and(|e| !e.is_null()) {
-        return Err(malformed("an error with HTTP status 200"));
-    }
-    Ok(value)
-}
-
-pub(super) fn text(value: &Value, key: &str) -> Option<String> {
-    match value.get(key)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-/// A number that may be written as one, as a float or as text.
-fn number(value: &Value, key: &str) -> Option<f64> {
-    match value.get(key)? {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    }
-}
-
-fn count(value: &Value, key: &str) -> Option<u64> {
-    number(value, key).filter(|n| *n >= 0.0 && n.is_finite()).map(|n| n as u64)
 }
 
 fn stored(value: &Value) -> Result<Stored, ProviderError> {
@@ -268,12 +174,12 @@ fn body(spec: &JobSpec) -> Value {
 
 impl Tuner for OpenAi {
     fn address(&self) -> String {
-        self.http.address()
+        self.rest.http.address()
     }
 
     fn shutdown_date<'a>(&'a self, model: &'a str) -> Tuning<'a, Option<String>> {
         Box::pin(async move {
-            match self.call(Method::GET, &format!("/models/{model}"), None).await {
+            match self.rest.call(Method::GET, &format!("/models/{model}"), None).await {
                 Ok(value) => Ok(text(&value, "shutdown_date")),
                 // A server without the route, or that lists other names: nothing is known.
                 Err(ProviderError::Refused { status: 404 | 405 | 501, .. } | ProviderError::Malformed { .. }) => {
@@ -289,7 +195,7 @@ impl Tuner for OpenAi {
     }
 
     fn stored<'a>(&'a self, id: &'a str) -> Tuning<'a, Stored> {
-        Box::pin(async move { stored(&self.call(Method::GET, &format!("/files/{id}"), None).await?) })
+        Box::pin(async move { stored(&self.rest.call(Method::GET, &format!("/files/{id}"), None).await?) })
     }
 
     fn find_file<'a>(&'a self, name: &'a str) -> Tuning<'a, Option<Stored>> {
@@ -300,15 +206,11 @@ impl Tuner for OpenAi {
     }
 
     fn delete_file<'a>(&'a self, id: &'a str) -> Tuning<'a, ()> {
-        Box::pin(self.remove(format!("/files/{id}")))
+        Box::pin(self.rest.remove(format!("/files/{id}")))
     }
 
     fn create<'a>(&'a self, spec: &'a JobSpec) -> Tuning<'a, Job> {
-        Box::pin(async move {
-            let request = self.post("/fine_tuning/jobs")?.json(&body(spec));
-            let reply = self.http.once(request, LARGEST_BODY).await.map_err(|(error, _)| error)?;
-            self.job_of(&read(reply).map_err(|(error, _)| self.clean_error(error))?)
-        })
+        Box::pin(async move { self.job_of(&self.rest.post_once("/fine_tuning/jobs", &body(spec)).await?) })
     }
 
     fn find_job<'a>(&'a self, key: &'a str, value: &'a str, training_file: &'a str) -> Tuning<'a, Option<Job>> {
@@ -324,21 +226,24 @@ impl Tuner for OpenAi {
     }
 
     fn job<'a>(&'a self, id: &'a str) -> Tuning<'a, Job> {
-        Box::pin(async move { self.job_of(&self.call(Method::GET, &format!("/fine_tuning/jobs/{id}"), None).await?) })
+        Box::pin(
+            async move { self.job_of(&self.rest.call(Method::GET, &format!("/fine_tuning/jobs/{id}"), None).await?) },
+        )
     }
 
     fn events<'a>(&'a self, id: &'a str) -> Tuning<'a, Vec<JobEvent>> {
         Box::pin(async move {
-            let page = self.call(Method::GET, &format!("/fine_tuning/jobs/{id}/events?limit=100"), None).await?;
+            let page = self.rest.call(Method::GET, &format!("/fine_tuning/jobs/{id}/events?limit=100"), None).await?;
             let list = page.get("data").and_then(Value::as_array);
-            let clean = |event: JobEvent| JobEvent { message: self.clean(event.message), ..event };
+            let clean = |event: JobEvent| JobEvent { message: self.rest.clean(event.message), ..event };
             Ok(list.into_iter().flatten().rev().filter_map(event).map(clean).collect())
         })
     }
 
     fn checkpoints<'a>(&'a self, id: &'a str) -> Tuning<'a, Vec<Checkpoint>> {
         Box::pin(async move {
-            let page = self.call(Method::GET, &format!("/fine_tuning/jobs/{id}/checkpoints?limit=100"), None).await?;
+            let page =
+                self.rest.call(Method::GET, &format!("/fine_tuning/jobs/{id}/checkpoints?limit=100"), None).await?;
             let list = page.get("data").and_then(Value::as_array);
             let mut all: Vec<Checkpoint> = list.into_iter().flatten().filter_map(checkpoint).collect();
             all.sort_by_key(|c| c.step);
@@ -348,7 +253,7 @@ impl Tuner for OpenAi {
 
     fn cancel<'a>(&'a self, id: &'a str) -> Tuning<'a, Job> {
         Box::pin(async move {
-            self.job_of(&self.call(Method::POST, &format!("/fine_tuning/jobs/{id}/cancel"), None).await?)
+            self.job_of(&self.rest.call(Method::POST, &format!("/fine_tuning/jobs/{id}/cancel"), None).await?)
         })
     }
 
@@ -357,7 +262,7 @@ impl Tuner for OpenAi {
             let mut flagged = Vec::with_capacity(texts.len());
             for some in texts.chunks(MODERATED) {
                 let body = json!({"model": "omni-moderation-latest", "input": some});
-                let reply = self.call(Method::POST, "/moderations", Some(&body)).await?;
+                let reply = self.rest.call(Method::POST, "/moderations", Some(&body)).await?;
                 let results = reply.get("results").and_then(Value::as_array).filter(|r| r.len() == some.len());
                 let results =
                     results.ok_or_else(|| ProviderError::Malformed { what: "not one result for each text".into() })?;
@@ -367,7 +272,21 @@ impl Tuner for OpenAi {
         })
     }
 
+    fn deploy<'a>(&'a self, model: &'a str) -> Tuning<'a, Option<String>> {
+        Box::pin(async move {
+            match &self.deployment {
+                Some(deployment) => deployment.serve(model).await,
+                None => Ok(Some(model.to_owned())),
+            }
+        })
+    }
+
     fn delete_model<'a>(&'a self, model: &'a str) -> Tuning<'a, ()> {
-        Box::pin(self.remove(format!("/models/{model}")))
+        Box::pin(async move {
+            match &self.deployment {
+                Some(deployment) => deployment.remove().await,
+                None => self.rest.remove(format!("/models/{model}")).await,
+            }
+        })
     }
 }
