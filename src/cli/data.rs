@@ -1,9 +1,9 @@
-//! Where training rows come from: a file, or a data set of the Hugging Face hub; CSV becomes JSONL.
+//! Where training rows come from: a file, or a data set of the Hugging Face hub; CSV and Parquet become JSONL.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use blabbermouth::dataset::csv_to_jsonl;
+use blabbermouth::dataset::{csv_to_jsonl, parquet_to_jsonl};
 use blabbermouth::exit::ExitCode;
 use blabbermouth::store::{Hub, HubData, open_data};
 use tempfile::TempPath;
@@ -38,22 +38,28 @@ impl Data {
         Self::of(files, text)
     }
 
-    /// One file is read as it is, unless it is CSV; several become one.
+    /// One file is read as it is, unless it is CSV or Parquet; several become one.
     fn of(mut files: Vec<PathBuf>, name: String) -> Result<Self, Failure> {
         let csv = |path: &Path| {
             let path = path.display().to_string().to_lowercase();
             path.ends_with(".csv") || path.ends_with(".csv.gz")
         };
+        let parquet = |path: &Path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
         if let [file] = files.as_mut_slice()
             && !csv(file)
+            && !parquet(file)
         {
             return Ok(Self { path: std::mem::take(file), name, _made: None });
         }
         let made = tempfile::NamedTempFile::with_suffix(".jsonl").map_err(config_failure)?;
         let mut out = BufWriter::with_capacity(1 << 16, made.as_file());
         for file in &files {
-            let mut reader = open_data(file).map_err(config_failure)?;
             let at = |e: std::io::Error| Failure::new(ExitCode::Config, format!("{name}: {e}"));
+            if parquet(file) {
+                parquet_to_jsonl(std::fs::File::open(file).map_err(at)?, &mut out).map_err(at)?;
+                continue;
+            }
+            let mut reader = open_data(file).map_err(config_failure)?;
             if csv(file) {
                 csv_to_jsonl(reader, &mut out).map_err(at)?;
             } else {

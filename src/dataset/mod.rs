@@ -3,12 +3,14 @@
 
 mod csv;
 mod format;
+mod parquet;
 mod plant;
 mod source;
 mod validate;
 
 pub use csv::csv_to_jsonl;
 pub use format::{Fields, Format};
+pub use parquet::parquet_to_jsonl;
 pub use plant::{PlantError, PlantOptions, PlantSummary, RowFault, plant};
 pub use source::Rows;
 pub use validate::{estimate_tokens, validate_chat};

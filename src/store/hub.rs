@@ -6,7 +6,7 @@ use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
 
 /// Kinds of data files, in the order in which they are looked for.
-const KINDS: [&str; 5] = [".jsonl", ".jsonl.gz", ".json", ".csv", ".csv.gz"];
+const KINDS: [&str; 6] = [".jsonl", ".jsonl.gz", ".json", ".csv", ".csv.gz", ".parquet"];
 
 /// Why a data set of the hub cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -95,9 +95,7 @@ impl HubData {
             files.iter().map(String::as_str).filter(|f| f.ends_with(kind) && !f.ends_with("_infos.json")).collect()
         };
         let Some(mut all) = KINDS.iter().map(|kind| data(kind)).find(|all| !all.is_empty()) else {
-            let parquet = files.iter().any(|f| f.ends_with(".parquet"));
-            let form = if parquet { "it has Parquet files only, which are not read" } else { "it has no data files" };
-            return Err(format!("{form}; expected JSONL, JSON or CSV: fetch and convert it, and give the file"));
+            return Err("it has no data files; expected JSONL, JSON, CSV or Parquet".into());
         };
         all.sort_unstable();
         let of_split = |split: &str| -> Vec<&'a str> {
@@ -133,6 +131,7 @@ mod tests {
         assert_eq!(choose("hf:a/b", &shards).expect("found")[0], "data/train-00000-of-2.jsonl");
         assert_eq!(choose("hf:a/b:test", &shards), Ok(vec!["data/test.jsonl".to_owned()]));
         assert!(choose("hf:a/b:dev", &shards).expect_err("none").contains("which part"));
-        assert!(choose("hf:a/b", &["x.parquet"]).expect_err("none").contains("Parquet"));
+        assert_eq!(choose("hf:a/b", &["x.parquet"]).map(|c| c.len()), Ok(1));
+        assert!(choose("hf:a/b", &["x.arrow"]).expect_err("none").contains("Parquet"));
     }
 }

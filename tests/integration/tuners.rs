@@ -166,6 +166,9 @@ fn fireworks_names_its_datasets_and_jobs() {
         },
     ));
     let job = fixture("fireworks.sft-job.json");
+    let none = json_of(404, json!({"code": 5, "message": "not found"}));
+    let unknown = wiremock::matchers::path_regex("^/v1/accounts/acme/supervisedFineTuningJobs/blabbermouth-.+$");
+    mount(Mock::given(method("GET")).and(unknown).respond_with(none));
     let wanted = json!({"baseModel": "accounts/fireworks/models/llama-v3p1-8b-instruct", "epochs": 5,
                         "batchSizeSamples": 1, "learningRate": 2e-4});
     let create = Mock::given(method("POST")).and(path(account("supervisedFineTuningJobs")));
