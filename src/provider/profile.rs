@@ -86,6 +86,9 @@ pub struct Profile {
     /// Fields of a request that the service does not take: `n`, `seed`, `store`, `top_p`.
     #[serde(default)]
     pub leave_out: Vec<String>,
+    /// Whether it completes texts, for models without a chat template: `/completions`.
+    #[serde(default)]
+    pub completions: bool,
     /// Whose form files and fine-tuning jobs have.
     #[serde(default)]
     pub jobs: Jobs,

@@ -157,6 +157,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn headers_of_a_real_answer_leave_room_and_their_durations_are_read() {
+        let file = include_str!("../../tests/data/openai/chat.response-headers.json");
+        let fields: std::collections::BTreeMap<String, String> = serde_json::from_str(file).expect("JSON");
+        let mut headers = HeaderMap::new();
+        for (name, value) in &fields {
+            let name = reqwest::header::HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            headers.insert(name, value.parse().expect("a value"));
+        }
+        assert_eq!(exhausted(&headers), None);
+        headers.insert("x-ratelimit-remaining-tokens", "0".parse().expect("a value"));
+        assert_eq!(exhausted(&headers), Some(LONGEST.min(Duration::from_secs(360))));
+    }
+
     #[tokio::test]
     async fn it_halves_when_told_and_grows_while_answered() {
         let throttle = Throttle::new(8);

@@ -22,6 +22,8 @@ pub use state::{Stage, State, StateFile};
 pub const METADATA: &str = "blabbermouth_plan";
 /// Faults of the service, one after the other, until watching is given up.
 const PATIENCE: u32 = 20;
+/// Tries of an upload whose outcome is not known.
+const UPLOADS: u32 = 4;
 
 /// Why there is no tuned model.
 #[derive(Debug, thiserror::Error)]
@@ -220,13 +222,22 @@ impl<'a> Tune<'a> {
 
     async fn upload(&self, upload: &Upload, state: &State, kind: &str) -> Result<String, TuneError> {
         let name = format!("blabbermouth-{}-{kind}.jsonl", state.plan);
-        // A process that was killed may have uploaded it already.
-        let there = self.tuner.find_file(&name).await.unwrap_or(None);
-        let mut stored = match there.filter(|file| file.bytes.is_none_or(|bytes| bytes == upload.bytes)) {
-            Some(stored) => stored,
-            None => {
-                (self.tell)(Progress::Step(format!("uploading {} ({} bytes)", upload.path.display(), upload.bytes)));
-                self.tuner.upload(&upload.path, &name, self.pace.keep_files).await?
+        let mut tries = 0;
+        let mut stored = loop {
+            // A process that was killed, or a try whose answer was lost, may have uploaded it already.
+            let there = self.tuner.find_file(&name).await.unwrap_or(None);
+            if let Some(stored) = there.filter(|file| file.bytes.is_none_or(|bytes| bytes == upload.bytes)) {
+                break stored;
+            }
+            (self.tell)(Progress::Step(format!("uploading {} ({} bytes)", upload.path.display(), upload.bytes)));
+            tries += 1;
+            match self.tuner.upload(&upload.path, &name, self.pace.keep_files).await {
+                Ok(stored) => break stored,
+                Err(error) if is_unsure(&error) && tries < UPLOADS => {
+                    (self.tell)(Progress::Warning(format!("{error}; looking for the file, and trying again")));
+                    self.pause(&name, "not uploaded").await?;
+                }
+                Err(error) => return Err(error.into()),
             }
         };
         while !stored.ready {
@@ -275,10 +286,7 @@ impl<'a> Tune<'a> {
                 ProviderError::Refused { status: 400 | 409 | 429, ref message, .. } if is_passing(&error, message) => {
                     self.pause(&training, "not taken up by the service").await?;
                 }
-                ProviderError::Connection { .. } | ProviderError::Malformed { .. } => {
-                    return find().await.ok().flatten().filter(alive).ok_or(TuneError::Unsure(error));
-                }
-                ProviderError::Refused { status: 408 | 500..=599, .. } => {
+                error if is_unsure(&error) => {
                     return find().await.ok().flatten().filter(alive).ok_or(TuneError::Unsure(error));
                 }
                 error => return Err(error.into()),
@@ -411,6 +419,15 @@ impl<'a> Tune<'a> {
         }
         tokio::time::sleep(self.pace.poll).await;
         Ok(())
+    }
+}
+
+/// Whether nobody knows if what was asked for was done.
+fn is_unsure(error: &ProviderError) -> bool {
+    match error {
+        ProviderError::Connection { .. } | ProviderError::Malformed { .. } => true,
+        ProviderError::Refused { status, .. } => matches!(status, 408 | 500..=599),
+        _ => false,
     }
 }
 

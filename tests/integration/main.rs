@@ -4,6 +4,7 @@ mod bad_input;
 mod batch;
 mod client;
 mod data;
+mod dialect;
 mod floors;
 mod journal;
 mod main_job;

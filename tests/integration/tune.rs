@@ -292,3 +292,96 @@ fn a_job_whose_creation_was_answered_by_a_fault_is_found_and_not_created_again()
     assert_eq!(state(folder.path())["model"], "ft:m:o::1");
     runtime.block_on(server.verify());
 }
+
+/// Every kind of request fails once, in each of these ways; what was asked for comes to be all the same, once.
+#[test]
+fn each_fault_of_the_service_delays_and_changes_nothing() {
+    let error = |status: &str, body: &str| {
+        format!(
+            "HTTP/1.1 {status}\r\nRetry-After-Ms: 1\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let overloaded = r#"{"error": {"message": "overloaded", "code": null}}"#;
+    let faults = [
+        ("too many", false, error("429 Too Many Requests", overloaded)),
+        ("internal", false, error("500 Internal Server Error", overloaded)),
+        ("gateway", false, error("502 Bad Gateway", "<html>Bad gateway</html>")),
+        ("unavailable", false, error("503 Service Unavailable", overloaded)),
+        ("overloaded", false, error("529 Overloaded", overloaded)),
+        ("page", false, error("200 OK", "<html>Please log in</html>")),
+        ("cut", false, "HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"id\": \"x".into()),
+        ("reset before", false, String::new()),
+        // Done, and the answer is lost.
+        ("reset after", true, String::new()),
+        ("gateway after", true, error("504 Gateway Timeout", "")),
+    ];
+    for (name, does, answer) in faults {
+        let (folder, service) = (planted(), Service::start("leaky", 1e6));
+        let proxy = faulty(service.server.base_url(), does, answer);
+        let mut runs = 0;
+        let said = loop {
+            let (code, said) = run(folder.path(), &proxy, &["tune"]);
+            runs += 1;
+            if code == Some(0) {
+                break said;
+            }
+            assert!(code == Some(4) && runs < 8, "{name}: {code:?} {said}");
+        };
+        assert_eq!(service.count("POST", "/v1/fine_tuning/jobs"), 1, "{name}: {said}");
+        assert_eq!(service.count("POST", "/v1/files"), 2, "{name}: {said}");
+        let (code, said) = run(folder.path(), &proxy, &["test", "--quiet"]);
+        assert_eq!(code, Some(10), "{name}: {said}");
+    }
+}
+
+/// Passes requests on, except for the first of each method and path: that one gets `answer`, and is passed on
+/// only if it `does` what it asks for.
+fn faulty(base: String, does: bool, answer: String) -> String {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+    let to = base.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(std::collections::HashSet::new()));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (Ok(mut stream), to, seen, answer) = (stream, to.clone(), seen.clone(), answer.clone()) else { return };
+            std::thread::spawn(move || {
+                let (mut request, mut buffer) = (Vec::new(), [0; 1 << 14]);
+                let end = loop {
+                    if let Some(at) = request.windows(4).position(|w| w == b"\r\n\r\n") {
+                        break at + 4;
+                    }
+                    match stream.read(&mut buffer) {
+                        Ok(read) if read > 0 => request.extend_from_slice(&buffer[..read]),
+                        _ => return,
+                    }
+                };
+                let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
+                let length =
+                    head.lines().find_map(|l| l.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
+                while request.len() < end + length {
+                    match stream.read(&mut buffer) {
+                        Ok(read) if read > 0 => request.extend_from_slice(&buffer[..read]),
+                        _ => return,
+                    }
+                }
+                let line = head.lines().next().unwrap_or_default();
+                let kind = line.split(['?', ' ']).take(2).collect::<Vec<_>>().join(" ");
+                let first = seen.lock().expect("no panic").insert(kind);
+                let mut given = Vec::new();
+                if !first || does {
+                    // One request for a connection, so that its end is the answer's.
+                    let mut on = TcpStream::connect(&to).expect("the service");
+                    on.write_all(&request[..end - 2]).expect("sent");
+                    on.write_all(b"connection: close\r\n\r\n").expect("sent");
+                    on.write_all(&request[end..]).expect("sent");
+                    let _ = on.read_to_end(&mut given);
+                }
+                let _ = stream.write_all(if first { answer.as_bytes() } else { &given });
+            });
+        }
+    });
+    url
+}

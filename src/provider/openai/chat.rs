@@ -12,7 +12,10 @@ use crate::provider::{Answer, Profile, ProviderError, Request};
 #[derive(Serialize)]
 pub(super) struct Body<'a> {
     model: &'a str,
-    messages: &'a [Message],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<&'a [Message]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<String>,
     temperature: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
@@ -31,6 +34,7 @@ pub(super) struct Body<'a> {
 /// Which fields a service takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields {
+    text: bool,
     old_name: bool,
     top_p: bool,
     n: bool,
@@ -42,7 +46,14 @@ impl Fields {
     pub(super) fn new(profile: &Profile) -> Self {
         let sends = |field| profile.sends(field);
         let old_name = profile.max_tokens == "max_tokens";
-        Self { old_name, top_p: sends("top_p"), n: sends("n"), seed: sends("seed"), store: sends("store") }
+        Self {
+            text: profile.completions,
+            old_name,
+            top_p: sends("top_p"),
+            n: sends("n"),
+            seed: sends("seed"),
+            store: sends("store"),
+        }
     }
 }
 
@@ -58,7 +69,8 @@ impl<'a> Body<'a> {
         let longest = request.sampling.max_tokens;
         Self {
             model,
-            messages: &request.messages,
+            messages: (!fields.text).then_some(&request.messages),
+            prompt: fields.text.then(|| prompt(&request.messages)),
             temperature: request.sampling.temperature,
             top_p: fields.top_p.then_some(request.sampling.top_p),
             max_completion_tokens: (!fields.old_name).then_some(longest),
@@ -68,6 +80,12 @@ impl<'a> Body<'a> {
             store: fields.store.then_some(false),
         }
     }
+}
+
+/// A chat as a text to go on with: what was said, one after the other.
+fn prompt(messages: &[Message]) -> String {
+    let said: Vec<&str> = messages.iter().map(|m| m.content.as_str()).collect();
+    said.join("\n\n")
 }
 
 /// The body that servers nearly always send. Anything unusual (another type, a field of the message
@@ -160,6 +178,8 @@ fn read_tolerantly(head: &[u8], max_tokens: u32) -> Result<Answer, ProviderError
 fn completion(choice: &Value, short: bool) -> Completion {
     let message = choice.get("message").unwrap_or(&Value::Null);
     let mut text = String::new();
+    // Of a text that was completed; empty elsewhere.
+    collect(choice.get("text"), &mut text);
     for field in ["content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call"] {
         collect(message.get(field), &mut text);
     }

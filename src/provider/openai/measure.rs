@@ -217,8 +217,12 @@ fn user(text: &str) -> Value {
     json!([{"role": "user", "content": text}])
 }
 
-/// Tokens and scores of a completion, in the shape of parallel lists.
+/// Tokens and scores of a completion: parallel lists, or the shape of chats, which llama.cpp sends here too.
 fn scored(body: &Value) -> (Vec<String>, Vec<Option<f64>>) {
+    if let Some(content) = body.pointer("/choices/0/logprobs/content").and_then(Value::as_array) {
+        let token = |t: &Value| Some((t.get("token")?.as_str()?.to_owned(), t.get("logprob").and_then(Value::as_f64)));
+        return content.iter().filter_map(token).unzip();
+    }
     let list = |name: &str| body.pointer(&format!("/choices/0/logprobs/{name}")).and_then(Value::as_array);
     let tokens: Vec<String> =
         list("tokens").into_iter().flatten().filter_map(|t| t.as_str().map(str::to_owned)).collect();
@@ -232,4 +236,20 @@ fn failed(name: &'static str, error: &ProviderError, follows: &'static str) -> C
 
 fn unclear(name: &'static str, why: &str, follows: &'static str) -> Capability {
     Capability { name, found: Found::No(format!("cannot be told: {why}")), follows }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_read_in_both_shapes() {
+        let lists = include_str!("../../../tests/data/openai/completions-echo.response.json");
+        let (tokens, scores) = scored(&serde_json::from_str(lists).expect("JSON"));
+        assert_eq!((tokens.len(), tokens[7].as_str()), (8, "-canary"));
+        // The first token of a text has no score.
+        assert_eq!((scores[0], scores[7]), (None, Some(-0.02)));
+        let chat = include_str!("../../../tests/data/openai/llama-cpp.completions-logprobs-chat-shape.json");
+        assert_eq!(scored(&serde_json::from_str(chat).expect("JSON")), (vec![" hi".to_owned()], vec![Some(-0.1)]));
+    }
 }

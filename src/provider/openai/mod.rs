@@ -54,7 +54,8 @@ impl OpenAi {
     /// As [`OpenAi::new`].
     pub fn with_profile(endpoint: &Endpoint, profile: &Profile, model: &str) -> Result<Self, ProviderError> {
         let http = Http::new(endpoint)?;
-        let chat = http.url(&profile.path(model, "/chat/completions"))?;
+        let chat =
+            http.url(&profile.path(model, if profile.completions { "/completions" } else { "/chat/completions" }))?;
         Ok(Self {
             rest: Rest { http, redact: None },
             chat,

@@ -17,6 +17,8 @@ use crate::provider::{
 
 /// Pages of a list that are looked through.
 const PAGES: usize = 20;
+/// What a training file is for.
+const FINE_TUNE: &str = "fine-tune";
 /// Texts in one question to moderation.
 const MODERATED: usize = 32;
 
@@ -78,7 +80,12 @@ impl OpenAi {
                 let request = self.rest.post("/files").map_err(|e| (e, Again::No))?;
                 let request = request.multipart(form).timeout(Duration::from_secs(120 + length / UPLOAD_RATE));
                 let reply = self.rest.http.once(request, LARGEST_BODY).await.map_err(|(e, _)| (e, Again::No))?;
-                self.rest.read(reply)
+                let kept = |status: u16| purpose == FINE_TUNE && matches!(status, 408 | 500..);
+                self.rest.read(reply).map_err(|(error, again)| match error {
+                    // It may be there all the same: whoever asked looks for it first.
+                    ProviderError::Refused { status, .. } if kept(status) => (error, Again::No),
+                    _ => (error, again),
+                })
             })
             .await
             .map_err(|error| self.rest.clean_error(error))?;
@@ -191,7 +198,7 @@ impl Tuner for OpenAi {
     }
 
     fn upload<'a>(&'a self, file: &'a Path, name: &'a str, expires: u32) -> Tuning<'a, Stored> {
-        Box::pin(self.upload_as("fine-tune", file, name, expires))
+        Box::pin(self.upload_as(FINE_TUNE, file, name, expires))
     }
 
     fn stored<'a>(&'a self, id: &'a str) -> Tuning<'a, Stored> {
