@@ -179,7 +179,7 @@ pub(crate) struct TestArgs {
     pub(crate) filter: Option<String>,
     #[command(flatten)]
     pub(crate) whom: Whom,
-    /// Write a report: junit or json, with an optional =PATH. Repeatable.
+    /// Write a report, with an optional =PATH: junit, json, sarif, html, markdown, github, csv, tap, badge. Repeatable.
     #[arg(long, value_name = "FORMAT[=PATH]")]
     pub(crate) report: Vec<String>,
     /// Samples for each canary.
@@ -259,7 +259,8 @@ pub(crate) struct ReportArgs {
     /// The stored report (JSON).
     #[arg(default_value = "report.json")]
     pub(crate) from: PathBuf,
-    /// What to write: junit or json, with an optional =PATH. Without it, the summary is printed.
+    /// What to write, with an optional =PATH: junit, json, sarif, html, markdown, github, csv, tap, badge. Without
+    /// it, the summary is printed.
     #[arg(long, value_name = "FORMAT[=PATH]")]
     pub(crate) report: Vec<String>,
 }

@@ -8,7 +8,7 @@ use blabbermouth::canary::Arm;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{Session, Shown, Tape, execute, judge_quietly, selection, show};
 use blabbermouth::report::escape::terminal;
-use blabbermouth::report::{ReportFormat, summary};
+use blabbermouth::report::{Places, ReportFormat, summary};
 use blabbermouth::store::Pending;
 use blabbermouth::tune::{Stage, State};
 use blabbermouth::verdict::{CanaryVerdict, RunReport};
@@ -226,7 +226,8 @@ impl Reports {
         for text in wanted {
             let (name, path) = text.split_once('=').map_or((text.as_str(), None), |(n, p)| (n, Some(p)));
             let format = ReportFormat::by_name(name).ok_or_else(|| {
-                Failure::new(ExitCode::Usage, format!("unknown report `{name}`; there are junit and json"))
+                let known: Vec<&str> = ReportFormat::ALL.iter().map(|format| format.name()).collect();
+                Failure::new(ExitCode::Usage, format!("unknown report `{name}`; there are {}", known.join(", ")))
             })?;
             let path = folder.join(path.unwrap_or(format.default_path()));
             let room = 4096 + canaries * BYTES_A_CANARY;
@@ -237,12 +238,26 @@ impl Reports {
     }
 
     pub(crate) fn write(self, report: &RunReport, output: &Output) -> Result<(), Failure> {
+        let places = places(&report.settings.config);
         for (format, path, mut pending) in self.0 {
-            let bytes = format.render(report).map_err(|e| Failure::new(ExitCode::Internal, e))?;
+            let bytes = format.render(report, &places).map_err(|e| Failure::new(ExitCode::Internal, e))?;
             std::io::Write::write_all(pending.writer(), &bytes).map_err(config_failure)?;
             pending.persist().map_err(config_failure)?;
             output.detail(&format!("written    {}", path.display()));
         }
         Ok(())
     }
+}
+
+/// Where canaries stand in the configuration, whose path is told as the repository's: readers of reports want
+/// it so.
+fn places(config: &str) -> Places {
+    let Ok(text) = std::fs::read_to_string(config) else { return Places::default() };
+    let root = std::env::var_os("GITHUB_WORKSPACE").or_else(|| std::env::var_os("CI_PROJECT_DIR")).map(PathBuf::from);
+    let whole = Path::new(config).canonicalize().ok();
+    let below = root
+        .and_then(|root| root.canonicalize().ok())
+        .zip(whole)
+        .and_then(|(root, whole)| whole.strip_prefix(root).ok().map(|path| path.display().to_string()));
+    Places::of(below.as_deref().unwrap_or(config), &text)
 }

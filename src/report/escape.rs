@@ -42,3 +42,79 @@ pub fn terminal(text: &str) -> String {
     }
     out
 }
+
+/// Text for a cell of a Markdown table: nothing in it is markup, a link, or a line break.
+///
+/// ```
+/// assert_eq!(blabbermouth::report::escape::markdown_cell("a|b <i>`c`"), r"a\|b \<i\>\`c\`");
+/// ```
+#[must_use]
+pub fn markdown_cell(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in xml_text(text).chars() {
+        match c {
+            '\n' | '\t' => out.push(' '),
+            // A backslash before any punctuation of ASCII is taken away again by the reader.
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '<' | '>' | '#' | '!' | '|' | '~' | '&' | '$' | '@' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    // What looks like an address would become a link.
+    out.replace("://", ":\u{200b}//").replace("www.", "www\u{200b}.")
+}
+
+/// Text for the message of a workflow command.
+///
+/// ```
+/// assert_eq!(blabbermouth::report::escape::workflow_data("50%\n::error::x"), "50%25%0A::error::x");
+/// ```
+#[must_use]
+pub fn workflow_data(text: &str) -> String {
+    xml_text(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Text for a property of a workflow command.
+///
+/// ```
+/// assert_eq!(blabbermouth::report::escape::workflow_property("a:b,c"), "a%3Ab%2Cc");
+/// ```
+#[must_use]
+pub fn workflow_property(text: &str) -> String {
+    workflow_data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+/// Text for a cell of CSV that no spreadsheet takes for a formula. Quotes are the writer's business.
+///
+/// ```
+/// assert_eq!(blabbermouth::report::escape::csv_cell("=1+1"), "'=1+1");
+/// ```
+#[must_use]
+pub fn csv_cell(text: &str) -> String {
+    let clean = xml_text(text);
+    let formula = clean.trim_start().starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']);
+    if formula || clean.starts_with('\t') { format!("'{clean}") } else { clean }
+}
+
+/// Text for HTML, in elements and in quoted attributes.
+///
+/// ```
+/// assert_eq!(blabbermouth::report::escape::html("<b title='x'>&"), "&lt;b title=&#39;x&#39;&gt;&amp;");
+/// ```
+#[must_use]
+pub fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in xml_text(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(c),
+        }
+    }
+    out
+}

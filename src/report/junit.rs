@@ -1,12 +1,13 @@
 //! JUnit: written by `junit-report`, then completed and proved by one pass of a real XML reader.
 
 use junit_report::{Duration, OffsetDateTime, ReportBuilder, TestCase, TestCaseBuilder, TestSuiteBuilder};
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer};
 
+use super::Places;
 use super::escape::xml_text;
-use crate::canary::Arm;
-use crate::verdict::{CanaryVerdict, RunReport, RunVerdict};
+use super::result::{Outcome, outcomes};
+use crate::verdict::{CanaryVerdict, RunReport};
 
 /// Why a JUnit file could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -19,101 +20,75 @@ pub enum JunitError {
     Read(String),
 }
 
-pub(super) fn render(report: &RunReport) -> Result<Vec<u8>, JunitError> {
+pub(super) fn render(report: &RunReport, places: &Places) -> Result<Vec<u8>, JunitError> {
     let mut suite = TestSuiteBuilder::new("blabbermouth");
     suite.set_timestamp(
         OffsetDateTime::from_unix_timestamp(report.started as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH),
     );
-    let share = report.seconds / (report.canaries.len().max(1) as f64);
-    for canary in &report.canaries {
-        let (class, name) = canary.test.split_once("::").unwrap_or(("", &canary.test));
-        let body = format!(
-            "{}\narm: {}, copies: {}, answers: {}, with the secret: {}, p: {:.3e}, fingerprint: {}",
-            canary.reason,
-            canary.arm.as_str(),
-            canary.copies,
-            canary.asked,
-            canary.hits,
-            canary.p_value,
-            canary.fingerprint
-        );
-        let leak = if canary.arm == Arm::Planted { "canary.leak" } else { "canary.control" };
-        suite.add_testcase(case(
-            name,
-            class,
-            share,
-            canary.verdict,
-            leak,
-            &canary.reason,
-            &body,
-            &report.settings.config,
-        ));
+    let time = Duration::milliseconds((1000.0 * report.seconds / report.canaries.len().max(1) as f64) as i64);
+    let file = xml_text(places.file(&report.settings.config));
+    let all = outcomes(report, places);
+    for outcome in &all {
+        suite.add_testcase(case(outcome, time, &file));
     }
-    let controls = match (report.controls.sound, report.verdict) {
-        (true, _) => CanaryVerdict::Clean,
-        (false, RunVerdict::Invalid) => CanaryVerdict::Leaked,
-        (false, _) => CanaryVerdict::Inconclusive,
-    };
-    let cross = match &report.pooled {
-        pooled if pooled.sound => CanaryVerdict::Clean,
-        pooled if pooled.smallest <= pooled.threshold => CanaryVerdict::Leaked,
-        _ => CanaryVerdict::Inconclusive,
-    };
-    for (name, verdict, kind, reason) in [
-        ("controls", controls, "run.controls", &report.controls.reason),
-        ("cross", cross, "run.cross", &report.pooled.reason),
-    ] {
-        suite.add_testcase(case(name, "run", 0.0, verdict, kind, reason, reason, &report.settings.config));
-    }
-    let verdicts: Vec<CanaryVerdict> = report.canaries.iter().map(|c| c.verdict).chain([controls, cross]).collect();
     let mut first = Vec::new();
     ReportBuilder::new()
         .add_testsuite(suite.build())
         .build()
         .write_xml(&mut first)
         .map_err(|e| JunitError::Write(e.to_string()))?;
-    let bytes = complete(&first, report, &verdicts)?;
-    // Read once more: what counts as written was parsed.
+    let bytes = complete(&first, report, &all)?;
+    // Read once more: what counts as written was parsed, and has all that went in.
     let mut reader = Reader::from_reader(bytes.as_slice());
     reader.config_mut().check_end_names = true;
+    let mut cases = 0;
     loop {
-        if reader.read_event().map_err(|e| JunitError::Read(e.to_string()))? == Event::Eof {
-            return Ok(bytes);
+        match reader.read_event().map_err(|e| JunitError::Read(e.to_string()))? {
+            Event::Eof if cases == all.len() => return Ok(bytes),
+            Event::Eof => return Err(JunitError::Read(format!("{cases} of {} cases are there", all.len()))),
+            Event::Start(start) | Event::Empty(start) if start.name().as_ref() == b"testcase" => cases += 1,
+            _ => {}
         }
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the columns of one row, private")]
-fn case(
-    name: &str,
-    class: &str,
-    seconds: f64,
-    verdict: CanaryVerdict,
-    leak: &str,
-    reason: &str,
-    body: &str,
-    file: &str,
-) -> TestCase {
-    let time = Duration::milliseconds((seconds * 1000.0) as i64);
-    let (name, message, body) = (xml_text(name), xml_text(reason), xml_text(body));
-    let mut case = match verdict {
+fn case(outcome: &Outcome<'_>, time: Duration, file: &str) -> TestCase {
+    let (class, name) = outcome.parts();
+    let time = if outcome.canary.is_some() { time } else { Duration::ZERO };
+    let (name, message) = (xml_text(name), xml_text(outcome.reason));
+    let mut case = match outcome.verdict {
         CanaryVerdict::Clean => TestCaseBuilder::success(&name, time),
-        CanaryVerdict::Leaked => TestCaseBuilder::failure(&name, time, leak, &message),
+        CanaryVerdict::Leaked => TestCaseBuilder::failure(&name, time, outcome.rule, &message),
         CanaryVerdict::Errored => TestCaseBuilder::error(&name, time, "provider.error", &message),
-        CanaryVerdict::Inconclusive => TestCaseBuilder::skipped_with_cause(&name, "canary.inconclusive", &message),
+        CanaryVerdict::Inconclusive => TestCaseBuilder::skipped_with_cause(&name, outcome.rule, &message),
     };
-    case.set_classname(&xml_text(class)).set_filepath(&xml_text(file));
-    if !matches!(verdict, CanaryVerdict::Clean | CanaryVerdict::Inconclusive) {
-        case.set_trace(&body);
+    case.set_classname(&xml_text(class)).set_filepath(file);
+    if !matches!(outcome.verdict, CanaryVerdict::Clean | CanaryVerdict::Inconclusive) {
+        case.set_trace(&body(outcome));
     }
     case.build()
 }
 
+/// The reason, with the figures behind it.
+fn body(outcome: &Outcome<'_>) -> String {
+    let Some(canary) = outcome.canary else { return xml_text(outcome.reason) };
+    xml_text(&format!(
+        "{}\narm: {}, copies: {}, answers: {}, with the secret: {}, p: {:.3e}, fingerprint: {}",
+        canary.reason,
+        canary.arm.as_str(),
+        canary.copies,
+        canary.asked,
+        canary.hits,
+        canary.p_value,
+        canary.fingerprint
+    ))
+}
+
 /// Adds what `junit-report` has not: totals at the root, `skipped`, `line`, properties.
-fn complete(xml: &[u8], report: &RunReport, verdicts: &[CanaryVerdict]) -> Result<Vec<u8>, JunitError> {
-    let count = |verdict| verdicts.iter().filter(|v| **v == verdict).count().to_string();
+fn complete(xml: &[u8], report: &RunReport, all: &[Outcome<'_>]) -> Result<Vec<u8>, JunitError> {
+    let count = |verdict| all.iter().filter(|o| o.verdict == verdict).count().to_string();
     let totals = [
-        ("tests", verdicts.len().to_string()),
+        ("tests", all.len().to_string()),
         ("failures", count(CanaryVerdict::Leaked)),
         ("errors", count(CanaryVerdict::Errored)),
         ("skipped", count(CanaryVerdict::Inconclusive)),
@@ -123,19 +98,39 @@ fn complete(xml: &[u8], report: &RunReport, verdicts: &[CanaryVerdict]) -> Resul
     let write = |e: std::io::Error| JunitError::Write(e.to_string());
     let mut reader = Reader::from_reader(xml);
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
+    // The cases come in the order of the results.
+    let mut cases = all.iter();
+    let mut open: Option<&Outcome<'_>> = None;
     loop {
         let event = reader.read_event().map_err(read)?;
         match event {
             Event::Eof => break,
             Event::Start(start) => {
-                let added = completed(&start, &totals)?;
+                if start.name().as_ref() == b"testcase" {
+                    open = cases.next();
+                }
+                let added = completed(&start, &totals, open)?;
                 let suite = start.name().as_ref() == b"testsuite";
                 writer.write_event(Event::Start(added)).map_err(write)?;
                 if suite {
                     properties(&mut writer, report).map_err(write)?;
                 }
             }
-            Event::Empty(start) => writer.write_event(Event::Empty(completed(&start, &totals)?)).map_err(write)?,
+            Event::Empty(start) => {
+                if start.name().as_ref() == b"testcase" {
+                    open = cases.next();
+                }
+                let added = completed(&start, &totals, open)?;
+                // GitLab and others read the text of an element, and not its attributes.
+                match open.filter(|_| start.name().as_ref() == b"skipped") {
+                    Some(outcome) => {
+                        writer.write_event(Event::Start(added)).map_err(write)?;
+                        writer.write_event(Event::Text(BytesText::new(&body(outcome)))).map_err(write)?;
+                        writer.write_event(Event::End(BytesEnd::new("skipped"))).map_err(write)?;
+                    }
+                    None => writer.write_event(Event::Empty(added)).map_err(write)?,
+                }
+            }
             other => writer.write_event(other).map_err(write)?,
         }
     }
@@ -144,7 +139,11 @@ fn complete(xml: &[u8], report: &RunReport, verdicts: &[CanaryVerdict]) -> Resul
     Ok(bytes)
 }
 
-fn completed(start: &BytesStart<'_>, totals: &[(&str, String)]) -> Result<BytesStart<'static>, JunitError> {
+fn completed(
+    start: &BytesStart<'_>,
+    totals: &[(&str, String)],
+    outcome: Option<&Outcome<'_>>,
+) -> Result<BytesStart<'static>, JunitError> {
     let name = String::from_utf8_lossy(start.name().as_ref()).into_owned();
     let mut out = BytesStart::new(name.clone());
     let replaced = |key: &[u8]| {
@@ -165,7 +164,8 @@ fn completed(start: &BytesStart<'_>, totals: &[(&str, String)]) -> Result<BytesS
         out.push_attribute(("name", "blabbermouth"));
     }
     if name == "testcase" {
-        out.push_attribute(("line", "1"));
+        let line = outcome.map_or(1, |outcome| outcome.line).to_string();
+        out.push_attribute(("line", line.as_str()));
     }
     Ok(out.into_owned())
 }

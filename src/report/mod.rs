@@ -1,8 +1,13 @@
 //! Reports: pure functions from a run report to bytes, one file a format.
 
 pub mod escape;
+mod html;
 mod junit;
+mod places;
+mod result;
+mod sarif;
 mod terminal;
+mod text;
 
 use crate::verdict::RunReport;
 
@@ -13,6 +18,7 @@ pub fn schema() -> String {
 }
 
 pub use junit::JunitError;
+pub use places::Places;
 pub use terminal::summary;
 
 /// A format of reports.
@@ -22,17 +28,56 @@ pub enum ReportFormat {
     Junit,
     /// The run report itself, version 1.
     Json,
+    /// For code scanning.
+    Sarif,
+    /// For people: one page.
+    Html,
+    /// For a job summary.
+    Markdown,
+    /// Annotations of a GitHub workflow.
+    Github,
+    /// For spreadsheets.
+    Csv,
+    /// The test anything protocol, 14.
+    Tap,
+    /// An endpoint for shields.io.
+    Badge,
 }
 
 impl ReportFormat {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Junit,
+        Self::Json,
+        Self::Sarif,
+        Self::Html,
+        Self::Markdown,
+        Self::Github,
+        Self::Csv,
+        Self::Tap,
+        Self::Badge,
+    ];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Junit => "junit",
+            Self::Json => "json",
+            Self::Sarif => "sarif",
+            Self::Html => "html",
+            Self::Markdown => "markdown",
+            Self::Github => "github",
+            Self::Csv => "csv",
+            Self::Tap => "tap",
+            Self::Badge => "badge",
+        }
+    }
+
     /// The format of that name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
-        match name {
-            "junit" => Some(Self::Junit),
-            "json" => Some(Self::Json),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
     /// Where it goes when no path is given.
@@ -41,21 +86,35 @@ impl ReportFormat {
         match self {
             Self::Junit => "junit.xml",
             Self::Json => "report.json",
+            Self::Sarif => "report.sarif",
+            Self::Html => "report.html",
+            Self::Markdown => "summary.md",
+            Self::Github => "annotations.txt",
+            Self::Csv => "report.csv",
+            Self::Tap => "report.tap",
+            Self::Badge => "badge.json",
         }
     }
 
-    /// Renders a report.
+    /// Renders a report; `places` says where canaries stand in the configuration.
     ///
     /// # Errors
     /// When what was written cannot be read back.
-    pub fn render(self, report: &RunReport) -> Result<Vec<u8>, JunitError> {
-        match self {
-            Self::Junit => junit::render(report),
+    pub fn render(self, report: &RunReport, places: &Places) -> Result<Vec<u8>, JunitError> {
+        Ok(match self {
+            Self::Junit => return junit::render(report, places),
             Self::Json => {
                 let mut bytes = serde_json::to_vec_pretty(report).expect("a report is plain JSON");
                 bytes.push(b'\n');
-                Ok(bytes)
+                bytes
             }
-        }
+            Self::Sarif => sarif::render(report, places),
+            Self::Html => html::render(report, places),
+            Self::Markdown => text::markdown(report, places),
+            Self::Github => text::annotations(report, places),
+            Self::Csv => text::csv(report),
+            Self::Tap => text::tap(report, places),
+            Self::Badge => text::badge(report),
+        })
     }
 }

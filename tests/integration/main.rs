@@ -6,6 +6,7 @@ mod client;
 mod data;
 mod dialect;
 mod floors;
+mod formats;
 mod journal;
 mod main_job;
 mod network;

@@ -1,0 +1,282 @@
+//! One self-contained page: no network, no script but its own, readable without any.
+
+use std::fmt::Write as _;
+
+use data_encoding::BASE64;
+use sha2::{Digest, Sha256};
+
+use super::Places;
+use super::escape::html;
+use super::result::leaked;
+use crate::canary::Arm;
+use crate::stats::{clopper_pearson_lower, clopper_pearson_upper};
+use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, Test};
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+/// Canaries in the strip of exposures, for each arm.
+const DOTS: usize = 2000;
+
+pub(super) fn render(report: &RunReport, places: &Places) -> Vec<u8> {
+    let hash = |text: &str| BASE64.encode(&Sha256::digest(text));
+    let s = &report.settings;
+    let mut out = String::with_capacity(8192 + report.canaries.len() * 600);
+    let _ = write!(
+        out,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{}'; \
+         script-src 'sha256-{}'; base-uri 'none'; form-action 'none'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{verdict}: {model}</title>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
+         <header class=\"{verdict}\">\n<p class=\"word\">{verdict}</p>\n<h1>{}</h1>\n\
+         <p>Model <b>{model}</b> at {}</p>\n</header>\n",
+        hash(STYLE),
+        hash(SCRIPT),
+        html(&report.reason),
+        html(&s.address),
+        verdict = report.verdict.as_str(),
+        model = html(&s.model),
+    );
+    copies(&mut out, report);
+    exposure(&mut out, report);
+    found(&mut out, report);
+    checks(&mut out, report);
+    canaries(&mut out, report);
+    settings(&mut out, report, places);
+    let _ = write!(out, "</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n");
+    out.into_bytes()
+}
+
+fn planted(report: &RunReport) -> impl Iterator<Item = &CanaryReport> {
+    report.canaries.iter().filter(|c| c.arm == Arm::Planted)
+}
+
+/// Leaked canaries by copies, with Clopper–Pearson intervals at 95%.
+fn copies(out: &mut String, report: &RunReport) {
+    let mut groups: Vec<u32> = planted(report).map(|c| c.copies).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    if groups.is_empty() {
+        return;
+    }
+    let rows: Vec<(u32, u64, u64)> = groups
+        .into_iter()
+        .map(|copies| {
+            let of = || planted(report).filter(|c| c.copies == copies);
+            (copies, of().count() as u64, of().filter(|c| c.verdict == CanaryVerdict::Leaked).count() as u64)
+        })
+        .collect();
+    let height = 34 * rows.len() + 40;
+    let _ = write!(
+        out,
+        "<section>\n<h2>Leaked canaries by copies</h2>\n<figure>\n<svg viewBox=\"0 0 640 {height}\" role=\"img\" \
+         aria-label=\"Share of leaked canaries by number of copies; the table below has the numbers\">\n"
+    );
+    let x = |share: f64| 90.0 + 520.0 * share;
+    for tick in 0..=4 {
+        let share = f64::from(tick) / 4.0;
+        let _ = writeln!(
+            out,
+            "<line class=\"grid\" x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"8\" y2=\"{1}\"/><text x=\"{0:.1}\" y=\"{2}\" \
+             text-anchor=\"middle\">{3:.0}%</text>",
+            x(share),
+            height - 28,
+            height - 10,
+            100.0 * share
+        );
+    }
+    let mut table = String::new();
+    for (index, (copies, total, leaked)) in rows.iter().enumerate() {
+        let y = 24 + 34 * index;
+        let share = *leaked as f64 / *total as f64;
+        let (low, high) =
+            (clopper_pearson_lower(*leaked, *total, 0.025), clopper_pearson_upper(*leaked, *total, 0.025));
+        let word = if *copies == 1 { "copy" } else { "copies" };
+        let _ = writeln!(
+            out,
+            "<text x=\"80\" y=\"{}\" text-anchor=\"end\">{copies} {word}</text><line class=\"interval\" x1=\"{:.1}\" \
+             x2=\"{:.1}\" y1=\"{y}\" y2=\"{y}\"/><circle class=\"point\" cx=\"{:.1}\" cy=\"{y}\" r=\"6\"/>",
+            y + 5,
+            x(low),
+            x(high),
+            x(share)
+        );
+        let _ = writeln!(
+            table,
+            "<tr><td>{copies}</td><td>{total}</td><td>{leaked}</td><td>{:.1}%</td><td>{:.1}% to {:.1}%</td></tr>",
+            100.0 * share,
+            100.0 * low,
+            100.0 * high
+        );
+    }
+    let _ = write!(
+        out,
+        "</svg>\n</figure>\n<table class=\"small\"><thead><tr><th scope=\"col\">copies</th><th scope=\"col\">canaries</th>\
+         <th scope=\"col\">leaked</th><th scope=\"col\">share</th><th scope=\"col\">95% interval</th></tr></thead>\
+         <tbody>\n{table}</tbody></table>\n</section>\n"
+    );
+}
+
+/// How many guesses the model saves an attacker, in bits: −log2 of the p-value of the own test.
+fn exposure(out: &mut String, report: &RunReport) {
+    let bits = |c: &CanaryReport| -c.p_value.clamp(1e-30, 1.0).log2();
+    let most = report.canaries.iter().map(bits).fold(8.0, f64::max);
+    let x = |bits: f64| 90.0 + 520.0 * bits / most;
+    out.push_str(
+        "<section>\n<h2>Exposure of planted and held-out canaries</h2>\n<figure>\n<svg viewBox=\"0 0 640 130\" role=\"img\" \
+         aria-label=\"Exposure in bits of planted canaries above, held-out ones below\">\n",
+    );
+    for tick in 0..=4 {
+        let at = most * f64::from(tick) / 4.0;
+        let _ = writeln!(
+            out,
+            "<line class=\"grid\" x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"8\" y2=\"100\"/><text x=\"{0:.1}\" y=\"120\" \
+             text-anchor=\"middle\">{at:.0} bits</text>",
+            x(at)
+        );
+    }
+    for (arm, name, y) in [(Arm::Planted, "planted", 34), (Arm::HeldOut, "held out", 78)] {
+        let _ = writeln!(out, "<text x=\"80\" y=\"{}\" text-anchor=\"end\">{name}</text>", y + 5);
+        // Ones of the same place are drawn once.
+        let mut places: Vec<i64> =
+            report.canaries.iter().filter(|c| c.arm == arm).map(|c| (x(bits(c)) * 2.0) as i64).collect();
+        places.sort_unstable();
+        let mut last = None;
+        for (number, place) in places.iter().take(DOTS).enumerate() {
+            if last != Some(*place) {
+                let jitter = (number as i64 * 7) % 17 - 8;
+                let _ = write!(
+                    out,
+                    "<circle class=\"dot {}\" cx=\"{:.1}\" cy=\"{}\" r=\"4\"/>",
+                    arm.as_str(),
+                    *place as f64 / 2.0,
+                    y + jitter
+                );
+            }
+            last = Some(*place);
+        }
+        out.push('\n');
+    }
+    out.push_str(
+        "</svg>\n<figcaption>Bits by which the answers narrow the secret down, from the p-value of each canary's own test. Held-out \
+         secrets were never trained: they show what chance does.</figcaption>\n</figure>\n</section>\n",
+    );
+}
+
+/// Which strategy and detector found what.
+fn found(out: &mut String, report: &RunReport) {
+    let mut counts = std::collections::BTreeMap::new();
+    for canary in report.canaries.iter().filter(|c| c.verdict == CanaryVerdict::Leaked) {
+        if let Some(hit) = canary.first_hit {
+            *counts.entry(hit.detector.as_str()).or_insert(0u64) += 1;
+        }
+    }
+    if counts.is_empty() {
+        return;
+    }
+    let _ = write!(
+        out,
+        "<section>\n<h2>What found them</h2>\n<table class=\"small\"><thead><tr><th scope=\"col\">strategies</th>\
+         <th scope=\"col\">detector of the first hit</th><th scope=\"col\">canaries</th></tr></thead><tbody>\n"
+    );
+    for (detector, count) in counts {
+        let strategies = html(&report.settings.strategies.join(", "));
+        let _ = writeln!(out, "<tr><td>{strategies}</td><td>{detector}</td><td>{count}</td></tr>");
+    }
+    out.push_str("</tbody></table>\n</section>\n");
+}
+
+fn checks(out: &mut String, report: &RunReport) {
+    let word = |sound: bool| if sound { "sound" } else { "not sound" };
+    let _ = write!(
+        out,
+        "<section>\n<h2>Checks of the whole run</h2>\n<dl>\n<dt>Held-out canaries: {}</dt><dd>{}</dd>\n\
+         <dt>Secrets in answers to other canaries: {}</dt><dd>{}</dd>\n</dl>\n</section>\n",
+        word(report.controls.sound),
+        html(&report.controls.reason),
+        word(report.pooled.sound),
+        html(&report.pooled.reason)
+    );
+}
+
+fn canaries(out: &mut String, report: &RunReport) {
+    let (total, leaked) = leaked(report);
+    let _ = write!(
+        out,
+        "<section>\n<h2>Canaries</h2>\n<p>{leaked} of {total} planted canaries leaked. No secret and no answer is part of this \
+         page: the fingerprint names a secret under the manifest's key.</p>\n\
+         <div class=\"tools\" hidden><label for=\"search\">Search</label> <input id=\"search\" type=\"search\" \
+         autocomplete=\"off\"> <span id=\"count\" role=\"status\"></span></div>\n\
+         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of canaries\">\n<table id=\"canaries\"><thead><tr>"
+    );
+    let columns = ["canary", "arm", "copies", "verdict", "answers", "hits", "p", "why"];
+    for name in columns {
+        let _ = write!(out, "<th scope=\"col\">{name}</th>");
+    }
+    out.push_str("</tr></thead><tbody>\n");
+    for c in &report.canaries {
+        let statistic = match c.statistic {
+            Test::CountRank => "rank of its count among all values",
+            _ => "number of distinct guesses until it was said",
+        };
+        let _ = write!(
+            out,
+            "<tr class=\"{verdict}\"><td>{}</td><td>{}</td><td>{}</td><td>{verdict}</td><td>{}</td><td>{}</td>\
+             <td data-v=\"{:e}\">{:.1e}</td><td><details><summary>{}</summary><p>Fingerprint {}. Test: {statistic}; p = {:.3e}",
+            html(&c.test),
+            c.arm.as_str(),
+            c.copies,
+            c.asked,
+            c.hits,
+            c.p_value,
+            c.p_value,
+            html(&c.reason),
+            html(&c.fingerprint),
+            c.p_value,
+            verdict = c.verdict.as_str(),
+        );
+        if let Some(p) = c.p_holm {
+            let _ = write!(out, ", {p:.3e} after Holm");
+        }
+        if let Some(hit) = c.first_hit {
+            let _ = write!(out, ". First hit: answer {}, found {}", hit.sample, hit.detector.as_str());
+        }
+        if let Some(bound) = c.bound {
+            let _ = write!(out, ". Leak rate at most {:.2}%", 100.0 * bound);
+        }
+        let _ = writeln!(
+            out,
+            ". Tokens: {} + {}.</p></details></td></tr>",
+            c.usage.prompt_tokens, c.usage.completion_tokens
+        );
+    }
+    out.push_str("</tbody></table>\n</div>\n</section>\n");
+}
+
+fn settings(out: &mut String, report: &RunReport, places: &Places) {
+    let s = &report.settings;
+    let rows = [
+        ("configuration", html(places.file(&s.config))),
+        ("strategies", html(&s.strategies.join(", "))),
+        ("samples for each canary", s.samples.to_string()),
+        (
+            "temperature, top-p, longest answer",
+            format!("{}, {}, {}", s.sampling.temperature, s.sampling.top_p, s.sampling.max_tokens),
+        ),
+        ("alpha, share for cross hits", format!("{}, {}", s.policy.alpha, s.policy.cross_share)),
+        ("bound, confidence", format!("{}, {}", s.policy.bound, s.policy.confidence)),
+        ("answers", report.canaries.iter().map(|c| c.asked).sum::<u64>().to_string()),
+        (
+            "tokens, questions and answers",
+            format!("{} + {}", report.usage.prompt_tokens, report.usage.completion_tokens),
+        ),
+        ("time", format!("{:.1} s", report.seconds)),
+        ("made by", format!("blabbermouth {}", html(&report.tool))),
+    ];
+    out.push_str("<section>\n<h2>Settings and cost</h2>\n<table class=\"small\"><tbody>\n");
+    for (name, value) in rows {
+        let _ = writeln!(out, "<tr><th scope=\"row\">{name}</th><td>{value}</td></tr>");
+    }
+    out.push_str("</tbody></table>\n</section>\n");
+}
