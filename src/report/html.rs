@@ -16,6 +16,8 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// Canaries in the strip of exposures, for each arm.
 const DOTS: usize = 2000;
+/// Canaries in the table before the script runs.
+const ROWS: usize = 500;
 
 pub(super) fn render(report: &RunReport, places: &Places) -> Vec<u8> {
     let hash = |text: &str| BASE64.encode(&Sha256::digest(text));
@@ -215,7 +217,20 @@ fn canaries(out: &mut String, report: &RunReport) {
         let _ = write!(out, "<th scope=\"col\">{name}</th>");
     }
     out.push_str("</tr></thead><tbody>\n");
-    for c in &report.canaries {
+    // The worst first; rows beyond the first are inert until the script takes them: laying out ten thousand at
+    // once would take seconds.
+    let mut all: Vec<&CanaryReport> = report.canaries.iter().collect();
+    all.sort_by_key(|c| match (c.verdict, c.arm) {
+        (CanaryVerdict::Leaked, _) => 0,
+        (CanaryVerdict::Errored, _) => 1,
+        (CanaryVerdict::Inconclusive, _) => 2,
+        (CanaryVerdict::Clean, Arm::Planted) => 3,
+        _ => 4,
+    });
+    for (index, c) in all.iter().enumerate() {
+        if index == ROWS {
+            out.push_str("</tbody></table>\n<template id=\"more\"><table><tbody>\n");
+        }
         let statistic = match c.statistic {
             Test::CountRank => "rank of its count among all values",
             _ => "number of distinct guesses until it was said",
@@ -251,7 +266,15 @@ fn canaries(out: &mut String, report: &RunReport) {
             c.usage.prompt_tokens, c.usage.completion_tokens
         );
     }
-    out.push_str("</tbody></table>\n</div>\n</section>\n");
+    let rest = all.len().saturating_sub(ROWS);
+    out.push_str("</tbody></table>");
+    out.push_str(if rest > 0 { "</template>" } else { "\n<template id=\"more\"></template>" });
+    let hidden = if rest > 0 { "" } else { " hidden" };
+    let _ = write!(
+        out,
+        "\n</div>\n<p class=\"rest\"{hidden}>{rest} further canaries are listed where scripts may run, and in the other \
+         reports.</p>\n<button id=\"next\" type=\"button\" hidden>List more</button>\n</section>\n"
+    );
 }
 
 fn settings(out: &mut String, report: &RunReport, places: &Places) {

@@ -1,24 +1,28 @@
 "use strict";
 (() => {
+  const page = 500;
   const table = document.getElementById("canaries");
   const body = table.tBodies[0];
-  const rows = Array.from(body.rows);
-  const texts = rows.map((row) => row.textContent.toLowerCase());
+  const more = document.getElementById("more");
+  const rows = Array.from(body.rows).concat(Array.from(more.content.querySelectorAll("tr")));
+  const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
   const search = document.getElementById("search");
   const count = document.getElementById("count");
+  const next = document.getElementById("next");
   document.querySelector(".tools").hidden = false;
-  const filter = () => {
+  document.querySelector(".rest").hidden = true;
+  let order = rows;
+  let most = page;
+  const show = () => {
     const wanted = search.value.trim().toLowerCase();
-    let shown = 0;
-    rows.forEach((row, at) => {
-      const hit = texts[at].includes(wanted);
-      row.hidden = !hit;
-      shown += hit ? 1 : 0;
-    });
-    count.textContent = shown + " of " + rows.length + " shown";
+    const found = order.filter((row) => texts.get(row).includes(wanted));
+    body.replaceChildren(...found.slice(0, most));
+    next.hidden = found.length <= most;
+    const listed = found.length > most ? ", the first " + most + " listed" : "";
+    count.textContent = found.length + " of " + rows.length + " shown" + listed;
   };
-  search.addEventListener("input", filter);
-  filter();
+  search.addEventListener("input", () => { most = page; show(); });
+  next.addEventListener("click", () => { most += page; show(); });
   const heads = Array.from(table.tHead.rows[0].cells);
   heads.forEach((head, column) => {
     const button = document.createElement("button");
@@ -37,11 +41,13 @@
       };
       const keyed = rows.map((row, at) => [value(row), at, row]);
       keyed.sort((a, b) => {
-        const order = typeof a[0] === "number" && typeof b[0] === "number"
+        const way = typeof a[0] === "number" && typeof b[0] === "number"
           ? a[0] - b[0] : String(a[0]).localeCompare(String(b[0]));
-        return (up ? order : -order) || a[1] - b[1];
+        return (up ? way : -way) || a[1] - b[1];
       });
-      body.append(...keyed.map((entry) => entry[2]));
+      order = keyed.map((entry) => entry[2]);
+      show();
     });
   });
+  show();
 })();
