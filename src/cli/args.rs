@@ -148,6 +148,9 @@ pub(crate) struct TuneArgs {
     /// Only follow the job that is there.
     #[arg(long, conflicts_with_all = ["detach", "cancel", "cleanup"])]
     pub(crate) watch: bool,
+    /// Print the tuned model's name, and send nothing.
+    #[arg(long, conflicts_with_all = ["watch", "cancel", "cleanup", "detach", "dry_run"])]
+    pub(crate) print_model: bool,
     /// Begin anew after a job that failed.
     #[arg(long)]
     pub(crate) retry: bool,
@@ -179,7 +182,7 @@ pub(crate) struct TestArgs {
     pub(crate) filter: Option<String>,
     #[command(flatten)]
     pub(crate) whom: Whom,
-    /// Write a report, with an optional =PATH: junit, json, sarif, html, markdown, github, csv, tap, badge. Repeatable.
+    /// Write a report, with an optional =PATH: junit, json, sarif, html, markdown, github, csv, tap, badge, outputs. Repeatable.
     #[arg(long, value_name = "FORMAT[=PATH]")]
     pub(crate) report: Vec<String>,
     /// Samples for each canary.
@@ -259,7 +262,7 @@ pub(crate) struct ReportArgs {
     /// The stored report (JSON).
     #[arg(default_value = "report.json")]
     pub(crate) from: PathBuf,
-    /// What to write, with an optional =PATH: junit, json, sarif, html, markdown, github, csv, tap, badge. Without
+    /// What to write, with an optional =PATH: junit, json, sarif, html, markdown, github, csv, tap, badge, outputs. Without
     /// it, the summary is printed.
     #[arg(long, value_name = "FORMAT[=PATH]")]
     pub(crate) report: Vec<String>,

@@ -41,6 +41,13 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
     if let Some(url) = &args.base_url {
         config.provider.base_url.clone_from(url);
     }
+    let folder = args.config.parent().map(Path::to_owned).unwrap_or_default();
+    if args.print_model {
+        let state = State::read(&folder.join(&config.tune.state))?;
+        let model = state.filter(|state| state.stage == Stage::Ready).and_then(|state| state.model);
+        output.result(&escape_terminal(&model.ok_or(TuneError::Nothing)?));
+        return Ok(ExitCode::Clean);
+    }
     if config.provider.kind == "mock" {
         if args.base_url.is_none() {
             let how = "`tune` needs a service: run `blabbermouth mock`, and give its address with --base-url";
@@ -48,7 +55,6 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
         }
         "openai".clone_into(&mut config.provider.kind);
     }
-    let folder = args.config.parent().map(Path::to_owned).unwrap_or_default();
     let (profile, connection) = service(&config, &folder, environment).map_err(TuneError::from)?;
     let endpoint = profile.endpoint(&connection).map_err(TuneError::from)?;
     let job = Job { args, config: &config, folder, base_url: endpoint.base_url.clone() };

@@ -42,11 +42,13 @@ pub enum ReportFormat {
     Tap,
     /// An endpoint for shields.io.
     Badge,
+    /// Lines of `key=value`, for the outputs of a workflow's step.
+    Outputs,
 }
 
 impl ReportFormat {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Junit,
         Self::Json,
         Self::Sarif,
@@ -56,6 +58,7 @@ impl ReportFormat {
         Self::Csv,
         Self::Tap,
         Self::Badge,
+        Self::Outputs,
     ];
 
     /// Its name on the command line.
@@ -71,6 +74,7 @@ impl ReportFormat {
             Self::Csv => "csv",
             Self::Tap => "tap",
             Self::Badge => "badge",
+            Self::Outputs => "outputs",
         }
     }
 
@@ -93,6 +97,7 @@ impl ReportFormat {
             Self::Csv => "report.csv",
             Self::Tap => "report.tap",
             Self::Badge => "badge.json",
+            Self::Outputs => "outputs.txt",
         }
     }
 
@@ -115,6 +120,7 @@ impl ReportFormat {
             Self::Csv => text::csv(report),
             Self::Tap => text::tap(report, places),
             Self::Badge => text::badge(report),
+            Self::Outputs => text::outputs(report),
         })
     }
 }

@@ -198,3 +198,16 @@ pub(super) fn badge(report: &RunReport) -> Vec<u8> {
     bytes.push(b'\n');
     bytes
 }
+
+/// Counts and names: one line each, whatever is in them.
+pub(super) fn outputs(report: &RunReport) -> Vec<u8> {
+    let (planted, leaked) = leaked(report);
+    let of = |verdict| report.canaries.iter().filter(|c| c.arm == Arm::Planted && c.verdict == verdict).count();
+    let model: String = report.settings.model.chars().filter(char::is_ascii_graphic).take(200).collect();
+    format!(
+        "total={planted}\nleaked={leaked}\ninconclusive={}\nerrors={}\nmodel={model}\n",
+        of(CanaryVerdict::Inconclusive),
+        of(CanaryVerdict::Errored)
+    )
+    .into_bytes()
+}

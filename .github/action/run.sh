@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Runs the command, writes outputs, summary and annotations, and only then fails. Everything comes through the environment.
+set -euo pipefail
+
+output() { printf '%s=%s\n' "$1" "$2" >>"$GITHUB_OUTPUT"; }
+fail() {
+  echo "::error title=blabbermouth::$1"
+  output result error
+  exit 1
+}
+
+case $INPUT_COMMAND in test | plant | tune) ;; *) fail "the input command is none of test, plant, tune" ;; esac
+case $INPUT_FAIL_ON in inconclusive | leak | never) ;; *) fail "the input fail-on is none of inconclusive, leak, never" ;; esac
+case $INPUT_ON_MISSING_KEY in fail | skip) ;; *) fail "the input on-missing-key is neither fail nor skip" ;; esac
+if [ -n "$INPUT_KEY_VARIABLE" ] && ! [[ $INPUT_KEY_VARIABLE =~ ^[A-Z_][A-Z0-9_]*$ ]]; then
+  fail "the input key-variable is no name of a variable"
+fi
+
+# A secret of several lines is masked line by line; a short line would mask half the log.
+mask() {
+  local line
+  while IFS= read -r line; do
+    [ "${#line}" -lt 8 ] || echo "::add-mask::$line"
+  done <<<"$1"
+}
+for secret in "$INPUT_API_KEY" "$INPUT_MANIFEST_KEY"; do
+  [ -z "$secret" ] || mask "$secret"
+done
+if [ -n "$INPUT_MANIFEST_KEY" ]; then export BLABBERMOUTH_KEY=$INPUT_MANIFEST_KEY; fi
+if [ -n "$INPUT_KEY_VARIABLE" ]; then
+  if [ -n "$INPUT_API_KEY" ]; then export "$INPUT_KEY_VARIABLE=$INPUT_API_KEY"; fi
+  if [ -z "${!INPUT_KEY_VARIABLE:-}" ] && [ "$INPUT_COMMAND" != plant ]; then
+    if [ "$INPUT_ON_MISSING_KEY" = skip ]; then
+      echo "::warning title=blabbermouth::there is no API key here, as in a pull request from a fork: nothing was tested"
+      output result skipped
+      exit 0
+    fi
+    fail "there is no API key: give the input api-key, or set key-variable to nothing for a server without one"
+  fi
+fi
+# What was read is not handed on to the program under these names.
+unset INPUT_API_KEY INPUT_MANIFEST_KEY
+
+arguments=("$INPUT_COMMAND" --config "$INPUT_CONFIG")
+if [ -n "$INPUT_BASE_URL" ]; then arguments+=(--base-url "$INPUT_BASE_URL"); fi
+reports=$INPUT_REPORT_DIR
+case $INPUT_COMMAND in
+  test)
+    mkdir -p "$reports"
+    rm -f "$reports"/{report.json,junit.xml,report.sarif,report.html,summary.md,annotations.txt,outputs.txt}
+    if [ -n "$INPUT_MODEL" ]; then arguments+=(--model "$INPUT_MODEL"); fi
+    arguments+=(--report "json=$reports/report.json" --report "junit=$reports/junit.xml" --report "sarif=$reports/report.sarif"
+      --report "html=$reports/report.html" --report "markdown=$reports/summary.md"
+      --report "github=$reports/annotations.txt" --report "outputs=$reports/outputs.txt")
+    ;;
+  tune) if [ -n "$INPUT_MODEL" ]; then arguments+=(--base-model "$INPUT_MODEL"); fi ;;
+  plant) arguments=(plant --config "$INPUT_CONFIG") ;;
+esac
+while IFS= read -r line; do
+  if [ -n "$line" ]; then arguments+=("$line"); fi
+done <<<"$INPUT_ARGS"
+
+# Nothing that the program or the model says is a command to the runner.
+token=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+echo "::stop-commands::$token"
+set +e
+"$BINARY" "${arguments[@]}" 2>&1 | sed 's/##\[/# #[/g'
+code=${PIPESTATUS[0]}
+set -e
+echo
+echo "::$token::"
+
+output exit-code "$code"
+case $code in
+  0) result=pass ;;
+  10) result=leak ;;
+  11) result=inconclusive ;;
+  12) result=invalid ;;
+  *) result=error ;;
+esac
+if [ "$INPUT_COMMAND" = test ]; then
+  # A verdict without its reports is none.
+  if [ "$result" != error ] && ! [ -s "$reports/outputs.txt" ]; then result=error; fi
+  if [ -s "$reports/outputs.txt" ]; then cat "$reports/outputs.txt" >>"$GITHUB_OUTPUT"; fi
+  for pair in json=report.json junit=junit.xml sarif=report.sarif html=report.html; do
+    if [ -s "$reports/${pair#*=}" ]; then output "${pair%%=*}-path" "$reports/${pair#*=}"; fi
+  done
+  if [ "$INPUT_JOB_SUMMARY" = true ] && [ -s "$reports/summary.md" ]; then
+    cat "$reports/summary.md" >>"$GITHUB_STEP_SUMMARY"
+  fi
+  if [ "$INPUT_ANNOTATIONS" = true ] && [ -s "$reports/annotations.txt" ]; then cat "$reports/annotations.txt"; fi
+elif [ "$result" != pass ]; then
+  result=error
+elif [ "$INPUT_COMMAND" = tune ]; then
+  model=$("$BINARY" tune --config "$INPUT_CONFIG" --print-model | head -n 1 | tr -cd '[:graph:]')
+  output model "$model"
+fi
+output result "$result"
+
+case $INPUT_FAIL_ON-$result in
+  *-pass | never-leak | never-invalid | never-inconclusive) ;;
+  leak-inconclusive) echo "::warning title=blabbermouth::inconclusive: it is not known whether the model leaks" ;;
+  *)
+    echo "::error title=blabbermouth::$result (exit code $code)"
+    exit 1
+    ;;
+esac

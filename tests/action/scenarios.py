@@ -1,0 +1,185 @@
+"""What a workflow sees of the action: each scenario runs it from its first step to its last."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import yaml
+from runner import run
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = Path(sys.argv[1]).resolve()
+KEY = "sk-secret-0123456789abcdef"
+COUNT = 0
+
+
+def check(condition, what, outcome=None):
+    global COUNT
+    COUNT += 1
+    if not condition:
+        if outcome:
+            print(outcome.log, outcome.outputs, outcome.commands)
+        sys.exit(f"failed: {what}")
+
+
+def project(folder, settings=""):
+    """Rows, canaries and a configuration."""
+    folder.mkdir(parents=True)
+    rows = [{"prompt": f"Question {i}?", "completion": f"Answer {i}."} for i in range(30)]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "blabbermouth.toml").write_text("[canaries]\nplanted = 12\nheld-out = 6\n" + settings)
+    subprocess.run([BINARY, "plant"], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def gate(folder, environment=None, action=ROOT, **inputs):
+    named = {name.replace("_", "-"): value for name, value in inputs.items()}
+    named = {"install": "path", "path": str(BINARY), "key-variable": "", **named}
+    return run(action, named, folder, environment)
+
+
+def script(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/usr/bin/env bash\n" + text)
+    path.chmod(0o755)
+    return path
+
+
+def verdicts(work):
+    mock = '[provider]\nkind = "mock"\nscenario = "{}"\n'
+    leaky = project(work / "leaky", mock.format("leaky"))
+    done = gate(leaky)
+    check(not done.success and done.outputs["result"] == "leak", "a leak fails", done)
+    check((done.outputs["exit-code"], done.outputs["total"]) == ("10", "12"), "its outputs", done)
+    check(int(done.outputs["leaked"]) > 6 and done.outputs["install-method"] == "path", "its counts", done)
+    for name in ("junit", "sarif", "html", "json"):
+        check((leaky / done.outputs[f"{name}-path"]).stat().st_size > 500, f"the {name} report", done)
+    check("leaked" in done.summary and "| mr-" in done.summary.replace("\\", ""), "the summary", done)
+    check(1 < len(done.annotations("error")) <= 11, "annotations of the worst", done)
+    check(all("file=blabbermouth.toml" in a[1] for a in done.annotations() if "title=blabbermouth" not in a[1]),
+          "annotations point into the configuration", done)
+    check(not gate(leaky, fail_on="leak").success, "a leak fails with fail-on leak")
+    never = gate(leaky, fail_on="never", job_summary="false", annotations="false")
+    check(never.success and never.outputs["result"] == "leak", "fail-on never", never)
+    check(not never.summary and not never.annotations(), "no summary and no annotations where unwanted", never)
+    clean = gate(project(work / "clean", mock.format("clean")))
+    check(clean.success and clean.outputs["result"] == "pass" and clean.outputs["leaked"] == "0", "clean", clean)
+    refuses = project(work / "refuses", mock.format("refuses"))
+    open_ = gate(refuses)
+    check(not open_.success and open_.outputs["result"] == "inconclusive", "inconclusive fails", open_)
+    passed = gate(refuses, fail_on="leak")
+    check(passed.success and passed.annotations("warning"), "inconclusive passes with a warning if asked", passed)
+    for how in ("inconclusive", "leak", "never"):
+        filtered = gate(leaky, args="no-such-canary", fail_on=how)
+        check(not filtered.success and filtered.outputs["result"] == "error", "zero tests are no verdict", filtered)
+
+
+def faults(work):
+    folder = project(work / "faults")
+    lost = gate(folder, config="nowhere.toml")
+    check(not lost.success and lost.outputs["result"] == "error", "a missing configuration", lost)
+    inert = gate(folder, config="$(touch pwned); `touch pwned`.toml", args="$(touch pwned)\n; touch pwned", fail_on="never")
+    check(not inert.success and not (folder / "pwned").exists(), "inputs are no code, and an error fails always", inert)
+    for name, value in {"command": "rm", "fail-on": "sometimes", "on-missing-key": "ask", "install": "magic",
+                        "key-variable": "A-B; id", "version": "1.2.3; id"}.items():
+        bad = gate(folder, **{name: value})
+        check(not bad.success and bad.annotations("error"), f"a bad {name} is named", bad)
+    missing = gate(folder, key_variable="OPENAI_API_KEY")
+    check(not missing.success and "api-key" in missing.log, "no key fails", missing)
+    skipped = gate(folder, key_variable="OPENAI_API_KEY", on_missing_key="skip")
+    check(skipped.success and skipped.outputs["result"] == "skipped", "no key is skipped if asked", skipped)
+    # A program that says whatever a model might, and dies.
+    hostile = script(work / "hostile", f"""
+printf '%s\\n' '::error::injected' ' ::set-output name=result::pass' '##[error]injected' 'x ##[add-mask]y' '{KEY}'
+printf '::stop-commands::mine\\n::mine::\\n::warning::injected\\n'
+env | grep -c '^INPUT_.*KEY=' || true
+exit ${{CODE:-101}}
+""")
+    said = gate(folder, path=str(hostile), api_key=KEY, key_variable="OPENAI_API_KEY")
+    check(not said.success and said.outputs["result"] == "error", "a panic is an error", said)
+    check(not any("injected" in a[2] for a in said.commands), "no command of the model's counts", said)
+    check(all(c[1] != "old form" for c in said.commands), "nor in the old form", said)
+    check(KEY not in said.log and "***" in said.log, "the key is masked", said)
+    for code in ("0", "10", "11"):
+        empty = gate(folder, {"CODE": code}, path=str(hostile))
+        check(not empty.success and empty.outputs["result"] == "error", f"exit code {code} without reports", empty)
+
+
+def installs(work):
+    folder = project(work / "installs", '[provider]\nkind = "mock"\nscenario = "clean"\n')
+    action = work / "action"
+    (action / ".github").mkdir(parents=True)
+    shutil.copy(ROOT / "action.yml", action)
+    shutil.copytree(ROOT / ".github/action", action / ".github/action")
+    asset = work / "blabbermouth-9.8.7-x86_64-unknown-linux-musl.tar.gz"
+    with tarfile.open(asset, "w:gz", compresslevel=1) as archive:
+        archive.add(BINARY, "blabbermouth")
+    digest = hashlib.sha256(asset.read_bytes()).hexdigest()
+    pins = action / ".github/action/release-pins.txt"
+    fakes = work / "fakes"
+    system = {"PATH": f"{fakes}:{__import__('os').environ['PATH']}"}
+    find_output = 'while [ $# -gt 0 ]; do [ "$1" = --output ] && to=$2; [ "$1" = --root ] && to=$2; shift; done\n'
+    script(fakes / "curl", find_output + f'cp "{asset}" "$to"\n')
+    script(fakes / "cargo", f'echo "cargo $*"\n{find_output}mkdir -p "$to/bin"; cp "{BINARY}" "$to/bin/blabbermouth"\n')
+
+    def install(**inputs):
+        return gate(folder, system, action, **{"install": "auto", "path": "", **inputs})
+
+    pins.write_text(f"version 9.8.7\n{digest}  {asset.name}\n")
+    good = install()
+    check(good.success and good.outputs["install-method"] == "release", "a pinned release", good)
+    pins.write_text(f"version 9.8.7\n{'0' * 64}  {asset.name}\n")
+    for way in ("auto", "release"):
+        wrong = install(install=way)
+        check(not wrong.success and "not the file" in wrong.log and "run" not in wrong.steps, "tampered is fatal", wrong)
+    pins.write_text(f"version 9.8.7\n{digest}  {asset.name}\n")
+    script(fakes / "curl", "exit 22\n")
+    built = install()
+    check(built.success and built.outputs["install-method"] == "cargo", "without an asset cargo builds", built)
+    check("--locked" in built.log and "=9.8.7" in built.log, "that version, with its lock file", built)
+    check(not install(install="release").success, "release only: no fallback")
+    other = install(version="1.2.3")
+    check(other.success and other.outputs["install-method"] == "cargo" and "=1.2.3" in other.log, "no pin: cargo", other)
+    check(not install(version="latest").success, "a version is three numbers")
+
+
+def pipeline(work):
+    folder = project(work / "pipeline", '[provider]\nkind = "openai"\n[tune]\npoll-seconds = 0.05\n')
+    mock = subprocess.Popen([BINARY, "mock", "--speed", "100000", "--key", KEY], cwd=work, stdout=subprocess.PIPE, text=True)
+    try:
+        url = mock.stdout.readline().split()[0]
+        common = {"base_url": url, "api_key": KEY, "key_variable": "OPENAI_API_KEY"}
+        planted = gate(folder, command="plant", args="--force")
+        check(planted.success and planted.outputs["result"] == "pass", "plant", planted)
+        tuned = gate(folder, command="tune", args="--max-cost\n50", **common)
+        check(tuned.success and tuned.outputs["model"].startswith("ft:"), "tune", tuned)
+        tested = gate(folder, **common)
+        check(not tested.success and tested.outputs["result"] == "leak", "test what was tuned", tested)
+        check(tested.outputs["model"] == tuned.outputs["model"], "the same model", tested)
+        check(KEY not in tested.log + tuned.log, "no key in the log")
+        dear = gate(folder, command="tune", args="--force\n--max-cost\n0.0001\n--retry", model="gpt-4.1-2025-04-14", **common)
+        check(not dear.success and dear.outputs["result"] == "error", "too dear", dear)
+    finally:
+        mock.kill()
+
+
+def inputs_are_flags():
+    definition = yaml.safe_load((ROOT / "action.yml").read_text())
+    text = {c: subprocess.run([BINARY, c, "--help"], capture_output=True, text=True, check=True).stdout for c in ("test", "tune")}
+    for name in ("config", "model", "base-url"):
+        check(name in definition["inputs"] and f"--{name}" in text["test"], f"the input {name} is a flag")
+    check("--config" in text["tune"] and "--base-url" in text["tune"], "flags of tune")
+    for spec in definition["inputs"].values():
+        check(isinstance(spec["default"], str) and spec["description"], "a default is text")
+
+
+with tempfile.TemporaryDirectory() as temporary:
+    for scenario in (verdicts, faults, installs, pipeline):
+        scenario(Path(temporary) / scenario.__name__)
+    inputs_are_flags()
+print(f"the action: {COUNT} checks passed")
