@@ -208,6 +208,8 @@ impl Task {
             let before = self.evidence.asked;
             match self.wave().await {
                 Ok(()) => {}
+                // A part is missing: no fault of the provider's, but no evidence either.
+                Err(Fault::Provider(ProviderError::NoPart)) => break,
                 Err(Fault::Provider(error)) => {
                     if error.is_fatal() {
                         shared.stopped.store(true, Ordering::Relaxed);

@@ -212,6 +212,9 @@ pub(crate) struct TestArgs {
     /// Take every answer from this file, and ask nobody; an answer that is not there is an error.
     #[arg(long, value_name = "FILE")]
     pub(crate) replay: Option<PathBuf>,
+    /// Take only part K of N of the canaries; `blabbermouth report merge` judges the parts together.
+    #[arg(long, value_name = "K/N", conflicts_with = "checkpoints")]
+    pub(crate) shard: Option<String>,
     /// Ask by batch jobs: half the price, within a day. A killed run goes on with the batches that it submitted.
     #[arg(long, conflicts_with_all = ["checkpoints", "list", "record", "replay"])]
     pub(crate) batch: bool,
@@ -258,7 +261,47 @@ pub(crate) struct DoctorArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:
+  blabbermouth report report.json                       the summary
+  blabbermouth report report.json --report html
+  blabbermouth report merge part-*.cassette --report junit")]
 pub(crate) struct ReportArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ReportCommand>,
+    #[command(flatten)]
+    pub(crate) render: RenderArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// Write a stored report in other formats, or print its summary.
+    Render(RenderArgs),
+    /// Judge the parts of a sharded run together: the verdict, and every figure, are those of the whole.
+    Merge(MergeArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  blabbermouth test --shard 1/3 --record part-1.cassette      on the first machine, and so on
+  blabbermouth report merge part-1.cassette part-2.cassette part-3.cassette --report junit
+A part that is missing makes the verdict inconclusive. The manifest's key opens the parts.")]
+pub(crate) struct MergeArgs {
+    /// What `test --shard K/N --record FILE` wrote.
+    #[arg(required = true)]
+    pub(crate) parts: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+    /// Samples for each canary, as they were asked for.
+    #[arg(long)]
+    pub(crate) samples: Option<u64>,
+    /// Write a report, as with `test`.
+    #[arg(long, value_name = "FORMAT[=PATH]")]
+    pub(crate) report: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenderArgs {
     /// The stored report (JSON).
     #[arg(default_value = "report.json")]
     pub(crate) from: PathBuf,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use blabbermouth::canary::Arm;
 use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{Session, Shown, Tape, execute, judge_quietly, selection, show};
+use blabbermouth::harness::{Session, Shard, Shown, Tape, execute, judge_quietly, selection, show};
 use blabbermouth::report::escape::terminal;
 use blabbermouth::report::{Places, ReportFormat, summary};
 use blabbermouth::store::Pending;
@@ -45,6 +45,11 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
 
 /// Opens a session; `model` goes before what the arguments say.
 fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
+    let shard = args.shard.as_deref().map(|text| {
+        let how = "--shard is K/N, as in 2/5: the second of five parts";
+        Shard::parse(text).ok_or_else(|| Failure::new(ExitCode::Usage, how))
+    });
+    let shard = shard.transpose()?;
     Ok(Session::open(
         Some(&args.whom.config),
         |name| std::env::var(name).ok(),
@@ -67,7 +72,8 @@ fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
         },
     )?
     .fresh(args.fresh)
-    .tape(Tape { record: args.record.clone(), replay: args.replay.clone() }))
+    .shard(shard)
+    .tape(Tape { record: args.record.clone(), replay: args.replay.iter().cloned().collect(), parts: false }))
 }
 
 /// The leak by epoch: every checkpoint that `tune` noted.
@@ -144,7 +150,7 @@ fn describe(session: &Session, args: &TestArgs, output: &Output) -> Result<(), F
         .entries()
         .iter()
         .enumerate()
-        .filter(|(_, entry)| entry.test_name().contains(filter))
+        .filter(|(index, entry)| session.takes(*index) && entry.test_name().contains(filter))
         .map(|(index, _)| index)
         .collect();
     let estimate = session.estimate(&selected)?;

@@ -38,7 +38,7 @@ use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 pub use ask::Said;
 pub use batch::Tell;
 pub use reach::{Estimate, Tape, mock_options, service, tuner_settings};
-pub use session::{Done, Session, SessionError};
+pub use session::{Done, Session, SessionError, Shard};
 
 /// The test that judges the held-out canaries together.
 pub const CONTROLS: &str = "run::controls";
@@ -143,7 +143,13 @@ fn is_wanted(arguments: &Arguments, name: &str, kind: &str) -> bool {
 /// The positions of the canaries that the arguments select.
 #[must_use]
 pub fn selection(session: &Session, arguments: &Arguments) -> Vec<usize> {
-    select(session.entries(), &|name, kind| is_wanted(arguments, name, kind))
+    let all = select(session.entries(), &|name, kind| is_wanted(arguments, name, kind));
+    all.into_iter().filter(|index| session.takes(*index)).collect()
+}
+
+/// The canaries that are taken.
+fn taken(session: &Session) -> impl Iterator<Item = &Entry> {
+    session.entries().iter().enumerate().filter(|(index, _)| session.takes(*index)).map(|(_, entry)| entry)
 }
 
 /// Plans, probes and judges what the arguments select, and shows nothing; `None` when that is no canary.
@@ -164,16 +170,14 @@ pub fn judge_quietly(
 /// # Errors
 /// When the run cannot start.
 pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> Result<Shown, SessionError> {
-    let entries = session.entries();
-    let mut trials: Vec<Trial> = entries.iter().map(|e| trial(&e.test_name(), e.arm.as_str(), Ok(()))).collect();
+    let mut trials: Vec<Trial> = taken(session).map(|e| trial(&e.test_name(), e.arm.as_str(), Ok(()))).collect();
     trials.push(trial(CONTROLS, "run", Ok(())));
     trials.push(trial(CROSS, "run", Ok(())));
     if arguments.list {
         let conclusion = libtest_mimic::run(arguments, trials);
         return Ok(Shown { done: None, failed: conclusion.has_failed(), hidden: false, listed: true });
     }
-    let wanted = |name: &str, kind: &str| is_wanted(arguments, name, kind);
-    let selected = select(entries, &wanted);
+    let selected = selection(session, arguments);
     let done = if selected.is_empty() { None } else { Some(session.probe(&selected, progress)?) };
     Ok(show(session, arguments, done))
 }
@@ -181,13 +185,11 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
 /// Shows the trials of a run in libtest's manner.
 #[must_use]
 pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Shown {
-    let entries = session.entries();
     let wanted = |name: &str, kind: &str| is_wanted(arguments, name, kind);
     let report = done.as_ref().map(|done| &done.report);
     let table: HashMap<&str, &CanaryReport> =
         report.iter().flat_map(|r| &r.canaries).map(|c| (c.test.as_str(), c)).collect();
-    let mut trials: Vec<Trial> = entries
-        .iter()
+    let mut trials: Vec<Trial> = taken(session)
         .map(|entry| {
             let name = entry.test_name();
             let outcome =

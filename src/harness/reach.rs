@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::provider::mock::{self, MODEL, Scenario, Server};
 use crate::provider::{
     Budget, Completing, Connection, Deadline, DeploymentSettings, Limits, MANAGEMENT_TOKEN, Player, Profile, Provider,
-    ProviderError, Recorder, Request, TunerSettings,
+    ProviderError, Recorder, Request, TunerSettings, address_of,
 };
 use crate::store;
 use crate::tune::{Stage, State};
@@ -27,8 +27,10 @@ const WARM_UP: Duration = Duration::from_secs(15 * 60);
 pub struct Tape {
     /// Write every answer to this file.
     pub record: Option<PathBuf>,
-    /// Take every answer from this file, and ask nobody.
-    pub replay: Option<PathBuf>,
+    /// Take every answer from these files, and ask nobody.
+    pub replay: Vec<PathBuf>,
+    /// They are the parts of a sharded run: what is in none of them is a gap, and no fault.
+    pub parts: bool,
 }
 
 /// What a run will take, before anything is sent.
@@ -76,9 +78,10 @@ impl Session {
     ) -> Result<Reached, SessionError> {
         let mut connection = self.connection.clone();
         connection.budget = budget.map(Arc::new);
-        if let Some(path) = &self.tape.replay {
-            let address = self.profile.endpoint(&connection).map(|e| e.base_url).unwrap_or_default();
-            let player = Player::new(path, model, address, key.sealing_key("cassette"))?;
+        if !self.tape.replay.is_empty() {
+            let base = self.profile.endpoint(&connection).map(|e| e.base_url).unwrap_or_default();
+            let (paths, parts) = (&self.tape.replay, self.tape.parts);
+            let player = Player::new(paths, parts, model, address_of(&base), key.sealing_key("cassette"))?;
             return Ok(Reached { provider: Arc::new(player), _server: None });
         }
         let mut server = None;

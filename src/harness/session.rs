@@ -130,6 +130,38 @@ pub struct Session {
     pub(super) run_name: Option<RunName>,
     pub(super) fresh: bool,
     pub(super) tape: Tape,
+    pub(super) shard: Option<Shard>,
+}
+
+/// One part of the canaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    number: usize,
+    of: usize,
+}
+
+impl Shard {
+    /// Reads `K/N`, as in `2/5`; `None` unless 1 ≤ K ≤ N.
+    ///
+    /// ```
+    /// use blabbermouth::harness::Shard;
+    /// let shard = Shard::parse("2/3").expect("one of three");
+    /// assert_eq!((0..7).filter(|i| shard.has(*i)).collect::<Vec<_>>(), [1, 4]);
+    /// assert!(Shard::parse("4/3").is_none() && Shard::parse("0/3").is_none());
+    /// ```
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (number, of) = text.split_once('/')?;
+        let (number, of) = (number.parse().ok()?, of.parse().ok()?);
+        (1..=of).contains(&number).then_some(Self { number, of })
+    }
+
+    /// Whether the canary at this position of the manifest belongs to it. Neighbours go to different shards, so that
+    /// each has its share of planted and of held-out ones.
+    #[must_use]
+    pub const fn has(self, index: usize) -> bool {
+        index % self.of == self.number - 1
+    }
 }
 
 /// A run that was judged, with its journal still open.
@@ -211,6 +243,7 @@ impl Session {
             run_name,
             fresh: false,
             tape: Tape::default(),
+            shard: None,
         })
     }
 
@@ -226,6 +259,19 @@ impl Session {
     pub fn tape(mut self, tape: Tape) -> Self {
         self.tape = tape;
         self
+    }
+
+    /// Takes only some of the canaries.
+    #[must_use]
+    pub fn shard(mut self, shard: Option<Shard>) -> Self {
+        self.shard = shard;
+        self
+    }
+
+    /// Whether the canary at this position is among those that are taken.
+    #[must_use]
+    pub fn takes(&self, index: usize) -> bool {
+        self.shard.is_none_or(|shard| shard.has(index))
     }
 
     /// What probing these canaries takes at most; nothing is sent.
@@ -293,7 +339,7 @@ impl Session {
             "" => &self.profile.base_url,
             own => own,
         };
-        let plan = serde_json::json!({
+        let mut plan = serde_json::json!({
             "nonce": self.manifest.nonce,
             "templates": self.manifest.templates,
             "provider": p.kind,
@@ -308,6 +354,9 @@ impl Session {
             // A run that is recorded does not take up one that was not: its cassette would have gaps.
             "record": self.tape.record,
         });
+        if let Some(Shard { number, of }) = self.shard {
+            plan["shard"] = serde_json::json!([number, of]);
+        }
         HEXLOWER.encode(&Sha256::digest(plan.to_string()))
     }
 
@@ -366,7 +415,7 @@ impl Session {
 
     fn done(&self, report: RunReport, journal: Arc<Journal>, selected: &[usize], price: Option<Price>) -> Done {
         let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
-        let free = self.config.provider.kind == "mock" || self.tape.replay.is_some();
+        let free = self.config.provider.kind == "mock" || !self.tape.replay.is_empty();
         let paid = (!free).then(|| (self.folder.join(&self.config.store.path), price));
         Done { report, journal, judged: selected.to_vec(), paid }
     }

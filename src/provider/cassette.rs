@@ -110,33 +110,47 @@ impl Provider for Recorder {
 /// Gives recorded answers, and asks nobody.
 pub(crate) struct Player {
     keys: Keys,
-    path: PathBuf,
+    path: Option<PathBuf>,
     model: String,
     address: String,
     answers: HashMap<String, String>,
 }
 
 impl Player {
-    pub(crate) fn new(path: &Path, model: &str, address: String, key: [u8; 32]) -> Result<Self, ProviderError> {
-        let fault = |what: String| ProviderError::Setup(format!("{}: {what}", path.display()));
-        let file = std::fs::File::open(path).map_err(|e| fault(e.to_string()))?;
+    /// Reads a cassette, or the parts of a sharded run. An answer that is in no part is a gap, not a fault.
+    pub(crate) fn new(
+        paths: &[PathBuf],
+        parts: bool,
+        model: &str,
+        address: String,
+        key: [u8; 32],
+    ) -> Result<Self, ProviderError> {
         let mut answers = HashMap::new();
-        for (number, line) in BufReader::new(file).lines().enumerate() {
-            let line = line.map_err(|e| fault(e.to_string()))?;
-            let line: Line = serde_json::from_str(&line)
-                .map_err(|e| fault(format!("line {}: this is no cassette: {e}", number + 1)))?;
-            // The last one counts: a request that was recorded again.
-            answers.insert(line.request, line.answer);
+        for path in paths {
+            let fault = |what: String| ProviderError::Setup(format!("{}: {what}", path.display()));
+            let file = std::fs::File::open(path).map_err(|e| fault(e.to_string()))?;
+            let before = answers.len();
+            for (number, line) in BufReader::new(file).lines().enumerate() {
+                let line = line.map_err(|e| fault(e.to_string()))?;
+                let line: Line = serde_json::from_str(&line)
+                    .map_err(|e| fault(format!("line {}: this is no cassette: {e}", number + 1)))?;
+                // The last one counts: a request that was recorded again.
+                answers.insert(line.request, line.answer);
+            }
+            if answers.len() == before {
+                return Err(fault("there is no answer in it that is not in the files before it".into()));
+            }
         }
-        if answers.is_empty() {
-            return Err(fault("there is no answer in it".into()));
-        }
-        Ok(Self { keys: Keys::new(key), path: path.to_owned(), model: model.to_owned(), address, answers })
+        let path = paths.first().filter(|_| !parts).cloned();
+        Ok(Self { keys: Keys::new(key), path, model: model.to_owned(), address, answers })
     }
 
     fn find(&self, request: &Request) -> Result<Answer, ProviderError> {
         let name = self.keys.name(&self.model, request);
-        let missing = || ProviderError::Cassette { path: self.path.display().to_string() };
+        let missing = || match &self.path {
+            Some(path) => ProviderError::Cassette { path: path.display().to_string() },
+            None => ProviderError::NoPart,
+        };
         let sealed = self.answers.get(&name).ok_or_else(missing)?;
         self.keys.open(&name, sealed).ok_or_else(missing)
     }

@@ -179,8 +179,7 @@ impl Http {
 
     /// Scheme, host and port, without user name and password.
     pub(super) fn address(&self) -> String {
-        let port = self.url.port().map(|p| format!(":{p}")).unwrap_or_default();
-        format!("{}://{}{port}", self.url.scheme(), self.url.host_str().unwrap_or_default())
+        address(&self.url)
     }
 
     /// Asks a model, and reads the JSON of its answer.
@@ -366,6 +365,16 @@ fn client(
         builder = builder.tls_certs_merge(all);
     }
     builder.build().map_err(|e| setup(format!("the HTTP client cannot be made: {e}")))
+}
+
+/// Scheme, host and port of a base URL, without user name and password; empty for what is none.
+pub(crate) fn address_of(base_url: &str) -> String {
+    Url::parse(base_url).map(|url| address(&url)).unwrap_or_default()
+}
+
+fn address(url: &Url) -> String {
+    let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
+    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
 /// Whether an address is on this machine.

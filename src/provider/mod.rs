@@ -32,6 +32,7 @@ pub(crate) use cassette::{Player, Recorder};
 pub(crate) use deadline::Deadline;
 pub use fireworks::Fireworks;
 pub use http::Endpoint;
+pub(crate) use http::address_of;
 pub use openai::{BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, Redact, read_batch_line};
 pub use price::{Price, Quoted, price};
 pub use profile::{Connection, Dialect, Jobs, Profile, TunerSettings};
@@ -133,6 +134,9 @@ pub enum ProviderError {
         /// The file.
         path: String,
     },
+    /// No part of a run that was sharded has an answer to a request.
+    #[error("no part of the run has an answer to this request")]
+    NoPart,
     /// The set-up cannot work.
     #[error("{0}")]
     Setup(String),

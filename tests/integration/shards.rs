@@ -1,0 +1,72 @@
+//! One run on several machines: its parts are judged together.
+
+use blabbermouth::mock::{Options, Scenario, Server};
+use serde_json::Value;
+
+use crate::{blabbermouth, project, text};
+
+/// A report without what depends on the clock.
+fn timeless(path: &std::path::Path) -> String {
+    let mut report: Value = serde_json::from_slice(&std::fs::read(path).expect("a report")).expect("JSON");
+    report["started"] = 0.into();
+    report["seconds"] = 0.into();
+    serde_json::to_string_pretty(&report).expect("JSON")
+}
+
+#[test]
+fn merged_parts_give_the_report_of_the_whole_and_a_missing_part_no_verdict() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _within = runtime.enter();
+    for (scenario, whole_code) in [("leaky", 10), ("clean", 0)] {
+        let folder = project(
+            "[canaries]\nplanted = 7\nheld-out = 5\n[provider]\nkind = \"openai\"\nmodel = \"blabbermouth-parrot\"\n",
+        );
+        assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+        let training = std::fs::read(folder.path().join("blabbermouth-train.jsonl")).expect("rows");
+        let options = Options { training, ..Options::new(Scenario::by_name(scenario).expect("built in")) };
+        let server =
+            Server::start(std::net::TcpListener::bind("127.0.0.1:0").expect("a port"), options).expect("served");
+        let url = server.base_url();
+        let run = |arguments: &[&str]| {
+            let environment = [("BLABBERMOUTH_PROVIDER_BASE_URL", url.as_str())];
+            let output = blabbermouth(folder.path(), arguments, &environment);
+            (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+        };
+        let (code, said) = run(&["test", "--report", "json=whole.json"]);
+        assert_eq!(code, Some(whole_code), "{said}");
+        let mut listed = 0;
+        for part in ["1/3", "2/3", "3/3"] {
+            let tape = format!("part-{}.cassette", &part[..1]);
+            let (code, said) = run(&["test", "--shard", part, "--record", &tape]);
+            // Each has planted and held-out canaries, and its own verdict on them.
+            assert!(code == Some(whole_code) && said.contains("running 6 tests"), "{code:?} {said}");
+            listed += run(&["test", "--shard", part, "--list"]).1.lines().filter(|l| l.contains("::c")).count();
+        }
+        assert_eq!(listed, 12, "every canary is in one part");
+        let parts = [
+            "report",
+            "merge",
+            "part-1.cassette",
+            "part-2.cassette",
+            "part-3.cassette",
+            "--report",
+            "json=merged.json",
+        ];
+        let before = server.answered();
+        let (code, said) = run(&parts);
+        assert_eq!(code, Some(whole_code), "{said}");
+        assert_eq!(server.answered(), before, "merging asks nobody");
+        let file = |name: &str| timeless(&folder.path().join(name));
+        assert_eq!(file("whole.json"), file("merged.json"));
+        let (code, said) = run(&["report", "merge", "part-1.cassette", "part-3.cassette"]);
+        let wanted = if scenario == "leaky" { 10 } else { 11 };
+        assert!(code == Some(wanted), "{code:?} {said}");
+        let (code, said) = run(&["report", "merge", "part-1.cassette", "part-1.cassette"]);
+        assert!(code == Some(3) && said.contains("files before it"), "{code:?} {said}");
+    }
+    let folder = project("");
+    for wrong in ["0/3", "4/3", "x"] {
+        let output = blabbermouth(folder.path(), &["test", "--shard", wrong], &[]);
+        assert!(output.status.code() == Some(2) && text(&output.stderr).contains("K/N"), "{}", text(&output.stderr));
+    }
+}
