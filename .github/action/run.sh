@@ -9,7 +9,7 @@ fail() {
   exit 1
 }
 
-case $INPUT_COMMAND in test | plant | tune) ;; *) fail "the input command is none of test, plant, tune" ;; esac
+case $INPUT_COMMAND in test | merge | plant | tune) ;; *) fail "the input command is none of test, merge, plant, tune" ;; esac
 case $INPUT_FAIL_ON in inconclusive | leak | never) ;; *) fail "the input fail-on is none of inconclusive, leak, never" ;; esac
 case $INPUT_ON_MISSING_KEY in fail | skip) ;; *) fail "the input on-missing-key is neither fail nor skip" ;; esac
 if [ -n "$INPUT_KEY_VARIABLE" ] && ! [[ $INPUT_KEY_VARIABLE =~ ^[A-Z_][A-Z0-9_]*$ ]]; then
@@ -29,7 +29,7 @@ done
 if [ -n "$INPUT_MANIFEST_KEY" ]; then export BLABBERMOUTH_KEY=$INPUT_MANIFEST_KEY; fi
 if [ -n "$INPUT_KEY_VARIABLE" ]; then
   if [ -n "$INPUT_API_KEY" ]; then export "$INPUT_KEY_VARIABLE=$INPUT_API_KEY"; fi
-  if [ -z "${!INPUT_KEY_VARIABLE:-}" ] && [ "$INPUT_COMMAND" != plant ]; then
+  if [ -z "${!INPUT_KEY_VARIABLE:-}" ] && [[ $INPUT_COMMAND != plant && $INPUT_COMMAND != merge ]]; then
     if [ "$INPUT_ON_MISSING_KEY" = skip ]; then
       echo "::warning title=blabbermouth::there is no API key here, as in a pull request from a fork: nothing was tested"
       output result skipped
@@ -41,11 +41,13 @@ fi
 # What was read is not handed on to the program under these names.
 unset INPUT_API_KEY INPUT_MANIFEST_KEY
 
-arguments=("$INPUT_COMMAND" --config "$INPUT_CONFIG")
+arguments=("$INPUT_COMMAND")
+if [ "$INPUT_COMMAND" = merge ]; then arguments=(report merge); fi
+arguments+=(--config "$INPUT_CONFIG")
 if [ -n "$INPUT_BASE_URL" ]; then arguments+=(--base-url "$INPUT_BASE_URL"); fi
 reports=$INPUT_REPORT_DIR
 case $INPUT_COMMAND in
-  test)
+  test | merge)
     mkdir -p "$reports"
     rm -f "$reports"/{report.json,junit.xml,report.sarif,report.html,summary.md,annotations.txt,outputs.txt}
     if [ -n "$INPUT_MODEL" ]; then arguments+=(--model "$INPUT_MODEL"); fi
@@ -78,7 +80,7 @@ case $code in
   12) result=invalid ;;
   *) result=error ;;
 esac
-if [ "$INPUT_COMMAND" = test ]; then
+if [[ $INPUT_COMMAND = test || $INPUT_COMMAND = merge ]]; then
   # A verdict without its reports is none.
   if [ "$result" != error ] && ! [ -s "$reports/outputs.txt" ]; then result=error; fi
   if [ -s "$reports/outputs.txt" ]; then cat "$reports/outputs.txt" >>"$GITHUB_OUTPUT"; fi

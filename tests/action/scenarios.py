@@ -67,6 +67,13 @@ def verdicts(work):
     never = gate(leaky, fail_on="never", job_summary="false", annotations="false")
     check(never.success and never.outputs["result"] == "leak", "fail-on never", never)
     check(not never.summary and not never.annotations(), "no summary and no annotations where unwanted", never)
+    for part in (1, 2):
+        done = gate(leaky, fail_on="never", args=f"--shard\n{part}/2\n--record\npart-{part}")
+        check(done.success and done.outputs["result"] == "leak", "a shard", done)
+    merged = gate(leaky, command="merge", args="part-1\npart-2", on_missing_key="skip", key_variable="OPENAI_API_KEY")
+    check(not merged.success and merged.outputs["result"] == "leak" and merged.outputs["total"] == "12", "parts", merged)
+    alone = gate(leaky, command="merge", args="part-3")
+    check(not alone.success and alone.outputs["result"] == "error", "a part that is not there", alone)
     clean = gate(project(work / "clean", mock.format("clean")))
     check(clean.success and clean.outputs["result"] == "pass" and clean.outputs["leaked"] == "0", "clean", clean)
     refuses = project(work / "refuses", mock.format("refuses"))
