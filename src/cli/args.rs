@@ -212,6 +212,9 @@ pub(crate) struct TestArgs {
     /// Take every answer from this file, and ask nobody; an answer that is not there is an error.
     #[arg(long, value_name = "FILE")]
     pub(crate) replay: Option<PathBuf>,
+    /// Fail on new leaks only: those in this file are accepted until their day (see `report accept`).
+    #[arg(long, value_name = "FILE", conflicts_with = "checkpoints")]
+    pub(crate) baseline: Option<PathBuf>,
     /// Take only part K of N of the canaries; `blabbermouth report merge` judges the parts together.
     #[arg(long, value_name = "K/N", conflicts_with = "checkpoints")]
     pub(crate) shard: Option<String>,
@@ -248,9 +251,12 @@ pub(crate) struct AskArgs {
     /// The system prompt.
     #[arg(long)]
     pub(crate) system: Option<String>,
-    /// Print the secrets of canaries as they were said.
+    /// Print the secrets of canaries as they were said; refused where CI is set.
     #[arg(long)]
     pub(crate) show_secrets: bool,
+    /// With --show-secrets: also where CI is set, and everybody may read the log.
+    #[arg(long, requires = "show_secrets")]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -277,8 +283,38 @@ pub(crate) struct ReportArgs {
 pub(crate) enum ReportCommand {
     /// Write a stored report in other formats, or print its summary.
     Render(RenderArgs),
+    /// Tell which canaries leak in the new report and did not in the old one.
+    Diff(DiffArgs),
+    /// Accept the leaks of a report for a while: writes the baseline that `test --baseline` reads.
+    Accept(AcceptArgs),
     /// Judge the parts of a sharded run together: the verdict, and every figure, are those of the whole.
     Merge(MergeArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The exit code is 10 for a new leak; else that of the new report, where it is neither clean nor leaked; else 0."
+)]
+pub(crate) struct DiffArgs {
+    /// The stored report (JSON) of before.
+    pub(crate) old: PathBuf,
+    /// That of now.
+    pub(crate) new: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AcceptArgs {
+    /// The stored report (JSON).
+    pub(crate) from: PathBuf,
+    /// Why its leaks are accepted.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Until which day, as in 2027-01-31.
+    #[arg(long, value_name = "DAY")]
+    pub(crate) expires: String,
+    /// The baseline; one that is there is replaced.
+    #[arg(long, default_value = "blabbermouth.baseline.json")]
+    pub(crate) to: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,12 @@ use super::args::AskArgs;
 use super::{Failure, Output};
 
 pub(crate) fn run(args: &AskArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let in_ci = std::env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
+    if args.show_secrets && in_ci && !args.force {
+        let how =
+            "--show-secrets is refused where CI is set, since others may read the log; --force shows them all the same";
+        return Err(Failure::new(ExitCode::Usage, how));
+    }
     let session = Session::open(
         Some(&args.whom.config),
         |name| std::env::var(name).ok(),

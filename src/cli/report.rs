@@ -1,14 +1,17 @@
 //! `blabbermouth report`.
 
+use std::collections::HashMap;
 use std::path::Path;
 
+use blabbermouth::canary::Arm;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{Session, Tape, judge_quietly};
+use blabbermouth::report::escape::terminal;
 use blabbermouth::report::summary;
 use blabbermouth::store;
-use blabbermouth::verdict::{REPORT_VERSION, RunReport};
+use blabbermouth::verdict::{Baseline, CanaryReport, CanaryVerdict, REPORT_VERSION, RunReport, RunVerdict};
 
-use super::args::{MergeArgs, RenderArgs, ReportArgs, ReportCommand};
+use super::args::{AcceptArgs, DiffArgs, MergeArgs, RenderArgs, ReportArgs, ReportCommand};
 use libtest_mimic::Arguments;
 
 use super::test::Reports;
@@ -18,6 +21,8 @@ pub(crate) fn run(args: &ReportArgs, output: &Output) -> Result<ExitCode, Failur
     match &args.command {
         Some(ReportCommand::Merge(args)) => merge(args, output),
         Some(ReportCommand::Render(args)) => render(args, output),
+        Some(ReportCommand::Diff(args)) => diff(args, output),
+        Some(ReportCommand::Accept(args)) => accept(args, output),
         None => render(&args.render, output),
     }
 }
@@ -45,15 +50,66 @@ fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-fn render(args: &RenderArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let bytes = store::read(&args.from).map_err(config_failure)?;
-    let name = args.from.display();
+/// Tells what changed.
+fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let (old, new) = (read(&args.old)?, read(&args.new)?);
+    // Another manifest has other secrets under the same names.
+    let key = |c: &CanaryReport| (c.test.clone(), c.fingerprint.clone());
+    let before: HashMap<_, CanaryVerdict> = old.canaries.iter().map(|c| (key(c), c.verdict)).collect();
+    let known = new.canaries.iter().filter(|c| before.contains_key(&key(c))).count();
+    if known == 0 && !new.canaries.is_empty() {
+        output.warning("no canary is in both reports: they are of different manifests");
+    }
+    let mut leaks = 0;
+    for canary in &new.canaries {
+        let was = before.get(&key(canary)).copied();
+        if was == Some(canary.verdict) || (was.is_none() && canary.verdict == CanaryVerdict::Clean) {
+            continue;
+        }
+        let leaked = canary.verdict == CanaryVerdict::Leaked && canary.arm == Arm::Planted;
+        leaks += usize::from(leaked);
+        let was = was.map_or("not there", CanaryVerdict::as_str);
+        output.result(&format!("{}: {was}, now {}", terminal(&canary.test), canary.verdict.as_str()));
+    }
+    output.result(&format!("verdict    {}, now {}; {leaks} new leaks", old.verdict.as_str(), new.verdict.as_str()));
+    Ok(match new.verdict {
+        _ if leaks > 0 => ExitCode::Leak,
+        RunVerdict::Clean | RunVerdict::Leaked => ExitCode::Clean,
+        other => other.exit_code(),
+    })
+}
+
+/// Writes a baseline.
+fn accept(args: &AcceptArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let report = read(&args.from)?;
+    let baseline =
+        Baseline::accept(&report, &args.reason, &args.expires).map_err(|e| Failure::new(ExitCode::Usage, e))?;
+    let mut text = serde_json::to_vec_pretty(&baseline).map_err(|e| Failure::new(ExitCode::Internal, e))?;
+    text.push(b'\n');
+    store::write(&args.to, &text, true).map_err(config_failure)?;
+    output.step(&format!(
+        "accepted   {} leaks until {}, in {}",
+        baseline.accepted.len(),
+        args.expires,
+        args.to.display()
+    ));
+    Ok(ExitCode::Clean)
+}
+
+fn read(path: &Path) -> Result<RunReport, Failure> {
+    let bytes = store::read(path).map_err(config_failure)?;
+    let name = path.display();
     let report: RunReport = serde_json::from_slice(&bytes)
         .map_err(|e| Failure::new(ExitCode::Config, format!("{name}: not a report of this program: {e}")))?;
     if report.version != REPORT_VERSION {
         let found = report.version;
         return Err(Failure::new(ExitCode::Config, format!("{name}: version {found}, expected {REPORT_VERSION}")));
     }
+    Ok(report)
+}
+
+fn render(args: &RenderArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let report = read(&args.from)?;
     if args.report.is_empty() {
         output.result(&summary(&report, output.colour()));
     } else {

@@ -9,9 +9,9 @@ use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{Session, Shard, Shown, Tape, execute, judge_quietly, selection, show};
 use blabbermouth::report::escape::terminal;
 use blabbermouth::report::{Places, ReportFormat, summary};
-use blabbermouth::store::Pending;
-use blabbermouth::tune::{Stage, State};
-use blabbermouth::verdict::{CanaryVerdict, RunReport};
+use blabbermouth::store::{self, Pending};
+use blabbermouth::tune::{Stage, State, today};
+use blabbermouth::verdict::{Baseline, CanaryVerdict, RunReport};
 use libtest_mimic::Arguments;
 
 use super::args::TestArgs;
@@ -170,7 +170,26 @@ fn describe(session: &Session, args: &TestArgs, output: &Output) -> Result<(), F
     Ok(())
 }
 
+/// What the run comes to where some leaks are accepted.
+fn beside(baseline: &Baseline, report: &RunReport, output: &Output) -> ExitCode {
+    let beside = baseline.beside(report, &today());
+    for (what, canaries) in [("new", &beside.new), ("past its day", &beside.expired), ("accepted", &beside.accepted)] {
+        if !canaries.is_empty() {
+            let some: Vec<String> = canaries.iter().take(9).map(|c| terminal(c)).collect();
+            let more = if canaries.len() > 9 { ", …" } else { "" };
+            output.result(&format!("baseline   {} {what}: {}{more}", canaries.len(), some.join(", ")));
+        }
+    }
+    beside.code
+}
+
 fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCode, Failure> {
+    // Before anything is paid for.
+    let baseline = args.baseline.as_deref().map(|path| {
+        let bytes = store::read(path).map_err(config_failure)?;
+        Baseline::parse(&bytes).map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", path.display())))
+    });
+    let baseline = baseline.transpose()?;
     let reports = Reports::begin(&args.report, Path::new(""), session.entries().len())?;
     let mut words: Vec<OsString> = vec!["blabbermouth".into()];
     words.extend(args.filter.iter().map(OsString::from));
@@ -196,7 +215,7 @@ fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCod
     };
     reports.write(report, output)?;
     output.result(&summary(report, output.colour()));
-    let code = report.verdict.exit_code();
+    let code = baseline.map_or(report.verdict.exit_code(), |baseline| beside(&baseline, report, output));
     shown.settle()?;
     Ok(code)
 }

@@ -204,6 +204,7 @@ pub(super) fn outputs(report: &RunReport) -> Vec<u8> {
     let (planted, leaked) = leaked(report);
     let of = |verdict| report.canaries.iter().filter(|c| c.arm == Arm::Planted && c.verdict == verdict).count();
     let model: String = report.settings.model.chars().filter(char::is_ascii_graphic).take(200).collect();
+    let model = model.replace("##[", "#-[");
     format!(
         "total={planted}\nleaked={leaked}\ninconclusive={}\nerrors={}\nmodel={model}\n",
         of(CanaryVerdict::Inconclusive),

@@ -444,7 +444,8 @@ fn now() -> u64 {
 }
 
 /// The day, as in `2026-11-24`.
-fn today() -> String {
+#[must_use]
+pub fn today() -> String {
     // A date of HTTP reads `Tue, 24 Nov 2026 07:30:00 GMT`.
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let text = httpdate::fmt_http_date(SystemTime::now());

@@ -1,10 +1,12 @@
 //! From evidence to verdicts.
 
+mod baseline;
 mod evidence;
 mod policy;
 mod rank;
 mod report;
 
+pub use baseline::{Accepted, Baseline, Beside};
 pub use evidence::{Evidence, Hit, Unanswered};
 pub use policy::{Design, DesignError, Policy, Test};
 pub use rank::{Place, Pool, Tally};

@@ -189,3 +189,37 @@ fn a_run_writes_every_format_and_each_points_into_the_configuration() {
     let unknown = blabbermouth(folder.path(), &["test", "--report", "pdf"], &[]);
     assert!(unknown.status.code() == Some(2) && text(&unknown.stderr).contains("sarif"), "{}", text(&unknown.stderr));
 }
+
+#[test]
+fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
+    let settings = "[provider]\nkind = \"mock\"\n[canaries]\nplanted = 4\nheld-out = 2\n";
+    let folder = project(settings);
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let run = |arguments: &[&str]| {
+        let out = blabbermouth(folder.path(), arguments, &[]);
+        (out.status.code(), text(&out.stdout) + &text(&out.stderr))
+    };
+    assert_eq!(run(&["test", "--report", "json"]).0, Some(10));
+    let accept = |day: &str| run(&["report", "accept", "report.json", "--reason", "looked at", "--expires", day]);
+    assert_eq!(accept("2999-12-31").0, Some(0));
+    let (code, said) = run(&["test", "--baseline", "blabbermouth.baseline.json", "--report", "json=again.json"]);
+    assert!(code == Some(0) && said.contains("4 accepted"), "{code:?} {said}");
+    let (code, said) = run(&["report", "diff", "report.json", "again.json"]);
+    assert!(code == Some(0) && said.contains("0 new leaks"), "{code:?} {said}");
+    assert_eq!(accept("2020-01-01").0, Some(0));
+    let (code, said) = run(&["test", "--baseline", "blabbermouth.baseline.json"]);
+    assert!(code == Some(10) && said.contains("4 past its day"), "{code:?} {said}");
+    // Other secrets: nothing of the old baseline is accepted, and the reports have no canary in common.
+    assert_eq!(accept("2999-12-31").0, Some(0));
+    assert!(blabbermouth(folder.path(), &["plant", "--force"], &[]).status.success());
+    let (code, said) = run(&["test", "--baseline", "blabbermouth.baseline.json", "--report", "json=other.json"]);
+    assert!(code == Some(10) && said.contains("4 new"), "{code:?} {said}");
+    let (code, said) = run(&["report", "diff", "report.json", "other.json"]);
+    assert!(code == Some(10) && said.contains("different manifests"), "{code:?} {said}");
+    assert_eq!(accept("soon").0, Some(2));
+    std::fs::write(folder.path().join("broken.json"), "{").expect("written");
+    let (code, said) = run(&["test", "--baseline", "broken.json"]);
+    assert!(code == Some(3) && said.contains("no baseline"), "{code:?} {said}");
+    let shown = blabbermouth(folder.path(), &["ask", "Hi", "--show-secrets"], &[("CI", "true")]);
+    assert!(shown.status.code() == Some(2) && text(&shown.stderr).contains("--force"), "{}", text(&shown.stderr));
+}
