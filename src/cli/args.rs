@@ -56,6 +56,11 @@ pub(crate) enum Command {
         #[arg(default_value = "config", value_parser = ["config", "report"])]
         of: String,
     },
+    /// Print the manual page, of the program or of one command, for `man -l -`.
+    Man {
+        /// The command, as in `test`.
+        command: Option<String>,
+    },
     /// Print shell completions.
     Completions {
         /// The shell.

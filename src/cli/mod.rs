@@ -93,6 +93,7 @@ pub(crate) fn main() -> ExitCode {
             output.result(&if config { blabbermouth::config::schema() } else { blabbermouth::report::schema() });
             Ok(ExitCode::Clean)
         }
+        Command::Man { command } => manual(command.as_deref()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "blabbermouth", &mut std::io::stdout());
             Ok(ExitCode::Clean)
@@ -102,4 +103,21 @@ pub(crate) fn main() -> ExitCode {
         output.error(&failure.message);
         failure.code
     })
+}
+
+/// Prints the manual page.
+fn manual(name: Option<&str>) -> Result<ExitCode, Failure> {
+    let mut program = Cli::command();
+    program.build();
+    let command = match name {
+        None => program,
+        Some(name) => {
+            let known: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
+            let unknown = format!("there is no command `{name}`; there are {}", known.join(", "));
+            let found = program.find_subcommand(name).cloned();
+            found.ok_or_else(|| Failure::new(ExitCode::Usage, unknown))?
+        }
+    };
+    clap_mangen::Man::new(command).render(&mut std::io::stdout()).map_err(config_failure)?;
+    Ok(ExitCode::Clean)
 }

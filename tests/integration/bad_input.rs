@@ -122,3 +122,18 @@ fn a_journal_that_cannot_be_written_is_said() {
     assert_eq!(out.status.code(), Some(3));
     assert!(text(&out.stderr).contains("store.path"), "{}", text(&out.stderr));
 }
+
+#[test]
+fn there_is_a_manual_page_for_every_command() {
+    let folder = project("");
+    for (command, wanted) in
+        [(None, "blabbermouth"), (Some("test"), "shard"), (Some("tune"), "max"), (Some("report"), "merge")]
+    {
+        let arguments: Vec<&str> = ["man"].into_iter().chain(command).collect();
+        let page = blabbermouth(folder.path(), &arguments, &[]);
+        assert!(page.status.success() && text(&page.stdout).contains(".TH"), "{}", text(&page.stderr));
+        assert!(text(&page.stdout).contains(wanted), "{command:?}");
+    }
+    let unknown = blabbermouth(folder.path(), &["man", "dance"], &[]);
+    assert!(unknown.status.code() == Some(2) && text(&unknown.stderr).contains("doctor"), "{}", text(&unknown.stderr));
+}
