@@ -45,7 +45,12 @@ arguments=("$INPUT_COMMAND")
 if [ "$INPUT_COMMAND" = merge ]; then arguments=(report merge); fi
 arguments+=(--config "$INPUT_CONFIG")
 if [ -n "$INPUT_BASE_URL" ]; then arguments+=(--base-url "$INPUT_BASE_URL"); fi
-reports=$INPUT_REPORT_DIR
+# Whole paths: the steps that upload them may work elsewhere.
+case $INPUT_REPORT_DIR in
+  *$'\n'*) fail "the input report-dir has a line break" ;;
+  /* | [A-Za-z]:*) reports=$INPUT_REPORT_DIR ;;
+  *) reports=$PWD/$INPUT_REPORT_DIR ;;
+esac
 case $INPUT_COMMAND in
   test | merge)
     mkdir -p "$reports"

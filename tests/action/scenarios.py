@@ -59,6 +59,12 @@ def verdicts(work):
     check(int(done.outputs["leaked"]) > 6 and done.outputs["install-method"] == "path", "its counts", done)
     for name in ("junit", "sarif", "html", "json"):
         check((leaky / done.outputs[f"{name}-path"]).stat().st_size > 500, f"the {name} report", done)
+    check(str(leaky.resolve()) in done.outputs["junit-path"], "whole paths", done)
+    below = gate(work, working_directory="leaky", report_dir="out/of the way")
+    check(Path(below.outputs["sarif-path"]).exists(), "in a folder of its own", below)
+    sarif = json.loads(Path(below.outputs["sarif-path"]).read_text())
+    place = sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    check(place == "leaky/blabbermouth.toml", "places below the repository's root", below)
     check("leaked" in done.summary and "| mr-" in done.summary.replace("\\", ""), "the summary", done)
     check(1 < len(done.annotations("error")) <= 11, "annotations of the worst", done)
     check(all("file=blabbermouth.toml" in a[1] for a in done.annotations() if "title=blabbermouth" not in a[1]),
