@@ -206,6 +206,12 @@ fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
     assert!(code == Some(0) && said.contains("4 accepted"), "{code:?} {said}");
     let (code, said) = run(&["report", "diff", "report.json", "again.json"]);
     assert!(code == Some(0) && said.contains("0 new leaks"), "{code:?} {said}");
+    // What failed beside an old leak is no success.
+    let mut failed: RunReport =
+        serde_json::from_slice(&std::fs::read(folder.path().join("again.json")).expect("a report")).expect("JSON");
+    failed.canaries[0].verdict = CanaryVerdict::Errored;
+    std::fs::write(folder.path().join("failed.json"), serde_json::to_vec(&failed).expect("JSON")).expect("written");
+    assert_eq!(run(&["report", "diff", "report.json", "failed.json"]).0, Some(4));
     assert_eq!(accept("2020-01-01").0, Some(0));
     let (code, said) = run(&["test", "--baseline", "blabbermouth.baseline.json"]);
     assert!(code == Some(10) && said.contains("4 past its day"), "{code:?} {said}");
