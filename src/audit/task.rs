@@ -166,6 +166,8 @@ pub(super) struct Task {
     prompt: Arc<[Message]>,
     evidence: Evidence,
     requests: u64,
+    /// Answers that are in no part of a sharded run: no fault of the provider's, but no evidence either.
+    missing: u64,
     entries: Entries,
     /// Kept from one request to the next until a flush: handing it on each time would wake another
     /// task for every answer.
@@ -192,6 +194,7 @@ impl Task {
             prompt,
             evidence,
             requests: 0,
+            missing: 0,
             entries: Entries::default(),
             permit: None,
             unflushed: (0, 0),
@@ -204,12 +207,10 @@ impl Task {
         let _turn = shared.claims.acquire().await.expect("the semaphore is never closed");
         let mut claim = shared.journal.claim(self.index).await?;
         self.entries = std::mem::take(&mut claim.entries);
-        while self.evidence.asked < shared.samples && self.evidence.error.is_none() {
+        while self.left() > 0 && self.evidence.error.is_none() {
             let before = self.evidence.asked;
             match self.wave().await {
                 Ok(()) => {}
-                // A part is missing: no fault of the provider's, but no evidence either.
-                Err(Fault::Provider(ProviderError::NoPart)) => break,
                 Err(Fault::Provider(error)) => {
                     if error.is_fatal() {
                         shared.stopped.store(true, Ordering::Relaxed);
@@ -233,9 +234,14 @@ impl Task {
         Ok(Probed { canary: self.index, evidence: self.evidence, requests: self.requests, entries: self.entries })
     }
 
+    /// Samples that were not tried yet.
+    fn left(&self) -> u64 {
+        self.shared.samples.saturating_sub(self.evidence.asked + self.missing)
+    }
+
     /// Asks for the next few samples at once, and judges them in their order.
     async fn wave(&mut self) -> Result<(), Fault> {
-        let left = self.shared.samples - self.evidence.asked;
+        let left = self.left();
         let choices = u64::from(self.shared.choices).min(left);
         // The first request goes alone: a canary that leaks at once costs one request.
         let width = if self.requests == 0 { 1 } else { self.shared.window.min(left.div_ceil(choices)) };
@@ -247,7 +253,7 @@ impl Task {
                 self.permit = Some(permit(&self.shared.permits).await);
             }
             let answer = self.shared.ask(self.index, first, self.entries.get(first), request).await;
-            return self.judge(first, answer).await;
+            return self.judge(first, choices, answer).await;
         }
         self.permit = None;
         let mut flight = JoinSet::new();
@@ -268,7 +274,7 @@ impl Task {
         // of them may hold the secret.
         let mut outcome = Ok(());
         for (number, answer) in answers {
-            outcome = outcome.and(self.judge(number, answer).await);
+            outcome = outcome.and(self.judge(number, choices, answer).await);
         }
         outcome
     }
@@ -289,8 +295,15 @@ impl Task {
         self.shared.journal.flush(newest).await
     }
 
-    async fn judge(&mut self, number: u64, answer: Result<(i64, Answer), Fault>) -> Result<(), Fault> {
-        let (entry, answer) = answer?;
+    async fn judge(&mut self, number: u64, choices: u64, answer: Result<(i64, Answer), Fault>) -> Result<(), Fault> {
+        let (entry, answer) = match answer {
+            // What comes after the gap may hold the secret.
+            Err(Fault::Provider(ProviderError::NoPart)) => {
+                self.missing += choices;
+                return Ok(());
+            }
+            answer => answer?,
+        };
         self.entries.insert(number, entry);
         let bytes: usize = answer.completions.iter().map(|c| c.text.len()).sum();
         // A long answer counts for several: what waits for the disk stays below about a mebibyte.

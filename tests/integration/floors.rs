@@ -61,3 +61,15 @@ fn modules_import_from_lower_floors_only() {
     }
     assert!(checked > 50, "{checked}");
 }
+
+#[test]
+fn every_file_of_tests_is_compiled() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration");
+    let main = std::fs::read_to_string(folder.join("main.rs")).expect("a source file");
+    let mut all = Vec::new();
+    files(&folder, &mut all);
+    for path in all {
+        let name = path.file_stem().and_then(|n| n.to_str()).expect("a name");
+        assert!(name == "main" || main.contains(&format!("mod {name};")), "{name} is not compiled");
+    }
+}

@@ -14,6 +14,7 @@ mod properties;
 mod reports;
 mod servers;
 mod services;
+mod shards;
 mod spending;
 mod tune;
 mod tuners;
