@@ -40,7 +40,11 @@ fn merged_parts_give_the_report_of_the_whole_and_a_missing_part_no_verdict() {
             let (code, said) = run(&["test", "--shard", part, "--record", &tape]);
             // Each has planted and held-out canaries, and its own verdict on them.
             assert!(code == Some(whole_code) && said.contains("running 6 tests"), "{code:?} {said}");
-            listed += run(&["test", "--shard", part, "--list"]).1.lines().filter(|l| l.contains("::c") && !l.contains("run::")).count();
+            listed += run(&["test", "--shard", part, "--list"])
+                .1
+                .lines()
+                .filter(|l| l.contains("::c") && !l.contains("run::"))
+                .count();
         }
         assert_eq!(listed, 12, "every canary is in one part");
         let parts = [

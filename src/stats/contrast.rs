@@ -1,0 +1,102 @@
+//! Planted against held out, where a canary has no known space.
+
+use statrs::function::factorial::ln_binomial;
+
+use super::{StatsError, numbers};
+
+/// Fisher's exact test on hits: the one-sided and the two-sided p-value of more hits among the first.
+#[must_use]
+pub fn fisher_exact(hits: u64, misses: u64, control_hits: u64, control_misses: u64) -> (f64, f64) {
+    let (first, second, all_hits) = (hits + misses, control_hits + control_misses, hits + control_hits);
+    let all = ln_binomial(first + second, all_hits);
+    let ln_p = |h: u64| ln_binomial(first, h) + ln_binomial(second, all_hits - h) - all;
+    let (low, high) = (all_hits.saturating_sub(second), all_hits.min(first));
+    let greater: f64 = (hits..=high).map(|h| ln_p(h).exp()).sum();
+    let here = ln_p(hits);
+    let two_sided: f64 = (low..=high).map(ln_p).filter(|p| *p <= here + 1e-7).map(f64::exp).sum();
+    (greater.min(1.0), two_sided.min(1.0))
+}
+
+/// The result of [`mann_whitney`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MannWhitney {
+    /// Pairs in which the planted one scores higher; ties count half.
+    pub u: f64,
+    /// The exact p-value of planted ones scoring higher.
+    pub p_value: f64,
+    /// The area under the curve: `u` over the number of pairs.
+    pub auc: f64,
+}
+
+/// Mann and Whitney's test, exact also with ties: all ways of choosing as many of the mid-ranks are counted.
+///
+/// # Errors
+/// When a score is missing, or a side is empty.
+pub fn mann_whitney(planted: &[f64], controls: &[f64]) -> Result<MannWhitney, StatsError> {
+    numbers(planted)?;
+    numbers(controls)?;
+    let n = planted.len();
+    let mut all: Vec<(f64, bool)> =
+        planted.iter().map(|x| (*x, true)).chain(controls.iter().map(|x| (*x, false))).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // Twice the mid-rank is a whole number.
+    let mut ranks = Vec::with_capacity(all.len());
+    let mut at = 0;
+    while at < all.len() {
+        let tied = all[at..].iter().take_while(|(x, _)| *x == all[at].0).count();
+        ranks.extend(std::iter::repeat_n(2 * at + tied + 1, tied));
+        at += tied;
+    }
+    let observed: usize = ranks.iter().zip(&all).filter(|(_, (_, is_planted))| *is_planted).map(|(r, _)| r).sum();
+    let most: usize = ranks.iter().sum();
+    // ways[k][s]: in how many ways k ranks have the sum s.
+    let mut ways = vec![vec![0.0f64; most + 1]; n + 1];
+    ways[0][0] = 1.0;
+    for &rank in &ranks {
+        for k in (1..=n).rev() {
+            for s in (rank..=most).rev() {
+                let more = ways[k - 1][s - rank];
+                ways[k][s] += more;
+            }
+        }
+    }
+    let total: f64 = ways[n].iter().sum();
+    let u = (observed as f64 - (n * (n + 1)) as f64) / 2.0;
+    Ok(MannWhitney {
+        u,
+        p_value: ways[n][observed..].iter().sum::<f64>() / total,
+        auc: u / (n * controls.len()) as f64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::{close, list, vectors};
+
+    #[test]
+    fn fisher_exact_vectors() {
+        for row in vectors("fisher_exact") {
+            let n = |name: &str| row["inputs"][name].as_u64().expect("a count");
+            let (greater, two) =
+                fisher_exact(n("inserted_hit"), n("inserted_miss"), n("control_hit"), n("control_miss"));
+            assert!(close(greater, row["expected"]["p_greater"].as_f64().expect("p"), 1e-9), "{row}");
+            assert!(close(two, row["expected"]["p_two_sided"].as_f64().expect("p"), 1e-9), "{row}");
+        }
+    }
+
+    #[test]
+    fn mann_whitney_vectors() {
+        for row in vectors("rank_permutation") {
+            let got =
+                mann_whitney(&list(&row["inputs"]["inserted"]), &list(&row["inputs"]["controls"])).expect("sound");
+            let expected = |name: &str| row["expected"][name].as_f64().expect("a number");
+            assert!(close(got.u, expected("U"), 1e-12) && close(got.auc, expected("auc"), 1e-12), "{row}");
+            assert!(close(got.p_value, expected("p_exact_greater"), 1e-12), "{got:?} {row}");
+        }
+        assert_eq!(mann_whitney(&[1.0], &[f64::NAN]), Err(StatsError::NotANumber));
+        assert_eq!(mann_whitney(&[], &[1.0]), Err(StatsError::Empty));
+        let tied = mann_whitney(&[1.0, 1.0], &[1.0]).expect("sound");
+        assert!(close(tied.p_value, 1.0, 1e-12) && close(tied.auc, 0.5, 1e-12));
+    }
+}
