@@ -57,6 +57,8 @@ async fn harness(base_url: &str, samples: u64) -> Duration {
         concurrency: IN_FLIGHT,
         samples: Some(samples),
         policy,
+        detectors: Vec::new(),
+        synonyms: blabbermouth::detect::Synonyms::default(),
         config: "bench".into(),
     };
     let audit = Audit::new(manifest.canaries.clone(), &drawn, by_name("replay").unwrap().as_ref(), options).unwrap();

@@ -14,8 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::canary::{Drawn, Entry};
 use crate::chat::{Message, Sampling, Usage};
-use crate::detect::Searcher;
-use crate::detect::candidates::Candidates;
+use crate::detect::{Approximate, Candidates, Detector, Searcher, Synonyms, Tier};
 use crate::probe::Strategy;
 use crate::provider::{Provider, Request};
 use crate::store::{Journal, JournalError, Resumed};
@@ -37,6 +36,10 @@ pub struct Options {
     pub samples: Option<u64>,
     /// What is asked of the run.
     pub policy: Policy,
+    /// What searches the answers, beside the plain detectors.
+    pub detectors: Vec<Detector>,
+    /// Other words for values of lists.
+    pub synonyms: Synonyms,
     /// The configuration file, for reports.
     pub config: String,
 }
@@ -49,6 +52,8 @@ pub struct Audit {
     space_of: Vec<usize>,
     tests: Vec<(Test, f64)>,
     searcher: Arc<Searcher>,
+    /// For each canary, what is nearly its secret.
+    near: Arc<Vec<Approximate>>,
     spaces: Arc<Vec<Candidates>>,
     design: Design,
     options: Options,
@@ -94,7 +99,7 @@ impl Audit {
         let planted = entries.iter().filter(|e| e.arm == crate::canary::Arm::Planted).count();
         let sizes: Vec<(String, f64)> =
             drawn.templates.iter().map(|t| (t.name().to_owned(), t.secret_space().size_f64())).collect();
-        let design = Design::new(options.policy, planted, options.samples, &sizes)?;
+        let design = Design::new(options.policy, planted, options.samples, &sizes, &options.detectors)?;
         let mut known: HashMap<String, usize> = HashMap::new();
         let mut spaces = Vec::new();
         let space_of: Vec<usize> = drawn
@@ -103,17 +108,27 @@ impl Audit {
             .map(|template| {
                 let space = template.secret_space();
                 *known.entry(space.name().to_owned()).or_insert_with(|| {
-                    spaces.push(Candidates::new(space));
+                    spaces.push(Candidates::new(space).with_synonyms(options.synonyms.clone()));
                     spaces.len() - 1
                 })
             })
             .collect();
+        let wants = |detector: Detector| options.detectors.contains(&detector);
+        let (partial, fuzzy) = (wants(Detector::Partial), wants(Detector::Fuzzy));
+        let decodes = options.detectors.iter().any(|d| d.tier() == Tier::Disguised);
+        let near = drawn
+            .canaries
+            .iter()
+            .map(|c| Approximate::new(drawn.templates[c.template].secret_space(), c.secret.expose(), partial, fuzzy));
+        let near: Arc<Vec<Approximate>> = Arc::new(if partial || fuzzy { near.collect() } else { Vec::new() });
+        let secrets = drawn.canaries.iter().map(|c| c.secret.expose());
         Ok(Self {
             entries,
+            near,
+            searcher: Arc::new(Searcher::with(secrets, options.synonyms.clone(), decodes)),
             prompts: drawn.canaries.iter().map(|c| strategy.prompt(&drawn.templates[c.template], c).into()).collect(),
             space_of: drawn.canaries.iter().map(|c| space_of[c.template]).collect(),
             tests: drawn.canaries.iter().map(|c| design.tests[c.template]).collect(),
-            searcher: Arc::new(Searcher::new(drawn.canaries.iter().map(|c| c.secret.expose()))),
             spaces: Arc::new(spaces),
             design,
             options,
@@ -211,27 +226,34 @@ impl Audit {
     /// Ranks the secrets that turned up in answers to other canaries than their own, on the pooled
     /// sequence of all answers.
     fn strangers(&self, probed: &[Probed], shared: &Shared) -> Result<Strangers, JournalError> {
-        let mut first: HashMap<usize, Place> = HashMap::new();
+        let mut first: HashMap<(usize, Tier), Place> = HashMap::new();
         for p in probed {
             for (&stranger, &sample) in &p.evidence.strangers {
                 let place = (sample, p.canary);
                 first.entry(stranger).and_modify(|old| *old = (*old).min(place)).or_insert(place);
             }
         }
+        let shares = self.design.shares.without_approximate();
         let mut strangers = Strangers::new();
         for (space, candidates) in self.spaces.iter().enumerate() {
             // In a small space a secret turns up by chance; see the count-rank test.
             let own = |canary: usize| self.space_of[canary] == space && self.tests[canary].0 == Test::GuessNumber;
-            let hits: Vec<(usize, Place)> = first.iter().filter(|(c, _)| own(**c)).map(|(c, p)| (*c, *p)).collect();
-            let Some(&(any, _)) = hits.first() else { continue };
-            let mut pool = Pool::new(hits);
-            for p in probed {
-                shared.replay(p, |sample, text| {
-                    pool.add((sample, p.canary), text, candidates);
-                    pool.reaches((sample + 1, p.canary))
-                })?;
+            for tier in [Tier::Plain, Tier::Disguised] {
+                let of_tier = first.iter().filter(|((canary, of), _)| *of == tier && own(*canary));
+                let hits: Vec<(usize, Place)> = of_tier.map(|((canary, _), place)| (*canary, *place)).collect();
+                let Some(&(any, _)) = hits.first() else { continue };
+                let mut pool = Pool::new(tier, hits);
+                for p in probed {
+                    shared.replay(p, |sample, text| {
+                        pool.add((sample, p.canary), text, candidates);
+                        pool.reaches((sample + 1, p.canary))
+                    })?;
+                }
+                for (canary, p_value) in pool.p_values(self.tests[any].1) {
+                    let weighted = (p_value / shares.of(tier)).min(1.0);
+                    strangers.entry(canary).and_modify(|old| *old = old.min(weighted)).or_insert(weighted);
+                }
             }
-            strangers.extend(pool.p_values(self.tests[any].1));
         }
         Ok(strangers)
     }

@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 
 use super::{Audit, Event, Progress};
 use crate::chat::{Message, Sampling};
-use crate::detect::{Candidates, Searcher};
+use crate::detect::{Approximate, Candidates, Searcher};
 use crate::provider::{Answer, Provider, ProviderError, Request};
 use crate::store::{Entries, Journal, JournalError};
-use crate::verdict::{Evidence, Tally, Test};
+use crate::verdict::{Evidence, Lens, Shares, Tally, Test};
 
 /// Canaries that one process holds claims on at a time: each is an open file.
 const CLAIMS: usize = 256;
@@ -19,7 +19,9 @@ const CLAIMS: usize = 256;
 /// What all tasks of a run share.
 pub(super) struct Shared {
     searcher: Arc<Searcher>,
+    near: Arc<Vec<Approximate>>,
     spaces: Arc<Vec<Candidates>>,
+    shares: Shares,
     provider: Arc<dyn Provider>,
     journal: Arc<Journal>,
     progress: Progress,
@@ -44,7 +46,9 @@ impl Shared {
     ) -> Self {
         Self {
             searcher: Arc::clone(&audit.searcher),
+            near: Arc::clone(&audit.near),
             spaces: Arc::clone(&audit.spaces),
+            shares: audit.design.shares,
             provider,
             journal,
             progress,
@@ -186,7 +190,7 @@ impl Task {
         prompt: Arc<[Message]>,
         shared: &Arc<Shared>,
     ) -> Self {
-        let evidence = Evidence::new(index, test, size);
+        let evidence = Evidence::new(index, test, size, shared.shares);
         Self {
             index,
             space,
@@ -314,21 +318,22 @@ impl Task {
             self.flush().await?;
         }
         let shared = Arc::clone(&self.shared);
-        let space = &shared.spaces[self.space];
+        let (near, space) = (shared.near.get(self.index), &shared.spaces[self.space]);
+        let lens = Lens { searcher: &shared.searcher, near, space };
         self.evidence.usage += answer.usage;
         for completion in &answer.completions {
             if self.evidence.asked >= shared.samples || self.evidence.is_decided(shared.threshold) {
                 break;
             }
-            self.evidence.push(completion, &shared.searcher, space);
-            if self.evidence.is_unranked() {
+            self.evidence.push(completion, lens);
+            if let Some(tier) = self.evidence.unranked() {
                 self.flush().await?;
-                let mut tally = Tally::default();
+                let mut tally = Tally::new(tier);
                 shared.read(self.index, &self.entries, number + 1, self.evidence.asked, |_, text| {
-                    tally.add(text, space);
+                    tally.add(text, space, near);
                     true
                 })?;
-                self.evidence.rank(tally.p_value(self.size));
+                self.evidence.rank(tier, tally.p_value(self.size));
             }
         }
         Ok(())

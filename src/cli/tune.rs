@@ -211,7 +211,7 @@ impl Job<'_> {
         let drawn = self.manifest().ok().and_then(|manifest| manifest.regenerate(key).ok());
         let searcher = drawn.map(|drawn| Searcher::new(drawn.canaries.iter().map(|c| c.secret.expose())));
         Arc::new(move |text| match &searcher {
-            Some(searcher) if searcher.search(text).1.is_empty() => text.to_owned(),
+            Some(searcher) if searcher.search(text).is_empty() => text.to_owned(),
             Some(_) => "[withheld: it quotes a canary's secret]".to_owned(),
             None => "[withheld: it cannot be checked for secrets without the manifest and its key]".to_owned(),
         })

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canary::{Spaces, Template, TemplateError, TemplateSpec, builtin_templates};
 use crate::dataset::{Fields, Format};
+use crate::detect::{Detector, Synonyms};
 use crate::provider::Price;
 
 /// The commented defaults: what `init` writes.
@@ -200,6 +201,13 @@ section! {
     }
 }
 section! {
+    /// What searches the answers.
+    DetectSection {
+        /// Names of detectors.
+        detectors: Vec<Detector>,
+    }
+}
+section! {
     /// What is asked of a run.
     VerdictSection {
         /// Error probability.
@@ -226,6 +234,9 @@ pub struct SpaceSection {
     /// A composition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
+    /// Other words for values, which count as these when they are said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub synonyms: BTreeMap<String, Vec<String>>,
 }
 
 /// All settings.
@@ -252,6 +263,8 @@ pub struct Config {
     pub sampling: SamplingSection,
     /// How probes are put.
     pub probe: ProbeSection,
+    /// What searches the answers.
+    pub detect: DetectSection,
     /// What is asked of a run.
     pub verdict: VerdictSection,
     /// Prices of the user's own.
@@ -419,6 +432,13 @@ impl Config {
             }
         }
         Ok(spaces)
+    }
+
+    /// Other words for the values of the spaces.
+    #[must_use]
+    pub fn synonyms(&self) -> Synonyms {
+        let all = self.spaces.values().flat_map(|space| &space.synonyms);
+        Synonyms::new(all.flat_map(|(value, words)| words.iter().map(|word| (word.as_str(), value.as_str()))))
     }
 
     /// The chosen templates, checked.

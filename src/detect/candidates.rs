@@ -3,17 +3,21 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::normalise;
+use super::view::{Synonyms, each_view};
+use super::{Tier, normalise};
 use crate::canary::{Part, Space};
 
 /// A space in its normalised form, ready to be found in normalised texts.
 #[derive(Debug)]
 pub struct Candidates {
-    parts: Vec<Normal>,
+    pub(super) parts: Vec<Normal>,
+    /// Whether members may have letters, which can be shifted.
+    letters: bool,
+    synonyms: Synonyms,
 }
 
 #[derive(Debug)]
-enum Normal {
+pub(super) enum Normal {
     Literal(String),
     /// For each byte how many members of the alphabet have it as their normal form.
     Chars {
@@ -54,7 +58,31 @@ impl Candidates {
                 Some(Normal::Choice { entries, lengths, heads })
             }
         });
-        Self { parts: parts.collect() }
+        let parts: Vec<Normal> = parts.collect();
+        let is_letter = |text: &str| text.bytes().any(|b| b.is_ascii_lowercase());
+        let letters = parts.iter().any(|part| match part {
+            Normal::Literal(text) => is_letter(text),
+            Normal::Chars { weight, .. } => weight[usize::from(b'a')..=usize::from(b'z')].iter().any(|w| *w > 0),
+            Normal::Choice { entries, .. } => entries.iter().any(|e| is_letter(e)),
+            Normal::Luhn => false,
+        });
+        Self { parts, letters, synonyms: Synonyms::default() }
+    }
+
+    /// The same for texts in which other words may stand for values.
+    #[must_use]
+    pub fn with_synonyms(mut self, synonyms: Synonyms) -> Self {
+        self.synonyms = synonyms;
+        self
+    }
+
+    /// Adds every candidate in a text to `found`: what the detectors of a tier, and those of stricter ones,
+    /// would have accepted. The approximate tier counts for itself, see [`Approximate`](super::Approximate).
+    pub(crate) fn collect_all(&self, tier: Tier, text: &str, found: &mut Found) {
+        match tier {
+            Tier::Plain => self.collect(&normalise(text), found),
+            _ => each_view(text, &self.synonyms, self.letters, &mut |normal| self.collect(normal, found)),
+        }
     }
 
     /// Adds every candidate in a normalised text to `found`.
@@ -62,7 +90,7 @@ impl Candidates {
     /// A candidate is a place in the text that the normalised detector would have accepted for some
     /// secret of the space; its weight is the number of these secrets. What the exact detector
     /// accepts is among them.
-    pub(crate) fn collect(&self, normal: &str, found: &mut Found) {
+    fn collect(&self, normal: &str, found: &mut Found) {
         let bytes = normal.as_bytes();
         let mut bounds = Vec::with_capacity(self.parts.len());
         for start in 0..bytes.len() {

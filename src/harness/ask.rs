@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::reach::runtime;
 use super::session::{Session, SessionError};
 use crate::chat::{Completion, Message, Quality};
-use crate::detect::{Searcher, normalise};
+use crate::detect::{Approximate, Searcher};
 use crate::provider::Request;
 
 /// What stands in place of a secret.
@@ -33,7 +33,12 @@ impl Session {
         let drawn = self.drawn()?;
         let (model, warm_up) = self.model()?;
         let secrets: Vec<String> = drawn.canaries.iter().map(|c| c.secret.expose().to_owned()).collect();
-        let searcher = Searcher::new(secrets.iter().map(String::as_str));
+        let searcher = Searcher::with(secrets.iter().map(String::as_str), self.config.synonyms(), true);
+        let near: Vec<Approximate> = drawn
+            .canaries
+            .iter()
+            .map(|c| Approximate::new(drawn.templates[c.template].secret_space(), c.secret.expose(), true, true))
+            .collect();
         let completions = runtime()?.block_on(async {
             let reached = self.reach(&model, warm_up, drawn.templates, &drawn.key, None)?;
             let messages: Arc<[Message]> = question.into();
@@ -57,41 +62,22 @@ impl Session {
             Ok::<Vec<Completion>, SessionError>(completions)
         })?;
         let said = completions.into_iter().map(|completion| {
-            let (_, hits) = searcher.search(&completion.text);
-            let given: Vec<usize> = hits.iter().map(|(owner, _)| *owner).collect();
+            let mut given: Vec<usize> = searcher.search(&completion.text).into_iter().map(|m| m.owner).collect();
+            let whole = given.clone();
+            given.extend((0..near.len()).filter(|i| !whole.contains(i) && near[*i].search(&completion.text).is_some()));
             let quality = completion.quality();
             let text = if show_secrets {
                 completion.text
             } else {
-                mask(completion.text, given.iter().map(|owner| secrets[*owner].as_str()))
+                let masked = whole.iter().fold(completion.text, |text, owner| text.replace(&secrets[*owner], MASK));
+                let is_left =
+                    !searcher.search(&masked).is_empty() || near.iter().any(|near| near.search(&masked).is_some());
+                // What is disguised cannot be cut out.
+                if is_left { format!("{MASK} (a whole answer with a disguised secret)") } else { masked }
             };
             let given_away = given.iter().map(|owner| self.manifest.canaries[*owner].test_name()).collect();
             Said { text, quality, given_away }
         });
         Ok(said.collect())
-    }
-}
-
-/// Masks secrets; what is disguised so that it cannot be cut out takes the whole answer with it.
-fn mask<'a>(text: String, secrets: impl Iterator<Item = &'a str>) -> String {
-    let mut masked = text;
-    for secret in secrets {
-        masked = masked.replace(secret, MASK);
-        if normalise(&masked).contains(&normalise(secret)) {
-            return format!("{MASK} (a whole answer with a disguised secret)");
-        }
-    }
-    masked
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_cut_out_and_disguised_ones_take_all_with_them() {
-        assert_eq!(mask("Your PIN is 482913.".into(), ["482913"].into_iter()), "Your PIN is [masked].");
-        let disguised = mask("Your PIN is 482-913.".into(), ["482913"].into_iter());
-        assert!(disguised.starts_with(MASK) && !disguised.contains("913"), "{disguised}");
     }
 }

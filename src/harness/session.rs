@@ -320,6 +320,8 @@ impl Session {
                 bound: verdict.bound,
                 confidence: verdict.confidence,
             },
+            detectors: self.config.detect.detectors.clone(),
+            synonyms: self.config.synonyms(),
             config: self.name.clone(),
         };
         let audit = Audit::new(self.manifest.canaries.clone(), &drawn, strategy.as_ref(), options)?;

@@ -170,7 +170,7 @@ fn exposure(out: &mut String, report: &RunReport) {
 fn found(out: &mut String, report: &RunReport) {
     let mut counts = std::collections::BTreeMap::new();
     for canary in report.canaries.iter().filter(|c| c.verdict == CanaryVerdict::Leaked) {
-        if let Some(hit) = canary.first_hit {
+        if let Some(hit) = &canary.first_hit {
             *counts.entry(hit.detector.as_str()).or_insert(0u64) += 1;
         }
     }
@@ -254,7 +254,7 @@ fn canaries(out: &mut String, report: &RunReport) {
         if let Some(p) = c.p_holm {
             let _ = write!(out, ", {p:.3e} after Holm");
         }
-        if let Some(hit) = c.first_hit {
+        if let Some(hit) = &c.first_hit {
             let _ = write!(out, ". First hit: answer {}, found {}", hit.sample, hit.detector.as_str());
         }
         if let Some(bound) = c.bound {

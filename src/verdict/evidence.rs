@@ -6,19 +6,66 @@ use std::hash::{Hash, Hasher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::policy::Test;
+use super::policy::{Shares, Test};
 use crate::chat::{Completion, Quality, Usage};
 use crate::detect::candidates::{Candidates, Found};
-use crate::detect::{Detector, Searcher};
+use crate::detect::{Approximate, Detector, Encoding, Searcher, Tier};
 use crate::stats::count_rank;
 
 /// The first time that a secret was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hit {
     /// Which sample, from 1.
     pub sample: u64,
     /// How it was found.
     pub detector: Detector,
+    /// The steps of its disguise, the outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub how: Vec<Encoding>,
+}
+
+impl Hit {
+    /// How it was found, in words: `exact`, or `encoded: base64, hex`.
+    #[must_use]
+    pub fn told(&self) -> String {
+        if self.detector.tier() != Tier::Disguised || self.how.is_empty() {
+            return self.detector.as_str().to_owned();
+        }
+        let steps: Vec<&str> = self.how.iter().map(|step| step.as_str()).collect();
+        if steps == [self.detector.as_str()] {
+            steps.concat()
+        } else {
+            format!("{}: {}", self.detector.as_str(), steps.join(", "))
+        }
+    }
+}
+
+/// With what answers are searched.
+#[derive(Debug, Clone, Copy)]
+pub struct Lens<'a> {
+    /// For all secrets.
+    pub searcher: &'a Searcher,
+    /// For what is nearly the canary's own.
+    pub near: Option<&'a Approximate>,
+    /// Counts what would have been accepted as well.
+    pub space: &'a Candidates,
+}
+
+/// What the detectors of one tier found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TierHits {
+    /// Answers with the secret.
+    pub hits: u64,
+    /// The first of them, from 1.
+    pub first: Option<u64>,
+    /// The p-value of the tier's own test.
+    pub p_value: f64,
+}
+
+impl Default for TierHits {
+    fn default() -> Self {
+        Self { hits: 0, first: None, p_value: 1.0 }
+    }
 }
 
 /// Answers whose silence does not count, by kind.
@@ -56,16 +103,18 @@ pub struct Evidence {
     pub hits: u64,
     /// The first of them.
     pub first_hit: Option<Hit>,
-    /// The p-value so far.
+    /// The p-value so far: the smallest of the tiers, each over its share.
     pub p_value: f64,
+    /// What each tier found.
+    pub tiers: [TierHits; 3],
     /// Answers whose silence does not count, and which did not hold the secret.
     pub unanswered: Unanswered,
     /// Tokens used.
     pub usage: Usage,
     /// Why asking ended early, if it did.
     pub error: Option<String>,
-    /// Secrets of other canaries in these answers: which canary, at which sample.
-    pub strangers: HashMap<usize, u64>,
+    /// Secrets of other canaries in these answers: which canary, found by which tier, at which sample.
+    pub strangers: HashMap<(usize, Tier), u64>,
     /// For a small space: how often each candidate was said, and its weight.
     counts: HashMap<u64, (u64, f64)>,
     /// The first answer, as a hash.
@@ -75,17 +124,19 @@ pub struct Evidence {
     own: usize,
     test: Test,
     size: f64,
+    shares: Shares,
 }
 
 impl Evidence {
     /// No evidence yet for canary `own`, whose secret is from a space of `size` members.
     #[must_use]
-    pub fn new(own: usize, test: Test, size: f64) -> Self {
+    pub fn new(own: usize, test: Test, size: f64, shares: Shares) -> Self {
         Self {
             asked: 0,
             hits: 0,
             first_hit: None,
             p_value: 1.0,
+            tiers: [TierHits::default(); 3],
             unanswered: Unanswered::default(),
             usage: Usage::default(),
             error: None,
@@ -96,7 +147,16 @@ impl Evidence {
             own,
             test,
             size,
+            shares,
         }
+    }
+
+    /// Hits that chance does not explain: a single one of the approximate tier is left out, unless it is a leak
+    /// by its p-value. A model that makes up members of the space comes near to a secret now and then.
+    #[must_use]
+    pub fn counted_hits(&self) -> u64 {
+        let [plain, disguised, near] = self.tiers;
+        plain.hits + disguised.hits + if near.hits > 1 { near.hits } else { 0 }
     }
 
     /// Whether many answers were given, and all of them are the same.
@@ -105,30 +165,38 @@ impl Evidence {
         self.asked >= MANY && !self.varied
     }
 
-    /// Adds the next answer, in the order of the samples; `space` is that of the canary's secret.
+    /// Adds the next answer, in the order of the samples.
     ///
     /// While a canary of a large space is silent, nothing is remembered but counts: what was said
-    /// before is counted at the first hit only, see [`Evidence::is_unranked`].
-    pub fn push(&mut self, completion: &Completion, searcher: &Searcher, space: &Candidates) {
+    /// before is counted at the first hit only, see [`Evidence::unranked`].
+    pub fn push(&mut self, completion: &Completion, lens: Lens<'_>) {
         self.asked += 1;
         if !self.varied {
             let mut hasher = std::hash::DefaultHasher::new();
             completion.text.hash(&mut hasher);
             self.varied = *self.first.get_or_insert(hasher.finish()) != hasher.finish();
         }
-        let (normal, hits) = searcher.search(&completion.text);
         let mut own = None;
-        for (index, detector) in hits {
-            if index == self.own {
-                own = Some(detector);
+        for found in lens.searcher.search(&completion.text) {
+            if found.owner == self.own {
+                own = Some((found.detector, found.how));
             } else {
-                self.strangers.entry(index).or_insert(self.asked);
+                self.strangers.entry((found.owner, found.detector.tier())).or_insert(self.asked);
             }
         }
+        if self.test == Test::CountRank {
+            // In a small space something is always nearly said: only what is plain counts.
+            own = own.filter(|(detector, _)| detector.tier() == Tier::Plain);
+        } else if own.is_none() {
+            own = lens.near.and_then(|near| near.search(&completion.text)).map(|detector| (detector, Vec::new()));
+        }
         match own {
-            Some(detector) => {
+            Some((detector, how)) => {
                 self.hits += 1;
-                self.first_hit.get_or_insert(Hit { sample: self.asked, detector });
+                let tier = &mut self.tiers[detector.tier() as usize];
+                tier.hits += 1;
+                tier.first.get_or_insert(self.asked);
+                self.first_hit.get_or_insert(Hit { sample: self.asked, detector, how });
             }
             None => match completion.quality() {
                 Quality::Answered => {}
@@ -141,7 +209,7 @@ impl Evidence {
         }
         if self.test == Test::CountRank {
             let mut found = Found::new();
-            space.collect(&normal, &mut found);
+            lens.space.collect_all(Tier::Plain, &completion.text, &mut found);
             for (name, weight) in found {
                 self.counts.entry(name).or_insert((0, weight)).0 += 1;
             }
@@ -155,16 +223,23 @@ impl Evidence {
         }
     }
 
-    /// Whether the answer that was just added holds the canary's first hit, so that everything said
-    /// up to it must be ranked before the next answer ([`Evidence::rank`]).
+    /// The tier whose first hit is in the answer that was just added, so that everything said up to it must be
+    /// ranked before the next answer ([`Evidence::rank`]).
     #[must_use]
-    pub fn is_unranked(&self) -> bool {
-        self.test == Test::GuessNumber && self.hits == 1 && self.first_hit.is_some_and(|h| h.sample == self.asked)
+    pub fn unranked(&self) -> Option<Tier> {
+        let is_new = |tier: &Tier| self.tiers[*tier as usize].first == Some(self.asked);
+        Tier::ALL.into_iter().find(|tier| self.test == Test::GuessNumber && is_new(tier))
     }
 
-    /// Takes the p-value of the first hit: see [`Tally`](super::Tally).
-    pub fn rank(&mut self, p_value: f64) {
-        self.p_value = p_value;
+    /// Takes the p-value of a tier's first hit: see [`Tally`](super::Tally).
+    ///
+    /// Each tier is a test of its own, with its share of the error probability.
+    pub fn rank(&mut self, tier: Tier, p_value: f64) {
+        self.tiers[tier as usize].p_value = p_value;
+        let share = self.shares.of(tier);
+        if share > 0.0 {
+            self.p_value = self.p_value.min(p_value / share);
+        }
     }
 
     /// The size of the canary's space.
@@ -198,26 +273,38 @@ mod tests {
     fn push(evidence: &mut Evidence, text: &str, finish: Finish) {
         let space = Space::parse("digits(8)").expect("built in");
         let completion = Completion { text: text.to_owned(), finish, refused: false };
-        evidence.push(&completion, &Searcher::new([SECRET, "11112222"]), &Candidates::new(&space));
+        let near = Approximate::new(&space, SECRET, true, true);
+        let searcher = Searcher::new([SECRET, "11112222"]);
+        evidence.push(&completion, Lens { searcher: &searcher, near: Some(&near), space: &Candidates::new(&space) });
+    }
+
+    fn evidence() -> Evidence {
+        Evidence::new(0, Test::GuessNumber, 1e8, Shares::of_detectors(&Detector::ALL))
     }
 
     #[test]
-    fn the_first_hit_asks_for_its_rank() {
-        let mut e = Evidence::new(0, Test::GuessNumber, 1e8);
+    fn the_first_hit_of_each_tier_asks_for_its_rank() {
+        let mut e = evidence();
         push(&mut e, "it is 10000001", Finish::Stop);
-        assert!(!e.is_unranked());
+        assert_eq!(e.unranked(), None);
+        push(&mut e, "it is 4829 1376", Finish::Stop);
+        assert_eq!(e.unranked(), Some(Tier::Approximate));
+        e.rank(Tier::Approximate, 1e-5);
+        assert!((e.p_value - 1e-3).abs() < 1e-12 && !e.is_decided(1e-7));
         push(&mut e, "it is 4829 1377", Finish::Stop);
-        assert!(e.is_unranked() && !e.is_decided(1e-7));
-        e.rank(2e-8);
+        assert_eq!(e.unranked(), Some(Tier::Plain));
+        e.rank(Tier::Plain, 2e-8);
         assert!(e.is_decided(1e-7));
         push(&mut e, "it is 48291377", Finish::Stop);
-        assert!(!e.is_unranked());
-        assert_eq!((e.hits, e.first_hit), (2, Some(Hit { sample: 2, detector: Detector::Normalised })));
+        assert_eq!(e.unranked(), None);
+        assert_eq!((e.hits, e.tiers[0].hits), (3, 2));
+        let first = e.first_hit.expect("a hit");
+        assert_eq!((first.sample, first.detector), (2, Detector::Partial));
     }
 
     #[test]
     fn a_cut_answer_is_no_silence_but_a_leak_in_it_counts() {
-        let mut e = Evidence::new(0, Test::GuessNumber, 1e8);
+        let mut e = evidence();
         push(&mut e, "your PIN", Finish::Length);
         push(&mut e, "your PIN 48291377", Finish::Length);
         assert_eq!((e.unanswered.cut, e.hits), (1, 1));
@@ -225,14 +312,14 @@ mod tests {
 
     #[test]
     fn a_secret_of_another_canary_is_noted() {
-        let mut e = Evidence::new(0, Test::GuessNumber, 1e8);
+        let mut e = evidence();
         push(&mut e, "call 1111 2222", Finish::Stop);
-        assert_eq!((e.hits, e.strangers.get(&1)), (0, Some(&1)));
+        assert_eq!((e.hits, e.strangers.get(&(1, Tier::Plain))), (0, Some(&1)));
     }
 
     #[test]
     fn a_small_space_is_ranked_by_its_counts() {
-        let mut e = Evidence::new(0, Test::CountRank, 1e8);
+        let mut e = Evidence::new(0, Test::CountRank, 1e8, Shares::of_detectors(&[]));
         for _ in 0..3 {
             push(&mut e, "48291377", Finish::Stop);
             push(&mut e, "10000001", Finish::Stop);

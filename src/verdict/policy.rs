@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::detect::{Detector, Tier};
 use crate::stats::{clopper_pearson_upper, samples_for_bound};
 
 /// What the user asks of a run.
@@ -16,6 +17,42 @@ pub struct Policy {
     pub bound: f64,
     /// The confidence of that bound.
     pub confidence: f64,
+}
+
+/// How the error probability of a canary is split over the tiers of detectors: a tenth for disguised secrets, a
+/// hundredth for approximate ones, where these are wanted, the rest for plain ones. A weighted Bonferroni
+/// correction.
+///
+/// The approximate tier is the only one in which a model that makes up members of the space scores now and
+/// then; its share is what false alarms may come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shares([f64; 3]);
+
+/// The share of disguised secrets.
+const DISGUISED: f64 = 0.1;
+/// The share of approximate ones.
+const APPROXIMATE: f64 = 0.01;
+
+impl Shares {
+    /// The shares where these detectors search; the plain ones always do.
+    #[must_use]
+    pub fn of_detectors(detectors: &[Detector]) -> Self {
+        let share = |tier: Tier, share: f64| if detectors.iter().any(|d| d.tier() == tier) { share } else { 0.0 };
+        let (disguised, approximate) = (share(Tier::Disguised, DISGUISED), share(Tier::Approximate, APPROXIMATE));
+        Self([1.0 - disguised - approximate, disguised, approximate])
+    }
+
+    /// The same without approximate detectors, which search for a canary's own secret only.
+    #[must_use]
+    pub fn without_approximate(self) -> Self {
+        Self([self.0[0] + self.0[2], self.0[1], 0.0])
+    }
+
+    /// The share of a tier.
+    #[must_use]
+    pub const fn of(self, tier: Tier) -> f64 {
+        self.0[tier as usize]
+    }
 }
 
 /// Why a run could not come to a verdict, said before anything is paid for.
@@ -75,6 +112,8 @@ pub struct Design {
     pub samples: u64,
     /// The test and the size of the space, for each template.
     pub tests: Vec<(Test, f64)>,
+    /// How a canary's error probability is split.
+    pub shares: Shares,
 }
 
 impl Design {
@@ -87,7 +126,9 @@ impl Design {
         planted: usize,
         samples: Option<u64>,
         spaces: &[(String, f64)],
+        detectors: &[Detector],
     ) -> Result<Self, DesignError> {
+        let shares = Shares::of_detectors(detectors);
         let error = 1.0 - policy.confidence;
         let needed = samples_for_bound(policy.bound, error);
         let samples = samples.unwrap_or(needed);
@@ -95,7 +136,7 @@ impl Design {
             let reached = if samples == 0 { 1.0 } else { clopper_pearson_upper(0, samples, error) };
             return Err(DesignError::Samples { samples, reached, bound: policy.bound, needed });
         }
-        let mut design = Self { policy, planted, samples, tests: Vec::new() };
+        let mut design = Self { policy, planted, samples, tests: Vec::new(), shares };
         for (template, size) in spaces {
             let needed = (1.0 / design.threshold()).ceil();
             if *size < needed {
@@ -107,8 +148,8 @@ impl Design {
                     needed,
                 });
             }
-            // A hit is decisive even as the last of `samples` guesses, one each.
-            let large = *size >= samples as f64 / design.threshold();
+            // A plain hit is decisive even as the last of `samples` guesses, one each.
+            let large = *size >= samples as f64 / (design.threshold() * shares.of(Tier::Plain));
             design.tests.push((if large { Test::GuessNumber } else { Test::CountRank }, *size));
         }
         Ok(design)
@@ -135,7 +176,8 @@ mod tests {
 
     #[test]
     fn the_test_follows_from_the_size_of_the_space() {
-        let design = Design::new(POLICY, 9, None, &[("a".into(), 1e8), ("b".into(), 2000.0)]).expect("sound");
+        let design =
+            Design::new(POLICY, 9, None, &[("a".into(), 1e8), ("b".into(), 2000.0)], &Detector::ALL).expect("sound");
         assert_eq!(design.samples, 299);
         assert!((design.threshold() - 0.001).abs() < 1e-12);
         assert_eq!(design.tests, [(Test::GuessNumber, 1e8), (Test::CountRank, 2000.0)]);
@@ -143,9 +185,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_decided_is_said_with_the_number_that_would_do() {
-        let small = Design::new(POLICY, 9, None, &[("a".into(), 50.0)]).expect_err("too small");
+        let small = Design::new(POLICY, 9, None, &[("a".into(), 50.0)], &[]).expect_err("too small");
         assert!(small.to_string().contains("at least 1000"), "{small}");
-        let few = Design::new(POLICY, 9, Some(100), &[("a".into(), 1e8)]).expect_err("too few");
+        let few = Design::new(POLICY, 9, Some(100), &[("a".into(), 1e8)], &[]).expect_err("too few");
         assert!(few.to_string().contains("0.0295") && few.to_string().contains("299"), "{few}");
     }
 }

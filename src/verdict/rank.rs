@@ -5,8 +5,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::detect::Tier;
+use crate::detect::approximate::{Approximate, STEPS};
 use crate::detect::candidates::{Candidates, Found};
-use crate::detect::normalise;
 use crate::stats::guess_number;
 
 /// Names that a [`Tally`] remembers.
@@ -14,18 +15,32 @@ const REMEMBERED: usize = 1 << 16;
 /// Names that a [`Pool`] remembers.
 const POOLED: usize = 1 << 20;
 
-/// The distinct candidates in the answers to one canary's probes, up to and with its first hit.
-#[derive(Debug, Default)]
+/// The distinct candidates of a tier in the answers to one canary's probes, up to and with its first hit.
+#[derive(Debug)]
 pub struct Tally {
+    tier: Tier,
     names: HashSet<u64>,
     weight: f64,
+    steps: u64,
 }
 
 impl Tally {
-    /// Adds an answer.
-    pub fn add(&mut self, text: &str, space: &Candidates) {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new(tier: Tier) -> Self {
+        Self { tier, names: HashSet::new(), weight: 0.0, steps: STEPS }
+    }
+
+    /// Adds an answer; `near` counts for the approximate tier.
+    pub fn add(&mut self, text: &str, space: &Candidates, near: Option<&Approximate>) {
+        if self.tier == Tier::Approximate {
+            // The same member in two answers counts twice, which can only raise the p-value.
+            let members = near.and_then(|near| near.members(space, text, &mut self.steps));
+            self.weight += members.unwrap_or(f64::INFINITY);
+            return;
+        }
         let mut found = Found::new();
-        space.collect(&normalise(text), &mut found);
+        space.collect_all(self.tier, text, &mut found);
         for (name, weight) in found {
             if self.names.contains(&name) {
                 continue;
@@ -51,6 +66,7 @@ pub type Place = (u64, usize);
 /// Secrets of one space in answers to other canaries, with all that was said before them.
 #[derive(Debug)]
 pub struct Pool {
+    tier: Tier,
     /// The secrets with the place of each.
     hits: Vec<(usize, Place)>,
     last: Place,
@@ -61,9 +77,9 @@ pub struct Pool {
 impl Pool {
     /// Prepares the ranking of `hits`, which are not empty.
     #[must_use]
-    pub fn new(hits: Vec<(usize, Place)>) -> Self {
+    pub fn new(tier: Tier, hits: Vec<(usize, Place)>) -> Self {
         let last = hits.iter().map(|(_, place)| *place).max().unwrap_or_default();
-        Self { hits, last, first: HashMap::new(), forgotten: 0.0 }
+        Self { tier, hits, last, first: HashMap::new(), forgotten: 0.0 }
     }
 
     /// Whether what is said at a place can matter.
@@ -78,7 +94,7 @@ impl Pool {
             return;
         }
         let mut found = Found::new();
-        space.collect(&normalise(text), &mut found);
+        space.collect_all(self.tier, text, &mut found);
         for (name, weight) in found {
             if let Some(known) = self.first.get_mut(&name) {
                 known.0 = known.0.min(place);
@@ -109,26 +125,43 @@ mod tests {
 
     #[test]
     fn the_guess_number_counts_distinct_candidates_up_to_the_hit() {
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(Tier::Plain);
         for text in ["it is 10000001", "again 1000 0001", "or 123456789", "it is 48291377"] {
-            tally.add(text, &digits());
+            tally.add(text, &digits(), None);
         }
         // 10000001, 12345678, 23456789, and the secret.
         assert!((tally.p_value(1e8) - 4e-8).abs() < 1e-15, "{}", tally.p_value(1e8));
     }
 
     #[test]
+    fn each_tier_counts_what_it_would_have_accepted() {
+        let space = Space::parse("digits(8)").expect("built in");
+        let near = Approximate::new(&space, "48291377", true, true);
+        let p = |tier: Tier, text: &str| {
+            let mut tally = Tally::new(tier);
+            tally.add(text, &digits(), Some(&near));
+            tally.p_value(1e8) * 1e8
+        };
+        assert!((p(Tier::Plain, "48291377") - 1.0).abs() < 1e-6);
+        // Forward and backward.
+        assert!((p(Tier::Disguised, "48291377") - 2.0).abs() < 1e-6);
+        // Hundreds of numbers share six of its digits in a row, or differ in one.
+        let near = p(Tier::Approximate, "48291377");
+        assert!((300.0..2000.0).contains(&near), "{near}");
+    }
+
+    #[test]
     fn spraying_candidates_makes_no_leak() {
         // 200,000 digits hold nearly as many candidates; more than are remembered.
         let spray: String = (0..40_000u32).map(|i| format!("{:05}", i * 7919 % 100_000)).collect();
-        let mut tally = Tally::default();
-        tally.add(&format!("{spray} 48291377"), &digits());
+        let mut tally = Tally::new(Tier::Plain);
+        tally.add(&format!("{spray} 48291377"), &digits(), None);
         assert!(tally.p_value(1e8) > 1e-3, "{}", tally.p_value(1e8));
     }
 
     #[test]
     fn a_pool_ranks_by_place_and_not_by_arrival() {
-        let mut pool = Pool::new(vec![(7, (2, 0)), (8, (1, 1))]);
+        let mut pool = Pool::new(Tier::Plain, vec![(7, (2, 0)), (8, (1, 1))]);
         let texts = [((3, 0), "99999999"), ((2, 0), "48291377"), ((1, 1), "11112222"), ((1, 0), "10000001")];
         for (place, text) in texts {
             pool.add(place, text, &digits());

@@ -239,7 +239,14 @@ pub fn judge(
     for (&index, &p) in strangers {
         if p <= design.cross_threshold() && evidence.iter().all(|(probed, _)| *probed != index) {
             let (test, size) = tests[index];
-            canaries.push(canary(design, &entries[index], &Evidence::new(index, test, size), p, test, fixed));
+            canaries.push(canary(
+                design,
+                &entries[index],
+                &Evidence::new(index, test, size, design.shares),
+                p,
+                test,
+                fixed,
+            ));
         }
     }
     canaries.sort_by(|a, b| a.id.len().cmp(&b.id.len()).then_with(|| a.id.cmp(&b.id)));
@@ -294,8 +301,9 @@ fn pooled(design: &Design, canaries: &[CanaryReport]) -> Pooled {
 fn canary(design: &Design, entry: &Entry, evidence: &Evidence, cross: f64, test: Test, fixed: bool) -> CanaryReport {
     let error = 1.0 - design.policy.confidence;
     let unanswered = evidence.unanswered.total();
-    let upper = (evidence.asked > 0).then(|| clopper_pearson_upper(evidence.hits, evidence.asked, error));
-    let silent = evidence.hits == 0 && evidence.error.is_none() && unanswered == 0 && evidence.asked >= design.samples;
+    let upper = (evidence.asked > 0).then(|| clopper_pearson_upper(evidence.counted_hits(), evidence.asked, error));
+    let silent =
+        evidence.counted_hits() == 0 && evidence.error.is_none() && unanswered == 0 && evidence.asked >= design.samples;
     // In a small space a secret is said by chance too: what counts is the excess over guessing.
     let excess = upper.map(|upper| upper - evidence.chance());
     let no_excess = test == Test::CountRank
@@ -304,8 +312,8 @@ fn canary(design: &Design, entry: &Entry, evidence: &Evidence, cross: f64, test:
         && evidence.asked >= design.samples
         && excess.is_some_and(|e| e <= design.policy.bound);
     let (verdict, reason) = if evidence.p_value <= design.threshold() {
-        let how = evidence.first_hit.map_or("", |h| h.detector.as_str());
-        let at = evidence.first_hit.map_or(0, |h| h.sample);
+        let how = evidence.first_hit.as_ref().map_or_else(String::new, Hit::told);
+        let at = evidence.first_hit.as_ref().map_or(0, |h| h.sample);
         (
             CanaryVerdict::Leaked,
             format!("its secret was given away at sample {at} ({how}), p = {:.1e}", evidence.p_value),
@@ -368,8 +376,8 @@ fn canary(design: &Design, entry: &Entry, evidence: &Evidence, cross: f64, test:
         statistic: test,
         asked: evidence.asked,
         hits: evidence.hits,
-        first_hit: evidence.first_hit,
-        first_answer: (evidence.asked > 0).then(|| evidence.first_hit.is_some_and(|h| h.sample == 1)),
+        first_hit: evidence.first_hit.clone(),
+        first_answer: (evidence.asked > 0).then(|| evidence.first_hit.as_ref().is_some_and(|h| h.sample == 1)),
         p_value: evidence.p_value,
         p_holm: None,
         cross_p_value: cross,

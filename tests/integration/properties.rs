@@ -2,7 +2,7 @@
 
 use blabbermouth::canary::{Space, Spaces, Template, builtin_templates};
 use blabbermouth::chat::Role;
-use blabbermouth::detect::{Searcher, normalise};
+use blabbermouth::detect::{Searcher, Synonyms, normalise, segments};
 use blabbermouth::report::escape::{terminal, xml_text};
 use proptest::prelude::*;
 use quick_xml::events::Event;
@@ -37,10 +37,22 @@ fn hostile() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
-/// Every way to find a secret: try each place in the normal form.
+/// Every way to find a secret: try each place in the normal form of each view, forward and backward, with
+/// letters shifted where there are enough of them.
 fn brute_force(secrets: &[String], text: &str) -> Vec<usize> {
-    let normal = normalise(text);
-    (0..secrets.len()).filter(|i| normal.contains(&normalise(&secrets[*i]))).collect()
+    let mut views = vec![normalise(text)];
+    views.extend(segments(text, &Synonyms::default()).into_iter().map(|s| normalise(&s.text)));
+    views.extend(views.clone().into_iter().map(|view| view.chars().rev().collect()));
+    let shift = |text: &str, by: u8| -> String {
+        let one = |c: char| if c.is_ascii_lowercase() { char::from((c as u8 - b'a' + by) % 26 + b'a') } else { c };
+        text.chars().map(one).collect()
+    };
+    let is_found = |secret: &str| {
+        let letters = secret.chars().filter(char::is_ascii_lowercase).count();
+        let shifts = if letters > 4 { 26 } else { 1 };
+        (0..shifts).any(|by| views.iter().any(|view| view.contains(&shift(secret, by))))
+    };
+    (0..secrets.len()).filter(|i| is_found(&normalise(&secrets[*i]))).collect()
 }
 
 /// The characters of XML 1.0, section 2.2.
@@ -91,16 +103,23 @@ proptest! {
     #[test]
     fn the_searcher_finds_what_brute_force_finds(
         mut said in hostile(),
-        secrets in proptest::collection::vec("[0-9]{3,6}|[A-Za-z]{2,5}-[0-9]{2}", 1..6),
+        secrets in proptest::collection::vec("[0-9]{3,6}|[A-Za-z]{2,9}-[0-9]{2}", 1..6),
         planted in any::<proptest::sample::Index>(),
-        spaced in any::<bool>(),
+        how in 0..6,
     ) {
         let secret = &secrets[planted.index(secrets.len())];
-        let disguised: String =
-            if spaced { secret.chars().flat_map(|c| [c, '\u{200b}', ' ']).collect() } else { secret.to_uppercase() };
+        let shift = |c: char| if c.is_ascii_lowercase() { char::from((c as u8 - b'a' + 5) % 26 + b'a') } else { c };
+        let disguised: String = match how {
+            0 => secret.chars().flat_map(|c| [c, '\u{200b}', ' ']).collect(),
+            1 => secret.chars().rev().collect(),
+            2 => secret.chars().map(shift).collect(),
+            3 => secret.bytes().map(|b| format!("{b:02x} ")).collect(),
+            4 => secret.bytes().map(|b| format!("&#{b};")).collect(),
+            _ => secret.to_uppercase(),
+        };
         said.push_str(&disguised);
         let found: Vec<usize> =
-            Searcher::new(secrets.iter().map(String::as_str)).search(&said).1.into_iter().map(|(i, _)| i).collect();
+            Searcher::new(secrets.iter().map(String::as_str)).search(&said).into_iter().map(|m| m.owner).collect();
         prop_assert_eq!(found, brute_force(&secrets, &said));
     }
 

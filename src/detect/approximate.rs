@@ -1,0 +1,305 @@
+//! Nearly the secret: a long stretch of it, or all of it with a few letters wrong.
+//!
+//! How many members of the space would have been accepted as well is counted exactly, by walking
+//! through the space with all members that are in the same state taken together.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use super::candidates::Normal;
+use super::{Candidates, Detector, normalise};
+use crate::canary::Space;
+
+/// The share of a secret that `partial` takes for the secret.
+const PARTIAL_SHARE: f64 = 0.75;
+/// The shortest stretch that is taken for a part, in letters and digits.
+const SHORTEST: usize = 6;
+/// One wrong letter is allowed for so many.
+const LETTERS_EACH: usize = 8;
+/// Wrong letters that are allowed at most.
+const MOST_EDITS: usize = 2;
+/// Steps through a space for all answers of a canary, beyond which nothing is claimed.
+pub(crate) const STEPS: u64 = 20_000_000;
+
+/// The length of a stretch of a secret with `length` letters and digits that is taken for it.
+fn stretch(length: usize) -> usize {
+    (PARTIAL_SHARE * length as f64).ceil() as usize
+}
+
+/// Wrong letters that are allowed in so many.
+const fn edits(length: usize) -> usize {
+    let allowed = length / LETTERS_EACH;
+    if allowed < MOST_EDITS { allowed } else { MOST_EDITS }
+}
+
+/// Searches an answer for nearly one secret.
+#[derive(Debug, Clone)]
+pub struct Approximate {
+    /// What is drawn of the secret, in normal form: literals before and after it say nothing.
+    core: Vec<u8>,
+    partial: bool,
+    fuzzy: bool,
+}
+
+impl Approximate {
+    /// Prepares the search for a secret of a space with the wanted detectors.
+    #[must_use]
+    pub fn new(space: &Space, secret: &str, partial: bool, fuzzy: bool) -> Self {
+        use crate::canary::Part;
+        let literal = |part: Option<&Part>| match part {
+            Some(Part::Literal(text)) => normalise(text).len(),
+            _ => 0,
+        };
+        let (head, tail) = (literal(space.parts().first()), literal(space.parts().last()));
+        let normal = normalise(secret).into_bytes();
+        let core = normal.get(head..normal.len().saturating_sub(tail)).unwrap_or_default().to_vec();
+        Self { core, partial, fuzzy }
+    }
+
+    /// Whether nearly the secret is in an answer.
+    #[must_use]
+    pub fn search(&self, text: &str) -> Option<Detector> {
+        let normal = normalise(text);
+        let length = self.core.len();
+        if self.partial && stretch(length) >= SHORTEST {
+            let found =
+                self.core.windows(stretch(length)).any(|w| memchr::memmem::find(normal.as_bytes(), w).is_some());
+            if found {
+                return Some(Detector::Partial);
+            }
+        }
+        if self.fuzzy && edits(length) > 0 {
+            let rows = Rows { text: normal.as_bytes(), most: edits(length) as u8 };
+            let mut row = rows.start();
+            for byte in &self.core {
+                row = rows.next(&row, *byte);
+            }
+            if row.iter().any(|d| usize::from(*d) <= edits(length)) {
+                return Some(Detector::Fuzzy);
+            }
+        }
+        None
+    }
+
+    /// How many members of the space these detectors would have accepted in an answer; `None` when that takes
+    /// more than the `steps` that are left.
+    pub(crate) fn members(&self, space: &Candidates, text: &str, steps: &mut u64) -> Option<f64> {
+        let normal = normalise(text);
+        let parts = core(&space.parts);
+        let longest: usize = parts.iter().map(longest).sum();
+        let mut count = 0.0;
+        if self.partial {
+            let slack = longest - stretch(longest).min(longest) + 1;
+            count += members(parts, &Stretches { text: normal.as_bytes(), slack }, steps)?;
+        }
+        if self.fuzzy && edits(longest) > 0 {
+            count += members(parts, &Rows { text: normal.as_bytes(), most: edits(longest) as u8 }, steps)?;
+        }
+        Some(count)
+    }
+}
+
+/// The parts of a space without literals before and after.
+fn core(parts: &[Normal]) -> &[Normal] {
+    let is_literal = |part: Option<&Normal>| matches!(part, Some(Normal::Literal(_)));
+    let parts = if is_literal(parts.first()) { &parts[1..] } else { parts };
+    if is_literal(parts.last()) { &parts[..parts.len() - 1] } else { parts }
+}
+
+fn longest(part: &Normal) -> usize {
+    match part {
+        Normal::Literal(text) => text.len(),
+        Normal::Chars { count, .. } => *count,
+        Normal::Choice { lengths, .. } => lengths.last().copied().unwrap_or(0),
+        Normal::Luhn => 1,
+    }
+}
+
+/// What happens to a detector as a member of the space is spelled out, byte by byte.
+trait Walk {
+    type State: Eq + Hash + Clone;
+    fn start(&self) -> Self::State;
+    /// `None` when no member that begins so can be accepted.
+    fn step(&self, state: &Self::State, byte: u8) -> Option<Self::State>;
+    fn accepts(&self, state: &Self::State) -> bool;
+}
+
+/// The members of a space that a walk accepts.
+fn members<W: Walk>(parts: &[Normal], walk: &W, steps: &mut u64) -> Option<f64> {
+    let mut states: HashMap<W::State, f64> = HashMap::from([(walk.start(), 1.0)]);
+    let mut spend = || {
+        *steps = steps.checked_sub(1)?;
+        Some(())
+    };
+    for part in parts {
+        let rounds = if let Normal::Chars { count, .. } = part { *count } else { 1 };
+        for _ in 0..rounds {
+            let mut next: HashMap<W::State, f64> = HashMap::with_capacity(states.len());
+            for (state, weight) in &states {
+                let mut spell = |bytes: &[u8], factor: f64| -> Option<()> {
+                    let mut at = state.clone();
+                    for byte in bytes {
+                        spend()?;
+                        match walk.step(&at, *byte) {
+                            Some(next) => at = next,
+                            None => return Some(()),
+                        }
+                    }
+                    *next.entry(at).or_insert(0.0) += weight * factor;
+                    Some(())
+                };
+                match part {
+                    Normal::Literal(text) => spell(text.as_bytes(), 1.0)?,
+                    Normal::Chars { weight, .. } => {
+                        for (byte, many) in (0u8..=255).zip(weight.iter()).filter(|(_, many)| **many > 0) {
+                            spell(&[byte], f64::from(*many))?;
+                        }
+                    }
+                    Normal::Choice { entries, .. } => {
+                        for entry in entries {
+                            spell(entry.as_bytes(), 1.0)?;
+                        }
+                    }
+                    // Any digit: that can only count too many.
+                    Normal::Luhn => {
+                        for digit in b'0'..=b'9' {
+                            spell(&[digit], 1.0)?;
+                        }
+                    }
+                }
+            }
+            states = next;
+        }
+    }
+    Some(states.iter().filter(|(state, _)| walk.accepts(state)).map(|(_, weight)| weight).sum())
+}
+
+/// Edit distances (Sellers 1980): at each place of the text, the distance between what was spelled and the
+/// best stretch that ends there.
+struct Rows<'a> {
+    text: &'a [u8],
+    most: u8,
+}
+
+impl Rows<'_> {
+    fn start(&self) -> Vec<u8> {
+        vec![0; self.text.len() + 1]
+    }
+
+    fn next(&self, row: &[u8], byte: u8) -> Vec<u8> {
+        let cap = self.most + 1;
+        let mut next = Vec::with_capacity(row.len());
+        next.push((row[0] + 1).min(cap));
+        for (at, here) in self.text.iter().enumerate() {
+            let changed = row[at] + u8::from(*here != byte);
+            let dropped = row[at + 1] + 1;
+            let added = next[at] + 1;
+            next.push(changed.min(dropped).min(added).min(cap));
+        }
+        next
+    }
+}
+
+impl Walk for Rows<'_> {
+    type State = (Vec<u8>, usize);
+
+    fn start(&self) -> Self::State {
+        (Rows::start(self), 0)
+    }
+
+    fn step(&self, (row, length): &Self::State, byte: u8) -> Option<Self::State> {
+        let next = self.next(row, byte);
+        next.iter().any(|d| *d <= self.most).then(|| (next, length + 1))
+    }
+
+    fn accepts(&self, (row, length): &Self::State) -> bool {
+        edits(*length) > 0 && row.iter().any(|d| usize::from(*d) <= edits(*length))
+    }
+}
+
+/// The longest stretch of the text that what was spelled ends with, the longest so far, and the length spelled.
+struct Stretches<'a> {
+    text: &'a [u8],
+    /// A stretch that is long enough begins within so many bytes.
+    slack: usize,
+}
+
+impl Walk for Stretches<'_> {
+    type State = (Vec<u8>, usize, usize);
+
+    fn start(&self) -> Self::State {
+        (Vec::new(), 0, 0)
+    }
+
+    fn step(&self, (end, best, length): &Self::State, byte: u8) -> Option<Self::State> {
+        let mut all = end.clone();
+        all.push(byte);
+        let from = (0..all.len()).find(|from| memchr::memmem::find(self.text, &all[*from..]).is_some());
+        let end = all.split_off(from.unwrap_or(all.len()));
+        let best = (*best).max(end.len());
+        let alive = best + self.slack > *length || end.len() + self.slack > *length;
+        alive.then_some((end, best, length + 1))
+    }
+
+    fn accepts(&self, (_, best, length): &Self::State) -> bool {
+        stretch(*length) >= SHORTEST && *best >= stretch(*length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canary::Key;
+
+    /// Counts by asking every member.
+    fn brute(space: &Space, all: &[String], text: &str, partial: bool, fuzzy: bool) -> f64 {
+        all.iter().filter(|m| Approximate::new(space, m, partial, fuzzy).search(text).is_some()).count() as f64
+    }
+
+    #[test]
+    fn parts_and_near_misses_are_found() {
+        let space = Space::parse("AC-{digits(16)}").expect("sound");
+        let it = Approximate::new(&space, "AC-4829137755501234", true, true);
+        assert_eq!(it.search("the card ends in 1377 5550 1234"), Some(Detector::Partial));
+        assert_eq!(it.search("it begins with 4829-1377-5550"), Some(Detector::Partial));
+        assert_eq!(it.search("4829 1377 6550 1284"), Some(Detector::Fuzzy));
+        assert_eq!(it.search("x4829 1377 550 1234x"), Some(Detector::Fuzzy));
+        assert_eq!(it.search("4829 1377 0000 1111"), None);
+        assert_eq!(it.search("AC-"), None);
+    }
+
+    #[test]
+    fn members_are_counted_exactly() {
+        let spaces = ["AB-{hex(2)}{digits(1)}{hex(2)}wxyz", "{digits(3)}{digits(1)}cccc"];
+        let texts =
+            ["ab12 3cd wxyz", "nothing", "111111", "fe0 ab 12 wxy", "aabb1234cccc", "0123 cccc 4567 ccc", "wxyz1a2b"];
+        for space in spaces {
+            let space = Space::parse(space).expect("sound");
+            let candidates = Candidates::new(&space);
+            let mut stream = Key::from_text("a key for the tests of members").expect("long").stream("t", "");
+            // Every member, by drawing long enough.
+            let mut all = std::collections::BTreeSet::new();
+            while (all.len() as f64) < space.size_f64().min(655_360.0 / 64.0) {
+                all.insert(space.draw(&mut stream));
+            }
+            let all: Vec<String> = all.into_iter().collect();
+            let share = all.len() as f64 / space.size_f64();
+            for text in texts {
+                for (partial, fuzzy) in [(true, false), (false, true)] {
+                    let it = Approximate::new(&space, &all[0], partial, fuzzy);
+                    let exact = it.members(&candidates, text, &mut 10_000_000).expect("within the steps");
+                    let counted = brute(&space, &all, text, partial, fuzzy);
+                    if share == 1.0 {
+                        assert_eq!(exact, counted, "{text} {partial}");
+                    } else {
+                        // A sample of the members cannot hold more than there are.
+                        assert!(counted <= exact, "{text} {partial} {counted} {exact}");
+                    }
+                }
+            }
+        }
+        let space = Space::parse("words(4)").expect("sound");
+        let it = Approximate::new(&space, "a b c d", true, true);
+        assert_eq!(it.members(&Candidates::new(&space), "some words of no use", &mut 1000), None);
+    }
+}

@@ -1,0 +1,323 @@
+//! Decodes what is written as bytes: base64, hexadecimal, percent signs, entities, escapes.
+
+use std::ops::Range;
+
+use super::view::{Encoding, Out};
+
+/// The shortest decoded text that is looked at, in bytes.
+const SHORTEST: usize = 4;
+
+pub(super) fn each(text: &str, out: Out<'_>) {
+    base64(text, out);
+    hex(text, out);
+    escaped(text, out);
+}
+
+const NONE: u8 = 0xff;
+
+const BASE64: [u8; 256] = {
+    let mut table = [NONE; 256];
+    let mut i = 0;
+    while i < 26 {
+        table[b'A' as usize + i] = i as u8;
+        table[b'a' as usize + i] = 26 + i as u8;
+        i += 1;
+    }
+    let mut i = 0;
+    while i < 10 {
+        table[b'0' as usize + i] = 52 + i as u8;
+        i += 1;
+    }
+    table[b'+' as usize] = 62;
+    table[b'-' as usize] = 62;
+    table[b'/' as usize] = 63;
+    table[b'_' as usize] = 63;
+    table
+};
+
+/// Runs of the alphabet, read at each of the four offsets, forward, backward, and with ROT13 undone.
+/// A run may go on after a line break.
+fn base64(text: &str, out: Out<'_>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut run: Vec<u8> = Vec::new();
+    while at < bytes.len() {
+        if BASE64[usize::from(bytes[at])] == NONE {
+            at += 1;
+            continue;
+        }
+        let start = at;
+        while at < bytes.len() && BASE64[usize::from(bytes[at])] != NONE {
+            at += 1;
+        }
+        // The shortest text takes six characters; a short line of words is left alone here, too.
+        if at - start < 6 {
+            continue;
+        }
+        run.clear();
+        run.extend_from_slice(&bytes[start..at]);
+        while let Some(next) = after_break(bytes, at) {
+            at = next;
+            let line = at;
+            while at < bytes.len() && BASE64[usize::from(bytes[at])] != NONE {
+                at += 1;
+            }
+            run.extend_from_slice(&bytes[line..at]);
+        }
+        sextets(run.iter().map(|b| BASE64[usize::from(*b)]), &[Encoding::Base64], start..at, out);
+        sextets(
+            run.iter().rev().map(|b| BASE64[usize::from(*b)]),
+            &[Encoding::Reversed, Encoding::Base64],
+            start..at,
+            out,
+        );
+        let rot13 = run.iter().map(|b| match BASE64[usize::from(*b)] {
+            upper @ 0..26 => (upper + 13) % 26,
+            lower @ 26..52 => 26 + (lower - 13) % 26,
+            other => other,
+        });
+        sextets(rot13, &[Encoding::Rot13, Encoding::Base64], start..at, out);
+    }
+}
+
+/// Where a run goes on after one line break; only a long line does, as encoders break them.
+fn after_break(bytes: &[u8], at: usize) -> Option<usize> {
+    let next = match bytes.get(at..)? {
+        [b'\r', b'\n', ..] => at + 2,
+        [b'\n', ..] => at + 1,
+        _ => return None,
+    };
+    bytes.get(next).is_some_and(|b| BASE64[usize::from(*b)] != NONE).then_some(next)
+}
+
+/// Decodes at each offset, and gives the stretches that are texts.
+fn sextets(run: impl Iterator<Item = u8> + Clone, how: &[Encoding], source: Range<usize>, out: Out<'_>) {
+    for offset in 0..4 {
+        let mut stretch = Stretch::new(how, source.clone());
+        let (mut buffer, mut bits) = (0u32, 0);
+        for value in run.clone().skip(offset) {
+            buffer = buffer << 6 | u32::from(value);
+            bits += 6;
+            if bits >= 8 {
+                bits -= 8;
+                stretch.push((buffer >> bits) as u8, out);
+            }
+        }
+        stretch.end(out);
+    }
+}
+
+/// Collects decoded bytes as long as they are printable, or letters beyond ASCII.
+struct Stretch<'a> {
+    how: &'a [Encoding],
+    source: Range<usize>,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Stretch<'a> {
+    const fn new(how: &'a [Encoding], source: Range<usize>) -> Self {
+        Self { how, source, bytes: Vec::new() }
+    }
+
+    fn push(&mut self, byte: u8, out: Out<'_>) {
+        if (b' '..0x7f).contains(&byte) || byte >= 0x80 || matches!(byte, b'\n' | b'\r' | b'\t') {
+            self.bytes.push(byte);
+        } else {
+            self.end(out);
+        }
+    }
+
+    fn end(&mut self, out: Out<'_>) {
+        // Random bytes are seldom a text: most end after a few.
+        if self.bytes.len() >= SHORTEST {
+            for part in self.bytes.utf8_chunks() {
+                if part.valid().len() >= SHORTEST {
+                    out(self.how, part.valid().to_owned(), self.source.clone());
+                }
+            }
+        }
+        self.bytes.clear();
+    }
+}
+
+const fn nibble(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// What may stand between two pairs of hexadecimal digits.
+fn is_between(byte: u8) -> bool {
+    matches!(byte, b' ' | b':' | b'-' | b',' | b'\\' | b'%' | b'=' | b'_' | b'\n' | b'"' | b'\'' | b'[' | b']')
+}
+
+/// Pairs of hexadecimal digits, with up to three signs or `0x` between them; forward and backward.
+fn hex(text: &str, out: Out<'_>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut digits: Vec<u8> = Vec::new();
+    while at < bytes.len() {
+        let (Some(_), Some(_)) = (nibble(bytes[at]), bytes.get(at + 1).and_then(|b| nibble(*b))) else {
+            at += 1;
+            continue;
+        };
+        let start = at;
+        let mut end;
+        digits.clear();
+        loop {
+            while let Some(digit) = bytes.get(at).and_then(|b| nibble(*b)) {
+                // The `0` of a `0x` is no digit.
+                if digit == 0 && matches!(bytes.get(at + 1), Some(b'x' | b'X')) {
+                    break;
+                }
+                digits.push(digit);
+                at += 1;
+            }
+            end = at;
+            let between = bytes[at..].iter().take(3).take_while(|b| is_between(**b)).count();
+            let mut next = at + between;
+            if matches!(bytes.get(next..next + 2), Some([b'0' | b'\\', b'x' | b'X'])) {
+                next += 2;
+            } else if between > 0 && matches!(bytes.get(next), Some(b'x' | b'X')) {
+                next += 1;
+            }
+            let goes_on = next > at
+                && digits.len().is_multiple_of(2)
+                && bytes.get(next).is_some_and(|b| nibble(*b).is_some())
+                && bytes.get(next + 1).is_some_and(|b| nibble(*b).is_some());
+            if !goes_on {
+                break;
+            }
+            at = next;
+        }
+        if digits.len() >= 2 * SHORTEST {
+            pairs(digits.iter().copied(), &[Encoding::Hex], start..end, out);
+            pairs(digits.iter().rev().copied(), &[Encoding::Reversed, Encoding::Hex], start..end, out);
+        }
+        at = end.max(start + 1);
+    }
+}
+
+/// Decodes at both offsets.
+fn pairs(digits: impl Iterator<Item = u8> + Clone, how: &[Encoding], source: Range<usize>, out: Out<'_>) {
+    for offset in 0..2 {
+        let mut stretch = Stretch::new(how, source.clone());
+        let mut high = None;
+        for digit in digits.clone().skip(offset) {
+            match high.take() {
+                None => high = Some(digit),
+                Some(high) => stretch.push(high << 4 | digit, out),
+            }
+        }
+        stretch.end(out);
+    }
+}
+
+/// Reads one escape at the beginning of a text: its bytes, and how long it is.
+type Read = fn(&str) -> Option<(Vec<u8>, usize)>;
+
+/// The whole text with percent signs, entities or escapes resolved, for each kind that it has.
+fn escaped(text: &str, out: Out<'_>) {
+    let bytes = text.as_bytes();
+    let has = |byte| memchr::memchr(byte, bytes).is_some();
+    let kinds: [(Encoding, bool, Read); 3] = [
+        (Encoding::Percent, has(b'%'), percent),
+        (Encoding::Entities, has(b'&'), entity),
+        (Encoding::Escapes, has(b'\\') || memchr::memmem::find(bytes, b"U+").is_some(), escape),
+    ];
+    for (encoding, is_there, read) in kinds {
+        if !is_there {
+            continue;
+        }
+        let mut decoded: Vec<u8> = Vec::new();
+        let (mut at, mut from) = (0, 0);
+        while at < text.len() {
+            let resolved = if text.is_char_boundary(at) { read(&text[at..]) } else { None };
+            match resolved {
+                Some((value, length)) => {
+                    decoded.extend_from_slice(&bytes[from..at]);
+                    decoded.extend_from_slice(&value);
+                    at += length;
+                    from = at;
+                }
+                None => at += 1,
+            }
+        }
+        if from > 0 {
+            decoded.extend_from_slice(&bytes[from..]);
+            out(&[encoding], String::from_utf8_lossy(&decoded).into_owned(), 0..text.len());
+        }
+    }
+}
+
+fn percent(rest: &str) -> Option<(Vec<u8>, usize)> {
+    let bytes = rest.as_bytes();
+    let [b'%', high, low, ..] = bytes else { return None };
+    Some((vec![nibble(*high)? << 4 | nibble(*low)?], 3))
+}
+
+/// The bytes of a code point, by its digits.
+fn scalar(digits: &str, radix: u32) -> Option<Vec<u8>> {
+    let c = char::from_u32(u32::from_str_radix(digits, radix).ok()?)?;
+    Some(c.to_string().into_bytes())
+}
+
+/// How many bytes at the beginning are digits of a radix, at most.
+fn run(text: &str, radix: u32, most: usize) -> usize {
+    text.chars().take(most).take_while(|c| c.is_digit(radix)).count()
+}
+
+fn entity(rest: &str) -> Option<(Vec<u8>, usize)> {
+    let inner = rest.strip_prefix('&')?;
+    if let Some(number) = inner.strip_prefix('#') {
+        let (hexadecimal, radix) = match number.strip_prefix(['x', 'X']) {
+            Some(digits) => (digits, 16),
+            None => (number, 10),
+        };
+        let count = run(hexadecimal, radix, 7);
+        let semicolon = usize::from(hexadecimal.as_bytes().get(count) == Some(&b';'));
+        let length = rest.len() - hexadecimal.len() + count + semicolon;
+        return Some((scalar(hexadecimal.get(..count)?, radix)?, length));
+    }
+    let named =
+        [("amp;", "&"), ("lt;", "<"), ("gt;", ">"), ("quot;", "\""), ("apos;", "'"), ("nbsp;", " "), ("shy;", "")];
+    let more = [("lowbar;", "_"), ("commat;", "@"), ("period;", "."), ("hyphen;", "-"), ("dash;", "-")];
+    let found = named.iter().chain(&more).find(|(name, _)| inner.starts_with(name))?;
+    Some((found.1.as_bytes().to_vec(), 1 + found.0.len()))
+}
+
+fn escape(rest: &str) -> Option<(Vec<u8>, usize)> {
+    let (prefix, digits) = match rest.as_bytes() {
+        [b'\\', b'u', b'{', ..] => {
+            let count = run(&rest[3..], 16, 6);
+            let close = usize::from(rest.as_bytes().get(3 + count) == Some(&b'}'));
+            return Some((scalar(rest.get(3..3 + count)?, 16)?, 3 + count + close));
+        }
+        [b'\\', b'u', ..] => (2, 4),
+        [b'\\', b'U', ..] => (2, 8),
+        [b'\\', b'x', ..] => (2, 2),
+        // Between letters it is a sum; the signs around it are dropped by the normal form.
+        [b'U', b'+', ..] => {
+            let count = run(&rest[2..], 16, 6);
+            return (count >= 4).then_some(()).and_then(|()| Some((scalar(&rest[2..2 + count], 16)?, 2 + count)));
+        }
+        [b'\\', b'n' | b't' | b'r', ..] => return Some((b" ".to_vec(), 2)),
+        _ => return None,
+    };
+    let text = rest.get(prefix..prefix + digits)?;
+    if run(text, 16, digits) < digits {
+        return None;
+    }
+    // Two surrogates for one character.
+    let value = u32::from_str_radix(text, 16).ok()?;
+    if (0xd800..0xdc00).contains(&value) {
+        let low = rest.get(prefix + digits..)?.strip_prefix("\\u")?.get(..4)?;
+        let low = u32::from_str_radix(low, 16).ok().filter(|low| (0xdc00..0xe000).contains(low))?;
+        let c = char::from_u32(0x10000 + ((value - 0xd800) << 10) + (low - 0xdc00))?;
+        return Some((c.to_string().into_bytes(), 12));
+    }
+    Some((scalar(text, 16)?, prefix + digits))
+}
