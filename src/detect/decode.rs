@@ -2,14 +2,19 @@
 
 use std::ops::Range;
 
+use super::marks::Marks;
 use super::view::{Encoding, Out};
 
 /// The shortest decoded text that is looked at, in bytes.
-const SHORTEST: usize = 4;
+const SHORTEST: usize = 6;
 
-pub(super) fn each(text: &str, out: Out<'_>) {
-    base64(text, out);
-    hex(text, out);
+pub(super) fn each(text: &str, marks: &Marks, out: Out<'_>) {
+    base64(text, marks, out);
+    let bytes = text.as_bytes();
+    let is_prefixed = || [&b"0x"[..], b"\\x"].iter().any(|p| memchr::memmem::find(bytes, p).is_some());
+    if marks.hex_runs().next().is_some() || marks.has_hex_pairs() || is_prefixed() {
+        hex(text, out);
+    }
     escaped(text, out);
 }
 
@@ -35,48 +40,44 @@ const BASE64: [u8; 256] = {
     table
 };
 
+const fn rot13(value: u8) -> u8 {
+    match value {
+        0..26 => (value + 13) % 26,
+        26..52 => 26 + (value - 13) % 26,
+        other => other,
+    }
+}
+
 /// Runs of the alphabet, read at each of the four offsets, forward, backward, and with ROT13 undone.
 /// A run may go on after a line break.
-fn base64(text: &str, out: Out<'_>) {
+fn base64(text: &str, marks: &Marks, out: Out<'_>) {
     let bytes = text.as_bytes();
-    let mut at = 0;
+    let is_in = |at: usize| bytes.get(at).is_some_and(|b| BASE64[usize::from(*b)] != NONE);
+    let mut done = 0;
     let mut run: Vec<u8> = Vec::new();
-    while at < bytes.len() {
-        if BASE64[usize::from(bytes[at])] == NONE {
-            at += 1;
+    for start in marks.base64_runs() {
+        if start < done {
             continue;
         }
-        let start = at;
-        while at < bytes.len() && BASE64[usize::from(bytes[at])] != NONE {
-            at += 1;
-        }
-        // The shortest text takes six characters; a short line of words is left alone here, too.
-        if at - start < 6 {
-            continue;
-        }
+        let mut at = start;
         run.clear();
-        run.extend_from_slice(&bytes[start..at]);
-        while let Some(next) = after_break(bytes, at) {
-            at = next;
-            let line = at;
-            while at < bytes.len() && BASE64[usize::from(bytes[at])] != NONE {
+        loop {
+            while is_in(at) {
+                run.push(BASE64[usize::from(bytes[at])]);
                 at += 1;
             }
-            run.extend_from_slice(&bytes[line..at]);
+            match after_break(bytes, at) {
+                Some(next) => at = next,
+                None => break,
+            }
         }
-        sextets(run.iter().map(|b| BASE64[usize::from(*b)]), &[Encoding::Base64], start..at, out);
-        sextets(
-            run.iter().rev().map(|b| BASE64[usize::from(*b)]),
-            &[Encoding::Reversed, Encoding::Base64],
-            start..at,
-            out,
-        );
-        let rot13 = run.iter().map(|b| match BASE64[usize::from(*b)] {
-            upper @ 0..26 => (upper + 13) % 26,
-            lower @ 26..52 => 26 + (lower - 13) % 26,
-            other => other,
-        });
-        sextets(rot13, &[Encoding::Rot13, Encoding::Base64], start..at, out);
+        done = at;
+        let (forward, turned) = (run.iter().copied(), run.iter().copied().map(rot13));
+        let backward = run.iter().rev().copied();
+        let source = start..at;
+        sextets(forward, run.len(), &[Encoding::Base64], &source, out);
+        sextets(backward, run.len(), &[Encoding::Reversed, Encoding::Base64], &source, out);
+        sextets(turned, run.len(), &[Encoding::Rot13, Encoding::Base64], &source, out);
     }
 }
 
@@ -91,8 +92,33 @@ fn after_break(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Decodes at each offset, and gives the stretches that are texts.
-fn sextets(run: impl Iterator<Item = u8> + Clone, how: &[Encoding], source: Range<usize>, out: Out<'_>) {
-    for offset in 0..4 {
+fn sextets(
+    run: impl Iterator<Item = u8> + Clone,
+    length: usize,
+    how: &[Encoding],
+    source: &Range<usize>,
+    out: Out<'_>,
+) {
+    // A short run is most often a word. Bytes of ASCII have their first bit clear, which shows in three of
+    // four sextets: eight in a row that fit are seldom words.
+    let mut fits = [u64::MAX; 4];
+    if length <= 64 {
+        let mut clear = [0u64; 3];
+        for (at, value) in run.clone().enumerate() {
+            clear[0] |= u64::from(value >> 5 & 1 ^ 1) << at;
+            clear[1] |= u64::from(value >> 3 & 1 ^ 1) << at;
+            clear[2] |= u64::from(value >> 1 & 1 ^ 1) << at;
+        }
+        for (offset, fits) in (0u32..).zip(&mut fits) {
+            let place = |at: u32| 0x1111_1111_1111_1111u64.rotate_left(offset + at);
+            let mut row = (clear[0] | !place(0)) & (clear[1] | !place(1)) & (clear[2] | !place(2));
+            row &= if length == 64 { u64::MAX } else { (1 << length) - 1 };
+            row &= row >> 1;
+            row &= row >> 2;
+            *fits = row & row >> 4;
+        }
+    }
+    for offset in (0..4).filter(|offset| fits[*offset] != 0) {
         let mut stretch = Stretch::new(how, source.clone());
         let (mut buffer, mut bits) = (0u32, 0);
         for value in run.clone().skip(offset) {
@@ -222,28 +248,23 @@ type Read = fn(&str) -> Option<(Vec<u8>, usize)>;
 /// The whole text with percent signs, entities or escapes resolved, for each kind that it has.
 fn escaped(text: &str, out: Out<'_>) {
     let bytes = text.as_bytes();
-    let has = |byte| memchr::memchr(byte, bytes).is_some();
-    let kinds: [(Encoding, bool, Read); 3] = [
-        (Encoding::Percent, has(b'%'), percent),
-        (Encoding::Entities, has(b'&'), entity),
-        (Encoding::Escapes, has(b'\\') || memchr::memmem::find(bytes, b"U+").is_some(), escape),
+    let kinds: [(Encoding, &[u8], Read); 4] = [
+        (Encoding::Percent, b"%", percent),
+        (Encoding::Entities, b"&", entity),
+        (Encoding::Escapes, b"\\", escape),
+        (Encoding::Escapes, b"U+", escape),
     ];
-    for (encoding, is_there, read) in kinds {
-        if !is_there {
-            continue;
-        }
+    for (encoding, sign, read) in kinds {
         let mut decoded: Vec<u8> = Vec::new();
-        let (mut at, mut from) = (0, 0);
-        while at < text.len() {
-            let resolved = if text.is_char_boundary(at) { read(&text[at..]) } else { None };
-            match resolved {
-                Some((value, length)) => {
-                    decoded.extend_from_slice(&bytes[from..at]);
-                    decoded.extend_from_slice(&value);
-                    at += length;
-                    from = at;
-                }
-                None => at += 1,
+        let mut from = 0;
+        for at in memchr::memmem::find_iter(bytes, sign) {
+            if at < from {
+                continue;
+            }
+            if let Some((value, length)) = read(&text[at..]) {
+                decoded.extend_from_slice(&bytes[from..at]);
+                decoded.extend_from_slice(&value);
+                from = at + length;
             }
         }
         if from > 0 {

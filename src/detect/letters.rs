@@ -2,21 +2,21 @@
 
 use std::ops::Range;
 
-use super::normalise;
+use super::marks::Marks;
 use super::view::{Encoding, Out};
 
 /// What leet stands around a sign of it, in bytes.
 const AROUND: usize = 64;
 
-pub(super) fn each(text: &str, out: Out<'_>) {
-    for source in leet_places(text) {
+pub(super) fn each(text: &str, normal: &str, marks: &Marks, out: Out<'_>) {
+    for source in leet_places(text, marks) {
         // A `1` may be an i or an l.
         for one in ['i', 'l'] {
             let plain: String = text[source.clone()].chars().map(|c| unleet(c, one)).collect();
             out(&[Encoding::Leet], plain, source.clone());
         }
     }
-    for separated in separated(&normalise(text)) {
+    for separated in separated(normal) {
         out(&[Encoding::Separated], separated, 0..text.len());
     }
 }
@@ -37,22 +37,12 @@ const fn unleet(c: char, one: char) -> char {
 }
 
 /// Stretches around digits and signs that have letters beside them.
-fn leet_places(text: &str) -> Vec<Range<usize>> {
+fn leet_places(text: &str, marks: &Marks) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let mut places: Vec<Range<usize>> = Vec::new();
-    let is_letter = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphabetic);
-    for at in 0..bytes.len() {
-        let beside = match bytes[at] {
-            b'0'..=b'5' | b'7'..=b'9' => is_letter(at + 1) || (at > 0 && is_letter(at - 1)),
-            // At the end of a word it is punctuation.
-            b'@' | b'$' | b'!' | b'|' | b'+' => is_letter(at + 1),
-            _ => false,
-        };
-        if !beside {
-            continue;
-        }
+    for at in marks.leet() {
         let start = (at.saturating_sub(AROUND)..=at).find(|i| text.is_char_boundary(*i)).unwrap_or(at);
-        let end = (at + AROUND..=bytes.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(bytes.len());
+        let end = (at + AROUND..bytes.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(bytes.len());
         match places.last_mut() {
             Some(last) if last.end >= start => last.end = end,
             _ => places.push(start..end),
@@ -68,6 +58,12 @@ const SHORTEST: usize = 4;
 fn separated(normal: &str) -> Vec<String> {
     let bytes = normal.as_bytes();
     let mut all = Vec::new();
+    // Nearly no text has the same letter at three places two apart, and a fourth time.
+    let any = bytes.len() > 6
+        && (bytes.iter().zip(&bytes[2..]).zip(&bytes[4..])).fold(false, |any, ((a, b), c)| any | (a == b) & (b == c));
+    if !any {
+        return all;
+    }
     let mut at = 0;
     // `bytes[at]` is the separator.
     while at + 2 * (SHORTEST - 1) < bytes.len() {

@@ -21,6 +21,7 @@ pub(crate) mod candidates;
 mod decode;
 mod grams;
 mod letters;
+mod marks;
 mod normalised;
 mod search;
 mod spoken;

@@ -6,6 +6,19 @@ use unicode_normalization::char::is_combining_mark;
 /// Letters of other scripts that look like a Latin one: pairs of look-alike and Latin.
 const LOOK_ALIKES: &str = "аaАaеeЕeоoОoрpРpсcСcуyУyхxХxіiІiјjЈjѕsЅsԁdһhНhкkКkМmмmТtтtВbвbԛqԝwѵvӏlαaΑaΒbεeΕeΖzηnΗhιiΙiκkΚkΜmνvΝnοoΟoρpΡpτtΤtυuΥyχxΧxγyօoսuհhոnսuցgıiȷjɡgɑaƖlǀlꓐbꓑpꓓdꓔtꓖgꓗkꓙjꓚcꓜzꓝfꓟmꓠnꓡlꓢsꓣrꓦvꓧhꓪwꓫxꓬyꓮaꓰeꓲiꓳoꓴu";
 
+/// Letters in lower case and digits as they are, 0 for the rest.
+const ASCII: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            table[byte as usize] = byte.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    table
+};
+
 /// Reduces a text to what detection compares: compatibility decomposition (NFKD), marks and
 /// everything but letters and digits dropped, look-alikes of other scripts turned into Latin
 /// letters, lower case.
@@ -18,11 +31,19 @@ const LOOK_ALIKES: &str = "аaАaеeЕeоoОoрpРpсcСcуyУyхxХxіiІiјjЈ
 /// ```
 #[must_use]
 pub fn normalise(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
     if text.is_ascii() {
-        out.extend(text.bytes().filter(u8::is_ascii_alphanumeric).map(|b| char::from(b.to_ascii_lowercase())));
-        return out;
+        // Without a branch: each byte is written, and the next one over it unless it counts.
+        let mut kept = vec![0; text.len()];
+        let mut count = 0;
+        for byte in text.bytes() {
+            let normal = ASCII[usize::from(byte)];
+            kept[count] = normal;
+            count += usize::from(normal != 0);
+        }
+        kept.truncate(count);
+        return String::from_utf8(kept).expect("letters and digits");
     }
+    let mut out = String::with_capacity(text.len());
     for c in text.nfkd().filter(|c| !is_combining_mark(*c)) {
         if c.is_ascii() {
             if c.is_ascii_alphanumeric() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::grams::Grams;
-use super::view::{Encoding, Synonyms, segments};
+use super::view::{Encoding, Synonyms, segments_of};
 use super::{Detector, normalise};
 
 /// Where and how a secret was found.
@@ -122,9 +122,10 @@ impl Searcher {
     #[must_use]
     pub fn search(&self, text: &str) -> Vec<Match> {
         let mut found = Vec::new();
-        self.scan(text, &normalise(text), None, &mut found);
+        let normal = normalise(text);
+        self.scan(text, &normal, None, &mut found);
         if self.decodes {
-            for segment in segments(text, &self.synonyms) {
+            for segment in segments_of(text, &normal, &self.synonyms) {
                 let normal = normalise(&segment.text);
                 self.scan(&segment.text, &normal, Some((&segment.how, &segment.source)), &mut found);
             }

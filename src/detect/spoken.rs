@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::marks::Marks;
 use super::view::{Encoding, Out};
 
 /// So many signs make a message.
 const FEWEST: usize = 3;
 
-pub(super) fn each(text: &str, out: Out<'_>) {
+pub(super) fn each(text: &str, marks: &Marks, out: Out<'_>) {
     if let Some(decoded) = morse(text) {
         out(&[Encoding::Morse], decoded, 0..text.len());
     }
-    if let Some((decoded, letters)) = words(text) {
+    if has_words(text, marks)
+        && let Some((decoded, letters)) = words(text)
+    {
         let how = if letters { Encoding::Nato } else { Encoding::NumberWords };
         out(&[how], decoded, 0..text.len());
     }
@@ -107,6 +110,55 @@ static WORDS: LazyLock<HashMap<&str, Word>> = LazyLock::new(|| {
     words.insert("x-ray", Word::Letter('x'));
     words
 });
+
+/// The first four letters of a word as a number; shorter words end in zeros.
+fn head(word: &[u8]) -> u32 {
+    word.iter().take(4).fold(0, |head, b| head << 8 | u32::from(b | 0x20))
+}
+
+const fn slot(head: u32) -> usize {
+    (head.wrapping_mul(0x9e37_79b1) >> 20) as usize
+}
+
+/// A bit for each hash of the head of a known word.
+static HEADS: LazyLock<[u64; 64]> = LazyLock::new(|| {
+    let mut table = [0; 64];
+    for word in WORDS.keys() {
+        // `x-ray` begins with a word of one letter, `fünf` with one of one letter.
+        let ascii = word.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let at = slot(head(&word.as_bytes()[..ascii]));
+        table[at / 64] |= 1 << (at % 64);
+    }
+    table
+});
+
+/// Words between two known ones that do not part them.
+const APART: u32 = 4;
+
+/// Whether enough words stand together that begin like known ones.
+fn has_words(text: &str, marks: &Marks) -> bool {
+    let bytes = text.as_bytes();
+    let heads = &*HEADS;
+    let (mut row, mut others) = (0, 0);
+    for start in marks.word_starts() {
+        let word = &bytes[start..bytes.len().min(start + 4)];
+        let length = word.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        let at = slot(head(&word[..length]));
+        if heads[at / 64] >> (at % 64) & 1 == 1 {
+            row += 1;
+            others = 0;
+            if row >= FEWEST {
+                return true;
+            }
+        } else {
+            others += 1;
+            if others > APART {
+                row = 0;
+            }
+        }
+    }
+    false
+}
 
 /// The text with spoken letters and digits in place of their words, and whether letters are among them.
 fn words(text: &str) -> Option<(String, bool)> {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::marks::Marks;
 use super::{decode, letters, normalise, spoken};
 
 /// One step of a disguise.
@@ -86,7 +87,13 @@ const DEPTH: usize = 2;
 const MOST: usize = 1 << 26;
 
 /// The decoded parts of a text.
+#[must_use]
 pub fn segments(text: &str, synonyms: &Synonyms) -> Vec<Segment> {
+    segments_of(text, &normalise(text), synonyms)
+}
+
+/// The same where the normal form is known.
+pub(super) fn segments_of(text: &str, normal: &str, synonyms: &Synonyms) -> Vec<Segment> {
     let mut all: Vec<Segment> = Vec::new();
     let mut bytes = 0;
     let mut add = |from: Option<&Segment>, how: &[Encoding], text: String, source: Range<usize>| {
@@ -95,13 +102,13 @@ pub fn segments(text: &str, synonyms: &Synonyms) -> Vec<Segment> {
         let source = from.map_or(source, |from| from.source.clone());
         (bytes <= MOST).then(|| Segment { how: [outer, how].concat(), text, source })
     };
-    each_decoded(text, synonyms, &mut |how, decoded, source| all.extend(add(None, how, decoded, source)));
+    each_decoded(text, normal, synonyms, &mut |how, decoded, source| all.extend(add(None, how, decoded, source)));
     let mut at = 0;
     while at < all.len() {
         if all[at].how.len() < DEPTH {
             let mut more = Vec::new();
             let from = all[at].clone();
-            each_decoded(&from.text, synonyms, &mut |how, decoded, source| {
+            each_decoded(&from.text, &normalise(&from.text), synonyms, &mut |how, decoded, source| {
                 if from.how.len() + how.len() <= DEPTH {
                     more.extend(add(Some(&from), how, decoded, source));
                 }
@@ -116,10 +123,11 @@ pub fn segments(text: &str, synonyms: &Synonyms) -> Vec<Segment> {
 /// Takes a decoded part: its steps, what it says, and where it stands.
 pub(super) type Out<'a> = &'a mut dyn FnMut(&[Encoding], String, Range<usize>);
 
-fn each_decoded(text: &str, synonyms: &Synonyms, out: Out<'_>) {
-    decode::each(text, out);
-    letters::each(text, out);
-    spoken::each(text, out);
+fn each_decoded(text: &str, normal: &str, synonyms: &Synonyms, out: Out<'_>) {
+    let marks = Marks::new(text.as_bytes());
+    decode::each(text, &marks, out);
+    letters::each(text, normal, &marks, out);
+    spoken::each(text, &marks, out);
     if let Some(replaced) = synonyms.replace(text) {
         out(&[Encoding::Translated], replaced, 0..text.len());
     }
@@ -138,8 +146,9 @@ pub(crate) fn each_view(text: &str, synonyms: &Synonyms, letters: bool, visit: &
             }
         }
     };
-    turned(&normalise(text));
-    for segment in segments(text, synonyms) {
+    let normal = normalise(text);
+    turned(&normal);
+    for segment in segments_of(text, &normal, synonyms) {
         turned(&normalise(&segment.text));
     }
 }

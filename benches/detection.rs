@@ -1,0 +1,76 @@
+//! How fast answers are searched, and what is found in texts that hold no secret.
+//!
+//! `cargo bench --bench detection -- FILE...`: the lines of these files are the texts, repeated to 50 MB
+//! with a secret drawn anew for each pass. Beside it stands a plain pass over the same bytes, for the ratio.
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints its figures")]
+
+use std::time::Instant;
+
+use blabbermouth::canary::{Key, Space};
+use blabbermouth::detect::{Approximate, Searcher, normalise};
+
+const BYTES: usize = 50 << 20;
+const SPACES: [&str; 6] = ["disease", "digits(10)", "words(4)", "phone", "email", "openai-key"];
+
+fn secrets(count: usize, label: &str) -> Vec<String> {
+    let key = Key::from_text("a key for the benchmark of detection").unwrap();
+    let mut stream = key.stream("bench", label);
+    let spaces: Vec<Space> = SPACES.iter().map(|name| Space::parse(name).unwrap()).collect();
+    (0..count).map(|i| spaces[i % spaces.len()].draw(&mut stream)).collect()
+}
+
+fn main() {
+    let files: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let mut rows: Vec<String> = Vec::new();
+    for file in &files {
+        for line in std::fs::read_to_string(file).unwrap().lines() {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            rows.extend(value.as_object().unwrap().values().filter_map(|v| v.as_str()).map(str::to_owned));
+        }
+    }
+    if rows.is_empty() {
+        println!("usage: cargo bench --bench detection -- FILE.jsonl...");
+        return;
+    }
+    let bytes: usize = rows.iter().map(String::len).sum();
+    let passes = BYTES.div_ceil(bytes);
+    println!("{} texts, {:.1} MB, {passes} passes", rows.len(), bytes as f64 / 1e6);
+    let begin = Instant::now();
+    let mut sum = 0;
+    for _ in 0..passes {
+        sum += rows.iter().map(|row| normalise(row).len()).sum::<usize>();
+    }
+    let plain = begin.elapsed().as_secs_f64();
+    println!("normal form only      {:7.1} MB/s ({sum})", (passes * bytes) as f64 / 1e6 / plain);
+    for count in [1_000, 100_000] {
+        for decodes in [false, true] {
+            let (mut time, mut hits) = (0.0, 0);
+            for pass in 0..passes.min(if count > 10_000 { 3 } else { passes }) {
+                let secrets = secrets(count, &format!("{pass}"));
+                let searcher = Searcher::with(
+                    secrets.iter().map(String::as_str),
+                    blabbermouth::detect::Synonyms::default(),
+                    decodes,
+                );
+                let begin = Instant::now();
+                hits += rows.iter().map(|row| searcher.search(row).len()).sum::<usize>();
+                time += begin.elapsed().as_secs_f64();
+            }
+            let passes = passes.min(if count > 10_000 { 3 } else { passes });
+            println!(
+                "{count:>7} secrets, {:<9} {:7.1} MB/s, {hits} hits",
+                if decodes { "encoded" } else { "plain" },
+                (passes * bytes) as f64 / 1e6 / time
+            );
+        }
+    }
+    let spaces: Vec<Space> = SPACES.iter().map(|name| Space::parse(name).unwrap()).collect();
+    let own = secrets(12, "near");
+    for (i, secret) in own.iter().enumerate() {
+        let near = Approximate::new(&spaces[i % spaces.len()], secret, true, true);
+        let begin = Instant::now();
+        let hits = rows.iter().filter(|row| near.search(row).is_some()).count();
+        let time = begin.elapsed().as_secs_f64();
+        println!("approximate, {:<12} {:7.1} MB/s, {hits} hits", SPACES[i % SPACES.len()], bytes as f64 / 1e6 / time);
+    }
+}
