@@ -11,7 +11,8 @@ const SHORTEST: usize = 6;
 pub(super) fn each(text: &str, marks: &Marks, out: Out<'_>) {
     base64(text, marks, out);
     let bytes = text.as_bytes();
-    let is_prefixed = || [&b"0x"[..], b"\\x"].iter().any(|p| memchr::memmem::find(bytes, p).is_some());
+    let is_prefixed =
+        || memchr::memchr2_iter(b'x', b'X', bytes).any(|at| at > 0 && matches!(bytes[at - 1], b'0' | b'\\'));
     if marks.hex_runs().next().is_some() || marks.has_hex_pairs() || is_prefixed() {
         hex(text, out);
     }
@@ -48,19 +49,76 @@ const fn rot13(value: u8) -> u8 {
     }
 }
 
+/// For each byte of the alphabet whether its bits 5, 3 and 1 are clear; the same three with ROT13 undone.
+const CLEAR: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let value = BASE64[byte];
+        if value != NONE {
+            let turned = rot13(value);
+            table[byte] = (!value >> 5 & 1)
+                | (!value >> 3 & 1) << 1
+                | (!value >> 1 & 1) << 2
+                | (!turned >> 5 & 1) << 3
+                | (!turned >> 3 & 1) << 4
+                | (!turned >> 1 & 1) << 5;
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// The offsets at which a short run may be a text of ASCII: such bytes have their first bit clear, which shows
+/// in three of four sextets. Eight in a row that fit are seldom a word.
+fn offsets(clear: [u64; 3], length: usize) -> [bool; 4] {
+    std::array::from_fn(|offset| {
+        let place = |at: u32| 0x1111_1111_1111_1111u64.rotate_left(offset as u32 + at);
+        let mut row = (clear[0] | !place(0)) & (clear[1] | !place(1)) & (clear[2] | !place(2));
+        row &= u64::MAX >> (64 - length);
+        row &= row >> 1;
+        row &= row >> 2;
+        row & row >> 4 != 0
+    })
+}
+
 /// Runs of the alphabet, read at each of the four offsets, forward, backward, and with ROT13 undone.
 /// A run may go on after a line break.
 fn base64(text: &str, marks: &Marks, out: Out<'_>) {
     let bytes = text.as_bytes();
     let is_in = |at: usize| bytes.get(at).is_some_and(|b| BASE64[usize::from(*b)] != NONE);
     let mut done = 0;
-    let mut run: Vec<u8> = Vec::new();
     for start in marks.base64_runs() {
         if start < done {
             continue;
         }
+        let mut clear = [0u64; 6];
         let mut at = start;
-        run.clear();
+        while is_in(at) && at - start < 64 {
+            let bits = u64::from(CLEAR[usize::from(bytes[at])]);
+            for (which, clear) in clear.iter_mut().enumerate() {
+                *clear |= (bits >> which & 1) << (at - start);
+            }
+            at += 1;
+        }
+        done = at;
+        let length = at - start;
+        let is_whole = !is_in(at) && after_break(bytes, at).is_none();
+        let fits = if is_whole {
+            let backward = |clear: u64| clear.reverse_bits() >> (64 - length);
+            [
+                offsets([clear[0], clear[1], clear[2]], length),
+                offsets([backward(clear[0]), backward(clear[1]), backward(clear[2])], length),
+                offsets([clear[3], clear[4], clear[5]], length),
+            ]
+        } else {
+            [[true; 4]; 3]
+        };
+        if fits == [[false; 4]; 3] {
+            continue;
+        }
+        let mut run: Vec<u8> = Vec::new();
+        let mut at = start;
         loop {
             while is_in(at) {
                 run.push(BASE64[usize::from(bytes[at])]);
@@ -72,12 +130,10 @@ fn base64(text: &str, marks: &Marks, out: Out<'_>) {
             }
         }
         done = at;
-        let (forward, turned) = (run.iter().copied(), run.iter().copied().map(rot13));
-        let backward = run.iter().rev().copied();
         let source = start..at;
-        sextets(forward, run.len(), &[Encoding::Base64], &source, out);
-        sextets(backward, run.len(), &[Encoding::Reversed, Encoding::Base64], &source, out);
-        sextets(turned, run.len(), &[Encoding::Rot13, Encoding::Base64], &source, out);
+        sextets(run.iter().copied(), fits[0], &[Encoding::Base64], &source, out);
+        sextets(run.iter().rev().copied(), fits[1], &[Encoding::Reversed, Encoding::Base64], &source, out);
+        sextets(run.iter().copied().map(rot13), fits[2], &[Encoding::Rot13, Encoding::Base64], &source, out);
     }
 }
 
@@ -91,34 +147,15 @@ fn after_break(bytes: &[u8], at: usize) -> Option<usize> {
     bytes.get(next).is_some_and(|b| BASE64[usize::from(*b)] != NONE).then_some(next)
 }
 
-/// Decodes at each offset, and gives the stretches that are texts.
+/// Decodes at the offsets that fit, and gives the stretches that are texts.
 fn sextets(
     run: impl Iterator<Item = u8> + Clone,
-    length: usize,
+    fits: [bool; 4],
     how: &[Encoding],
     source: &Range<usize>,
     out: Out<'_>,
 ) {
-    // A short run is most often a word. Bytes of ASCII have their first bit clear, which shows in three of
-    // four sextets: eight in a row that fit are seldom words.
-    let mut fits = [u64::MAX; 4];
-    if length <= 64 {
-        let mut clear = [0u64; 3];
-        for (at, value) in run.clone().enumerate() {
-            clear[0] |= u64::from(value >> 5 & 1 ^ 1) << at;
-            clear[1] |= u64::from(value >> 3 & 1 ^ 1) << at;
-            clear[2] |= u64::from(value >> 1 & 1 ^ 1) << at;
-        }
-        for (offset, fits) in (0u32..).zip(&mut fits) {
-            let place = |at: u32| 0x1111_1111_1111_1111u64.rotate_left(offset + at);
-            let mut row = (clear[0] | !place(0)) & (clear[1] | !place(1)) & (clear[2] | !place(2));
-            row &= if length == 64 { u64::MAX } else { (1 << length) - 1 };
-            row &= row >> 1;
-            row &= row >> 2;
-            *fits = row & row >> 4;
-        }
-    }
-    for offset in (0..4).filter(|offset| fits[*offset] != 0) {
+    for offset in (0..4).filter(|offset| fits[*offset]) {
         let mut stretch = Stretch::new(how, source.clone());
         let (mut buffer, mut bits) = (0u32, 0);
         for value in run.clone().skip(offset) {
@@ -248,19 +285,20 @@ type Read = fn(&str) -> Option<(Vec<u8>, usize)>;
 /// The whole text with percent signs, entities or escapes resolved, for each kind that it has.
 fn escaped(text: &str, out: Out<'_>) {
     let bytes = text.as_bytes();
-    let kinds: [(Encoding, &[u8], Read); 4] = [
-        (Encoding::Percent, b"%", percent),
-        (Encoding::Entities, b"&", entity),
-        (Encoding::Escapes, b"\\", escape),
-        (Encoding::Escapes, b"U+", escape),
+    // The sign of each kind, and how far before it the escape begins.
+    let kinds: [(Encoding, u8, usize, Read); 4] = [
+        (Encoding::Percent, b'%', 0, percent),
+        (Encoding::Entities, b'&', 0, entity),
+        (Encoding::Escapes, b'\\', 0, escape),
+        (Encoding::Escapes, b'+', 1, escape),
     ];
-    for (encoding, sign, read) in kinds {
+    for (encoding, sign, before, read) in kinds {
         let mut decoded: Vec<u8> = Vec::new();
         let mut from = 0;
-        for at in memchr::memmem::find_iter(bytes, sign) {
-            if at < from {
+        for at in memchr::memchr_iter(sign, bytes) {
+            let Some(at) = at.checked_sub(before).filter(|at| *at >= from && text.is_char_boundary(*at)) else {
                 continue;
-            }
+            };
             if let Some((value, length)) = read(&text[at..]) {
                 decoded.extend_from_slice(&bytes[from..at]);
                 decoded.extend_from_slice(&value);

@@ -4,6 +4,7 @@
 //! without a look at the patterns, however many they are.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// The last bytes of patterns, with the patterns that end so.
 #[derive(Debug)]
@@ -11,11 +12,32 @@ pub(super) struct Grams {
     mask: u64,
     shift: u32,
     filter: Vec<u64>,
-    ends: HashMap<u64, Vec<u32>>,
+    ends: HashMap<u64, Vec<u32>, BuildHasherDefault<Multiply>>,
+}
+
+/// A hash of one number. Nobody who chooses the texts chooses the patterns: collisions cannot be made.
+#[derive(Debug, Default)]
+pub(super) struct Multiply(u64);
+
+impl Hasher for Multiply {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        self.0 = mixed ^ mixed >> 32;
+    }
 }
 
 /// Bits of the filter for each pattern.
-const BITS_EACH: usize = 32;
+const BITS_EACH: usize = 64;
 
 impl Grams {
     /// For patterns by number; a window is as long as the shortest, at most eight bytes. `None` without patterns.
@@ -24,7 +46,7 @@ impl Grams {
         let mask = if length == 8 { u64::MAX } else { (1 << (8 * length)) - 1 };
         let bits = (patterns.len() * BITS_EACH).next_power_of_two().max(1 << 12);
         let shift = 64 - bits.trailing_zeros();
-        let mut it = Self { mask, shift, filter: vec![0; bits / 64], ends: HashMap::new() };
+        let mut it = Self { mask, shift, filter: vec![0; bits / 64], ends: HashMap::default() };
         for (number, pattern) in patterns {
             let window = pattern.iter().fold(0u64, |w, b| w << 8 | u64::from(*b)) & mask;
             let at = it.slot(window);

@@ -52,15 +52,16 @@ fn leet_places(text: &str, marks: &Marks) -> Vec<Range<usize>> {
 }
 
 /// The shortest separated text: so many characters.
-const SHORTEST: usize = 4;
+const SHORTEST: usize = 6;
 
 /// What stands beside the same letter again and again.
 fn separated(normal: &str) -> Vec<String> {
     let bytes = normal.as_bytes();
     let mut all = Vec::new();
-    // Nearly no text has the same letter at three places two apart, and a fourth time.
+    // Nearly no text has the same letter at four places two apart.
     let any = bytes.len() > 6
-        && (bytes.iter().zip(&bytes[2..]).zip(&bytes[4..])).fold(false, |any, ((a, b), c)| any | (a == b) & (b == c));
+        && (bytes.iter().zip(&bytes[2..]).zip(bytes[4..].iter().zip(&bytes[6..])))
+            .fold(false, |any, ((a, b), (c, d))| any | (a == b) & (b == c) & (c == d));
     if !any {
         return all;
     }

@@ -37,19 +37,15 @@ impl Marks {
         Self(blocks)
     }
 
-    /// The bits of each block with those of the block before and after it: `of` gives a word.
-    fn words(&self, of: impl Fn(&Block) -> u64) -> impl Iterator<Item = (usize, u64, u64, u64)> {
-        let mut before = 0;
-        (0..self.0.len() - 1).map(move |at| {
-            let (here, after) = (of(&self.0[at]), of(&self.0[at + 1]));
-            (64 * at, std::mem::replace(&mut before, here), here, after)
-        })
+    /// The bits of each block with those of the block after it: `of` gives a word.
+    fn words(&self, of: impl Fn(&Block) -> u64) -> impl Iterator<Item = (usize, u64, u64)> {
+        self.0.windows(2).enumerate().map(move |(at, pair)| (64 * at, of(&pair[0]), of(&pair[1])))
     }
 
     /// Where a run of at least `length` (a power of two) of a class begins; a long run once.
     fn runs(&self, length: usize, of: impl Fn(&Block) -> u64) -> impl Iterator<Item = usize> {
         let mut going_on = 0;
-        self.words(of).flat_map(move |(at, _, here, after)| {
+        self.words(of).flat_map(move |(at, here, after)| {
             let mut run = u128::from(after) << 64 | u128::from(here);
             let mut width = 1;
             while width < length {
@@ -100,12 +96,24 @@ impl Marks {
         })
     }
 
-    /// Where words of ASCII letters begin.
-    pub(super) fn word_starts(&self) -> impl Iterator<Item = usize> {
-        let starts = |(at, before, here, _): (usize, u64, u64, u64)| {
-            bits(here & !(here << 1 | before >> 63)).map(move |b| at + b)
-        };
-        self.words(|b| b.letters).flat_map(starts)
+    /// Visits the words of ASCII letters, where each begins and how many letters it has, 64 at most, until
+    /// `visit` says that it has enough.
+    pub(super) fn any_word(&self, mut visit: impl FnMut(usize, u32) -> bool) -> bool {
+        let mut before = 0;
+        for (at, pair) in self.0.windows(2).enumerate() {
+            let here = pair[0].letters;
+            let mut starts = here & !(here << 1 | before);
+            before = here >> 63;
+            let letters = u128::from(pair[1].letters) << 64 | u128::from(here);
+            while starts != 0 {
+                let bit = starts.trailing_zeros();
+                starts &= starts - 1;
+                if visit(64 * at + bit as usize, (letters >> bit).trailing_ones().min(64)) {
+                    return true;
+                }
+            }
+        }
+        false
     }
 }
 
@@ -154,7 +162,12 @@ mod tests {
             assert_eq!(marks.base64_runs().collect::<Vec<_>>(), [shift]);
             assert_eq!(marks.hex_runs().count(), 0);
             assert_eq!(marks.leet().map(|at| at - shift).collect::<Vec<_>>(), [8, 12]);
-            assert_eq!(marks.word_starts().map(|at| at - shift).collect::<Vec<_>>(), [0, 11, 13, 16, 20, 23, 30]);
+            let mut words = Vec::new();
+            assert!(!marks.any_word(|at, length| {
+                words.push((at - shift, length));
+                false
+            }));
+            assert_eq!(words, [(0, 8), (11, 1), (13, 2), (16, 2), (20, 2), (23, 2), (30, 2)]);
             assert!(!marks.has_hex_pairs(), "{shift}");
             for pairs in ["12 ab 34 cd", "12, ab, 34, cd"] {
                 assert!(Marks::new(format!("{}{pairs}", " ".repeat(shift)).as_bytes()).has_hex_pairs(), "{shift}");

@@ -44,18 +44,30 @@ pub fn normalise(text: &str) -> String {
         return String::from_utf8(kept).expect("letters and digits");
     }
     let mut out = String::with_capacity(text.len());
-    for c in text.nfkd().filter(|c| !is_combining_mark(*c)) {
+    for c in text.chars() {
         if c.is_ascii() {
-            if c.is_ascii_alphanumeric() {
-                out.push(c.to_ascii_lowercase());
+            push_ascii(&mut out, c);
+            continue;
+        }
+        // One character at a time: the order of marks is all that would differ, and they are dropped.
+        for c in std::iter::once(c).nfkd().filter(|c| !is_combining_mark(*c)) {
+            if c.is_ascii() {
+                push_ascii(&mut out, c);
+            } else if let Some(latin) = look_alike(c) {
+                out.push(latin);
+            } else if c.is_alphanumeric() {
+                out.extend(c.to_lowercase().filter(|c| c.is_alphanumeric()));
             }
-        } else if let Some(latin) = look_alike(c) {
-            out.push(latin);
-        } else if c.is_alphanumeric() {
-            out.extend(c.to_lowercase().filter(|c| c.is_alphanumeric()));
         }
     }
     out
+}
+
+fn push_ascii(out: &mut String, c: char) {
+    let normal = ASCII[c as usize];
+    if normal != 0 {
+        out.push(char::from(normal));
+    }
 }
 
 fn look_alike(c: char) -> Option<char> {

@@ -113,7 +113,8 @@ static WORDS: LazyLock<HashMap<&str, Word>> = LazyLock::new(|| {
 
 /// The first four letters of a word as a number; shorter words end in zeros.
 fn head(word: &[u8]) -> u32 {
-    word.iter().take(4).fold(0, |head, b| head << 8 | u32::from(b | 0x20))
+    let at = |place: usize| word.get(place).map_or(0, |b| u32::from(b | 0x20));
+    at(0) << 24 | at(1) << 16 | at(2) << 8 | at(3)
 }
 
 const fn slot(head: u32) -> usize {
@@ -140,24 +141,23 @@ fn has_words(text: &str, marks: &Marks) -> bool {
     let bytes = text.as_bytes();
     let heads = &*HEADS;
     let (mut row, mut others) = (0, 0);
-    for start in marks.word_starts() {
-        let word = &bytes[start..bytes.len().min(start + 4)];
-        let length = word.iter().take_while(|b| b.is_ascii_alphabetic()).count();
-        let at = slot(head(&word[..length]));
-        if heads[at / 64] >> (at % 64) & 1 == 1 {
-            row += 1;
-            others = 0;
-            if row >= FEWEST {
-                return true;
-            }
+    marks.any_word(|start, length| {
+        let four = bytes.get(start..start + 4).and_then(|four| four.try_into().ok()).map_or_else(
+            || head(&bytes[start..bytes.len().min(start + length as usize)]),
+            |four| (u32::from_be_bytes(four) | 0x2020_2020) & (u32::MAX << (32 - 8 * length.min(4))),
+        );
+        let at = slot(four);
+        let known = heads[at / 64] >> (at % 64) & 1 == 1;
+        others = if known { 0 } else { others + 1 };
+        row = if known {
+            row + 1
+        } else if others > APART {
+            0
         } else {
-            others += 1;
-            if others > APART {
-                row = 0;
-            }
-        }
-    }
-    false
+            row
+        };
+        row >= FEWEST
+    })
 }
 
 /// The text with spoken letters and digits in place of their words, and whether letters are among them.

@@ -102,13 +102,15 @@ pub(super) fn segments_of(text: &str, normal: &str, synonyms: &Synonyms) -> Vec<
         let source = from.map_or(source, |from| from.source.clone());
         (bytes <= MOST).then(|| Segment { how: [outer, how].concat(), text, source })
     };
-    each_decoded(text, normal, synonyms, &mut |how, decoded, source| all.extend(add(None, how, decoded, source)));
+    each_decoded(text, normal, true, synonyms, &mut |how, decoded, source| all.extend(add(None, how, decoded, source)));
     let mut at = 0;
     while at < all.len() {
         if all[at].how.len() < DEPTH {
             let mut more = Vec::new();
             let from = all[at].clone();
-            each_decoded(&from.text, &normalise(&from.text), synonyms, &mut |how, decoded, source| {
+            // Letters are dressed up once, innermost.
+            let clothed = !from.how.iter().any(|step| matches!(step, Encoding::Leet | Encoding::Separated));
+            each_decoded(&from.text, &normalise(&from.text), clothed, synonyms, &mut |how, decoded, source| {
                 if from.how.len() + how.len() <= DEPTH {
                     more.extend(add(Some(&from), how, decoded, source));
                 }
@@ -123,10 +125,12 @@ pub(super) fn segments_of(text: &str, normal: &str, synonyms: &Synonyms) -> Vec<
 /// Takes a decoded part: its steps, what it says, and where it stands.
 pub(super) type Out<'a> = &'a mut dyn FnMut(&[Encoding], String, Range<usize>);
 
-fn each_decoded(text: &str, normal: &str, synonyms: &Synonyms, out: Out<'_>) {
+fn each_decoded(text: &str, normal: &str, clothed: bool, synonyms: &Synonyms, out: Out<'_>) {
     let marks = Marks::new(text.as_bytes());
     decode::each(text, &marks, out);
-    letters::each(text, normal, &marks, out);
+    if clothed {
+        letters::each(text, normal, &marks, out);
+    }
     spoken::each(text, &marks, out);
     if let Some(replaced) = synonyms.replace(text) {
         out(&[Encoding::Translated], replaced, 0..text.len());
