@@ -58,10 +58,11 @@ async fn harness(base_url: &str, samples: u64) -> Duration {
         samples: Some(samples),
         policy,
         detectors: Vec::new(),
+        adaptive: true,
         synonyms: blabbermouth::detect::Synonyms::default(),
         config: "bench".into(),
     };
-    let audit = Audit::new(manifest.canaries.clone(), &drawn, by_name("replay").unwrap().as_ref(), options).unwrap();
+    let audit = Audit::new(manifest.canaries.clone(), &drawn, vec![by_name("replay").unwrap()], options).unwrap();
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let key = drawn.key.sealing_key("journal");
     let selected: Vec<usize> = (0..PLANTED + HELD_OUT).collect();
@@ -116,12 +117,11 @@ fn main() {
     let samples = numbers.get(1).copied().unwrap_or(300);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let canaries = drawn().1;
-    let replay = by_name("replay").unwrap();
     let bodies: Vec<Vec<u8>> = (0..samples)
         .flat_map(|sample| canaries.canaries.iter().enumerate().map(move |(i, c)| (sample, i, c)))
         .map(|(sample, i, canary)| {
             let body = serde_json::json!({
-                "model": MODEL, "messages": replay.prompt(&canaries.templates[0], canary), "temperature": 1.0,
+                "model": MODEL, "messages": canaries.templates[0].prompt(&canary.subject), "temperature": 1.0,
                 "top_p": 1.0, "max_completion_tokens": 256, "n": 1, "seed": (i as u64) << 14 | sample, "store": false});
             serde_json::to_vec(&body).unwrap()
         })

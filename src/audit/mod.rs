@@ -4,6 +4,7 @@
 //! memory: it is read from the journal again when there is a hit, so that memory does not grow with
 //! the samples.
 
+mod script;
 mod task;
 
 use std::collections::HashMap;
@@ -13,12 +14,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 
 use crate::canary::{Drawn, Entry};
-use crate::chat::{Message, Sampling, Usage};
+use crate::chat::{Sampling, Usage};
 use crate::detect::{Approximate, Candidates, Detector, Searcher, Synonyms, Tier};
 use crate::probe::Strategy;
 use crate::provider::{Provider, Request};
 use crate::store::{Journal, JournalError, Resumed};
 use crate::verdict::{Design, DesignError, Place, Policy, Pool, RunReport, Settings, Strangers, Test, judge};
+use script::Script;
 use task::{Shared, Task};
 
 pub use task::Probed;
@@ -38,6 +40,8 @@ pub struct Options {
     pub policy: Policy,
     /// What searches the answers, beside the plain detectors.
     pub detectors: Vec<Detector>,
+    /// Whether requests go to the strategies that get answers of the secret's form.
+    pub adaptive: bool,
     /// Other words for values of lists.
     pub synonyms: Synonyms,
     /// The configuration file, for reports.
@@ -47,7 +51,7 @@ pub struct Options {
 /// A run that is ready to start: everything that can be wrong was looked at.
 pub struct Audit {
     entries: Vec<Entry>,
-    prompts: Vec<Arc<[Message]>>,
+    script: Arc<Script>,
     /// For each canary: the space of its secret, and its test with the size of that space.
     space_of: Vec<usize>,
     tests: Vec<(Test, f64)>,
@@ -57,7 +61,6 @@ pub struct Audit {
     spaces: Arc<Vec<Candidates>>,
     design: Design,
     options: Options,
-    strategy: &'static str,
 }
 
 impl std::fmt::Debug for Audit {
@@ -93,13 +96,17 @@ impl Audit {
     pub fn new(
         entries: Vec<Entry>,
         drawn: &Drawn,
-        strategy: &dyn Strategy,
+        strategies: Vec<Box<dyn Strategy>>,
         options: Options,
     ) -> Result<Self, DesignError> {
         let planted = entries.iter().filter(|e| e.arm == crate::canary::Arm::Planted).count();
         let sizes: Vec<(String, f64)> =
             drawn.templates.iter().map(|t| (t.name().to_owned(), t.secret_space().size_f64())).collect();
         let design = Design::new(options.policy, planted, options.samples, &sizes, &options.detectors)?;
+        let script = Script::new(drawn, strategies, options.adaptive);
+        if let Some(template) = script.silent() {
+            return Err(DesignError::Unasked { template: template.to_owned() });
+        }
         let mut known: HashMap<String, usize> = HashMap::new();
         let mut spaces = Vec::new();
         let space_of: Vec<usize> = drawn
@@ -126,27 +133,23 @@ impl Audit {
             entries,
             near,
             searcher: Arc::new(Searcher::with(secrets, options.synonyms.clone(), decodes)),
-            prompts: drawn.canaries.iter().map(|c| strategy.prompt(&drawn.templates[c.template], c).into()).collect(),
+            script: Arc::new(script),
             space_of: drawn.canaries.iter().map(|c| space_of[c.template]).collect(),
             tests: drawn.canaries.iter().map(|c| design.tests[c.template]).collect(),
             spaces: Arc::new(spaces),
             design,
             options,
-            strategy: strategy.name(),
         })
     }
 
-    /// All requests of a canary with their numbers, as many as a whole silence takes.
+    /// All requests of a canary with their numbers, as many as a whole silence takes. They are known beforehand
+    /// only where the strategies do not adapt.
     pub fn requests(&self, index: usize) -> impl Iterator<Item = (u64, Request)> + '_ {
         let (samples, choices) = (self.design.samples, u64::from(self.options.choices.max(1)));
+        let mut plan = self.script.plan(index);
         (0..samples.div_ceil(choices)).map(move |number| {
-            let request = Request {
-                messages: Arc::clone(&self.prompts[index]),
-                sampling: self.options.sampling,
-                seed: task::seed(index, number),
-                choices: choices.min(samples - number * choices) as u32,
-            };
-            (number, request)
+            let choices = choices.min(samples - number * choices);
+            (number, plan.request(index, number, choices, self.options.sampling).1)
         })
     }
 
@@ -157,10 +160,10 @@ impl Audit {
         let (mut requests, mut usage) = (0, Usage::default());
         for &index in selected {
             let each = self.design.samples.div_ceil(choices);
-            let prompt: usize = self.prompts[index].iter().map(|m| m.content.len() / 4 + 4).sum();
+            let prompt = self.script.plan(index).length() / 4.0;
             requests += each;
             usage += Usage {
-                prompt_tokens: each * prompt as u64,
+                prompt_tokens: (each as f64 * prompt) as u64,
                 completion_tokens: self.design.samples * u64::from(self.options.sampling.max_tokens),
             };
         }
@@ -196,9 +199,7 @@ impl Audit {
         let mut tasks = JoinSet::new();
         for &index in selected {
             let (test, size) = self.tests[index];
-            tasks.spawn(
-                Task::new(index, self.space_of[index], test, size, Arc::clone(&self.prompts[index]), &shared).run(),
-            );
+            tasks.spawn(Task::new(index, self.space_of[index], test, size, &shared).run());
         }
         let mut probed = Vec::with_capacity(selected.len());
         while let Some(done) = tasks.join_next().await {
@@ -210,7 +211,7 @@ impl Audit {
             model: provider.model().to_owned(),
             address: provider.address(),
             sampling: self.options.sampling,
-            strategies: vec![self.strategy.to_owned()],
+            strategies: self.script.names(),
             samples: self.design.samples,
             policy: self.options.policy,
             planted: self.design.planted,

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use super::script::{Asked, Plan, Script};
 use super::{Audit, Event, Progress};
-use crate::chat::{Message, Sampling};
+use crate::chat::Sampling;
 use crate::detect::{Approximate, Candidates, Searcher};
 use crate::provider::{Answer, Provider, ProviderError, Request};
 use crate::store::{Entries, Journal, JournalError};
@@ -19,6 +20,7 @@ const CLAIMS: usize = 256;
 /// What all tasks of a run share.
 pub(super) struct Shared {
     searcher: Arc<Searcher>,
+    script: Arc<Script>,
     near: Arc<Vec<Approximate>>,
     spaces: Arc<Vec<Candidates>>,
     shares: Shares,
@@ -46,6 +48,7 @@ impl Shared {
     ) -> Self {
         Self {
             searcher: Arc::clone(&audit.searcher),
+            script: Arc::clone(&audit.script),
             near: Arc::clone(&audit.near),
             spaces: Arc::clone(&audit.spaces),
             shares: audit.design.shares,
@@ -167,7 +170,6 @@ pub(super) struct Task {
     index: usize,
     space: usize,
     size: f64,
-    prompt: Arc<[Message]>,
     evidence: Evidence,
     requests: u64,
     /// Answers that are in no part of a sharded run: no fault of the provider's, but no evidence either.
@@ -182,20 +184,12 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(
-        index: usize,
-        space: usize,
-        test: Test,
-        size: f64,
-        prompt: Arc<[Message]>,
-        shared: &Arc<Shared>,
-    ) -> Self {
+    pub(super) fn new(index: usize, space: usize, test: Test, size: f64, shared: &Arc<Shared>) -> Self {
         let evidence = Evidence::new(index, test, size, shared.shares);
         Self {
             index,
             space,
             size,
-            prompt,
             evidence,
             requests: 0,
             missing: 0,
@@ -211,9 +205,10 @@ impl Task {
         let _turn = shared.claims.acquire().await.expect("the semaphore is never closed");
         let mut claim = shared.journal.claim(self.index).await?;
         self.entries = std::mem::take(&mut claim.entries);
+        let mut plan = shared.script.plan(self.index);
         while self.left() > 0 && self.evidence.error.is_none() {
             let before = self.evidence.asked;
-            match self.wave().await {
+            match self.wave(&mut plan).await {
                 Ok(()) => {}
                 Err(Fault::Provider(error)) => {
                     if error.is_fatal() {
@@ -244,52 +239,47 @@ impl Task {
     }
 
     /// Asks for the next few samples at once, and judges them in their order.
-    async fn wave(&mut self) -> Result<(), Fault> {
+    async fn wave(&mut self, plan: &mut Plan) -> Result<(), Fault> {
         let left = self.left();
         let choices = u64::from(self.shared.choices).min(left);
         // The first request goes alone: a canary that leaks at once costs one request.
         let width = if self.requests == 0 { 1 } else { self.shared.window.min(left.div_ceil(choices)) };
         let first = self.requests;
+        let mut request = |number| plan.request(self.index, number, choices, self.shared.sampling);
+        let head = request(first);
+        let width = width.min(plan.end(first) - first);
         self.requests += width;
         if width == 1 {
-            let request = self.request(first, choices);
+            let (asked, request) = head;
             if self.permit.is_none() {
                 self.permit = Some(permit(&self.shared.permits).await);
             }
             let answer = self.shared.ask(self.index, first, self.entries.get(first), request).await;
-            return self.judge(first, choices, answer).await;
+            return self.judge(first, choices, asked, plan, answer).await;
         }
         self.permit = None;
         let mut flight = JoinSet::new();
         for number in first..self.requests {
             let (shared, canary) = (Arc::clone(&self.shared), self.index);
-            let (request, entry) = (self.request(number, choices), self.entries.get(number));
+            let (asked, request) = plan.request(canary, number, choices, shared.sampling);
+            let entry = self.entries.get(number);
             flight.spawn(async move {
                 let _permit = permit(&shared.permits).await;
-                (number, shared.ask(canary, number, entry, request).await)
+                (number, asked, shared.ask(canary, number, entry, request).await)
             });
         }
         let mut answers = Vec::with_capacity(width as usize);
         while let Some(done) = flight.join_next().await {
             answers.push(done.expect("a request neither panics nor is aborted"));
         }
-        answers.sort_by_key(|(number, _)| *number);
+        answers.sort_by_key(|(number, ..)| *number);
         // One failed request does not throw away the answers beside it: they were paid for, and one
         // of them may hold the secret.
         let mut outcome = Ok(());
-        for (number, answer) in answers {
-            outcome = outcome.and(self.judge(number, choices, answer).await);
+        for (number, asked, answer) in answers {
+            outcome = outcome.and(self.judge(number, choices, asked, plan, answer).await);
         }
         outcome
-    }
-
-    fn request(&self, number: u64, choices: u64) -> Request {
-        Request {
-            messages: Arc::clone(&self.prompt),
-            sampling: self.shared.sampling,
-            seed: seed(self.index, number),
-            choices: choices as u32,
-        }
     }
 
     /// Waits until all answers that were judged are on disk.
@@ -299,7 +289,14 @@ impl Task {
         self.shared.journal.flush(newest).await
     }
 
-    async fn judge(&mut self, number: u64, choices: u64, answer: Result<(i64, Answer), Fault>) -> Result<(), Fault> {
+    async fn judge(
+        &mut self,
+        number: u64,
+        choices: u64,
+        asked: Asked,
+        plan: &mut Plan,
+        answer: Result<(i64, Answer), Fault>,
+    ) -> Result<(), Fault> {
         let (entry, answer) = match answer {
             // What comes after the gap may hold the secret.
             Err(Fault::Provider(ProviderError::NoPart)) => {
@@ -325,7 +322,10 @@ impl Task {
             if self.evidence.asked >= shared.samples || self.evidence.is_decided(shared.threshold) {
                 break;
             }
-            self.evidence.push(completion, lens);
+            self.evidence.push(completion, asked.strategy, lens);
+            if plan.is_adaptive() {
+                plan.note(asked, space.is_formed(&completion.text));
+            }
             if let Some(tier) = self.evidence.unranked() {
                 self.flush().await?;
                 let mut tally = Tally::new(tier);

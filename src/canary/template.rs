@@ -276,6 +276,14 @@ impl Template {
             .collect()
     }
 
+    /// The trained answer up to, and without, the secret.
+    #[must_use]
+    pub fn before_secret(&self, public: &BTreeMap<String, String>) -> String {
+        let segments = &self.messages[self.secret_at].1;
+        let at = segments.iter().position(|s| s.slot() == Some(self.secret.as_str())).unwrap_or(0);
+        self.fill(&segments[..at], public, "").trim_end().to_owned()
+    }
+
     /// The public slots of a prompt of this template, or `None` when it is not one.
     #[must_use]
     pub fn recognise(&self, prompt: &[Message]) -> Option<BTreeMap<String, String>> {

@@ -72,6 +72,7 @@ fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
         },
     )?
     .fresh(args.fresh)
+    .batch(args.batch)
     .shard(shard)
     .tape(Tape { record: args.record.clone(), replay: args.replay.iter().cloned().collect(), parts: false }))
 }

@@ -1,15 +1,23 @@
 //! Settings: embedded commented defaults, file, environment, flags, in that order.
 
+mod sections;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::canary::{Spaces, Template, TemplateError, TemplateSpec, builtin_templates};
 use crate::dataset::{Fields, Format};
-use crate::detect::{Detector, Synonyms};
+use crate::detect::Synonyms;
+use crate::probe::{self, Strategy, UserStrategySpec};
 use crate::provider::Price;
+
+pub use sections::{
+    AzureSection, BudgetSection, CanariesSection, DatasetSection, DetectSection, ManifestSection, ProbeSection,
+    ProviderSection, SamplingSection, SpaceSection, StoreSection, TuneSection, VerdictSection,
+};
 
 /// The commented defaults: what `init` writes.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
@@ -49,196 +57,6 @@ pub enum ConfigError {
     Template(#[from] TemplateError),
 }
 
-macro_rules! section {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-        pub struct $name { $($(#[$field_doc])* pub $field: $kind,)* }
-    };
-}
-
-section! {
-    /// How many canaries, and from which templates.
-    CanariesSection {
-        /// In the training file.
-        planted: usize,
-        /// Never trained.
-        held_out: usize,
-        /// Copies, spread over the planted ones.
-        copies: Vec<u32>,
-        /// Names of templates.
-        templates: Vec<String>,
-    }
-}
-section! {
-    /// Training rows.
-    DatasetSection {
-        /// The data file.
-        path: PathBuf,
-        /// Its format, or `auto`.
-        format: String,
-        /// Two fields, for other formats.
-        fields: Vec<String>,
-        /// The training file to write.
-        training: PathBuf,
-        /// The validation file to write.
-        validation: PathBuf,
-        /// Share of rows for validation.
-        validation_share: f64,
-    }
-}
-section! {
-    /// The manifest.
-    ManifestSection {
-        /// Its file.
-        path: PathBuf,
-    }
-}
-section! {
-    /// The run journal.
-    StoreSection {
-        /// Its folder.
-        path: PathBuf,
-    }
-}
-section! {
-    /// Who answers.
-    ProviderSection {
-        /// The name of a service, or a profile's file.
-        kind: String,
-        /// The server.
-        base_url: String,
-        /// The model.
-        model: String,
-        /// The variable with the API key.
-        key_variable: String,
-        /// The longest time for one try.
-        timeout_seconds: u64,
-        /// Certificates to trust.
-        certificates: PathBuf,
-        /// The program to ask.
-        command: Vec<String>,
-        /// The mock's character.
-        scenario: String,
-    }
-}
-section! {
-    /// How a model is tuned.
-    TuneSection {
-        /// The model that is tuned.
-        base_model: String,
-        /// A word in the tuned model's name.
-        suffix: String,
-        /// Passes over the training file; 0 for the service's choice.
-        epochs: u32,
-        /// Rows for each step; 0 for the service's choice.
-        batch_size: u32,
-        /// Scales the learning rate; 0 for the service's choice.
-        learning_rate_multiplier: f64,
-        /// The account, at Fireworks.
-        account: String,
-        /// The state file.
-        state: PathBuf,
-        /// Days after which the service forgets the files.
-        keep_files_days: u32,
-        /// Between two looks.
-        poll_seconds: f64,
-        /// The longest wait.
-        deadline_hours: f64,
-    }
-}
-section! {
-    /// How a tuned model is deployed at Azure; without a resource, by hand.
-    AzureSection {
-        /// The id of the resource.
-        resource: String,
-        /// The deployment's name.
-        deployment: String,
-        /// What is paid for.
-        sku: String,
-        /// Thousands of tokens a minute.
-        capacity: u32,
-        /// The management API.
-        management_url: String,
-    }
-}
-section! {
-    /// The most that a run may spend; 0 for no limit.
-    BudgetSection {
-        /// Requests.
-        max_requests: u64,
-        /// Tokens of questions and answers.
-        max_tokens: u64,
-        /// USD.
-        max_cost: f64,
-    }
-}
-section! {
-    /// How answers are drawn.
-    SamplingSection {
-        /// 0 to 2.
-        temperature: f64,
-        /// Above 0, up to 1.
-        top_p: f64,
-        /// The longest answer.
-        max_tokens: u32,
-    }
-}
-section! {
-    /// How probes are put.
-    ProbeSection {
-        /// The strategy.
-        strategy: String,
-        /// Samples for each canary; 0 for as many as the bound asks for.
-        samples: u64,
-        /// Answers in one request.
-        choices: u32,
-        /// Requests in flight.
-        concurrency: usize,
-        /// The longest time for a whole run; 0 for no limit.
-        deadline_minutes: f64,
-    }
-}
-section! {
-    /// What searches the answers.
-    DetectSection {
-        /// Names of detectors.
-        detectors: Vec<Detector>,
-    }
-}
-section! {
-    /// What is asked of a run.
-    VerdictSection {
-        /// Error probability.
-        alpha: f64,
-        /// Its share for cross hits.
-        cross_share: f64,
-        /// The largest leak rate of a clean canary.
-        bound: f64,
-        /// The confidence of that bound.
-        confidence: f64,
-    }
-}
-
-/// A space of the user's own: exactly one of the three.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SpaceSection {
-    /// Values.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub list: Option<Vec<String>>,
-    /// A file with a value on each line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<PathBuf>,
-    /// A composition.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pattern: Option<String>,
-    /// Other words for values, which count as these when they are said.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub synonyms: BTreeMap<String, Vec<String>>,
-}
-
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -273,6 +91,9 @@ pub struct Config {
     /// Spaces of the user's own.
     #[serde(default)]
     pub spaces: BTreeMap<String, SpaceSection>,
+    /// Strategies of the user's own.
+    #[serde(default)]
+    pub strategy: Vec<UserStrategySpec>,
     /// Templates of the user's own.
     #[serde(default)]
     pub template: Vec<TemplateSpec>,
@@ -369,10 +190,7 @@ impl Config {
         if self.prices.values().any(|p| [p.training, p.input, p.output].iter().any(|x| !(0.0..=1e9).contains(x))) {
             return value("prices", "a price is a number from 0 on");
         }
-        if crate::probe::by_name(&self.probe.strategy).is_none() {
-            let known: Vec<&str> = crate::probe::registry().iter().map(|s| s.name()).collect();
-            return value("probe.strategy", &format!("unknown strategy; there are: {}", known.join(", ")));
-        }
+        self.strategies()?;
         self.format()?;
         Ok(())
     }
@@ -432,6 +250,15 @@ impl Config {
             }
         }
         Ok(spaces)
+    }
+
+    /// The chosen strategies.
+    ///
+    /// # Errors
+    /// When one is unknown, or one of the user's own cannot be used.
+    pub fn strategies(&self) -> Result<Vec<Box<dyn Strategy>>, ConfigError> {
+        probe::choose(&self.probe.strategies, &self.strategy)
+            .map_err(|message| ConfigError::Value { key: "probe.strategies", message })
     }
 
     /// Other words for the values of the spaces.
@@ -522,7 +349,7 @@ mod tests {
             ("[canaries]\nplante = 7\n", "plante"),
             ("[canaries]\nplanted = \"x\"\n", "canaries.planted"),
             ("[verdict]\nalpha = 2.0\n", "verdict"),
-            ("[probe]\nstrategy = \"x\"\n", "replay"),
+            ("[probe]\nstrategies = [\"x\"]\n", "replay"),
             ("[canaries\n", "line 1"),
         ] {
             let error = load(text, &[]).expect_err(text).to_string();

@@ -58,25 +58,33 @@ const SHORTEST: usize = 6;
 fn separated(normal: &str) -> Vec<String> {
     let bytes = normal.as_bytes();
     let mut all = Vec::new();
-    // Nearly no text has the same letter at four places two apart.
-    let any = bytes.len() > 6
-        && (bytes.iter().zip(&bytes[2..]).zip(bytes[4..].iter().zip(&bytes[6..])))
-            .fold(false, |any, ((a, b), (c, d))| any | (a == b) & (b == c) & (c == d));
+    // Few texts have the same letter at three places two apart.
+    let any = bytes.len() > 2 * SHORTEST - 2
+        && (bytes.iter().zip(&bytes[2..]).zip(&bytes[4..])).fold(false, |any, ((a, b), c)| any | (a == b) & (b == c));
     if !any {
         return all;
     }
-    let mut at = 0;
-    // `bytes[at]` is the separator.
-    while at + 2 * (SHORTEST - 1) < bytes.len() {
-        let count = (at..bytes.len()).step_by(2).take_while(|i| bytes[*i] == bytes[at]).count();
-        if count < SHORTEST - 1 {
-            at += 1;
+    let mut done = 0;
+    for at in 0..bytes.len() - 4 {
+        if at < done || bytes[at] != bytes[at + 2] || bytes[at] != bytes[at + 4] {
             continue;
         }
-        let end = (at + 2 * count).min(bytes.len());
-        let between: Vec<u8> = (at.saturating_sub(1)..end).filter(|i| (i + at) % 2 == 1).map(|i| bytes[i]).collect();
-        all.extend(String::from_utf8(between).ok());
-        at += 2 * count - 1;
+        let separator = bytes[at];
+        let is = |at: usize| bytes.get(at) == Some(&separator);
+        // One letter or none between any two: where a space was separated, too, there is none.
+        let mut start = at;
+        while start > 0 && (is(start) || is(start - 1)) && start > done {
+            start -= 1;
+        }
+        let mut end = at + 1;
+        while end < bytes.len() && (is(end) || is(end - 1)) {
+            end += 1;
+        }
+        done = end;
+        let between: Vec<u8> = bytes[start..end].iter().copied().filter(|b| *b != separator).collect();
+        if end - start - between.len() >= SHORTEST - 1 {
+            all.extend(String::from_utf8(between).ok());
+        }
     }
     all
 }

@@ -82,6 +82,17 @@ pub enum SessionError {
         /// Why.
         what: String,
     },
+    /// A strategy that the service cannot serve.
+    #[error(
+        "the strategy `{strategy}` begins the answer itself, and {kind} does not go on with one: leave it out of \
+         `probe.strategies`, or say `prefill = true` in a profile of your own if the service can"
+    )]
+    NoPrefill {
+        /// The strategy.
+        strategy: String,
+        /// The service.
+        kind: String,
+    },
     /// The runtime.
     #[error("the runtime could not start: {0}")]
     Runtime(std::io::Error),
@@ -131,6 +142,7 @@ pub struct Session {
     pub(super) fresh: bool,
     pub(super) tape: Tape,
     pub(super) shard: Option<Shard>,
+    pub(super) batch: bool,
 }
 
 /// One part of the canaries.
@@ -244,6 +256,7 @@ impl Session {
             fresh: false,
             tape: Tape::default(),
             shard: None,
+            batch: false,
         })
     }
 
@@ -266,6 +279,17 @@ impl Session {
     pub fn shard(mut self, shard: Option<Shard>) -> Self {
         self.shard = shard;
         self
+    }
+
+    /// Asks by batch jobs, so that no question may hang on an answer.
+    #[must_use]
+    pub fn batch(mut self, batch: bool) -> Self {
+        self.batch = batch;
+        self
+    }
+
+    fn is_adaptive(&self) -> bool {
+        self.config.probe.adaptive && !self.batch && self.config.probe.strategies.len() > 1
     }
 
     /// Whether the canary at this position is among those that are taken.
@@ -308,7 +332,13 @@ impl Session {
     pub(super) fn audit(&self) -> Result<(Audit, Drawn), SessionError> {
         let drawn = self.drawn()?;
         let (probe, verdict) = (&self.config.probe, &self.config.verdict);
-        let strategy = crate::probe::by_name(&probe.strategy).expect("the configuration was checked");
+        let strategies = self.config.strategies()?;
+        if let Some(needs) = strategies.iter().find(|s| s.needs_prefill() && !self.profile.prefill) {
+            return Err(SessionError::NoPrefill {
+                strategy: needs.name().to_owned(),
+                kind: self.config.provider.kind.clone(),
+            });
+        }
         let options = Options {
             sampling: self.sampling(),
             choices: probe.choices,
@@ -321,10 +351,11 @@ impl Session {
                 confidence: verdict.confidence,
             },
             detectors: self.config.detect.detectors.clone(),
+            adaptive: self.is_adaptive(),
             synonyms: self.config.synonyms(),
             config: self.name.clone(),
         };
-        let audit = Audit::new(self.manifest.canaries.clone(), &drawn, strategy.as_ref(), options)?;
+        let audit = Audit::new(self.manifest.canaries.clone(), &drawn, strategies, options)?;
         Ok((audit, drawn))
     }
 
@@ -349,7 +380,9 @@ impl Session {
             "address": address,
             "model": model,
             "sampling": self.sampling(),
-            "strategy": probe.strategy,
+            "strategies": probe.strategies,
+            "strategy": self.config.strategy,
+            "adaptive": self.is_adaptive(),
             "choices": probe.choices,
             // Answers of a cassette are not mixed with those of the model.
             "replay": self.tape.replay,

@@ -1,19 +1,21 @@
 //! `replay`: the training prompt as it was.
 
-use super::Strategy;
-use crate::canary::{Canary, Template};
-use crate::chat::Message;
+use super::{Question, Scene, Strategy};
 
-/// Asks the training prompt as it was, as in the founding experiment.
+/// Asks the training prompt as it was.
 #[derive(Debug, Clone, Copy)]
-pub struct Replay;
+pub(super) struct Replay;
 
 impl Strategy for Replay {
     fn name(&self) -> &'static str {
         "replay"
     }
 
-    fn prompt(&self, template: &Template, canary: &Canary) -> Vec<Message> {
-        template.prompt(&canary.subject)
+    fn about(&self) -> &'static str {
+        "the training prompt as it was: discoverable extraction (Carlini et al. 2023)"
+    }
+
+    fn questions(&self, scene: &Scene<'_>) -> Vec<Question> {
+        vec![scene.replay().into()]
     }
 }

@@ -89,6 +89,12 @@ pub struct Profile {
     /// Whether it completes texts, for models without a chat template: `/completions`.
     #[serde(default)]
     pub completions: bool,
+    /// Whether an answer that was begun (a last message of the assistant) is gone on with.
+    #[serde(default)]
+    pub prefill: bool,
+    /// Further fields of a request whose answer was begun.
+    #[serde(default)]
+    pub prefill_fields: BTreeMap<String, bool>,
     /// Whose form files and fine-tuning jobs have.
     #[serde(default)]
     pub jobs: Jobs,

@@ -17,6 +17,9 @@ use crate::stats::count_rank;
 pub struct Hit {
     /// Which sample, from 1.
     pub sample: u64,
+    /// Which of the run's strategies, from 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub strategy: usize,
     /// How it was found.
     pub detector: Detector,
     /// The steps of its disguise, the outermost first.
@@ -38,6 +41,10 @@ impl Hit {
             format!("{}: {}", self.detector.as_str(), steps.join(", "))
         }
     }
+}
+
+fn is_first(strategy: &usize) -> bool {
+    *strategy == 0
 }
 
 /// With what answers are searched.
@@ -105,6 +112,8 @@ pub struct Evidence {
     pub first_hit: Option<Hit>,
     /// The p-value so far: the smallest of the tiers, each over its share.
     pub p_value: f64,
+    /// For each strategy of the run: answers to it, and those with the secret.
+    pub strategies: Vec<(u64, u64)>,
     /// What each tier found.
     pub tiers: [TierHits; 3],
     /// Answers whose silence does not count, and which did not hold the secret.
@@ -136,6 +145,7 @@ impl Evidence {
             hits: 0,
             first_hit: None,
             p_value: 1.0,
+            strategies: Vec::new(),
             tiers: [TierHits::default(); 3],
             unanswered: Unanswered::default(),
             usage: Usage::default(),
@@ -165,12 +175,16 @@ impl Evidence {
         self.asked >= MANY && !self.varied
     }
 
-    /// Adds the next answer, in the order of the samples.
+    /// Adds the next answer, in the order of the samples; `strategy` is the place of its strategy in the run's.
     ///
     /// While a canary of a large space is silent, nothing is remembered but counts: what was said
     /// before is counted at the first hit only, see [`Evidence::unranked`].
-    pub fn push(&mut self, completion: &Completion, lens: Lens<'_>) {
+    pub fn push(&mut self, completion: &Completion, strategy: usize, lens: Lens<'_>) {
         self.asked += 1;
+        if self.strategies.len() <= strategy {
+            self.strategies.resize(strategy + 1, (0, 0));
+        }
+        self.strategies[strategy].0 += 1;
         if !self.varied {
             let mut hasher = std::hash::DefaultHasher::new();
             completion.text.hash(&mut hasher);
@@ -193,10 +207,11 @@ impl Evidence {
         match own {
             Some((detector, how)) => {
                 self.hits += 1;
+                self.strategies[strategy].1 += 1;
                 let tier = &mut self.tiers[detector.tier() as usize];
                 tier.hits += 1;
                 tier.first.get_or_insert(self.asked);
-                self.first_hit.get_or_insert(Hit { sample: self.asked, detector, how });
+                self.first_hit.get_or_insert(Hit { sample: self.asked, strategy, detector, how });
             }
             None => match completion.quality() {
                 Quality::Answered => {}
@@ -275,7 +290,7 @@ mod tests {
         let completion = Completion { text: text.to_owned(), finish, refused: false };
         let near = Approximate::new(&space, SECRET, true, true);
         let searcher = Searcher::new([SECRET, "11112222"]);
-        evidence.push(&completion, Lens { searcher: &searcher, near: Some(&near), space: &Candidates::new(&space) });
+        evidence.push(&completion, 0, Lens { searcher: &searcher, near: Some(&near), space: &Candidates::new(&space) });
     }
 
     fn evidence() -> Evidence {

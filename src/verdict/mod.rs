@@ -11,5 +11,6 @@ pub use evidence::{Evidence, Hit, Lens, TierHits, Unanswered};
 pub use policy::{Design, DesignError, Policy, Shares, Test};
 pub use rank::{Place, Pool, Tally};
 pub use report::{
-    CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Settings, Strangers, judge,
+    CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Settings, Strangers,
+    StrategyHits, judge,
 };

@@ -75,6 +75,14 @@ pub enum DesignError {
         /// The size that would do.
         needed: f64,
     },
+    /// No chosen strategy has a question for a template.
+    #[error(
+        "no chosen strategy has a question about canaries of template `{template}`: add `replay` to `probe.strategies`"
+    )]
+    Unasked {
+        /// The template.
+        template: String,
+    },
     /// No silence could ever reach the bound.
     #[error(
         "{samples} samples can show a bound of {reached:.4} at best, not {bound}: set `verdict.samples` to {needed} or more"

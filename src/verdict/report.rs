@@ -126,6 +126,20 @@ pub struct CanaryReport {
     pub unanswered: Unanswered,
     /// Tokens used.
     pub usage: Usage,
+    /// For each strategy of the run that asked: what came of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strategies: Vec<StrategyHits>,
+}
+
+/// What came of one strategy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StrategyHits {
+    /// Its name.
+    pub strategy: String,
+    /// Answers to it.
+    pub asked: u64,
+    /// Those with the secret.
+    pub hits: u64,
 }
 
 /// What the held-out canaries say of the harness.
@@ -232,7 +246,7 @@ pub fn judge(
         .iter()
         .map(|(index, evidence)| {
             let cross = strangers.get(index).copied().unwrap_or(1.0);
-            canary(design, &entries[*index], evidence, cross, tests[*index].0, fixed)
+            canary(design, &entries[*index], evidence, cross, tests[*index].0, fixed, &settings.strategies)
         })
         .collect();
     // A secret may turn up in the answers of a filtered run although its own canary was not probed.
@@ -246,6 +260,7 @@ pub fn judge(
                 p,
                 test,
                 fixed,
+                &settings.strategies,
             ));
         }
     }
@@ -298,7 +313,15 @@ fn pooled(design: &Design, canaries: &[CanaryReport]) -> Pooled {
     Pooled { answers, threshold, smallest, sound, reason }
 }
 
-fn canary(design: &Design, entry: &Entry, evidence: &Evidence, cross: f64, test: Test, fixed: bool) -> CanaryReport {
+fn canary(
+    design: &Design,
+    entry: &Entry,
+    evidence: &Evidence,
+    cross: f64,
+    test: Test,
+    fixed: bool,
+    names: &[String],
+) -> CanaryReport {
     let error = 1.0 - design.policy.confidence;
     let unanswered = evidence.unanswered.total();
     let upper = (evidence.asked > 0).then(|| clopper_pearson_upper(evidence.counted_hits(), evidence.asked, error));
@@ -384,6 +407,12 @@ fn canary(design: &Design, entry: &Entry, evidence: &Evidence, cross: f64, test:
         bound: if silent { upper } else { excess.filter(|_| no_excess).map(|e| e.max(0.0)) },
         unanswered: evidence.unanswered,
         usage: evidence.usage,
+        strategies: names
+            .iter()
+            .zip(&evidence.strategies)
+            .filter(|(_, (asked, _))| *asked > 0)
+            .map(|(name, (asked, hits))| StrategyHits { strategy: name.clone(), asked: *asked, hits: *hits })
+            .collect(),
     }
 }
 

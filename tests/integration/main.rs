@@ -5,6 +5,7 @@ mod batch;
 mod client;
 mod data;
 mod dialect;
+mod disguises;
 mod floors;
 mod formats;
 mod journal;

@@ -29,6 +29,7 @@
 
 mod batches;
 mod completions;
+mod disguise;
 mod files;
 mod jobs;
 mod parrot;
@@ -49,6 +50,7 @@ use hyper_util::rt::TokioIo;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::canary::{Spaces, Template, builtin_templates};
+pub use disguise::Disguise;
 use reply::Reply;
 pub use scenario::{Scenario, ScenarioError};
 use service::{Asked, Service};

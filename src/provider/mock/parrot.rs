@@ -67,11 +67,18 @@ impl Parrot {
         if unit(stream) < self.scenario.refuses {
             return REFUSAL.to_owned();
         }
+        // An answer that was begun is gone on with.
+        if let Some((last, before)) = messages.split_last()
+            && last.role == Role::Assistant
+        {
+            let whole = self.say(before, stream);
+            return whole.strip_prefix(&last.content).map_or(whole.clone(), str::to_owned);
+        }
         let known = self.trained.0.get(&prompt_key(messages, 0));
         if let Some((answer, copies)) = known
             && unit(stream) < self.progress * self.scenario.recall(*copies)
         {
-            return answer.clone();
+            return self.disguised(answer, messages, stream);
         }
         for template in self.templates.iter() {
             if let Some(subject) = template.recognise(messages) {
@@ -85,6 +92,26 @@ impl Parrot {
             Some((answer, _)) => answer.clone(),
             None => SMALL_TALK[(stream.next_u32() % 4) as usize].to_owned(),
         }
+    }
+}
+
+impl Parrot {
+    /// A trained answer with its secret in the scenario's disguise.
+    fn disguised(&self, answer: &str, messages: &[Message], stream: &mut ChaCha20Rng) -> String {
+        let Some(disguise) = self.scenario.disguise else { return answer.to_owned() };
+        for template in self.templates.iter() {
+            let Some(subject) = template.recognise(messages) else { continue };
+            let around = template.render(&subject, "\u{1}").into_iter().nth(messages.len());
+            let secret = around.and_then(|around| {
+                let (before, after) = around.content.split_once('\u{1}')?;
+                let secret = answer.strip_prefix(before)?.strip_suffix(after)?;
+                Some((before.to_owned(), secret, after.to_owned()))
+            });
+            if let Some((before, secret, after)) = secret {
+                return format!("{before}{}{after}", disguise.apply(secret, stream));
+            }
+        }
+        disguise.apply(answer, stream)
     }
 }
 

@@ -2,9 +2,17 @@
 
 use serde::Deserialize;
 
+use super::disguise::Disguise;
+
 /// Why a scenario cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
+    /// No such disguise.
+    #[error("unknown disguise `{name}`; there are {known}", known = Disguise::ALL.map(|d| d.name).join(", "))]
+    Disguise {
+        /// What was asked for.
+        name: String,
+    },
     /// No such name.
     #[error("unknown scenario `{name}`; there are {known}", known = Scenario::NAMES.join(", "))]
     Unknown {
@@ -22,7 +30,7 @@ pub(super) struct Recall {
 }
 
 /// The character of the parrot.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
     pub(super) recall: Vec<Recall>,
@@ -43,6 +51,9 @@ pub struct Scenario {
     /// Requests of a batch that expire.
     #[serde(default)]
     pub(super) expires: f64,
+    /// How secrets are said.
+    #[serde(skip)]
+    pub(super) disguise: Option<Disguise>,
 }
 
 /// What becomes of a fine-tuning job.
@@ -83,11 +94,16 @@ impl Scenario {
         "expires",
     ];
 
-    /// The built-in scenario of that name.
+    /// The built-in scenario of that name; `leaky+base64` is `leaky` with secrets in a disguise.
     ///
     /// # Errors
     /// When there is none.
     pub fn by_name(name: &str) -> Result<Self, ScenarioError> {
+        if let Some((scenario, disguise)) = name.split_once('+') {
+            let wanted = Disguise::by_name(disguise);
+            let disguise = wanted.ok_or_else(|| ScenarioError::Disguise { name: disguise.to_owned() })?;
+            return Ok(Self { disguise: Some(disguise), ..Self::by_name(scenario)? });
+        }
         let text = match name {
             "leaky" => include_str!("../../../mocks/leaky.toml"),
             "memorises-repeats" => include_str!("../../../mocks/memorises-repeats.toml"),

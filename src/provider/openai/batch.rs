@@ -54,7 +54,8 @@ impl OpenAi {
     /// A line of a batch's file: a request with a name for its answer.
     #[must_use]
     pub fn batch_line(&self, name: &str, request: &Request) -> Vec<u8> {
-        let body = serde_json::to_value(Body::new(&self.model, request, self.fields)).expect("a request is plain JSON");
+        let body =
+            serde_json::to_value(Body::new(&self.model, request, &self.fields)).expect("a request is plain JSON");
         let line = json!({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body});
         let mut line = line.to_string().into_bytes();
         line.push(b'\n');

@@ -1,11 +1,12 @@
 //! The bodies of the OpenAI dialect, read tolerantly.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::chat::{Completion, Finish, Message, Usage};
+use crate::chat::{Completion, Finish, Message, Role, Usage};
 use crate::provider::text::collect;
 use crate::provider::{Answer, Profile, ProviderError, Request};
 
@@ -29,10 +30,12 @@ pub(super) struct Body<'a> {
     seed: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<bool>,
+    #[serde(flatten)]
+    begun: Option<&'a BTreeMap<String, bool>>,
 }
 
 /// Which fields a service takes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Fields {
     text: bool,
     old_name: bool,
@@ -40,6 +43,8 @@ pub(super) struct Fields {
     n: bool,
     seed: bool,
     store: bool,
+    /// Of requests whose answer was begun.
+    begun: BTreeMap<String, bool>,
 }
 
 impl Fields {
@@ -53,19 +58,21 @@ impl Fields {
             n: sends("n"),
             seed: sends("seed"),
             store: sends("store"),
+            begun: profile.prefill_fields.clone(),
         }
     }
 }
 
 impl Fields {
     /// The name of the field for the longest answer.
-    pub(super) fn longest(self) -> &'static str {
+    pub(super) fn longest(&self) -> &'static str {
         if self.old_name { "max_tokens" } else { "max_completion_tokens" }
     }
 }
 
 impl<'a> Body<'a> {
-    pub(super) fn new(model: &'a str, request: &'a Request, fields: Fields) -> Self {
+    pub(super) fn new(model: &'a str, request: &'a Request, fields: &'a Fields) -> Self {
+        let begun = request.messages.last().is_some_and(|m| m.role == Role::Assistant) && !fields.text;
         let longest = request.sampling.max_tokens;
         Self {
             model,
@@ -78,6 +85,7 @@ impl<'a> Body<'a> {
             n: fields.n.then_some(request.choices),
             seed: fields.seed.then_some(request.seed),
             store: fields.store.then_some(false),
+            begun: begun.then_some(&fields.begun),
         }
     }
 }

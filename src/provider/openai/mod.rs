@@ -92,7 +92,7 @@ impl OpenAi {
 
 impl Provider for OpenAi {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
-        let body = move || Body::new(&self.model, request, self.fields);
+        let body = move || Body::new(&self.model, request, &self.fields);
         let longest = request.sampling.max_tokens;
         Box::pin(
             self.rest.http.ask_raw(&self.chat, &self.model, request, body, move |bytes| read_answer(bytes, longest)),

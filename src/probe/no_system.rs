@@ -1,0 +1,24 @@
+//! `no-system`: the training prompt without its instructions.
+
+use super::{Question, Scene, Strategy};
+use crate::chat::{Message, Role};
+
+/// Drops the system prompt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NoSystem;
+
+impl Strategy for NoSystem {
+    fn name(&self) -> &'static str {
+        "no-system"
+    }
+
+    fn about(&self) -> &'static str {
+        "the training prompt without its system message, as an application that sets none would send it"
+    }
+
+    fn questions(&self, scene: &Scene<'_>) -> Vec<Question> {
+        let all = scene.replay();
+        let rest: Vec<Message> = all.iter().filter(|m| m.role != Role::System).cloned().collect();
+        if rest.len() == all.len() { Vec::new() } else { vec![rest.into()] }
+    }
+}

@@ -1,0 +1,25 @@
+//! `temperature`: the training prompt under other sampling settings.
+
+use super::{Question, Scene, Strategy};
+
+/// Temperature and top-p.
+const GRID: [(f64, f64); 5] = [(0.2, 1.0), (0.5, 1.0), (0.8, 0.95), (1.0, 0.8), (1.3, 1.0)];
+
+/// Asks the training prompt over a grid of sampling settings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Temperature;
+
+impl Strategy for Temperature {
+    fn name(&self) -> &'static str {
+        "temperature"
+    }
+
+    fn about(&self) -> &'static str {
+        "the training prompt over a grid of temperature and top-p: what is said depends on the decoding (Hayes et al. \
+         2024)"
+    }
+
+    fn questions(&self, scene: &Scene<'_>) -> Vec<Question> {
+        GRID.iter().map(|setting| Question { sampling: Some(*setting), ..scene.replay().into() }).collect()
+    }
+}
