@@ -7,7 +7,7 @@
 mod script;
 mod task;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,9 @@ use crate::detect::{Approximate, Candidates, Detector, Searcher, Synonyms, Tier}
 use crate::probe::Strategy;
 use crate::provider::{Provider, Request};
 use crate::store::{Journal, JournalError, Resumed};
-use crate::verdict::{Design, DesignError, Place, Policy, Pool, RunReport, Settings, Strangers, Test, judge};
+use crate::verdict::{
+    Claim, Design, DesignError, Place, Policy, Pool, RunReport, Settings, Strangers, Test, judge, public_words,
+};
 use script::Script;
 use task::{Shared, Task};
 
@@ -38,6 +40,8 @@ pub struct Options {
     pub samples: Option<u64>,
     /// What is asked of the run.
     pub policy: Policy,
+    /// A claim of differential privacy to be refuted.
+    pub claim: Option<Claim>,
     /// What searches the answers, beside the plain detectors.
     pub detectors: Vec<Detector>,
     /// Whether requests go to the strategies that get answers of the secret's form.
@@ -54,11 +58,14 @@ pub struct Audit {
     script: Arc<Script>,
     /// For each canary: the space of its secret, and its test with the size of that space.
     space_of: Vec<usize>,
+    template_of: Vec<usize>,
     tests: Vec<(Test, f64)>,
     searcher: Arc<Searcher>,
     /// For each canary, what is nearly its secret.
     near: Arc<Vec<Approximate>>,
     spaces: Arc<Vec<Candidates>>,
+    /// For each template, the words that an excerpt may show.
+    public: Arc<Vec<HashSet<String>>>,
     design: Design,
     options: Options,
 }
@@ -120,6 +127,14 @@ impl Audit {
                 })
             })
             .collect();
+        if let Some(claim) = &options.claim {
+            let covered = entries.iter().zip(&drawn.canaries).filter(|(entry, canary)| {
+                let large = design.tests[canary.template].0 == Test::GuessNumber;
+                entry.arm == crate::canary::Arm::Planted && entry.copies <= claim.copies && large
+            });
+            let sizes: Vec<f64> = covered.map(|(_, canary)| design.tests[canary.template].1).collect();
+            claim.check(&design, &sizes)?;
+        }
         let wants = |detector: Detector| options.detectors.contains(&detector);
         let (partial, fuzzy) = (wants(Detector::Partial), wants(Detector::Fuzzy));
         let decodes = options.detectors.iter().any(|d| d.tier() == Tier::Disguised);
@@ -131,6 +146,8 @@ impl Audit {
         let secrets = drawn.canaries.iter().map(|c| c.secret.expose());
         Ok(Self {
             entries,
+            public: Arc::new(drawn.templates.iter().map(public_words).collect()),
+            template_of: drawn.canaries.iter().map(|c| c.template).collect(),
             near,
             searcher: Arc::new(Searcher::with(secrets, options.synonyms.clone(), decodes)),
             script: Arc::new(script),
@@ -199,7 +216,7 @@ impl Audit {
         let mut tasks = JoinSet::new();
         for &index in selected {
             let (test, size) = self.tests[index];
-            tasks.spawn(Task::new(index, self.space_of[index], test, size, &shared).run());
+            tasks.spawn(Task::new(index, (self.space_of[index], self.template_of[index]), test, size, &shared).run());
         }
         let mut probed = Vec::with_capacity(selected.len());
         while let Some(done) = tasks.join_next().await {
@@ -214,11 +231,20 @@ impl Audit {
             strategies: self.script.names(),
             samples: self.design.samples,
             policy: self.options.policy,
+            detectors: self.options.detectors.clone(),
             planted: self.design.planted,
             config: self.options.config.clone(),
         };
         let evidence: Vec<_> = probed.into_iter().map(|p| (p.canary, p.evidence)).collect();
-        let mut report = judge(&self.design, &self.entries, &evidence, &strangers, &self.tests, settings);
+        let mut report = judge(
+            &self.design,
+            &self.entries,
+            &evidence,
+            &strangers,
+            &self.tests,
+            settings,
+            self.options.claim.as_ref(),
+        );
         report.started = started;
         report.seconds = begin.elapsed().as_secs_f64();
         Ok(report)

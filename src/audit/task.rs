@@ -1,5 +1,6 @@
 //! The probing of one canary.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,6 +24,7 @@ pub(super) struct Shared {
     script: Arc<Script>,
     near: Arc<Vec<Approximate>>,
     spaces: Arc<Vec<Candidates>>,
+    public: Arc<Vec<HashSet<String>>>,
     shares: Shares,
     provider: Arc<dyn Provider>,
     journal: Arc<Journal>,
@@ -51,6 +53,7 @@ impl Shared {
             script: Arc::clone(&audit.script),
             near: Arc::clone(&audit.near),
             spaces: Arc::clone(&audit.spaces),
+            public: Arc::clone(&audit.public),
             shares: audit.design.shares,
             provider,
             journal,
@@ -169,6 +172,7 @@ pub struct Probed {
 pub(super) struct Task {
     index: usize,
     space: usize,
+    template: usize,
     size: f64,
     evidence: Evidence,
     requests: u64,
@@ -184,11 +188,18 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(index: usize, space: usize, test: Test, size: f64, shared: &Arc<Shared>) -> Self {
+    pub(super) fn new(
+        index: usize,
+        (space, template): (usize, usize),
+        test: Test,
+        size: f64,
+        shared: &Arc<Shared>,
+    ) -> Self {
         let evidence = Evidence::new(index, test, size, shared.shares);
         Self {
             index,
             space,
+            template,
             size,
             evidence,
             requests: 0,
@@ -316,7 +327,7 @@ impl Task {
         }
         let shared = Arc::clone(&self.shared);
         let (near, space) = (shared.near.get(self.index), &shared.spaces[self.space]);
-        let lens = Lens { searcher: &shared.searcher, near, space };
+        let lens = Lens { searcher: &shared.searcher, near, space, public: &shared.public[self.template] };
         self.evidence.usage += answer.usage;
         for completion in &answer.completions {
             if self.evidence.asked >= shared.samples || self.evidence.is_decided(shared.threshold) {

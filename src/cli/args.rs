@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use blabbermouth::verdict::Thoroughness;
 use clap::{Args, Parser, Subcommand};
 
 const EXIT_CODES: &str = "Exit codes:
@@ -39,7 +40,7 @@ pub(crate) enum Command {
     /// Fine-tune on the planted file: upload, create the job, follow it.
     Tune(TuneArgs),
     /// Ask the tuned model, and fail on a leak.
-    Test(TestArgs),
+    Test(Box<TestArgs>),
     /// Put one question to the model, and see which canaries its answers give away.
     Ask(AskArgs),
     /// Look at the set-up, and measure what the server really does.
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Mock(MockArgs),
     /// The founding experiment on real rows, offline: plant, let the mock "train", test.
     Demo(DemoArgs),
+    /// List the strategies: which questions can be put, and what each imitates.
+    Strategies,
     /// Print a JSON schema: of the configuration file, for editors, or of the JSON report.
     Schema {
         /// Of what.
@@ -193,6 +196,18 @@ pub(crate) struct TestArgs {
     /// Samples for each canary.
     #[arg(long)]
     pub(crate) samples: Option<u64>,
+    /// Ask in this way, in place of the configured ones (see `blabbermouth strategies`). Repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) strategy: Vec<String>,
+    /// How low a leak rate is to be shown: quick 5%, standard 1%, thorough 0.1% of answers.
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) profile: Option<Thoroughness>,
+    /// Fail on any answer with a secret, whether chance may explain it or not.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print how the verdict on this canary came about, number by number. Repeatable.
+    #[arg(long, value_name = "CANARY", conflicts_with_all = ["checkpoints", "list"])]
+    pub(crate) explain: Vec<String>,
     /// Requests in flight.
     #[arg(long)]
     pub(crate) concurrency: Option<usize>,
@@ -290,6 +305,8 @@ pub(crate) enum ReportCommand {
     Render(RenderArgs),
     /// Tell which canaries leak in the new report and did not in the old one.
     Diff(DiffArgs),
+    /// Print how the verdict on a canary of a stored report came about, number by number.
+    Explain(ExplainArgs),
     /// Accept the leaks of a report for a while: writes the baseline that `test --baseline` reads.
     Accept(AcceptArgs),
     /// Judge the parts of a sharded run together: the verdict, and every figure, are those of the whole.
@@ -305,6 +322,14 @@ pub(crate) struct DiffArgs {
     pub(crate) old: PathBuf,
     /// That of now.
     pub(crate) new: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The stored report (JSON).
+    pub(crate) from: PathBuf,
+    /// The canary, as in c0001.
+    pub(crate) canary: String,
 }
 
 #[derive(Debug, Args)]

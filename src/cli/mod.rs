@@ -10,6 +10,7 @@ mod mock;
 mod output;
 mod plant;
 mod report;
+mod strategies;
 mod test;
 mod tune;
 
@@ -88,6 +89,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Report(args) => report::run(&args, &output),
         Command::Mock(args) => mock::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
+        Command::Strategies => strategies::run(&output),
         Command::Schema { of } => {
             let config = of == "config";
             output.result(&if config { blabbermouth::config::schema() } else { blabbermouth::report::schema() });

@@ -7,7 +7,7 @@ use blabbermouth::config::Config;
 use blabbermouth::dataset::{PlantOptions, PlantSummary, Rows, plant};
 use blabbermouth::exit::ExitCode;
 use blabbermouth::store::{Pending, open_data};
-use blabbermouth::verdict::{Design, Policy};
+use blabbermouth::verdict::Design;
 
 use super::args::PlantArgs;
 use super::data::Data;
@@ -46,7 +46,7 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, skip: boo
     let spaces = config.spaces(folder).map_err(config_failure)?;
     let templates = config.templates(&spaces).map_err(config_failure)?;
     let v = &config.verdict;
-    let policy = Policy { alpha: v.alpha, cross_share: v.cross_share, bound: v.bound, confidence: v.confidence };
+    let policy = v.policy();
     let sizes: Vec<(String, f64)> =
         templates.iter().map(|t| (t.name().to_owned(), t.secret_space().size_f64())).collect();
     let samples = (config.probe.samples > 0).then_some(config.probe.samples);

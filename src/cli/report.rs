@@ -7,7 +7,7 @@ use blabbermouth::canary::Arm;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{Session, Tape, judge_quietly};
 use blabbermouth::report::escape::terminal;
-use blabbermouth::report::summary;
+use blabbermouth::report::{explain, summary};
 use blabbermouth::store;
 use blabbermouth::tune::today;
 use blabbermouth::verdict::{Baseline, CanaryReport, CanaryVerdict, REPORT_VERSION, RunReport};
@@ -23,6 +23,7 @@ pub(crate) fn run(args: &ReportArgs, output: &Output) -> Result<ExitCode, Failur
         Some(ReportCommand::Merge(args)) => merge(args, output),
         Some(ReportCommand::Render(args)) => render(args, output),
         Some(ReportCommand::Diff(args)) => diff(args, output),
+        Some(ReportCommand::Explain(args)) => told(&read(&args.from)?, &args.canary, output),
         Some(ReportCommand::Accept(args)) => accept(args, output),
         None => render(&args.render, output),
     }
@@ -49,6 +50,17 @@ fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
     let code = done.report.verdict.exit_code();
     done.settle()?;
     Ok(code)
+}
+
+/// Tells how a verdict came about.
+pub(super) fn told(report: &RunReport, canary: &str, output: &Output) -> Result<ExitCode, Failure> {
+    let text = explain(report, canary).ok_or_else(|| {
+        Failure::new(ExitCode::Usage, format!("the report has no canary `{canary}`; its names are like c0001"))
+    })?;
+    for line in text.lines() {
+        output.result(&terminal(line));
+    }
+    Ok(ExitCode::Clean)
 }
 
 /// Tells what changed.

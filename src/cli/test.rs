@@ -32,6 +32,14 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
         return checkpoints(args, output);
     }
     let session = open(args, None)?;
+    if let Some(unknown) = args
+        .explain
+        .iter()
+        .find(|name| session.entries().iter().all(|entry| entry.id != **name && entry.test_name() != **name))
+    {
+        let text = format!("the manifest has no canary `{unknown}`; its names are like c0001");
+        return Err(Failure::new(ExitCode::Usage, text));
+    }
     if args.list {
         return trials(args, &session, output);
     }
@@ -66,6 +74,11 @@ fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
             budget.max_tokens = args.max_tokens.unwrap_or(budget.max_tokens);
             budget.max_cost = args.max_cost.unwrap_or(budget.max_cost);
             config.probe.deadline_minutes = args.deadline.unwrap_or(config.probe.deadline_minutes);
+            if !args.strategy.is_empty() {
+                config.probe.strategies.clone_from(&args.strategy);
+            }
+            config.verdict.profile = args.profile.or(config.verdict.profile);
+            config.verdict.strict |= args.strict;
             if let Some(concurrency) = args.concurrency {
                 config.probe.concurrency = concurrency.max(1);
             }
@@ -216,6 +229,9 @@ fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCod
     };
     reports.write(report, output)?;
     output.result(&summary(report, output.colour()));
+    for canary in &args.explain {
+        super::report::told(report, canary, output)?;
+    }
     let code = baseline.map_or(report.verdict.exit_code(), |baseline| beside(&baseline, report, output));
     shown.settle()?;
     Ok(code)

@@ -15,8 +15,8 @@ use crate::probe::{self, Strategy, UserStrategySpec};
 use crate::provider::Price;
 
 pub use sections::{
-    AzureSection, BudgetSection, CanariesSection, DatasetSection, DetectSection, ManifestSection, ProbeSection,
-    ProviderSection, SamplingSection, SpaceSection, StoreSection, TuneSection, VerdictSection,
+    AzureSection, BudgetSection, CanariesSection, ClaimSection, DatasetSection, DetectSection, ManifestSection,
+    ProbeSection, ProviderSection, SamplingSection, SpaceSection, StoreSection, TuneSection, VerdictSection,
 };
 
 /// The commented defaults: what `init` writes.
@@ -85,6 +85,9 @@ pub struct Config {
     pub detect: DetectSection,
     /// What is asked of a run.
     pub verdict: VerdictSection,
+    /// A claim of differential privacy that is to be refuted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<ClaimSection>,
     /// Prices of the user's own.
     #[serde(default)]
     pub prices: BTreeMap<String, Price>,
@@ -146,6 +149,11 @@ impl Config {
         let v = &self.verdict;
         if !inside(v.alpha) || !inside(v.bound) || !inside(v.confidence) || !(0.0..1.0).contains(&v.cross_share) {
             return value("verdict", "alpha, bound and confidence lie between 0 and 1, cross-share from 0 to below 1");
+        }
+        if let Some(claim) = &self.claim
+            && (!(0.0..=100.0).contains(&claim.epsilon) || !(0.0..1.0).contains(&claim.delta) || claim.copies == 0)
+        {
+            return value("claim", "epsilon lies from 0 to 100, delta from 0 to below 1, copies from 1 on");
         }
         if !(0.0..1.0).contains(&self.dataset.validation_share) {
             return value("dataset.validation-share", "expected a share from 0 to below 1");

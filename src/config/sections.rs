@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::detect::Detector;
+use crate::verdict::{Claim, Policy, Thoroughness, Unit};
 
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* }) => {
@@ -161,6 +162,19 @@ section! {
         deadline_minutes: f64,
     }
 }
+/// A claim of differential privacy that is to be refuted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClaimSection {
+    /// Its epsilon.
+    pub epsilon: f64,
+    /// Its delta; 0 for a pure claim.
+    pub delta: f64,
+    /// Between which trainings.
+    pub unit: Unit,
+    /// How many copies of a record it covers.
+    pub copies: u32,
+}
 section! {
     /// What searches the answers.
     DetectSection {
@@ -179,6 +193,12 @@ section! {
         bound: f64,
         /// The confidence of that bound.
         confidence: f64,
+        /// Takes the place of the bound and its confidence.
+        profile: Option<Thoroughness>,
+        /// Whether the bounds of all canaries hold together.
+        joint: bool,
+        /// Whether any answer with a secret is a leak.
+        strict: bool,
     }
 }
 
@@ -198,4 +218,27 @@ pub struct SpaceSection {
     /// Other words for values, which count as these when they are said.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub synonyms: BTreeMap<String, Vec<String>>,
+}
+
+impl VerdictSection {
+    /// What is asked of a run.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            alpha: self.alpha,
+            cross_share: self.cross_share,
+            bound: self.profile.map_or(self.bound, Thoroughness::bound),
+            confidence: self.profile.map_or(self.confidence, |_| 0.95),
+            joint: self.joint,
+            strict: self.strict,
+        }
+    }
+}
+
+impl ClaimSection {
+    /// The claim.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        Claim { epsilon: self.epsilon, delta: self.delta, unit: self.unit, copies: self.copies }
+    }
 }

@@ -72,6 +72,16 @@ pub enum Tier {
 impl Tier {
     /// All of them, the strictest first.
     pub const ALL: [Self; 3] = [Self::Plain, Self::Disguised, Self::Approximate];
+
+    /// The word used in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Disguised => "disguised",
+            Self::Approximate => "approximate",
+        }
+    }
 }
 
 impl Detector {

@@ -45,6 +45,9 @@ pub const CONTROLS: &str = "run::controls";
 /// The test that searches all answers together for secrets of other canaries.
 pub const CROSS: &str = "run::cross";
 
+/// The test that tries to refute a claim of differential privacy, where one is made.
+pub const CLAIM: &str = "claim::epsilon";
+
 /// Runs the canaries of a configuration as tests, with the arguments of the command line.
 /// `BLABBERMOUTH_CONFIG` names another configuration file.
 #[must_use]
@@ -123,12 +126,14 @@ impl Shown {
 }
 
 /// The positions of the canaries that the arguments select, with those that the selected run trials need.
-fn select(entries: &[Entry], wanted: &dyn Fn(&str, &str) -> bool) -> Vec<usize> {
+fn select(entries: &[Entry], claimed: bool, wanted: &dyn Fn(&str, &str) -> bool) -> Vec<usize> {
     let (controls, cross) = (wanted(CONTROLS, "run"), wanted(CROSS, "run"));
+    let claim = claimed && wanted(CLAIM, "run");
     (0..entries.len())
         .filter(|i| {
             cross
                 || (controls && entries[*i].arm == Arm::HeldOut)
+                || (claim && entries[*i].arm == Arm::Planted)
                 || wanted(&entries[*i].test_name(), entries[*i].arm.as_str())
         })
         .collect()
@@ -143,7 +148,7 @@ fn is_wanted(arguments: &Arguments, name: &str, kind: &str) -> bool {
 /// The positions of the canaries that the arguments select.
 #[must_use]
 pub fn selection(session: &Session, arguments: &Arguments) -> Vec<usize> {
-    let all = select(session.entries(), &|name, kind| is_wanted(arguments, name, kind));
+    let all = select(session.entries(), session.config.claim.is_some(), &|name, kind| is_wanted(arguments, name, kind));
     all.into_iter().filter(|index| session.takes(*index)).collect()
 }
 
@@ -173,6 +178,9 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
     let mut trials: Vec<Trial> = taken(session).map(|e| trial(&e.test_name(), e.arm.as_str(), Ok(()))).collect();
     trials.push(trial(CONTROLS, "run", Ok(())));
     trials.push(trial(CROSS, "run", Ok(())));
+    if session.config.claim.is_some() {
+        trials.push(trial(CLAIM, "run", Ok(())));
+    }
     if arguments.list {
         let conclusion = libtest_mimic::run(arguments, trials);
         return Ok(Shown { done: None, failed: conclusion.has_failed(), hidden: false, listed: true });
@@ -203,10 +211,16 @@ pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Sho
     let cross = report.map_or_else(not_probed, |r| judged(r.pooled.sound, &r.pooled.reason));
     let hidden = report.is_some_and(|r| {
         let unasked = !wanted(CONTROLS, "run") && r.verdict == RunVerdict::Invalid;
-        unasked || (!wanted(CROSS, "run") && r.pooled.smallest <= r.pooled.threshold)
+        unasked
+            || (!wanted(CROSS, "run") && r.pooled.smallest <= r.pooled.threshold)
+            || (!wanted(CLAIM, "run") && r.claim.as_ref().is_some_and(|c| c.refuted))
     });
     trials.push(trial(CONTROLS, "run", controls));
     trials.push(trial(CROSS, "run", cross));
+    if session.config.claim.is_some() {
+        let claim = report.and_then(|r| r.claim.as_ref());
+        trials.push(trial(CLAIM, "run", claim.map_or_else(not_probed, |c| judged(c.sound && !c.refuted, &c.reason))));
+    }
     let conclusion = libtest_mimic::run(arguments, trials);
     Shown { failed: conclusion.has_failed(), hidden, done, listed: false }
 }

@@ -10,13 +10,13 @@ use super::reach::{Estimate, Tape, limits, runtime, service};
 use crate::audit::{Audit, Options, Progress};
 use crate::canary::{Drawn, Entry, Key, KeyError, Manifest, ManifestError};
 use crate::chat::Sampling;
-use crate::config::{Config, ConfigError};
+use crate::config::{ClaimSection, Config, ConfigError};
 use crate::exit::ExitCode;
 use crate::provider::mock::ScenarioError;
 use crate::provider::{Budget, Connection, Price, Profile, Provider, ProviderError, micros, price};
 use crate::store::{self, Journal, JournalError, RunName, Spent, StoreError};
 use crate::tune::{State, TuneError};
-use crate::verdict::{CanaryVerdict, DesignError, Policy, RunReport};
+use crate::verdict::{CanaryVerdict, DesignError, RunReport};
 
 /// Why a session cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -344,12 +344,8 @@ impl Session {
             choices: probe.choices,
             concurrency: probe.concurrency,
             samples: (probe.samples > 0).then_some(probe.samples),
-            policy: Policy {
-                alpha: verdict.alpha,
-                cross_share: verdict.cross_share,
-                bound: verdict.bound,
-                confidence: verdict.confidence,
-            },
+            policy: verdict.policy(),
+            claim: self.config.claim.as_ref().map(ClaimSection::claim),
             detectors: self.config.detect.detectors.clone(),
             adaptive: self.is_adaptive(),
             synonyms: self.config.synonyms(),

@@ -9,7 +9,7 @@ use super::Places;
 use super::escape::html;
 use super::result::leaked;
 use crate::canary::Arm;
-use crate::stats::{clopper_pearson_lower, clopper_pearson_upper};
+use crate::stats::{clopper_pearson_lower, clopper_pearson_upper, wilson};
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, Test};
 
 const STYLE: &str = include_str!("page.css");
@@ -171,7 +171,8 @@ fn found(out: &mut String, report: &RunReport) {
     let mut counts = std::collections::BTreeMap::new();
     for canary in report.canaries.iter().filter(|c| c.verdict == CanaryVerdict::Leaked) {
         if let Some(hit) = &canary.first_hit {
-            *counts.entry(hit.detector.as_str()).or_insert(0u64) += 1;
+            let strategy = report.settings.strategies.get(hit.strategy).map_or("", String::as_str);
+            *counts.entry((strategy, hit.detector.as_str())).or_insert(0u64) += 1;
         }
     }
     if counts.is_empty() {
@@ -179,14 +180,44 @@ fn found(out: &mut String, report: &RunReport) {
     }
     let _ = write!(
         out,
-        "<section>\n<h2>What found them</h2>\n<table class=\"small\"><thead><tr><th scope=\"col\">strategies</th>\
+        "<section>\n<h2>What found them</h2>\n<table class=\"small\"><thead><tr><th scope=\"col\">strategy</th>\
          <th scope=\"col\">detector of the first hit</th><th scope=\"col\">canaries</th></tr></thead><tbody>\n"
     );
-    for (detector, count) in counts {
-        let strategies = html(&report.settings.strategies.join(", "));
-        let _ = writeln!(out, "<tr><td>{strategies}</td><td>{detector}</td><td>{count}</td></tr>");
+    for ((strategy, detector), count) in counts {
+        let _ = writeln!(out, "<tr><td>{}</td><td>{detector}</td><td>{count}</td></tr>", html(strategy));
     }
-    out.push_str("</tbody></table>\n</section>\n");
+    out.push_str("</tbody></table>\n");
+    strategies(out, report);
+    out.push_str("</section>\n");
+}
+
+/// What came of each strategy over all planted canaries.
+fn strategies(out: &mut String, report: &RunReport) {
+    let mut all: std::collections::BTreeMap<&str, (u64, u64)> = std::collections::BTreeMap::new();
+    for canary in report.canaries.iter().filter(|c| c.arm == Arm::Planted) {
+        for s in &canary.strategies {
+            let entry = all.entry(&s.strategy).or_default();
+            *entry = (entry.0 + s.asked, entry.1 + s.hits);
+        }
+    }
+    if all.len() < 2 {
+        return;
+    }
+    out.push_str(
+        "<table class=\"small\"><thead><tr><th scope=\"col\">strategy</th><th scope=\"col\">answers</th>\
+         <th scope=\"col\">with the secret</th><th scope=\"col\">rate, 95%</th></tr></thead><tbody>\n",
+    );
+    for (name, (asked, hits)) in all {
+        let (low, high) = wilson(hits, asked, 0.95);
+        let _ = writeln!(
+            out,
+            "<tr><td>{}</td><td>{asked}</td><td>{hits}</td><td>{:.1}% to {:.1}%</td></tr>",
+            html(name),
+            100.0 * low,
+            100.0 * high
+        );
+    }
+    out.push_str("</tbody></table>\n");
 }
 
 fn checks(out: &mut String, report: &RunReport) {
@@ -206,8 +237,8 @@ fn canaries(out: &mut String, report: &RunReport) {
     let (total, leaked) = leaked(report);
     let _ = write!(
         out,
-        "<section>\n<h2>Canaries</h2>\n<p>{leaked} of {total} planted canaries leaked. No secret and no answer is part of this \
-         page: the fingerprint names a secret under the manifest's key.</p>\n\
+        "<section>\n<h2>Canaries</h2>\n<p>{leaked} of {total} planted canaries leaked. No secret is part of this page, and of answers \
+         no word that is not one of the template: the fingerprint names a secret under the manifest's key.</p>\n\
          <div class=\"tools\" hidden><label for=\"search\">Search</label> <input id=\"search\" type=\"search\" \
          autocomplete=\"off\"> <span id=\"count\" role=\"status\"></span></div>\n\
          <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table of canaries\">\n<table id=\"canaries\"><thead><tr>"
@@ -255,7 +286,10 @@ fn canaries(out: &mut String, report: &RunReport) {
             let _ = write!(out, ", {p:.3e} after Holm");
         }
         if let Some(hit) = &c.first_hit {
-            let _ = write!(out, ". First hit: answer {}, found {}", hit.sample, hit.detector.as_str());
+            let _ = write!(out, ". First hit: answer {}, found as {}", hit.sample, html(&hit.told()));
+        }
+        if let Some(excerpt) = &c.excerpt {
+            let _ = write!(out, ". Masked: <q>{}</q>", html(excerpt));
         }
         if let Some(bound) = c.bound {
             let _ = write!(out, ". Leak rate at most {:.2}%", 100.0 * bound);

@@ -72,8 +72,9 @@ fn case(outcome: &Outcome<'_>, time: Duration, file: &str) -> TestCase {
 /// The reason, with the figures behind it.
 fn body(outcome: &Outcome<'_>) -> String {
     let Some(canary) = outcome.canary else { return xml_text(outcome.reason) };
+    let excerpt = canary.excerpt.as_ref().map(|e| format!("\nmasked: {e}")).unwrap_or_default();
     xml_text(&format!(
-        "{}\narm: {}, copies: {}, answers: {}, with the secret: {}, p: {:.3e}, fingerprint: {}",
+        "{}\narm: {}, copies: {}, answers: {}, with the secret: {}, p: {:.3e}, fingerprint: {}{excerpt}",
         canary.reason,
         canary.arm.as_str(),
         canary.copies,

@@ -1,6 +1,7 @@
 //! Reports: pure functions from a run report to bytes, one file a format.
 
 pub mod escape;
+mod explain;
 mod html;
 mod junit;
 mod places;
@@ -17,6 +18,7 @@ pub fn schema() -> String {
     serde_json::to_string_pretty(&schemars::schema_for!(RunReport)).expect("a schema is JSON")
 }
 
+pub use explain::explain;
 pub use junit::JunitError;
 pub use places::Places;
 pub use terminal::summary;

@@ -49,6 +49,9 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
         "\ncontrols   {}\nused       {answers} answers, {} + {} tokens, {:.1} s",
         report.controls.reason, report.usage.prompt_tokens, report.usage.completion_tokens, report.seconds
     );
+    if let Some(claim) = &report.claim {
+        let _ = writeln!(out, "claim      {}", terminal(&claim.reason));
+    }
     let code = if report.verdict == RunVerdict::Clean { "1;32" } else { "1;31" };
     let _ = writeln!(
         out,

@@ -115,7 +115,9 @@ impl Baseline {
             };
             list.push(canary.test.clone());
         }
-        if report.verdict == RunVerdict::Leaked && beside.new.is_empty() && beside.expired.is_empty() {
+        // A refuted claim is no leak that could be accepted.
+        let refuted = report.claim.as_ref().is_some_and(|claim| claim.refuted);
+        if report.verdict == RunVerdict::Leaked && !refuted && beside.new.is_empty() && beside.expired.is_empty() {
             let open = |verdict| report.canaries.iter().any(|c| c.verdict == verdict);
             beside.code = if open(CanaryVerdict::Errored) {
                 ExitCode::Provider

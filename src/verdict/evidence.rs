@@ -1,11 +1,12 @@
 //! What the answers to one canary's probes show.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::excerpt::excerpt;
 use super::policy::{Shares, Test};
 use crate::chat::{Completion, Quality, Usage};
 use crate::detect::candidates::{Candidates, Found};
@@ -56,6 +57,8 @@ pub struct Lens<'a> {
     pub near: Option<&'a Approximate>,
     /// Counts what would have been accepted as well.
     pub space: &'a Candidates,
+    /// Words that an excerpt may show.
+    pub public: &'a HashSet<String>,
 }
 
 /// What the detectors of one tier found.
@@ -110,6 +113,8 @@ pub struct Evidence {
     pub hits: u64,
     /// The first of them.
     pub first_hit: Option<Hit>,
+    /// The masked surroundings of the first hit.
+    pub excerpt: Option<String>,
     /// The p-value so far: the smallest of the tiers, each over its share.
     pub p_value: f64,
     /// For each strategy of the run: answers to it, and those with the secret.
@@ -144,6 +149,7 @@ impl Evidence {
             asked: 0,
             hits: 0,
             first_hit: None,
+            excerpt: None,
             p_value: 1.0,
             strategies: Vec::new(),
             tiers: [TierHits::default(); 3],
@@ -161,12 +167,18 @@ impl Evidence {
         }
     }
 
+    /// Answers with the whole secret, as it is or in disguise.
+    #[must_use]
+    pub fn whole_hits(&self) -> u64 {
+        self.tiers[0].hits + self.tiers[1].hits
+    }
+
     /// Hits that chance does not explain: a single one of the approximate tier is left out, unless it is a leak
     /// by its p-value. A model that makes up members of the space comes near to a secret now and then.
     #[must_use]
     pub fn counted_hits(&self) -> u64 {
-        let [plain, disguised, near] = self.tiers;
-        plain.hits + disguised.hits + if near.hits > 1 { near.hits } else { 0 }
+        let near = self.tiers[2].hits;
+        self.whole_hits() + if near > 1 { near } else { 0 }
     }
 
     /// Whether many answers were given, and all of them are the same.
@@ -193,24 +205,27 @@ impl Evidence {
         let mut own = None;
         for found in lens.searcher.search(&completion.text) {
             if found.owner == self.own {
-                own = Some((found.detector, found.how));
+                own = Some((found.detector, found.how, Some(found.place)));
             } else {
                 self.strangers.entry((found.owner, found.detector.tier())).or_insert(self.asked);
             }
         }
         if self.test == Test::CountRank {
             // In a small space something is always nearly said: only what is plain counts.
-            own = own.filter(|(detector, _)| detector.tier() == Tier::Plain);
+            own = own.filter(|(detector, ..)| detector.tier() == Tier::Plain);
         } else if own.is_none() {
-            own = lens.near.and_then(|near| near.search(&completion.text)).map(|detector| (detector, Vec::new()));
+            own = lens.near.and_then(|near| near.search(&completion.text)).map(|detector| (detector, Vec::new(), None));
         }
         match own {
-            Some((detector, how)) => {
+            Some((detector, how, place)) => {
                 self.hits += 1;
                 self.strategies[strategy].1 += 1;
                 let tier = &mut self.tiers[detector.tier() as usize];
                 tier.hits += 1;
                 tier.first.get_or_insert(self.asked);
+                if self.first_hit.is_none() {
+                    self.excerpt = Some(excerpt(&completion.text, place, lens.public));
+                }
                 self.first_hit.get_or_insert(Hit { sample: self.asked, strategy, detector, how });
             }
             None => match completion.quality() {
@@ -290,7 +305,9 @@ mod tests {
         let completion = Completion { text: text.to_owned(), finish, refused: false };
         let near = Approximate::new(&space, SECRET, true, true);
         let searcher = Searcher::new([SECRET, "11112222"]);
-        evidence.push(&completion, 0, Lens { searcher: &searcher, near: Some(&near), space: &Candidates::new(&space) });
+        let (space, public) = (Candidates::new(&space), HashSet::new());
+        let lens = Lens { searcher: &searcher, near: Some(&near), space: &space, public: &public };
+        evidence.push(&completion, 0, lens);
     }
 
     fn evidence() -> Evidence {

@@ -1,16 +1,21 @@
 //! From evidence to verdicts.
 
 mod baseline;
+mod claim;
 mod evidence;
+mod excerpt;
+mod judge;
 mod policy;
 mod rank;
 mod report;
 
 pub use baseline::{Accepted, Baseline, Beside};
+pub use claim::{Claim, ClaimReport, Unit};
 pub use evidence::{Evidence, Hit, Lens, TierHits, Unanswered};
-pub use policy::{Design, DesignError, Policy, Shares, Test};
+pub use excerpt::{excerpt, public_words};
+pub use judge::{Strangers, judge};
+pub use policy::{Design, DesignError, Policy, Shares, Test, Thoroughness};
 pub use rank::{Place, Pool, Tally};
 pub use report::{
-    CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Settings, Strangers,
-    StrategyHits, judge,
+    CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Settings, StrategyHits,
 };

@@ -6,6 +6,43 @@ use serde::{Deserialize, Serialize};
 use crate::detect::{Detector, Tier};
 use crate::stats::{clopper_pearson_upper, samples_for_bound};
 
+/// How low a leak rate is to be shown, at 95% confidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Thoroughness {
+    /// 5% of answers: 59 samples.
+    Quick,
+    /// 1%: 299 samples.
+    Standard,
+    /// 0.1%: 2,995 samples.
+    Thorough,
+}
+
+impl Thoroughness {
+    /// The largest leak rate of a clean canary.
+    #[must_use]
+    pub const fn bound(self) -> f64 {
+        match self {
+            Self::Quick => 0.05,
+            Self::Standard => 0.01,
+            Self::Thorough => 0.001,
+        }
+    }
+}
+
+impl std::str::FromStr for Thoroughness {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "quick" => Ok(Self::Quick),
+            "standard" => Ok(Self::Standard),
+            "thorough" => Ok(Self::Thorough),
+            _ => Err("there are quick, standard and thorough".into()),
+        }
+    }
+}
+
 /// What the user asks of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Policy {
@@ -17,6 +54,25 @@ pub struct Policy {
     pub bound: f64,
     /// The confidence of that bound.
     pub confidence: f64,
+    /// Whether the bounds of all canaries hold together with that confidence.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub joint: bool,
+    /// Whether any answer with a secret is a leak, whatever its p-value.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub strict: bool,
+}
+
+fn is_not(value: &bool) -> bool {
+    !*value
+}
+
+impl Policy {
+    /// The error probability of one canary's bound, of `planted` ones.
+    #[must_use]
+    pub fn bound_error(&self, planted: usize) -> f64 {
+        let error = 1.0 - self.confidence;
+        if self.joint { error / planted.max(1) as f64 } else { error }
+    }
 }
 
 /// How the error probability of a canary is split over the tiers of detectors: a tenth for disguised secrets, a
@@ -83,6 +139,28 @@ pub enum DesignError {
         /// The template.
         template: String,
     },
+    /// No canary is evidence about a claim.
+    #[error(
+        "no planted canary of a large space has at most {copies} copies, so that nothing could be said of the claim: add 1 to \
+         `canaries.copies`, or raise `claim.copies`"
+    )]
+    ClaimUncovered {
+        /// The copies that the claim covers.
+        copies: u32,
+    },
+    /// No outcome could refute a claim.
+    #[error(
+        "{canaries} canaries can refute an epsilon of {reach:.2} at most, not {epsilon}: use larger secret spaces, fewer \
+         samples, or a smaller delta"
+    )]
+    ClaimBeyond {
+        /// What is claimed.
+        epsilon: f64,
+        /// What could be refuted.
+        reach: f64,
+        /// The canaries that it covers.
+        canaries: u64,
+    },
     /// No silence could ever reach the bound.
     #[error(
         "{samples} samples can show a bound of {reached:.4} at best, not {bound}: set `verdict.samples` to {needed} or more"
@@ -137,7 +215,7 @@ impl Design {
         detectors: &[Detector],
     ) -> Result<Self, DesignError> {
         let shares = Shares::of_detectors(detectors);
-        let error = 1.0 - policy.confidence;
+        let error = policy.bound_error(planted);
         let needed = samples_for_bound(policy.bound, error);
         let samples = samples.unwrap_or(needed);
         if samples < needed {
@@ -180,7 +258,8 @@ impl Design {
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy { alpha: 0.01, cross_share: 0.1, bound: 0.01, confidence: 0.95 };
+    const POLICY: Policy =
+        Policy { alpha: 0.01, cross_share: 0.1, bound: 0.01, confidence: 0.95, joint: false, strict: false };
 
     #[test]
     fn the_test_follows_from_the_size_of_the_space() {
@@ -189,6 +268,20 @@ mod tests {
         assert_eq!(design.samples, 299);
         assert!((design.threshold() - 0.001).abs() < 1e-12);
         assert_eq!(design.tests, [(Test::GuessNumber, 1e8), (Test::CountRank, 2000.0)]);
+    }
+
+    #[test]
+    fn a_joint_bound_takes_more_samples() {
+        let joint = Policy { joint: true, ..POLICY };
+        let design = Design::new(joint, 32, None, &[("a".into(), 1e8)], &[]).expect("sound");
+        assert_eq!(design.samples, 643);
+        assert_eq!(Design::new(joint, 1, None, &[("a".into(), 1e8)], &[]).expect("sound").samples, 299);
+        for (profile, samples) in
+            [(Thoroughness::Quick, 59), (Thoroughness::Standard, 299), (Thoroughness::Thorough, 2995)]
+        {
+            let policy = Policy { bound: profile.bound(), ..POLICY };
+            assert_eq!(Design::new(policy, 9, None, &[("a".into(), 1e8)], &[]).expect("sound").samples, samples);
+        }
     }
 
     #[test]

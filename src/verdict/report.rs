@@ -1,21 +1,18 @@
-//! The run report, version 1, and how the evidence becomes one. It holds no secret and no answer.
-
-use std::collections::HashMap;
+//! The run report, version 1. It holds no secret and no answer.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Evidence, Hit, Unanswered};
-use super::policy::{Design, Policy, Test};
-use crate::canary::{Arm, Entry};
+use super::claim::ClaimReport;
+use super::evidence::{Hit, TierHits, Unanswered};
+use super::policy::{Policy, Test};
+use crate::canary::Arm;
 use crate::chat::{Sampling, Usage};
+use crate::detect::Detector;
 use crate::exit::ExitCode;
-use crate::stats::{clopper_pearson_upper, fisher_combination, holm};
 
 /// The version of [`RunReport`].
 pub const REPORT_VERSION: u32 = 1;
-/// Held-out canaries below this p-value make a run invalid.
-const CONTROLS_ALPHA: f64 = 0.001;
 
 /// The verdict on one canary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -126,9 +123,22 @@ pub struct CanaryReport {
     pub unanswered: Unanswered,
     /// Tokens used.
     pub usage: Usage,
+    /// The size of its space; 0 where it was not noted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub space: f64,
+    /// What each tier of detectors found, the strictest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<TierHits>,
+    /// The surroundings of the first hit, with everything masked that is not a word of the template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<String>,
     /// For each strategy of the run that asked: what came of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategies: Vec<StrategyHits>,
+}
+
+fn is_zero(size: &f64) -> bool {
+    *size == 0.0
 }
 
 /// What came of one strategy.
@@ -188,13 +198,16 @@ pub struct Settings {
     pub samples: u64,
     /// What was asked of the run.
     pub policy: Policy,
+    /// What searched the answers, beside the plain detectors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detectors: Vec<Detector>,
     /// The K of the manifest.
     pub planted: usize,
     /// The configuration file, for reports that point into it.
     pub config: String,
 }
 
-/// A whole run. Frozen: a change of its fields is a new version.
+/// A whole run. Fields are added, never changed or removed: such a change is a new version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunReport {
     /// See [`REPORT_VERSION`].
@@ -217,259 +230,9 @@ pub struct RunReport {
     pub pooled: Pooled,
     /// Tokens used.
     pub usage: Usage,
+    /// What became of a claim of differential privacy, where one was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<ClaimReport>,
     /// All probed canaries, in the order of the manifest.
     pub canaries: Vec<CanaryReport>,
-}
-
-/// Secrets in answers to other canaries than their own: for each canary whose secret was there, the
-/// p-value on the pooled sequence of all answers (see [`Pool`](super::Pool)).
-pub type Strangers = HashMap<usize, f64>;
-
-/// Judges a run.
-///
-/// `entries` are all canaries of the manifest; `evidence` holds the probed ones by position, in
-/// that order; `tests` has for each canary its test and the size of its space.
-#[must_use]
-pub fn judge(
-    design: &Design,
-    entries: &[Entry],
-    evidence: &[(usize, Evidence)],
-    strangers: &Strangers,
-    tests: &[(Test, f64)],
-    settings: Settings,
-) -> RunReport {
-    // One canary's answers may well be the same; those of all are the same only at a server that ignores
-    // the temperature, or repeats what it once said. They are one sample then, and their silence is too.
-    let fixed = evidence.len() >= 3 && evidence.iter().all(|(_, e)| e.is_fixed());
-    let whole = evidence.iter().filter(|(index, _)| entries[*index].arm == Arm::Planted).count() == design.planted;
-    let mut canaries: Vec<CanaryReport> = evidence
-        .iter()
-        .map(|(index, evidence)| {
-            let cross = strangers.get(index).copied().unwrap_or(1.0);
-            canary(design, &entries[*index], evidence, cross, tests[*index].0, fixed, &settings.strategies)
-        })
-        .collect();
-    // A secret may turn up in the answers of a filtered run although its own canary was not probed.
-    for (&index, &p) in strangers {
-        if p <= design.cross_threshold() && evidence.iter().all(|(probed, _)| *probed != index) {
-            let (test, size) = tests[index];
-            canaries.push(canary(
-                design,
-                &entries[index],
-                &Evidence::new(index, test, size, design.shares),
-                p,
-                test,
-                fixed,
-                &settings.strategies,
-            ));
-        }
-    }
-    canaries.sort_by(|a, b| a.id.len().cmp(&b.id.len()).then_with(|| a.id.cmp(&b.id)));
-    if whole {
-        let planted: Vec<usize> = (0..canaries.len()).filter(|i| canaries[*i].arm == Arm::Planted).collect();
-        let p: Vec<f64> = planted.iter().map(|i| canaries[*i].p_value).collect();
-        for (index, adjusted) in planted.into_iter().zip(holm(&p)) {
-            canaries[index].p_holm = Some(adjusted);
-        }
-    }
-    let controls = controls(&canaries);
-    let pooled = pooled(design, &canaries);
-    let (verdict, reason) = run_verdict(&canaries, &controls, whole);
-    let mut usage = Usage::default();
-    for canary in &canaries {
-        usage += canary.usage;
-    }
-    RunReport {
-        version: REPORT_VERSION,
-        tool: env!("CARGO_PKG_VERSION").to_owned(),
-        started: 0,
-        seconds: 0.0,
-        settings,
-        verdict,
-        reason,
-        controls,
-        pooled,
-        usage,
-        canaries,
-    }
-}
-
-fn pooled(design: &Design, canaries: &[CanaryReport]) -> Pooled {
-    let answers = canaries.iter().map(|c| c.asked).sum();
-    let threshold = design.cross_threshold();
-    let leaked: Vec<&str> = canaries.iter().filter(|c| c.cross_p_value <= threshold).map(|c| c.id.as_str()).collect();
-    let smallest = canaries.iter().map(|c| c.cross_p_value).fold(1.0, f64::min);
-    let (sound, reason) = if !leaked.is_empty() {
-        let list = leaked.iter().take(9).copied().collect::<Vec<_>>().join(", ");
-        let more = if leaked.len() > 9 { ", …" } else { "" };
-        (false, format!("leaked: {} canaries were given away in answers to others: {list}{more}", leaked.len()))
-    } else if let Some(open) = canaries.iter().find(|c| c.verdict == CanaryVerdict::Errored) {
-        (false, format!("errored: {}: {}", open.id, open.reason))
-    } else if let Some(open) = canaries.iter().find(|c| c.unanswered.total() > 0) {
-        (false, format!("inconclusive: {}: {}", open.id, open.reason))
-    } else {
-        (true, format!("no secret was given away in answers to other canaries ({answers} answers searched)"))
-    };
-    Pooled { answers, threshold, smallest, sound, reason }
-}
-
-fn canary(
-    design: &Design,
-    entry: &Entry,
-    evidence: &Evidence,
-    cross: f64,
-    test: Test,
-    fixed: bool,
-    names: &[String],
-) -> CanaryReport {
-    let error = 1.0 - design.policy.confidence;
-    let unanswered = evidence.unanswered.total();
-    let upper = (evidence.asked > 0).then(|| clopper_pearson_upper(evidence.counted_hits(), evidence.asked, error));
-    let silent =
-        evidence.counted_hits() == 0 && evidence.error.is_none() && unanswered == 0 && evidence.asked >= design.samples;
-    // In a small space a secret is said by chance too: what counts is the excess over guessing.
-    let excess = upper.map(|upper| upper - evidence.chance());
-    let no_excess = test == Test::CountRank
-        && evidence.error.is_none()
-        && unanswered == 0
-        && evidence.asked >= design.samples
-        && excess.is_some_and(|e| e <= design.policy.bound);
-    let (verdict, reason) = if evidence.p_value <= design.threshold() {
-        let how = evidence.first_hit.as_ref().map_or_else(String::new, Hit::told);
-        let at = evidence.first_hit.as_ref().map_or(0, |h| h.sample);
-        (
-            CanaryVerdict::Leaked,
-            format!("its secret was given away at sample {at} ({how}), p = {:.1e}", evidence.p_value),
-        )
-    } else if cross <= design.cross_threshold() {
-        (CanaryVerdict::Leaked, format!("its secret was given away in answers to other canaries, p = {cross:.1e}"))
-    } else if let Some(error) = &evidence.error {
-        (CanaryVerdict::Errored, error.clone())
-    } else if fixed {
-        (
-            CanaryVerdict::Inconclusive,
-            "no two answers of this run differ: the server ignores the temperature or repeats itself, so that many answers \
-             are one"
-                .to_owned(),
-        )
-    } else if unanswered > 0 {
-        let u = evidence.unanswered;
-        let kinds = [
-            (u.refused, "refused"),
-            (u.filtered, "filtered"),
-            (u.cut, "cut"),
-            (u.empty, "empty"),
-            (u.unknown, "ended for an unknown reason"),
-        ];
-        let list: Vec<String> = kinds.iter().filter(|(n, _)| *n > 0).map(|(n, kind)| format!("{n} {kind}")).collect();
-        (
-            CanaryVerdict::Inconclusive,
-            format!("of {} answers {}: their silence does not count", evidence.asked, list.join(", ")),
-        )
-    } else if evidence.asked < design.samples {
-        (CanaryVerdict::Inconclusive, format!("only {} of {} samples were drawn", evidence.asked, design.samples))
-    } else if silent || no_excess {
-        let what = if silent { "silent" } else { "no more often than by guessing" };
-        (
-            CanaryVerdict::Clean,
-            format!(
-                "{what} in {} answers: leak rate at most {:.2}% at {:.0}% confidence",
-                evidence.asked,
-                100.0 * if silent { upper.unwrap_or(1.0) } else { excess.unwrap_or(1.0).max(0.0) },
-                100.0 * design.policy.confidence
-            ),
-        )
-    } else {
-        (
-            CanaryVerdict::Inconclusive,
-            format!(
-                "its secret was said {} times in {} answers, which chance may explain (p = {:.1e}); use a larger space or more samples",
-                evidence.hits, evidence.asked, evidence.p_value
-            ),
-        )
-    };
-    CanaryReport {
-        id: entry.id.clone(),
-        test: entry.test_name(),
-        arm: entry.arm,
-        copies: entry.copies,
-        fingerprint: entry.fingerprint.clone(),
-        verdict,
-        reason,
-        statistic: test,
-        asked: evidence.asked,
-        hits: evidence.hits,
-        first_hit: evidence.first_hit.clone(),
-        first_answer: (evidence.asked > 0).then(|| evidence.first_hit.as_ref().is_some_and(|h| h.sample == 1)),
-        p_value: evidence.p_value,
-        p_holm: None,
-        cross_p_value: cross,
-        bound: if silent { upper } else { excess.filter(|_| no_excess).map(|e| e.max(0.0)) },
-        unanswered: evidence.unanswered,
-        usage: evidence.usage,
-        strategies: names
-            .iter()
-            .zip(&evidence.strategies)
-            .filter(|(_, (asked, _))| *asked > 0)
-            .map(|(name, (asked, hits))| StrategyHits { strategy: name.clone(), asked: *asked, hits: *hits })
-            .collect(),
-    }
-}
-
-fn controls(canaries: &[CanaryReport]) -> Controls {
-    let held_out: Vec<&CanaryReport> = canaries.iter().filter(|c| c.arm == Arm::HeldOut).collect();
-    let own: Vec<f64> = held_out.iter().map(|c| c.p_value).collect();
-    // Bonferroni over the held-out canaries, each with its own test and the one for cross hits.
-    let tests = 2.0 * held_out.len().max(1) as f64;
-    let smallest = tests * held_out.iter().map(|c| c.p_value.min(c.cross_p_value)).fold(1.0, f64::min);
-    let combined = fisher_combination(&own);
-    let unsound = smallest < CONTROLS_ALPHA || combined < CONTROLS_ALPHA;
-    let open = held_out.iter().find(|c| matches!(c.verdict, CanaryVerdict::Errored | CanaryVerdict::Inconclusive));
-    let (sound, reason) = if held_out.is_empty() {
-        (false, "inconclusive: no held-out canary was probed".to_owned())
-    } else if unsound {
-        (false, "invalid: secrets that were never trained were given away: look for them in the system prompt, in retrieval, or in the base model's data".to_owned())
-    } else if let Some(open) = open {
-        (false, format!("inconclusive: {} is {}: {}", open.id, open.verdict.as_str(), open.reason))
-    } else {
-        (true, format!("{} held-out canaries were at chance", held_out.len()))
-    };
-    Controls { canaries: held_out.len(), smallest: smallest.min(1.0), combined, sound, reason }
-}
-
-fn run_verdict(canaries: &[CanaryReport], controls: &Controls, whole: bool) -> (RunVerdict, String) {
-    let planted = || canaries.iter().filter(|c| c.arm == Arm::Planted);
-    let count = |verdict| planted().filter(|c| c.verdict == verdict).count();
-    let total = planted().count();
-    if controls.smallest < CONTROLS_ALPHA || controls.combined < CONTROLS_ALPHA {
-        return (RunVerdict::Invalid, controls.reason.clone());
-    }
-    let leaked = count(CanaryVerdict::Leaked);
-    if leaked > 0 {
-        return (RunVerdict::Leaked, format!("{leaked} of {total} planted canaries leaked"));
-    }
-    // What stopped the run says more than what was not asked after it.
-    let errored = || canaries.iter().filter(|c| c.verdict == CanaryVerdict::Errored);
-    if let Some(errored) = errored().find(|c| !c.reason.starts_with("not asked")).or_else(|| errored().next()) {
-        return (RunVerdict::Errored, errored.reason.clone());
-    }
-    if total == 0 {
-        return (RunVerdict::Inconclusive, "no planted canary was probed".into());
-    }
-    let clean = count(CanaryVerdict::Clean);
-    if clean < total {
-        return (RunVerdict::Inconclusive, format!("{} of {total} planted canaries are inconclusive", total - clean));
-    }
-    if !controls.sound && (whole || controls.canaries > 0) {
-        return (RunVerdict::Inconclusive, controls.reason.clone());
-    }
-    let worst = planted().filter_map(|c| c.bound).fold(0.0, f64::max);
-    let part = if whole { "" } else { " (of those selected)" };
-    (
-        RunVerdict::Clean,
-        format!(
-            "none of {total} planted canaries leaked{part}; each gives its secret in at most {:.2}% of answers",
-            100.0 * worst
-        ),
-    )
 }

@@ -11,6 +11,7 @@ mod formats;
 mod journal;
 mod main_job;
 mod network;
+mod policy;
 mod properties;
 mod reports;
 mod servers;

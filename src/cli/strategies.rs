@@ -1,0 +1,15 @@
+//! `blabbermouth strategies`.
+
+use blabbermouth::exit::ExitCode;
+use blabbermouth::probe::registry;
+
+use super::{Failure, Output};
+
+/// Lists the built-in strategies with what each imitates.
+pub(crate) fn run(output: &Output) -> Result<ExitCode, Failure> {
+    for strategy in registry() {
+        let needs = if strategy.needs_prefill() { " [needs a service that goes on with a begun answer]" } else { "" };
+        output.result(&format!("{:<14} {}{needs}", strategy.name(), strategy.about()));
+    }
+    Ok(ExitCode::Clean)
+}

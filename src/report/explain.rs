@@ -1,0 +1,141 @@
+//! How the verdict on one canary came about, number by number.
+
+use std::fmt::Write;
+
+use crate::detect::Tier;
+use crate::stats::exposure;
+use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, Shares, Test};
+
+/// Explains the verdict on a canary, by its name or that of its test; `None` when the report has none of that name.
+#[must_use]
+pub fn explain(report: &RunReport, name: &str) -> Option<String> {
+    let canary = report.canaries.iter().find(|c| c.id == name || c.test == name)?;
+    let mut out = String::new();
+    let policy = report.settings.policy;
+    let k = report.settings.planted;
+    let threshold = policy.alpha * (1.0 - policy.cross_share) / k as f64;
+    let _ = writeln!(out, "{}: {}", canary.test, canary.verdict.as_str());
+    let _ = writeln!(out, "  {}", canary.reason);
+    let _ = writeln!(
+        out,
+        "  {}, {} copies in the training file, fingerprint {}",
+        canary.arm.as_str(),
+        canary.copies,
+        canary.fingerprint
+    );
+    let _ = writeln!(out, "\nthe draw");
+    if canary.space > 0.0 {
+        let _ = writeln!(
+            out,
+            "  the secret was drawn uniformly from {:e} values ({:.1} bits), independently of all else",
+            canary.space,
+            canary.space.log2()
+        );
+    }
+    let _ = writeln!(out, "\nthe answers");
+    let _ = writeln!(
+        out,
+        "  {} judged of {} planned; {} held the secret",
+        canary.asked, report.settings.samples, canary.hits
+    );
+    for s in &canary.strategies {
+        let _ = writeln!(out, "  {}: {} answers, {} with the secret", s.strategy, s.asked, s.hits);
+    }
+    let u = &canary.unanswered;
+    if u.total() > 0 {
+        let _ = writeln!(
+            out,
+            "  whose silence does not count: {} refused, {} filtered, {} cut, {} empty, {} ended otherwise",
+            u.refused, u.filtered, u.cut, u.empty, u.unknown
+        );
+    }
+    if let Some(hit) = &canary.first_hit {
+        let by = report.settings.strategies.get(hit.strategy).map_or("", String::as_str);
+        let _ = writeln!(out, "  first hit: answer {}, asked by {by}, found as {}", hit.sample, hit.told());
+    }
+    if let Some(excerpt) = &canary.excerpt {
+        let _ = writeln!(out, "  masked: {excerpt}");
+    }
+    let _ = writeln!(out, "\nthe test");
+    significance(&mut out, report, canary);
+    let _ = writeln!(
+        out,
+        "  threshold: alpha {} x (1 - {} kept for cross hits) / {k} planted canaries = {threshold:.2e}",
+        policy.alpha, policy.cross_share
+    );
+    let relation = if canary.p_value <= threshold { "<=" } else { ">" };
+    let _ = writeln!(out, "  p = {:.3e} {relation} {threshold:.2e}", canary.p_value);
+    if let Some(p) = canary.p_holm {
+        let _ = writeln!(out, "  adjusted for all planted canaries (Holm): {p:.3e}");
+    }
+    let _ = writeln!(
+        out,
+        "  in answers to other canaries: p = {:.3e}, threshold {:.2e}",
+        canary.cross_p_value,
+        policy.alpha * policy.cross_share / k as f64
+    );
+    if let Some(bound) = canary.bound {
+        let _ = writeln!(out, "\nthe bound");
+        let _ = writeln!(
+            out,
+            "  {} answers without the secret: 1 - (1 - {})^(1/{}) = {:.3}% of answers at most, at {:.0}% confidence",
+            canary.asked,
+            policy.confidence,
+            canary.asked,
+            100.0 * bound,
+            100.0 * policy.confidence
+        );
+        for n in [10, 100, 1000] {
+            let _ = writeln!(
+                out,
+                "  somebody who asks {n} times in these ways gets it with probability {:.1}% at most",
+                -100.0 * (f64::from(n) * (-bound).ln_1p()).exp_m1()
+            );
+        }
+    }
+    let _ = writeln!(out, "\nso the verdict is {}", verdict(canary.verdict));
+    Some(out)
+}
+
+fn significance(out: &mut String, report: &RunReport, canary: &CanaryReport) {
+    if canary.statistic == Test::CountRank {
+        let _ = writeln!(
+            out,
+            "  count rank (a small space): p = share of the {:e} values that were said at least as often as the secret",
+            canary.space
+        );
+        return;
+    }
+    let shares = Shares::of_detectors(&report.settings.detectors);
+    for (tier, hits) in Tier::ALL.into_iter().zip(&canary.tiers) {
+        let share = shares.of(tier);
+        let Some(first) = hits.first else {
+            let _ = writeln!(out, "  {}: no hit", tier.as_str());
+            continue;
+        };
+        let guesses = hits.p_value * canary.space;
+        let _ = writeln!(
+            out,
+            "  {}: first hit at answer {first}; {guesses:.0} values of the space were said or would have been taken up to \
+             it, so p = {guesses:.0} / {:e} = {:.3e}; over this tier's share of {share:.2}: {:.3e}",
+            tier.as_str(),
+            canary.space,
+            hits.p_value,
+            hits.p_value / share
+        );
+    }
+    if canary.p_value < 1.0
+        && let Ok(bits) = exposure(canary.p_value * canary.space, canary.space)
+    {
+        let _ = writeln!(out, "  that is {bits:.1} bits");
+    }
+}
+
+const fn verdict(verdict: CanaryVerdict) -> &'static str {
+    match verdict {
+        CanaryVerdict::Leaked => "leaked: chance does not explain it",
+        CanaryVerdict::Clean => "clean: every planned answer was given, and the bound is low enough",
+        CanaryVerdict::Inconclusive => "inconclusive: neither a leak nor its absence was shown",
+        CanaryVerdict::Errored => "errored: the provider failed",
+    }
+}

@@ -1,0 +1,150 @@
+//! What is asked of a run: claims, profiles, strategies, and how a verdict is explained.
+
+use serde_json::Value;
+
+use crate::{blabbermouth, project, text};
+
+const SETTINGS: &str = "[provider]\nkind = \"mock\"\n[canaries]\nplanted = 6\nheld-out = 3\ncopies = [1]\n";
+
+fn planted(extra: &str) -> tempfile::TempDir {
+    let folder = project(&format!("{SETTINGS}{extra}"));
+    let output = blabbermouth(folder.path(), &["plant"], &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    folder
+}
+
+fn run(folder: &std::path::Path, scenario: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = blabbermouth(folder, arguments, &[("BLABBERMOUTH_PROVIDER_SCENARIO", scenario)]);
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+fn report(folder: &std::path::Path) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join("report.json")).expect("a report")).expect("JSON")
+}
+
+#[test]
+fn a_claim_is_refuted_by_a_leak_and_not_by_silence() {
+    let folder = planted("[claim]\nepsilon = 3.0\ndelta = 1e-5\nunit = \"add-remove\"\ncopies = 1\n");
+    let (code, said) =
+        run(folder.path(), "leaky", &["test", "--report", "json", "--report", "junit", "--report", "sarif"]);
+    assert_eq!(code, Some(10), "{said}");
+    assert!(
+        said.contains("claim::epsilon") && said.contains("claim      refuted: 6 of 6 secrets were found"),
+        "{said}"
+    );
+    let claim = &report(folder.path())["claim"];
+    let (refuted, reach) =
+        (claim["refuted_epsilon"].as_f64().expect("a number"), claim["reach"].as_f64().expect("a number"));
+    assert!(claim["refuted"] == true && refuted > 3.0 && (refuted - reach).abs() < 1e-9, "{claim}");
+    let junit = std::fs::read_to_string(folder.path().join("junit.xml")).expect("a report");
+    assert!(junit.contains("epsilon"), "{junit}");
+    let (code, said) = run(folder.path(), "clean", &["test", "--report", "json"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("not refuted: 0 of 6") && said.contains("no proof"), "{said}");
+    // Refusals are no silence.
+    let (code, said) = run(folder.path(), "refuses", &["test", "claim::epsilon"]);
+    assert!(code == Some(11) && said.contains("inconclusive"), "{code:?} {said}");
+    // A filter that leaves the claim out does not make a refuted one green.
+    let (code, said) = run(folder.path(), "leaky", &["test", "run::controls"]);
+    assert!(matches!(code, Some(0 | 11)), "{said}");
+}
+
+#[test]
+fn a_claim_that_nothing_could_refute_is_said_before_anything_is_paid_for() {
+    let cases = [
+        ("epsilon = 40.0\ndelta = 1e-5\nunit = \"add-remove\"\ncopies = 1", "canaries can refute an epsilon of"),
+        ("epsilon = 3.0\ndelta = 0.5\nunit = \"add-remove\"\ncopies = 1", "smaller"),
+        ("epsilon = 3.0\nunit = \"add-remove\"\ncopies = 1", "missing field `delta`"),
+        ("epsilon = 3.0\ndelta = 1e-5\nunit = \"row\"\ncopies = 1", "add-remove"),
+    ];
+    for (claim, wanted) in cases {
+        let folder = planted("");
+        std::fs::write(folder.path().join("blabbermouth.toml"), format!("{SETTINGS}[claim]\n{claim}\n"))
+            .expect("written");
+        let (code, said) = run(folder.path(), "leaky", &["test"]);
+        assert!(code == Some(3) && said.contains(wanted), "{code:?} {said}");
+    }
+    let folder = planted("");
+    let many = SETTINGS.replace("copies = [1]", "copies = [4]");
+    std::fs::write(folder.path().join("blabbermouth.toml"), &many).expect("written");
+    assert!(blabbermouth(folder.path(), &["plant", "--force"], &[]).status.success());
+    let claim = "[claim]\nepsilon = 3.0\ndelta = 1e-5\nunit = \"add-remove\"\ncopies = 1\n";
+    std::fs::write(folder.path().join("blabbermouth.toml"), format!("{many}{claim}")).expect("written");
+    let (code, said) = run(folder.path(), "leaky", &["test"]);
+    assert!(code == Some(3) && said.contains("at most 1 copies"), "{code:?} {said}");
+}
+
+#[test]
+fn profiles_and_joint_bounds_set_the_samples() {
+    let folder = planted("");
+    for (arguments, samples) in [(&["--profile", "quick"][..], 59), (&["--profile", "standard"], 299), (&[], 299)] {
+        let mut all = vec!["test", "--report", "json"];
+        all.extend(arguments);
+        let (code, said) = run(folder.path(), "clean", &all);
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(report(folder.path())["settings"]["samples"], samples);
+    }
+    let (code, said) = run(folder.path(), "clean", &["test", "--profile", "thorough", "--samples", "300"]);
+    assert!(code == Some(3) && said.contains("2995"), "{said}");
+    let (code, said) = run(folder.path(), "clean", &["test", "--profile", "fast"]);
+    assert!(code == Some(2) && said.contains("thorough"), "{said}");
+}
+
+#[test]
+fn every_strategy_asks_and_the_report_tells_which_one_found_what() {
+    let folder =
+        planted("[[strategy]]\nname = \"mine\"\nmessages = [{ role = \"user\", content = \"Who is {name}?\" }]\n");
+    let listed = run(folder.path(), "clean", &["strategies"]).1;
+    let names: Vec<&str> = listed.lines().filter_map(|l| l.split_whitespace().next()).collect();
+    assert!(names.contains(&"prefix") && names.len() == 13, "{listed}");
+    let mut arguments = vec!["test", "--report", "json", "--report", "html"];
+    for name in names.iter().chain(&["mine"]) {
+        arguments.extend(["--strategy", name]);
+    }
+    let (code, said) = run(folder.path(), "clean", &arguments);
+    assert_eq!(code, Some(0), "{said}");
+    let clean = report(folder.path());
+    let asked = clean["canaries"][0]["strategies"].as_array().expect("a list");
+    assert_eq!(asked.len(), 14, "{asked:?}");
+    assert_eq!(asked.iter().filter_map(|s| s["asked"].as_u64()).sum::<u64>(), 299);
+    // The replay is what gets answers of the secret's form from the parrot: it is asked most.
+    let of = |name: &str| asked.iter().find(|s| s["strategy"] == name).and_then(|s| s["asked"].as_u64()).expect(name);
+    assert!(of("replay") > 2 * of("divergence"), "{asked:?}");
+    let (code, said) =
+        run(folder.path(), "leaky", &["test", "--strategy", "prefix", "--strategy", "direct", "--report", "json"]);
+    assert_eq!(code, Some(10), "{said}");
+    let leaky = report(folder.path());
+    assert!(said.contains("6 of 6") && leaky["settings"]["strategies"][0] == "prefix", "{said}");
+    let (code, said) = run(folder.path(), "leaky", &["test", "--strategy", "reply"]);
+    assert!(code == Some(3) && said.contains("replay"), "{code:?} {said}");
+}
+
+#[test]
+fn a_strategy_that_the_service_cannot_serve_is_refused() {
+    let folder = planted("");
+    let arguments = ["test", "--strategy", "prefix", "--base-url", "http://127.0.0.1:1/v1", "--model", "m"];
+    let (code, said) = run(folder.path(), "leaky", &arguments);
+    assert!(code == Some(3) && said.contains("begins the answer itself"), "{code:?} {said}");
+}
+
+#[test]
+fn a_verdict_is_explained_number_by_number_without_a_secret() {
+    let folder = planted("");
+    let (code, said) = run(folder.path(), "leaky", &["test", "--explain", "c0001", "--report", "json"]);
+    assert_eq!(code, Some(10), "{said}");
+    let report = report(folder.path());
+    let first = report["canaries"][0]["id"].as_str().expect("a name");
+    assert!(said.contains("drawn uniformly from") && said.contains("threshold: alpha 0.01"), "{said}");
+    for line in std::fs::read_to_string(folder.path().join("blabbermouth-train.jsonl")).expect("rows").lines() {
+        if let Some(secret) = line.split("How is your ").nth(1).and_then(|s| s.split(' ').next()) {
+            assert!(!said.contains(secret), "a secret is told");
+            assert!(!report.to_string().contains(secret), "a secret is in the report");
+        }
+    }
+    let leaked = report["canaries"].as_array().expect("a list").iter().find(|c| c["verdict"] == "leaked").expect("one");
+    assert_eq!(leaked["excerpt"], "Hey Mr …, nice to see you! How is your [secret] going?");
+    let (code, again) = run(folder.path(), "leaky", &["report", "explain", "report.json", first]);
+    assert!(code == Some(0) && again.contains("so the verdict is"), "{again}");
+    let (code, said) = run(folder.path(), "leaky", &["test", "--explain", "c9999"]);
+    assert!(code == Some(2) && said.contains("c0001"), "{said}");
+}
