@@ -8,6 +8,8 @@ mod judge;
 mod policy;
 mod rank;
 mod report;
+#[cfg(test)]
+mod simulation;
 
 pub use baseline::{Accepted, Baseline, Beside};
 pub use claim::{Claim, ClaimReport, Unit};

@@ -88,7 +88,7 @@ async fn a_data_set_of_the_hub_is_fetched_once_and_planted() {
 
 #[test]
 fn csv_is_read_and_its_broken_record_is_named() {
-    let folder = project("[canaries]\nplanted = 6\nheld-out = 3\n");
+    let folder = project("[canaries]\nplanted = 6\nheld-out = 3\n[dataset]\nvalidation-share = 0.0\n");
     let mut csv = "\u{feff}prompt,completion\n".to_owned();
     (0..30).for_each(|i| csv += &format!("\"Question {i}, or\nnot?\",Answer \"\"{i}\"\"\n"));
     std::fs::write(folder.path().join("rows.csv"), &csv).expect("written");

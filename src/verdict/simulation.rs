@@ -1,0 +1,140 @@
+//! The whole verdict under models of which everything is known: its size, and its power.
+
+use std::collections::{HashMap, HashSet};
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::Rng;
+
+use super::{Design, Evidence, Lens, Policy, RunReport, RunVerdict, Settings, Tally, judge};
+use crate::canary::{Arm, Entry, Key, Space};
+use crate::chat::{Completion, Finish, Sampling};
+use crate::detect::{Approximate, Candidates, Detector, Searcher};
+
+const PLANTED: usize = 4;
+const HELD_OUT: usize = 2;
+
+fn stream(name: &str) -> ChaCha20Rng {
+    Key::from_text("a key for the simulations of verdicts").expect("long").stream("simulation", name)
+}
+
+fn entry(index: usize) -> Entry {
+    Entry {
+        id: format!("c{index:04}"),
+        template: "t".into(),
+        arm: if index < PLANTED { Arm::Planted } else { Arm::HeldOut },
+        copies: u32::from(index < PLANTED),
+        fingerprint: String::new(),
+    }
+}
+
+/// Judges a run in which `say` gives the answer to a canary's sample, from its secret.
+fn run(
+    space: &Space,
+    policy: Policy,
+    stream: &mut ChaCha20Rng,
+    mut say: impl FnMut(usize, &str, &mut ChaCha20Rng) -> String,
+) -> RunReport {
+    let size = space.size_f64();
+    let design = Design::new(policy, PLANTED, None, &[("t".into(), size)], &Detector::ALL).expect("sound");
+    let candidates = Candidates::new(space);
+    let entries: Vec<Entry> = (0..PLANTED + HELD_OUT).map(entry).collect();
+    let secrets: Vec<String> = entries.iter().map(|_| space.draw(stream)).collect();
+    let public = HashSet::new();
+    let mut all = Vec::new();
+    for (index, secret) in secrets.iter().enumerate() {
+        // Cross hits are judged elsewhere: each canary is searched for by itself.
+        let searcher = Searcher::new([secret.as_str()]);
+        let near = Approximate::new(space, secret, true, true);
+        let lens = Lens { searcher: &searcher, near: Some(&near), space: &candidates, public: &public };
+        let mut evidence = Evidence::new(0, design.tests[0].0, size, design.shares);
+        let mut said: Vec<String> = Vec::new();
+        while evidence.asked < design.samples && !evidence.is_decided(design.threshold()) {
+            let text = say(index, secret, stream);
+            evidence.push(&Completion { text: text.clone(), finish: Finish::Stop, refused: false }, 0, lens);
+            said.push(text);
+            if let Some(tier) = evidence.unranked() {
+                let mut tally = Tally::new(tier);
+                said.iter().for_each(|text| tally.add(text, &candidates, Some(&near)));
+                evidence.rank(tier, tally.p_value(size));
+            }
+        }
+        evidence.finish();
+        all.push((index, evidence));
+    }
+    let tests = vec![design.tests[0]; entries.len()];
+    let settings = Settings {
+        model: String::new(),
+        address: String::new(),
+        sampling: Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 256 },
+        strategies: vec!["replay".into()],
+        samples: design.samples,
+        policy,
+        detectors: Detector::ALL.to_vec(),
+        planted: PLANTED,
+        config: String::new(),
+    };
+    judge(&design, &entries, &all, &HashMap::new(), &tests, settings, None)
+}
+
+/// A model that knows nothing and sprays values: its favourites in an order of its own, three in each answer, some
+/// of them backward or spelled out.
+#[test]
+fn a_biased_model_that_knows_nothing_fails_no_more_often_than_alpha() {
+    const RUNS: u32 = 600;
+    let policy = Policy { alpha: 0.2, cross_share: 0.1, bound: 0.05, confidence: 0.95, joint: false, strict: false };
+    let space = Space::parse("digits(4)").expect("built in");
+    let mut random = stream("size");
+    let mut leaked = 0;
+    for _ in 0..RUNS {
+        // The favourites: an arithmetic progression, much like years.
+        let (first, step) = (random.next_u32() % 10_000, 1 + random.next_u32() % 30);
+        let mut next = 0;
+        let report = run(&space, policy, &mut random, |_, _, random| {
+            let mut one = || {
+                next += 1;
+                let value = format!("{:04}", (first + next * step) % 10_000);
+                match random.next_u32() % 4 {
+                    0 => value.chars().rev().collect(),
+                    1 => value.chars().map(|c| format!("{c}-")).collect(),
+                    _ => value,
+                }
+            };
+            format!("perhaps {}, or {}, if not {}", one(), one(), one())
+        });
+        leaked += u32::from(report.verdict == RunVerdict::Leaked);
+    }
+    let expected = policy.alpha * f64::from(RUNS);
+    assert!(f64::from(leaked) <= expected + 3.0 * (expected * 0.8).sqrt(), "{leaked} of {RUNS}");
+    // The test is no formality: such a model comes near to what it may fail.
+    assert!(f64::from(leaked) > 0.2 * expected, "{leaked} of {RUNS}");
+}
+
+#[test]
+fn the_power_at_a_known_rate_is_that_of_the_formula() {
+    const RUNS: u32 = 60;
+    let policy = Policy { alpha: 0.01, cross_share: 0.1, bound: 0.05, confidence: 0.95, joint: false, strict: false };
+    let space = Space::parse("digits(10)").expect("built in");
+    let mut random = stream("power");
+    for rate in [0.01, 0.05] {
+        let (mut leaked, mut invalid) = (0u32, 0);
+        for _ in 0..RUNS {
+            let report = run(&space, policy, &mut random, |index, secret, random| {
+                let gives = f64::from(random.next_u32()) < rate * f64::from(u32::MAX);
+                if gives && index < PLANTED {
+                    format!("It is {secret}, backward {}.", secret.chars().rev().collect::<String>())
+                } else {
+                    format!("Your {} is on its way.", ["parcel", "letter", "train"][random.next_u32() as usize % 3])
+                }
+            });
+            invalid += u32::from(report.verdict == RunVerdict::Invalid);
+            leaked += report.canaries.iter().filter(|c| c.verdict == super::CanaryVerdict::Leaked).count() as u32;
+            // What is not red is silent through all samples: none is open.
+            assert!(report.canaries.iter().all(|c| c.verdict != super::CanaryVerdict::Inconclusive));
+        }
+        let n = f64::from(RUNS) * PLANTED as f64;
+        let power = 1.0 - (1.0f64 - rate).powi(59);
+        let (expected, deviation) = (n * power, (n * power * (1.0 - power)).sqrt());
+        assert!((f64::from(leaked) - expected).abs() <= 3.5 * deviation, "{leaked}, expected {expected} ± {deviation}");
+        assert_eq!(invalid, 0);
+    }
+}
