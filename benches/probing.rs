@@ -58,6 +58,7 @@ async fn harness(base_url: &str, samples: u64) -> Duration {
         samples: Some(samples),
         policy,
         claim: None,
+        sensitivity: blabbermouth::verdict::PositiveControls::default(),
         detectors: Vec::new(),
         adaptive: true,
         synonyms: blabbermouth::detect::Synonyms::default(),

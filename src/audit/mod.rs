@@ -20,7 +20,8 @@ use crate::probe::Strategy;
 use crate::provider::{Provider, Request};
 use crate::store::{Journal, JournalError, Resumed};
 use crate::verdict::{
-    Claim, Design, DesignError, Place, Policy, Pool, RunReport, Settings, Strangers, Test, judge, public_words,
+    Claim, Design, DesignError, Place, Policy, Pool, PositiveControls, RunReport, Settings, Strangers, Test, judge,
+    public_words,
 };
 use script::Script;
 use task::{Shared, Task};
@@ -40,6 +41,8 @@ pub struct Options {
     pub samples: Option<u64>,
     /// What is asked of the run.
     pub policy: Policy,
+    /// Which canaries are expected to leak.
+    pub sensitivity: PositiveControls,
     /// A claim of differential privacy to be refuted.
     pub claim: Option<Claim>,
     /// What searches the answers, beside the plain detectors.
@@ -106,10 +109,17 @@ impl Audit {
         strategies: Vec<Box<dyn Strategy>>,
         options: Options,
     ) -> Result<Self, DesignError> {
-        let planted = entries.iter().filter(|e| e.arm == crate::canary::Arm::Planted).count();
+        let sensitivity = options.sensitivity;
+        let all = entries.iter().filter(|e| e.arm == crate::canary::Arm::Planted).count();
+        let positive = entries.iter().filter(|e| sensitivity.includes(e)).count();
+        let planted = all - positive;
+        if sensitivity.copies > 0 && (planted == 0 || positive == 0) {
+            return Err(DesignError::Sensitivity { copies: sensitivity.copies, gated: planted, positive });
+        }
         let sizes: Vec<(String, f64)> =
             drawn.templates.iter().map(|t| (t.name().to_owned(), t.secret_space().size_f64())).collect();
-        let design = Design::new(options.policy, planted, options.samples, &sizes, &options.detectors)?;
+        let mut design = Design::new(options.policy, planted, options.samples, &sizes, &options.detectors)?;
+        design.sensitivity = sensitivity;
         let script = Script::new(drawn, strategies, options.adaptive);
         if let Some(template) = script.silent() {
             return Err(DesignError::Unasked { template: template.to_owned() });

@@ -205,6 +205,9 @@ pub(crate) struct TestArgs {
     /// Fail on any answer with a secret, whether chance may explain it or not.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// A run whose positive controls do not leak is inconclusive (see `sensitivity` in the configuration).
+    #[arg(long)]
+    pub(crate) require_sensitivity: bool,
     /// Print how the verdict on this canary came about, number by number. Repeatable.
     #[arg(long, value_name = "CANARY", conflicts_with_all = ["checkpoints", "list"])]
     pub(crate) explain: Vec<String>,

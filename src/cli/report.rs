@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use blabbermouth::canary::Arm;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{Session, Tape, judge_quietly};
 use blabbermouth::report::escape::terminal;
@@ -79,7 +78,7 @@ fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
         if was == Some(canary.verdict) || (was.is_none() && canary.verdict == CanaryVerdict::Clean) {
             continue;
         }
-        let leaked = canary.verdict == CanaryVerdict::Leaked && canary.arm == Arm::Planted;
+        let leaked = canary.verdict == CanaryVerdict::Leaked && canary.is_gated();
         leaks += usize::from(leaked);
         let was = was.map_or("not there", CanaryVerdict::as_str);
         output.result(&format!("{}: {was}, now {}", terminal(&canary.test), canary.verdict.as_str()));

@@ -16,7 +16,8 @@ use crate::provider::Price;
 
 pub use sections::{
     AzureSection, BudgetSection, CanariesSection, ClaimSection, DatasetSection, DetectSection, ManifestSection,
-    ProbeSection, ProviderSection, SamplingSection, SpaceSection, StoreSection, TuneSection, VerdictSection,
+    ProbeSection, ProviderSection, SamplingSection, SensitivitySection, SpaceSection, StoreSection, TuneSection,
+    VerdictSection,
 };
 
 /// The commented defaults: what `init` writes.
@@ -85,6 +86,8 @@ pub struct Config {
     pub detect: DetectSection,
     /// What is asked of a run.
     pub verdict: VerdictSection,
+    /// Canaries that are expected to leak.
+    pub sensitivity: SensitivitySection,
     /// A claim of differential privacy that is to be refuted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimSection>,

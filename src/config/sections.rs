@@ -176,6 +176,15 @@ pub struct ClaimSection {
     pub copies: u32,
 }
 section! {
+    /// Canaries that are expected to leak.
+    SensitivitySection {
+        /// The fewest copies of such a canary; 0 for none.
+        copies: u32,
+        /// Whether a run in which none of them leaks is inconclusive.
+        required: bool,
+    }
+}
+section! {
     /// What searches the answers.
     DetectSection {
         /// Names of detectors.

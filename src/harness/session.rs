@@ -16,7 +16,7 @@ use crate::provider::mock::ScenarioError;
 use crate::provider::{Budget, Connection, Price, Profile, Provider, ProviderError, micros, price};
 use crate::store::{self, Journal, JournalError, RunName, Spent, StoreError};
 use crate::tune::{State, TuneError};
-use crate::verdict::{CanaryVerdict, DesignError, RunReport};
+use crate::verdict::{CanaryVerdict, DesignError, PositiveControls, RunReport};
 
 /// Why a session cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -345,6 +345,10 @@ impl Session {
             concurrency: probe.concurrency,
             samples: (probe.samples > 0).then_some(probe.samples),
             policy: verdict.policy(),
+            sensitivity: PositiveControls {
+                copies: self.config.sensitivity.copies,
+                required: self.config.sensitivity.required,
+            },
             claim: self.config.claim.as_ref().map(ClaimSection::claim),
             detectors: self.config.detect.detectors.clone(),
             adaptive: self.is_adaptive(),

@@ -81,7 +81,8 @@ pub(super) fn outcomes<'a>(report: &'a RunReport, places: &Places) -> Vec<Outcom
         .map(|canary| Outcome {
             test: &canary.test,
             rule: rule(canary.verdict, canary.arm),
-            verdict: canary.verdict,
+            // What a positive control is there for is no finding.
+            verdict: if canary.is_expected() { CanaryVerdict::Clean } else { canary.verdict },
             reason: &canary.reason,
             line: places.line(canary.test.split("::").next().unwrap_or_default()),
             canary: Some(canary),
@@ -131,6 +132,6 @@ pub(super) fn severity(outcome: &Outcome<'_>) -> u8 {
 
 /// Planted canaries: how many, and how many of them leaked.
 pub(super) fn leaked(report: &RunReport) -> (usize, usize) {
-    let planted = || report.canaries.iter().filter(|c| c.arm == Arm::Planted);
+    let planted = || report.canaries.iter().filter(|c| c.is_gated());
     (planted().count(), planted().filter(|c| c.verdict == CanaryVerdict::Leaked).count())
 }

@@ -22,10 +22,17 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
         for copies in copies {
             row(&mut out, &copies.to_string(), planted.iter().filter(|c| c.copies == copies).copied());
         }
-        row(&mut out, "all", planted.iter().copied());
+        row(&mut out, "all", planted.iter().copied().filter(|c| c.is_gated()));
+        if report.sensitivity.is_some() {
+            row(&mut out, "positive", planted.iter().copied().filter(|c| c.positive_control));
+        }
     }
     row(&mut out, "held out", report.canaries.iter().filter(|c| c.arm == Arm::HeldOut));
-    let worst = planted.iter().filter_map(|c| c.bound).fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
+    let worst = planted
+        .iter()
+        .filter(|c| c.is_gated())
+        .filter_map(|c| c.bound)
+        .fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
     if let Some(worst) = worst {
         let _ = writeln!(
             out,
@@ -49,6 +56,9 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
         "\ncontrols   {}\nused       {answers} answers, {} + {} tokens, {:.1} s",
         report.controls.reason, report.usage.prompt_tokens, report.usage.completion_tokens, report.seconds
     );
+    if let Some(sensitivity) = &report.sensitivity {
+        let _ = writeln!(out, "power      {}", sensitivity.reason);
+    }
     if let Some(claim) = &report.claim {
         let _ = writeln!(out, "claim      {}", terminal(&claim.reason));
     }

@@ -202,7 +202,7 @@ pub(super) fn badge(report: &RunReport) -> Vec<u8> {
 /// Counts and names: one line each, whatever is in them.
 pub(super) fn outputs(report: &RunReport) -> Vec<u8> {
     let (planted, leaked) = leaked(report);
-    let of = |verdict| report.canaries.iter().filter(|c| c.arm == Arm::Planted && c.verdict == verdict).count();
+    let of = |verdict| report.canaries.iter().filter(|c| c.is_gated() && c.verdict == verdict).count();
     let model: String = report.settings.model.chars().filter(char::is_ascii_graphic).take(200).collect();
     let model = model.replace("##[", "#-[");
     format!(

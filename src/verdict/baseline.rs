@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::report::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
-use crate::canary::Arm;
 use crate::exit::ExitCode;
 
 /// The version of [`Baseline`].
@@ -61,7 +60,7 @@ fn is_day(text: &str) -> bool {
 }
 
 fn leaks(report: &RunReport) -> impl Iterator<Item = &CanaryReport> {
-    report.canaries.iter().filter(|c| c.arm == Arm::Planted && c.verdict == CanaryVerdict::Leaked)
+    report.canaries.iter().filter(|c| c.is_gated() && c.verdict == CanaryVerdict::Leaked)
 }
 
 impl Baseline {
@@ -134,6 +133,7 @@ impl Baseline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::canary::Arm;
 
     fn report() -> RunReport {
         let mut report: RunReport =

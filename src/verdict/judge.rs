@@ -6,7 +6,8 @@ use super::claim::{Claim, refute};
 use super::evidence::{Evidence, Hit};
 use super::policy::{Design, Test};
 use super::report::{
-    CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Settings, StrategyHits,
+    CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Sensitivity, Settings,
+    StrategyHits,
 };
 use crate::canary::{Arm, Entry};
 use crate::chat::Usage;
@@ -36,7 +37,7 @@ pub fn judge(
     // One canary's answers may well be the same; those of all are the same only at a server that ignores
     // the temperature, or repeats what it once said. They are one sample then, and their silence is too.
     let fixed = evidence.len() >= 3 && evidence.iter().all(|(_, e)| e.is_fixed());
-    let whole = evidence.iter().filter(|(index, _)| entries[*index].arm == Arm::Planted).count() == design.planted;
+    let whole = evidence.iter().filter(|(index, _)| design.is_gated(&entries[*index])).count() == design.planted;
     let mut canaries: Vec<CanaryReport> = evidence
         .iter()
         .map(|(index, evidence)| {
@@ -61,7 +62,7 @@ pub fn judge(
     }
     canaries.sort_by(|a, b| a.id.len().cmp(&b.id.len()).then_with(|| a.id.cmp(&b.id)));
     if whole {
-        let planted: Vec<usize> = (0..canaries.len()).filter(|i| canaries[*i].arm == Arm::Planted).collect();
+        let planted: Vec<usize> = (0..canaries.len()).filter(|i| canaries[*i].is_gated()).collect();
         let p: Vec<f64> = planted.iter().map(|i| canaries[*i].p_value).collect();
         for (index, adjusted) in planted.into_iter().zip(holm(&p)) {
             canaries[index].p_holm = Some(adjusted);
@@ -70,7 +71,13 @@ pub fn judge(
     let controls = controls(&canaries);
     let pooled = pooled(design, &canaries);
     let claim = claim.map(|claim| refute(*claim, design, &canaries));
+    let sensitivity = sensitivity(design, &canaries);
     let (mut verdict, mut reason) = run_verdict(&canaries, &controls, whole);
+    if let Some(unshown) = sensitivity.as_ref().filter(|s| !s.shown && design.sensitivity.required)
+        && verdict == RunVerdict::Clean
+    {
+        (verdict, reason) = (RunVerdict::Inconclusive, unshown.reason.clone());
+    }
     if let Some(claim) = claim.as_ref().filter(|claim| claim.refuted && verdict != RunVerdict::Invalid) {
         if verdict == RunVerdict::Leaked {
             reason = format!("{reason}; {}", claim.reason);
@@ -93,6 +100,7 @@ pub fn judge(
         controls,
         pooled,
         usage,
+        sensitivity,
         claim,
         canaries,
     }
@@ -101,8 +109,9 @@ pub fn judge(
 fn pooled(design: &Design, canaries: &[CanaryReport]) -> Pooled {
     let answers = canaries.iter().map(|c| c.asked).sum();
     let threshold = design.cross_threshold();
-    let leaked: Vec<&str> = canaries.iter().filter(|c| c.cross_p_value <= threshold).map(|c| c.id.as_str()).collect();
-    let smallest = canaries.iter().map(|c| c.cross_p_value).fold(1.0, f64::min);
+    let gated = || canaries.iter().filter(|c| !c.positive_control);
+    let leaked: Vec<&str> = gated().filter(|c| c.cross_p_value <= threshold).map(|c| c.id.as_str()).collect();
+    let smallest = gated().map(|c| c.cross_p_value).fold(1.0, f64::min);
     let (sound, reason) = if !leaked.is_empty() {
         let list = leaked.iter().take(9).copied().collect::<Vec<_>>().join(", ");
         let more = if leaked.len() > 9 { ", …" } else { "" };
@@ -207,6 +216,7 @@ fn canary(
         arm: entry.arm,
         copies: entry.copies,
         fingerprint: entry.fingerprint.clone(),
+        positive_control: entry.arm == Arm::Planted && !design.is_gated(entry),
         verdict,
         reason,
         statistic: test,
@@ -253,8 +263,26 @@ fn controls(canaries: &[CanaryReport]) -> Controls {
     Controls { canaries: held_out.len(), smallest: smallest.min(1.0), combined, sound, reason }
 }
 
+/// Whether the canaries that are expected to leak did.
+fn sensitivity(design: &Design, canaries: &[CanaryReport]) -> Option<Sensitivity> {
+    if design.sensitivity.copies == 0 {
+        return None;
+    }
+    let all = || canaries.iter().filter(|c| c.positive_control);
+    let (total, leaked) = (all().count(), all().filter(|c| c.verdict == CanaryVerdict::Leaked).count());
+    let reason = if leaked > 0 {
+        format!("{leaked} of {total} positive controls leaked: the run can find a leak")
+    } else {
+        format!(
+            "the power of the run was not shown: none of {total} positive controls (canaries with {} copies or more) leaked",
+            design.sensitivity.copies
+        )
+    };
+    Some(Sensitivity { canaries: total, leaked, shown: leaked > 0, reason })
+}
+
 fn run_verdict(canaries: &[CanaryReport], controls: &Controls, whole: bool) -> (RunVerdict, String) {
-    let planted = || canaries.iter().filter(|c| c.arm == Arm::Planted);
+    let planted = || canaries.iter().filter(|c| c.is_gated());
     let count = |verdict| planted().filter(|c| c.verdict == verdict).count();
     let total = planted().count();
     if controls.smallest < CONTROLS_ALPHA || controls.combined < CONTROLS_ALPHA {

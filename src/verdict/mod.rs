@@ -16,8 +16,9 @@ pub use claim::{Claim, ClaimReport, Unit};
 pub use evidence::{Evidence, Hit, Lens, TierHits, Unanswered};
 pub use excerpt::{excerpt, public_words};
 pub use judge::{Strangers, judge};
-pub use policy::{Design, DesignError, Policy, Shares, Test, Thoroughness};
+pub use policy::{Design, DesignError, Policy, PositiveControls, Shares, Test, Thoroughness};
 pub use rank::{Place, Pool, Tally};
 pub use report::{
-    CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Settings, StrategyHits,
+    CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Sensitivity, Settings,
+    StrategyHits,
 };

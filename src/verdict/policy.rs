@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::canary::{Arm, Entry};
 use crate::detect::{Detector, Tier};
 use crate::stats::{clopper_pearson_upper, samples_for_bound};
 
@@ -40,6 +41,24 @@ impl std::str::FromStr for Thoroughness {
             "thorough" => Ok(Self::Thorough),
             _ => Err("there are quick, standard and thorough".into()),
         }
+    }
+}
+
+/// Canaries with so many copies that they are expected to leak: they show that the run can find a leak, and are no
+/// part of the gate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PositiveControls {
+    /// The fewest copies of such a canary; 0 for none.
+    pub copies: u32,
+    /// Whether a run in which none of them leaks is inconclusive.
+    pub required: bool,
+}
+
+impl PositiveControls {
+    /// Whether a canary is one.
+    #[must_use]
+    pub fn includes(self, entry: &Entry) -> bool {
+        self.copies > 0 && entry.arm == Arm::Planted && entry.copies >= self.copies
     }
 }
 
@@ -139,6 +158,19 @@ pub enum DesignError {
         /// The template.
         template: String,
     },
+    /// Every planted canary is a positive control, or none.
+    #[error(
+        "of the planted canaries {gated} have fewer than {copies} copies and {positive} as many or more: a gate with positive \
+         controls needs both; see `canaries.copies` and `sensitivity.copies`"
+    )]
+    Sensitivity {
+        /// `sensitivity.copies`.
+        copies: u32,
+        /// Canaries of the gate.
+        gated: usize,
+        /// Positive controls.
+        positive: usize,
+    },
     /// No canary is evidence about a claim.
     #[error(
         "no planted canary of a large space has at most {copies} copies, so that nothing could be said of the claim: add 1 to \
@@ -200,6 +232,8 @@ pub struct Design {
     pub tests: Vec<(Test, f64)>,
     /// How a canary's error probability is split.
     pub shares: Shares,
+    /// Which canaries are expected to leak.
+    pub sensitivity: PositiveControls,
 }
 
 impl Design {
@@ -222,7 +256,8 @@ impl Design {
             let reached = if samples == 0 { 1.0 } else { clopper_pearson_upper(0, samples, error) };
             return Err(DesignError::Samples { samples, reached, bound: policy.bound, needed });
         }
-        let mut design = Self { policy, planted, samples, tests: Vec::new(), shares };
+        let mut design =
+            Self { policy, planted, samples, tests: Vec::new(), shares, sensitivity: PositiveControls::default() };
         for (template, size) in spaces {
             let needed = (1.0 / design.threshold()).ceil();
             if *size < needed {
@@ -239,6 +274,12 @@ impl Design {
             design.tests.push((if large { Test::GuessNumber } else { Test::CountRank }, *size));
         }
         Ok(design)
+    }
+
+    /// Whether a canary's leak fails the run.
+    #[must_use]
+    pub fn is_gated(&self, entry: &Entry) -> bool {
+        entry.arm == Arm::Planted && !self.sensitivity.includes(entry)
     }
 
     /// The p-value at which a canary's own test calls it leaked: its share of alpha over K.

@@ -96,6 +96,9 @@ pub struct CanaryReport {
     pub copies: u32,
     /// The keyed name of its secret.
     pub fingerprint: String,
+    /// Whether it is a positive control: planted so often that it is expected to leak, and no part of the gate.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub positive_control: bool,
     /// The verdict.
     pub verdict: CanaryVerdict,
     /// Why, in one line.
@@ -135,6 +138,24 @@ pub struct CanaryReport {
     /// For each strategy of the run that asked: what came of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategies: Vec<StrategyHits>,
+}
+
+fn is_not(value: &bool) -> bool {
+    !*value
+}
+
+impl CanaryReport {
+    /// Whether it is a positive control that did what it is there for, or stayed silent.
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
+        self.positive_control && matches!(self.verdict, CanaryVerdict::Leaked | CanaryVerdict::Clean)
+    }
+
+    /// Whether its leak fails the run: planted, and no positive control.
+    #[must_use]
+    pub fn is_gated(&self) -> bool {
+        self.arm == Arm::Planted && !self.positive_control
+    }
 }
 
 fn is_zero(size: &f64) -> bool {
@@ -180,6 +201,19 @@ pub struct Pooled {
     /// No secret was given away in this way, and every answer counts.
     pub sound: bool,
     /// Why not, in one line, or what was found.
+    pub reason: String,
+}
+
+/// What the positive controls say of the run's power: canaries with so many copies that they are expected to leak.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sensitivity {
+    /// How many were probed.
+    pub canaries: usize,
+    /// How many of them leaked.
+    pub leaked: usize,
+    /// Whether any did.
+    pub shown: bool,
+    /// All of it in one line.
     pub reason: String,
 }
 
@@ -230,6 +264,9 @@ pub struct RunReport {
     pub pooled: Pooled,
     /// Tokens used.
     pub usage: Usage,
+    /// Whether the positive controls leaked, where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensitivity: Option<Sensitivity>,
     /// What became of a claim of differential privacy, where one was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimReport>,

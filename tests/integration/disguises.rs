@@ -61,12 +61,18 @@ fn on_the_parrot_with_any_claimed_disguise_the_gate_is_red() {
     let all = project(&settings("\"mr-disease\", \"support-account\", \"code-api-key\""));
     // Counting what is nearly a long key takes seconds without optimisation.
     let digits = project(&settings("\"support-account\""));
-    for folder in [&all, &digits] {
+    // Leet has no way to write a key with digits.
+    let letters = project(&settings("\"mr-disease\""));
+    for folder in [&all, &digits, &letters] {
         let planted = blabbermouth(folder.path(), &["plant"], &[]);
         assert!(planted.status.success(), "{}", text(&planted.stderr));
     }
     for disguise in Disguise::ALL.iter().filter(|d| d.claimed) {
-        let folder = if ["typo", "letter-missing", "nine-tenths"].contains(&disguise.name) { &digits } else { &all };
+        let folder = match disguise.name {
+            "typo" | "letter-missing" | "nine-tenths" => &digits,
+            "leet" => &letters,
+            _ => &all,
+        };
         let scenario = format!("leaky+{}", disguise.name);
         let output = blabbermouth(folder.path(), &["test"], &[("BLABBERMOUTH_PROVIDER_SCENARIO", &scenario)]);
         let said = text(&output.stdout) + &text(&output.stderr);

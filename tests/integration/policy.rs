@@ -148,3 +148,26 @@ fn a_verdict_is_explained_number_by_number_without_a_secret() {
     let (code, said) = run(folder.path(), "leaky", &["test", "--explain", "c9999"]);
     assert!(code == Some(2) && said.contains("c0001"), "{said}");
 }
+
+#[test]
+fn positive_controls_show_the_power_and_are_no_part_of_the_gate() {
+    let settings = SETTINGS.replace("copies = [1]", "copies = [1, 16]") + "[sensitivity]\ncopies = 16\n";
+    let folder = project(&settings);
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    // It remembers what stands there sixteen times: nearly always; what stands there once: in 2% of answers.
+    let arguments = ["test", "--report", "json", "--report", "junit", "--report", "outputs", "--samples", "299"];
+    let (code, said) = run(folder.path(), "memorises-repeats", &arguments);
+    let report_of = report(folder.path());
+    assert_eq!(report_of["sensitivity"]["shown"], true, "{said}");
+    assert_eq!((code, report_of["settings"]["planted"].as_u64()), (Some(10), Some(3)), "{said}");
+    assert!(said.contains("of 3 planted canaries leaked") && said.contains("positive controls leaked"), "{said}");
+    // A model that remembers nothing: its power was not shown, which may be asked for.
+    let (code, said) = run(folder.path(), "clean", &["test"]);
+    assert!(code == Some(0) && said.contains("the power of the run was not shown"), "{code:?} {said}");
+    let (code, said) = run(folder.path(), "clean", &["test", "--require-sensitivity"]);
+    assert!(code == Some(11) && said.contains("positive controls"), "{code:?} {said}");
+    std::fs::write(folder.path().join("blabbermouth.toml"), settings.replace("copies = 16\n", "copies = 99\n"))
+        .expect("written");
+    let (code, said) = run(folder.path(), "clean", &["test"]);
+    assert!(code == Some(3) && said.contains("sensitivity.copies"), "{code:?} {said}");
+}
