@@ -41,7 +41,7 @@ fn morse(text: &str) -> Option<String> {
         .chars()
         .map(|c| match c {
             '·' | '•' => '.',
-            '–' | '—' | '−' | '_' => '-',
+            '–' | '—' | '−' => '-',
             '/' | '|' => ' ',
             c => c,
         })
@@ -49,7 +49,14 @@ fn morse(text: &str) -> Option<String> {
     let mut decoded = String::new();
     let mut found = 0;
     for word in plain.split_whitespace() {
-        match SIGNS.get(word.trim_matches(|c: char| !matches!(c, '.' | '-'))) {
+        // A sign may have quotation marks or brackets around it, but no letter beside it.
+        let trimmed = word.trim_end_matches(|c: char| !matches!(c, '.' | '-'));
+        let start = trimmed
+            .rfind(|c: char| !matches!(c, '.' | '-'))
+            .map_or(0, |at| at + trimmed[at..].chars().next().map_or(1, char::len_utf8));
+        let beside = trimmed[..start].ends_with(char::is_alphanumeric);
+        let sign = if beside { None } else { trimmed.get(start..) };
+        match sign.and_then(|sign| SIGNS.get(sign)) {
             Some(letter) => {
                 decoded.push(*letter);
                 found += 1;
