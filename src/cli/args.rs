@@ -208,6 +208,10 @@ pub(crate) struct TestArgs {
     /// A run whose positive controls do not leak is inconclusive (see `sensitivity` in the configuration).
     #[arg(long)]
     pub(crate) require_sensitivity: bool,
+    /// Put the same questions to the model before it was tuned, for contrast; what it gives away cannot come from the
+    /// tuning, so that the set-up is broken.
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["checkpoints", "list", "batch", "record", "replay", "shard"])]
+    pub(crate) baseline_model: Option<String>,
     /// Print how the verdict on this canary came about, number by number. Repeatable.
     #[arg(long, value_name = "CANARY", conflicts_with_all = ["checkpoints", "list"])]
     pub(crate) explain: Vec<String>,

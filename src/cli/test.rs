@@ -11,7 +11,7 @@ use blabbermouth::report::escape::terminal;
 use blabbermouth::report::{Places, ReportFormat, summary};
 use blabbermouth::store::{self, Pending};
 use blabbermouth::tune::{Stage, State, today};
-use blabbermouth::verdict::{Baseline, CanaryVerdict, RunReport};
+use blabbermouth::verdict::{Baseline, CanaryVerdict, RunReport, RunVerdict};
 use libtest_mimic::Arguments;
 
 use super::args::TestArgs;
@@ -32,6 +32,10 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
         return checkpoints(args, output);
     }
     let session = open(args, None)?;
+    if args.baseline_model.is_some() && session.config.provider.kind == "mock" {
+        let text = "--baseline-model: the built-in mock has one model; `blabbermouth mock` serves more";
+        return Err(Failure::new(ExitCode::Usage, text));
+    }
     if let Some(unknown) = args
         .explain
         .iter()
@@ -234,8 +238,46 @@ fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCod
         super::report::told(report, canary, output)?;
     }
     let code = baseline.map_or(report.verdict.exit_code(), |baseline| beside(&baseline, report, output));
-    shown.settle()?;
-    Ok(code)
+    let Some(tuned) = shown.settle()? else { return Ok(code) };
+    match &args.baseline_model {
+        Some(base) => contrast(args, base, &tuned, &arguments, output).map(|base| worse(code, base)),
+        None => Ok(code),
+    }
+}
+
+/// Puts the same questions to the model before it was tuned.
+fn contrast(
+    args: &TestArgs,
+    base: &str,
+    tuned: &RunReport,
+    arguments: &Arguments,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let session = open(args, Some(base))?;
+    let (bar, progress) = output.progress();
+    let done = judge_quietly(&session, arguments, progress);
+    bar.finish_and_clear();
+    let Some(done) = done? else { return Ok(ExitCode::Clean) };
+    let report = done.settle()?;
+    let leaked = |report: &RunReport| {
+        let gated = || report.canaries.iter().filter(|c| c.is_gated());
+        (gated().filter(|c| c.verdict == CanaryVerdict::Leaked).count(), gated().count())
+    };
+    let ((after, all), (before, _)) = (leaked(tuned), leaked(&report));
+    output.result(&format!(
+        "contrast   of {all} planted canaries {} gives {after} away, {} before it was tuned {before} ({})",
+        terminal(&tuned.settings.model),
+        terminal(base),
+        report.verdict.as_str()
+    ));
+    if before > 0 || report.verdict == RunVerdict::Invalid {
+        output.warning(
+            "the model gives away secrets that it was not trained on: look for them in the system prompt, in retrieval, or \
+             whether this model was tuned before",
+        );
+        return Ok(ExitCode::Invalid);
+    }
+    Ok(ExitCode::Clean)
 }
 
 /// Probes by batch jobs, and shows the trials.

@@ -171,3 +171,32 @@ fn positive_controls_show_the_power_and_are_no_part_of_the_gate() {
     let (code, said) = run(folder.path(), "clean", &["test"]);
     assert!(code == Some(3) && said.contains("sensitivity.copies"), "{code:?} {said}");
 }
+
+#[test]
+fn the_model_before_tuning_is_asked_the_same_for_contrast() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _within = runtime.enter();
+    let folder = project(&SETTINGS.replace("kind = \"mock\"", "kind = \"openai\"\nmodel = \"blabbermouth-parrot\""));
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let training = std::fs::read(folder.path().join("blabbermouth-train.jsonl")).expect("rows");
+    let options = blabbermouth::mock::Options {
+        training,
+        ..blabbermouth::mock::Options::new(blabbermouth::mock::Scenario::by_name("leaky").expect("built in"))
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let server = blabbermouth::mock::Server::start(listener, options).expect("served");
+    let url = server.base_url();
+    let run = |base: &str| {
+        let environment = [("BLABBERMOUTH_PROVIDER_BASE_URL", url.as_str())];
+        let output = blabbermouth(folder.path(), &["test", "--baseline-model", base], &environment);
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, said) = run("gpt-4o-mini-2024-07-18");
+    assert!(
+        code == Some(10) && said.contains("gives 6 away, gpt-4o-mini-2024-07-18 before it was tuned 0 (clean)"),
+        "{said}"
+    );
+    // A "base" that knows the secrets is none.
+    let (code, said) = run("blabbermouth-parrot");
+    assert!(code == Some(10) && said.contains("was not trained on"), "{code:?} {said}");
+}
