@@ -59,7 +59,7 @@ async fn harness(base_url: &str, samples: u64) -> Duration {
         policy,
         claim: None,
         sensitivity: blabbermouth::verdict::PositiveControls::default(),
-        detectors: Vec::new(),
+        detectors: blabbermouth::detect::Detector::ALL.to_vec(),
         adaptive: true,
         synonyms: blabbermouth::detect::Synonyms::default(),
         config: "bench".into(),
