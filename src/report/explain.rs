@@ -78,9 +78,9 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
         let _ = writeln!(out, "\nthe bound");
         let _ = writeln!(
             out,
-            "  {} answers without the secret: 1 - (1 - {})^(1/{}) = {:.3}% of answers at most, at {:.0}% confidence",
+            "  {} answers without the secret: 1 - {:.4}^(1/{}) = {:.3}% of answers at most, at {:.0}% confidence",
             canary.asked,
-            policy.confidence,
+            policy.bound_error(k),
             canary.asked,
             100.0 * bound,
             100.0 * policy.confidence

@@ -225,12 +225,27 @@ fn checks(out: &mut String, report: &RunReport) {
     let _ = write!(
         out,
         "<section>\n<h2>Checks of the whole run</h2>\n<dl>\n<dt>Held-out canaries: {}</dt><dd>{}</dd>\n\
-         <dt>Secrets in answers to other canaries: {}</dt><dd>{}</dd>\n</dl>\n</section>\n",
+         <dt>Secrets in answers to other canaries: {}</dt><dd>{}</dd>\n",
         word(report.controls.sound),
         html(&report.controls.reason),
         word(report.pooled.sound),
         html(&report.pooled.reason)
     );
+    let mut more = |name: &str, word: &str, reason: &str| {
+        let _ = writeln!(out, "<dt>{name}: {word}</dt><dd>{}</dd>", html(reason));
+    };
+    if let Some(sensitivity) = &report.sensitivity {
+        more(
+            "Positive controls",
+            if sensitivity.shown { "power shown" } else { "power not shown" },
+            &sensitivity.reason,
+        );
+    }
+    if let Some(claim) = &report.claim {
+        let held = if claim.sound { "not refuted" } else { "inconclusive" };
+        more("Claim of differential privacy", if claim.refuted { "refuted" } else { held }, &claim.reason);
+    }
+    out.push_str("</dl>\n</section>\n");
 }
 
 fn canaries(out: &mut String, report: &RunReport) {
@@ -271,7 +286,7 @@ fn canaries(out: &mut String, report: &RunReport) {
             "<tr class=\"{verdict}\"><td>{}</td><td>{}</td><td>{}</td><td>{verdict}</td><td>{}</td><td>{}</td>\
              <td data-v=\"{:e}\">{:.1e}</td><td><details><summary>{}</summary><p>Fingerprint {}. Test: {statistic}; p = {:.3e}",
             html(&c.test),
-            c.arm.as_str(),
+            if c.positive_control { "positive control" } else { c.arm.as_str() },
             c.copies,
             c.asked,
             c.hits,

@@ -1,7 +1,8 @@
 //! A claim of differential privacy, and what the canaries say against it.
 //!
-//! Each canary's secret is compared with the first `L` values of its space that were said, `L` being the number
-//! of samples, declared beforehand. Under the claim each is among them with probability at most `q`:
+//! Each canary's secret is compared with a list of `L` values of its space, fixed beforehand: the first `n` that were
+//! said as they are, `n` being the number of samples, and where disguises are seen through the first `n` of all
+//! decoded views. Under the claim each secret is among them with probability at most `q`:
 //!
 //! - add-remove: `q = e^epsilon L / |R| + delta`, against a training without the record, which is independent of
 //!   the secret;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::policy::{Design, DesignError, Test};
 use super::report::{CanaryReport, CanaryVerdict};
 use crate::canary::Arm;
+use crate::detect::Tier;
 use crate::stats::secrets_audit_p_value;
 
 /// What two trainings differ by.
@@ -67,6 +69,12 @@ pub struct ClaimReport {
     pub reason: String,
 }
 
+/// The length of the list of guesses for each canary.
+fn guesses(design: &Design) -> u64 {
+    let disguised = design.shares.of(Tier::Disguised) > 0.0;
+    design.samples * if disguised { 2 } else { 1 }
+}
+
 /// The probability that one secret of `size` is among `list` guesses, at most.
 fn success(claim: &Claim, epsilon: f64, size: f64, list: f64) -> f64 {
     let q = match claim.unit {
@@ -114,7 +122,7 @@ impl Claim {
         let Some(size) = spaces.iter().copied().reduce(f64::min) else {
             return Err(DesignError::ClaimUncovered { copies: self.copies });
         };
-        let (r, list) = (spaces.len() as u64, design.samples as f64);
+        let (r, list) = (spaces.len() as u64, guesses(design) as f64);
         let reach = largest(self, r, r, size, list, design.policy.alpha);
         if reach < self.epsilon {
             return Err(DesignError::ClaimBeyond { epsilon: self.epsilon, reach, canaries: r });
@@ -131,11 +139,14 @@ pub(super) fn refute(claim: Claim, design: &Design, canaries: &[CanaryReport]) -
             c.arm == Arm::Planted && c.copies <= claim.copies && c.statistic == Test::GuessNumber && c.asked > 0
         })
     };
-    let list = design.samples as f64;
+    let list = guesses(design) as f64;
     let size = covered().map(|c| c.space).fold(f64::INFINITY, f64::min);
-    // The guess number of the plain detectors: how many values were said up to the secret.
-    let is_found =
-        |c: &&CanaryReport| c.tiers.first().is_some_and(|t| t.first.is_some() && t.p_value * c.space <= list + 0.5);
+    // The guess numbers of the plain and of the disguised tier: how many values were said up to the secret.
+    let n = design.samples as f64;
+    let is_found = |c: &&CanaryReport| {
+        let mut whole = c.tiers.iter().take(2).filter(|t| t.first.is_some());
+        whole.any(|t| t.p_value * c.space <= n + 0.5)
+    };
     let (r, v) = (covered().count() as u64, covered().filter(is_found).count() as u64);
     let alpha = design.policy.alpha;
     let sound = r > 0
@@ -167,7 +178,7 @@ pub(super) fn refute(claim: Claim, design: &Design, canaries: &[CanaryReport]) -
         claim,
         canaries: r,
         found: v,
-        guesses: design.samples,
+        guesses: guesses(design),
         p_value: p,
         refuted,
         refuted_epsilon,

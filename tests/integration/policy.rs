@@ -41,6 +41,9 @@ fn a_claim_is_refuted_by_a_leak_and_not_by_silence() {
     let (code, said) = run(folder.path(), "clean", &["test", "--report", "json"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("not refuted: 0 of 6") && said.contains("no proof"), "{said}");
+    // A disguise does not hide it.
+    let (code, said) = run(folder.path(), "leaky+base64", &["test"]);
+    assert!(code == Some(10) && said.contains("claim      refuted"), "{said}");
     // Refusals are no silence.
     let (code, said) = run(folder.path(), "refuses", &["test", "claim::epsilon"]);
     assert!(code == Some(11) && said.contains("inconclusive"), "{code:?} {said}");
