@@ -122,13 +122,16 @@ trait Walk {
     /// `None` when no member that begins so can be accepted.
     fn step(&self, state: &Self::State, byte: u8) -> Option<Self::State>;
     fn accepts(&self, state: &Self::State) -> bool;
+    /// The text that is walked along: a step takes longer in a long one.
+    fn text(&self) -> &[u8];
 }
 
 /// The members of a space that a walk accepts.
 fn members<W: Walk>(parts: &[Normal], walk: &W, steps: &mut u64) -> Option<f64> {
     let mut states: HashMap<W::State, f64> = HashMap::from([(walk.start(), 1.0)]);
+    let cost = 1 + walk.text().len() as u64 / 512;
     let mut spend = || {
-        *steps = steps.checked_sub(1)?;
+        *steps = steps.checked_sub(cost)?;
         Some(())
     };
     for part in parts {
@@ -212,6 +215,10 @@ impl Walk for Rows<'_> {
         next.iter().any(|d| *d <= self.most).then(|| (next, length + 1))
     }
 
+    fn text(&self) -> &[u8] {
+        self.text
+    }
+
     fn accepts(&self, (row, length): &Self::State) -> bool {
         edits(*length) > 0 && row.iter().any(|d| usize::from(*d) <= edits(*length))
     }
@@ -239,6 +246,10 @@ impl Walk for Stretches<'_> {
         let best = (*best).max(end.len());
         let alive = best + self.slack > *length || end.len() + self.slack > *length;
         alive.then_some((end, best, length + 1))
+    }
+
+    fn text(&self) -> &[u8] {
+        self.text
     }
 
     fn accepts(&self, (_, best, length): &Self::State) -> bool {

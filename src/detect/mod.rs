@@ -197,6 +197,20 @@ mod tests {
     }
 
     #[test]
+    fn a_text_made_to_take_long_does_not() {
+        let searcher = Searcher::new(["482913"]);
+        assert_eq!(found(&searcher, &"482913 ".repeat(100_000)), [(0, Detector::Exact)]);
+        let hostile = ["NDgyOTEz", "&#52;", "4x8x", ".- ", "one two ", "%34", "\\u0034", "31 32 "];
+        for piece in hostile {
+            let _ = searcher.search(&piece.repeat(20_000));
+        }
+        let space = crate::canary::Space::parse("digits(10)").expect("built in");
+        let near = Approximate::new(&space, "4829137755", true, true);
+        let mut steps = 100_000;
+        assert!(near.members(&Candidates::new(&space), &"48291377 ".repeat(20_000), &mut steps).is_none());
+    }
+
+    #[test]
     fn a_shared_secret_belongs_to_all_its_canaries() {
         assert_eq!(Searcher::new(["12", "12"]).search("12").len(), 2);
     }

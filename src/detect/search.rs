@@ -121,7 +121,7 @@ impl Searcher {
     /// All secrets in a text, each once and with its strongest match, in the order of their owners.
     #[must_use]
     pub fn search(&self, text: &str) -> Vec<Match> {
-        let mut found = Vec::new();
+        let mut found = HashMap::new();
         let normal = normalise(text);
         self.scan(text, &normal, None, &mut found);
         if self.decodes {
@@ -130,10 +130,8 @@ impl Searcher {
                 self.scan(&segment.text, &normal, Some((&segment.how, &segment.source)), &mut found);
             }
         }
-        if found.len() > 1 {
-            found.sort_by_key(|m| (m.owner, m.detector, m.how.len()));
-            found.dedup_by_key(|m| m.owner);
-        }
+        let mut found: Vec<Match> = found.into_values().collect();
+        found.sort_unstable_by_key(|m| m.owner);
         found
     }
 
@@ -143,7 +141,13 @@ impl Searcher {
         &self.synonyms
     }
 
-    fn scan(&self, text: &str, normal: &str, decoded: Option<(&[Encoding], &Range<usize>)>, found: &mut Vec<Match>) {
+    fn scan(
+        &self,
+        text: &str,
+        normal: &str,
+        decoded: Option<(&[Encoding], &Range<usize>)>,
+        found: &mut HashMap<usize, Match>,
+    ) {
         let Some(plain) = &self.plain else { return };
         let (mut window, mut distances) = (0u64, 0u64);
         let mut last = 0u8;
@@ -178,7 +182,7 @@ impl Searcher {
         normal: &str,
         end: usize,
         decoded: Option<(&[Encoding], &Range<usize>)>,
-        found: &mut Vec<Match>,
+        found: &mut HashMap<usize, Match>,
     ) {
         for &number in patterns {
             let pattern = &self.patterns[number as usize];
@@ -195,6 +199,10 @@ impl Searcher {
                 _ => Some(Encoding::Caesar),
             });
             for &owner in &pattern.owners {
+                // Once said, said again is no news: an answer may say a secret a million times.
+                if found.get(&owner).is_some_and(|known| known.how.len() <= how.len()) {
+                    continue;
+                }
                 let place = match decoded {
                     Some((_, source)) => source.clone(),
                     None => raw_place(text, normal[..start].chars().count(), normal[start..end].chars().count()),
@@ -204,7 +212,7 @@ impl Searcher {
                     None => Detector::Normalised,
                     Some(_) => Detector::of(&how),
                 };
-                found.push(Match { owner, detector, how: how.clone(), place });
+                found.insert(owner, Match { owner, detector, how: how.clone(), place });
             }
         }
     }
