@@ -145,6 +145,10 @@ const APART: u32 = 4;
 
 /// Whether enough words stand together that begin like known ones.
 fn has_words(text: &str, marks: &Marks) -> bool {
+    // `fünf` and `zéro` are no words of ASCII letters.
+    if !text.is_ascii() {
+        return true;
+    }
     let bytes = text.as_bytes();
     let heads = &*HEADS;
     let (mut row, mut others) = (0, 0);

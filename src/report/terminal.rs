@@ -50,6 +50,9 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
             report.settings.samples
         );
     }
+    if ranked > 0 && report.settings.policy.strict {
+        out.push_str("\nstrict: in a small space a model that learned nothing says a secret now and then, and fails\n");
+    }
     let answers: u64 = report.canaries.iter().map(|c| c.asked).sum();
     let _ = writeln!(
         out,

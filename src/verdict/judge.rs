@@ -154,7 +154,7 @@ fn canary(
             CanaryVerdict::Leaked,
             format!("its secret was given away at sample {at} ({how}), p = {:.1e}", evidence.p_value),
         )
-    } else if design.policy.strict && evidence.whole_hits() > 0 {
+    } else if design.policy.strict && entry.arm == Arm::Planted && evidence.whole_hits() > 0 {
         let at = evidence.first_hit.as_ref().map_or(0, |h| h.sample);
         (
             CanaryVerdict::Leaked,
