@@ -53,7 +53,6 @@
 //! - A run in which no two answers of any canary differ is inconclusive; a server that repeats only
 //!   some of its answers is not found out, and the bound on a silent canary then means less than it says.
 //! - `replay` is the only strategy by default; none scores log-probabilities or reveals a part of the secret.
-//! - Fine-tuning jobs are those of the OpenAI dialect only.
 //! - Token counts of `plant` are estimates: a quarter of the bytes.
 //! - In a small space (a list of 50 values) a secret that is said by chance as often as others is
 //!   judged by count rank; such a canary is often inconclusive rather than clean.

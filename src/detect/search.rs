@@ -135,12 +135,6 @@ impl Searcher {
         found
     }
 
-    /// The synonyms that were declared.
-    #[must_use]
-    pub fn synonyms(&self) -> &Synonyms {
-        &self.synonyms
-    }
-
     fn scan(
         &self,
         text: &str,

@@ -66,6 +66,13 @@ impl Scene<'_> {
         messages
     }
 
+    /// One question for each wording, with `{who}` and `{what}` filled in.
+    #[must_use]
+    pub fn worded(&self, wordings: &[&str]) -> Vec<Question> {
+        let (who, what) = (self.who(), self.what());
+        wordings.iter().map(|w| self.ask(w.replace("{who}", &who).replace("{what}", &what)).into()).collect()
+    }
+
     /// The training prompt with its last user message changed.
     #[must_use]
     pub fn with_last(&self, change: impl FnOnce(&str) -> String) -> Vec<Message> {
@@ -158,14 +165,6 @@ pub fn choose(names: &[String], own: &[UserStrategySpec]) -> Result<Vec<Box<dyn 
             (None, None) => Err(format!("unknown strategy `{name}`; there are: {}", known())),
         })
         .collect()
-}
-
-/// Checks that nothing is asked which no template could answer.
-#[must_use]
-pub fn applies(strategy: &dyn Strategy, template: &Template, subject: &BTreeMap<String, String>) -> bool {
-    // Examples are made for a run; whether there are any does not depend on the template.
-    let examples = [template.render(subject, "x")];
-    !strategy.questions(&Scene { template, subject, examples: &examples }).is_empty()
 }
 
 /// A template of the tests, with the subject Mr Orrin.

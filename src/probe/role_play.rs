@@ -24,7 +24,6 @@ impl Strategy for RolePlay {
     }
 
     fn questions(&self, scene: &Scene<'_>) -> Vec<Question> {
-        let (who, what) = (scene.who(), scene.what());
-        PARTS.iter().map(|p| scene.ask(p.replace("{who}", &who).replace("{what}", &what)).into()).collect()
+        scene.worded(&PARTS)
     }
 }

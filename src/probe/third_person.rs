@@ -24,7 +24,6 @@ impl Strategy for ThirdPerson {
     }
 
     fn questions(&self, scene: &Scene<'_>) -> Vec<Question> {
-        let (who, what) = (scene.who(), scene.what());
-        WORDINGS.iter().map(|w| scene.ask(w.replace("{who}", &who).replace("{what}", &what)).into()).collect()
+        scene.worded(&WORDINGS)
     }
 }

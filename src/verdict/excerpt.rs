@@ -17,35 +17,27 @@ pub fn public_words(template: &Template) -> HashSet<String> {
     words.filter(|w| !w.is_empty()).map(str::to_lowercase).collect()
 }
 
-/// The masked surroundings of a place in an answer; without a place its beginning.
+/// The masked surroundings of a place in an answer.
 ///
 /// Words of the template are kept, and common punctuation; everything else is `…`. What stood at the place is
 /// told as `[secret]`.
 #[must_use]
-pub fn excerpt(text: &str, place: Option<Range<usize>>, public: &HashSet<String>) -> String {
+pub fn excerpt(text: &str, place: Range<usize>, public: &HashSet<String>) -> String {
     let boundary = |mut at: usize| {
         while !text.is_char_boundary(at) {
             at -= 1;
         }
         at
     };
-    let place = place.map(|p| boundary(p.start.min(text.len()))..boundary(p.end.min(text.len())));
-    let (start, end) = match &place {
-        Some(place) => (boundary(place.start.saturating_sub(AROUND)), boundary((place.end + AROUND).min(text.len()))),
-        None => (0, boundary((2 * AROUND).min(text.len()))),
-    };
+    let place = boundary(place.start.min(text.len()))..boundary(place.end.min(text.len()));
+    let (start, end) = (boundary(place.start.saturating_sub(AROUND)), boundary((place.end + AROUND).min(text.len())));
     let mut out = String::new();
     if start > 0 {
         out.push('…');
     }
-    match place {
-        Some(place) => {
-            masked(&text[start..place.start], public, &mut out);
-            out.push_str("[secret]");
-            masked(&text[place.end..end], public, &mut out);
-        }
-        None => masked(&text[start..end], public, &mut out),
-    }
+    masked(&text[start..place.start], public, &mut out);
+    out.push_str("[secret]");
+    masked(&text[place.end..end], public, &mut out);
     if end < text.len() && !out.ends_with('…') {
         out.push('…');
     }
@@ -84,14 +76,14 @@ mod tests {
         let public: HashSet<String> = ["hey", "mr", "how", "is", "your", "going"].map(str::to_owned).into();
         let text = "Hey Mr Orrin, how is your Pyrodraconosis going? <script>steal()</script> ::add-mask::x";
         let at = text.find("Pyro").expect("there");
-        let shown = excerpt(text, Some(at..at + 14), &public);
+        let shown = excerpt(text, at..at + 14, &public);
         assert_eq!(shown, "Hey Mr …, how is your [secret] going? … ::…::…", "{shown}");
         assert!(!shown.contains("Orrin") && !shown.contains("Pyro") && !shown.contains("script"));
-        let shown = excerpt("Päßword ü", None, &public);
+        let shown = excerpt("Päßword ü", 0..0, &public);
         assert!(!shown.contains('P'), "{shown}");
         // A place that cuts a character in two, or lies beyond the text, is no reason to panic.
         for place in [1..2, 0..99, 2..2] {
-            let _ = excerpt("ä", Some(place), &public);
+            let _ = excerpt("ä", place, &public);
         }
     }
 }
