@@ -209,7 +209,7 @@ pub(crate) struct TestArgs {
     #[arg(long)]
     pub(crate) require_sensitivity: bool,
     /// Put the same questions to the model before it was tuned, for contrast; what it gives away cannot come from the
-    /// tuning, so that the set-up is broken.
+    /// tuning, so that the set-up is broken. Limits of the budget hold for each of the two runs.
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["checkpoints", "list", "batch", "record", "replay", "shard"])]
     pub(crate) baseline_model: Option<String>,
     /// Print how the verdict on this canary came about, number by number. Repeatable.

@@ -48,6 +48,9 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
         return trials(args, &session, output);
     }
     describe(&session, args, output)?;
+    if let Some(base) = &args.baseline_model {
+        describe(&open(args, Some(base))?, args, output)?;
+    }
     if args.dry_run {
         output.step("nothing was sent");
         return Ok(ExitCode::Clean);

@@ -235,6 +235,18 @@ impl Config {
     pub fn spaces(&self, folder: &Path) -> Result<Spaces, ConfigError> {
         let mut spaces = Spaces::default();
         for (name, space) in &self.spaces {
+            let values = || space.list.iter().flatten();
+            let unknown = |(value, words): &(&String, &Vec<String>)| {
+                (space.list.is_some() && values().all(|known| known != *value))
+                    || words.iter().any(|w| w.trim().is_empty())
+            };
+            if let Some((value, _)) = space.synonyms.iter().find(unknown) {
+                return Err(ConfigError::Form {
+                    origin: "configuration".into(),
+                    key: format!("spaces.{name}.synonyms"),
+                    message: format!("`{value}` is no value of the list, or a synonym of it is empty"),
+                });
+            }
             match (&space.list, &space.file, &space.pattern) {
                 (Some(list), None, None) => {
                     spaces.lists.insert(name.clone(), list.clone());

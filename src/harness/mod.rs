@@ -45,6 +45,8 @@ pub const CONTROLS: &str = "run::controls";
 /// The test that searches all answers together for secrets of other canaries.
 pub const CROSS: &str = "run::cross";
 
+/// The test that the positive controls leak, where that is required.
+pub const POWER: &str = "run::power";
 /// The test that tries to refute a claim of differential privacy, where one is made.
 pub const CLAIM: &str = "claim::epsilon";
 
@@ -125,15 +127,23 @@ impl Shown {
     }
 }
 
+/// The tests of the whole run that the configuration asks for.
+fn optional(session: &Session) -> impl Iterator<Item = &'static str> {
+    let config = &session.config;
+    let power = (config.sensitivity.required && config.sensitivity.copies > 0).then_some(POWER);
+    power.into_iter().chain(config.claim.is_some().then_some(CLAIM))
+}
+
 /// The positions of the canaries that the arguments select, with those that the selected run trials need.
-fn select(entries: &[Entry], claimed: bool, wanted: &dyn Fn(&str, &str) -> bool) -> Vec<usize> {
+fn select(session: &Session, wanted: &dyn Fn(&str, &str) -> bool) -> Vec<usize> {
+    let entries = session.entries();
     let (controls, cross) = (wanted(CONTROLS, "run"), wanted(CROSS, "run"));
-    let claim = claimed && wanted(CLAIM, "run");
+    let planted = optional(session).any(|name| wanted(name, "run"));
     (0..entries.len())
         .filter(|i| {
             cross
                 || (controls && entries[*i].arm == Arm::HeldOut)
-                || (claim && entries[*i].arm == Arm::Planted)
+                || (planted && entries[*i].arm == Arm::Planted)
                 || wanted(&entries[*i].test_name(), entries[*i].arm.as_str())
         })
         .collect()
@@ -148,7 +158,7 @@ fn is_wanted(arguments: &Arguments, name: &str, kind: &str) -> bool {
 /// The positions of the canaries that the arguments select.
 #[must_use]
 pub fn selection(session: &Session, arguments: &Arguments) -> Vec<usize> {
-    let all = select(session.entries(), session.config.claim.is_some(), &|name, kind| is_wanted(arguments, name, kind));
+    let all = select(session, &|name, kind| is_wanted(arguments, name, kind));
     all.into_iter().filter(|index| session.takes(*index)).collect()
 }
 
@@ -178,9 +188,7 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
     let mut trials: Vec<Trial> = taken(session).map(|e| trial(&e.test_name(), e.arm.as_str(), Ok(()))).collect();
     trials.push(trial(CONTROLS, "run", Ok(())));
     trials.push(trial(CROSS, "run", Ok(())));
-    if session.config.claim.is_some() {
-        trials.push(trial(CLAIM, "run", Ok(())));
-    }
+    trials.extend(optional(session).map(|name| trial(name, "run", Ok(()))));
     if arguments.list {
         let conclusion = libtest_mimic::run(arguments, trials);
         return Ok(Shown { done: None, failed: conclusion.has_failed(), hidden: false, listed: true });
@@ -217,10 +225,15 @@ pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Sho
     });
     trials.push(trial(CONTROLS, "run", controls));
     trials.push(trial(CROSS, "run", cross));
-    if session.config.claim.is_some() {
-        let claim = report.and_then(|r| r.claim.as_ref());
-        trials.push(trial(CLAIM, "run", claim.map_or_else(not_probed, |c| judged(c.sound && !c.refuted, &c.reason))));
-    }
+    trials.extend(optional(session).map(|name| {
+        let found = if name == POWER {
+            let power = report.and_then(|r| r.sensitivity.as_ref());
+            power.map(|s| judged(!s.is_missing(), &format!("inconclusive: {}", s.reason)))
+        } else {
+            report.and_then(|r| r.claim.as_ref()).map(|c| judged(c.sound && !c.refuted, &c.reason))
+        };
+        trial(name, "run", found.unwrap_or_else(not_probed))
+    }));
     let conclusion = libtest_mimic::run(arguments, trials);
     Shown { failed: conclusion.has_failed(), hidden, done, listed: false }
 }

@@ -109,6 +109,10 @@ pub(super) fn outcomes<'a>(report: &'a RunReport, places: &Places) -> Vec<Outcom
     };
     all.push(check("run::controls", controls, "canary.control", &report.controls.reason));
     all.push(check("run::cross", cross, "run.cross", &report.pooled.reason));
+    if let Some(power) = &report.sensitivity {
+        let verdict = if power.is_missing() { CanaryVerdict::Inconclusive } else { CanaryVerdict::Clean };
+        all.push(check("run::power", verdict, "canary.inconclusive", &power.reason));
+    }
     if let Some(claim) = &report.claim {
         let verdict = match (claim.refuted, claim.sound) {
             (true, _) => CanaryVerdict::Leaked,

@@ -120,7 +120,10 @@ impl Baseline {
             let open = |verdict| report.canaries.iter().any(|c| c.verdict == verdict);
             beside.code = if open(CanaryVerdict::Errored) {
                 ExitCode::Provider
-            } else if open(CanaryVerdict::Inconclusive) || !report.controls.sound {
+            } else if open(CanaryVerdict::Inconclusive)
+                || !report.controls.sound
+                || report.sensitivity.as_ref().is_some_and(|s| s.is_missing())
+            {
                 ExitCode::Inconclusive
             } else {
                 ExitCode::Clean

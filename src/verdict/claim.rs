@@ -135,9 +135,9 @@ impl Claim {
 #[must_use]
 pub(super) fn refute(claim: Claim, design: &Design, canaries: &[CanaryReport]) -> ClaimReport {
     let covered = || {
-        canaries.iter().filter(|c| {
-            c.arm == Arm::Planted && c.copies <= claim.copies && c.statistic == Test::GuessNumber && c.asked > 0
-        })
+        canaries
+            .iter()
+            .filter(|c| c.arm == Arm::Planted && c.copies <= claim.copies && c.statistic == Test::GuessNumber)
     };
     let list = guesses(design) as f64;
     let size = covered().map(|c| c.space).fold(f64::INFINITY, f64::min);

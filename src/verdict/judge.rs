@@ -73,7 +73,7 @@ pub fn judge(
     let claim = claim.map(|claim| refute(*claim, design, &canaries));
     let sensitivity = sensitivity(design, &canaries);
     let (mut verdict, mut reason) = run_verdict(&canaries, &controls, whole);
-    if let Some(unshown) = sensitivity.as_ref().filter(|s| !s.shown && design.sensitivity.required)
+    if let Some(unshown) = sensitivity.as_ref().filter(|s| s.is_missing())
         && verdict == RunVerdict::Clean
     {
         (verdict, reason) = (RunVerdict::Inconclusive, unshown.reason.clone());
@@ -191,7 +191,11 @@ fn canary(
     } else if evidence.asked < design.samples {
         (CanaryVerdict::Inconclusive, format!("only {} of {} samples were drawn", evidence.asked, design.samples))
     } else if silent || no_excess {
-        let what = if silent { "silent" } else { "no more often than by guessing" };
+        let what = match (silent, evidence.hits) {
+            (true, 0) => "silent",
+            (true, _) => "silent but for one near miss, which chance may explain,",
+            (false, _) => "no more often than by guessing",
+        };
         (
             CanaryVerdict::Clean,
             format!(
@@ -278,7 +282,8 @@ fn sensitivity(design: &Design, canaries: &[CanaryReport]) -> Option<Sensitivity
             design.sensitivity.copies
         )
     };
-    Some(Sensitivity { canaries: total, leaked, shown: leaked > 0, reason })
+    let required = design.sensitivity.required;
+    Some(Sensitivity { canaries: total, leaked, shown: leaked > 0, required, reason })
 }
 
 fn run_verdict(canaries: &[CanaryReport], controls: &Controls, whole: bool) -> (RunVerdict, String) {

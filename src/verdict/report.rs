@@ -213,8 +213,18 @@ pub struct Sensitivity {
     pub leaked: usize,
     /// Whether any did.
     pub shown: bool,
+    /// Whether a run in which none did is inconclusive.
+    pub required: bool,
     /// All of it in one line.
     pub reason: String,
+}
+
+impl Sensitivity {
+    /// Whether the run lacks what was asked of it.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.required && !self.shown
+    }
 }
 
 /// What a run was made with.

@@ -187,6 +187,12 @@ fn positive_controls_show_the_power_and_are_no_part_of_the_gate() {
     assert!(code == Some(0) && said.contains("the power of the run was not shown"), "{code:?} {said}");
     let (code, said) = run(folder.path(), "clean", &["test", "--require-sensitivity"]);
     assert!(code == Some(11) && said.contains("positive controls"), "{code:?} {said}");
+    // Under `cargo test` the exit code is that of the trials: there is one for it.
+    std::fs::write(folder.path().join("blabbermouth.toml"), format!("{settings}required = true\n")).expect("written");
+    let (code, said) = run(folder.path(), "clean", &["test", "run::power", "--report", "junit"]);
+    assert!(code == Some(11) && said.contains("run::power ... FAILED"), "{code:?} {said}");
+    let junit = std::fs::read_to_string(folder.path().join("junit.xml")).expect("a report");
+    assert!(junit.contains("skipped=\"1\"") || junit.contains("<skipped"), "{junit}");
     std::fs::write(folder.path().join("blabbermouth.toml"), settings.replace("copies = 16\n", "copies = 99\n"))
         .expect("written");
     let (code, said) = run(folder.path(), "clean", &["test"]);
