@@ -37,7 +37,7 @@
 //! | --- | --- |
 //! | 0 | [`exit`], [`chat`] |
 //! | 1 | [`canary`]: spaces, templates, draw, manifest |
-//! | 2, pure | [`dataset`], [`probe`], [`detect`], [`stats`] |
+//! | 2, pure | [`dataset`], [`probe`], [`detect`], [`stats`], `lm`: the embedded language model |
 //! | 3 | [`verdict`]: evidence, policy, run report; [`store`]: files, run journal, ledger |
 //! | 4, outside world | [`provider`]: who answers and who tunes, and the mock |
 //! | 5 | [`audit`]: schedule, journal, early stop; [`tune`]: a fine-tuning job as a state machine |
@@ -65,6 +65,8 @@ pub mod dataset;
 pub mod detect;
 pub mod exit;
 pub mod harness;
+#[cfg(feature = "embedded")]
+pub mod lm;
 pub mod probe;
 pub mod provider;
 pub mod report;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The table of `src/lib.rs`: each module with its floor.
-const FLOORS: [(&str, u8); 15] = [
+const FLOORS: [(&str, u8); 16] = [
     ("exit", 0),
     ("chat", 0),
     // The draw refuses what detection cannot tell apart, and detection counts members of spaces.
@@ -12,6 +12,7 @@ const FLOORS: [(&str, u8); 15] = [
     ("probe", 2),
     ("detect", 2),
     ("stats", 2),
+    ("lm", 2),
     ("verdict", 3),
     ("store", 3),
     ("provider", 4),
