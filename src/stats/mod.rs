@@ -15,6 +15,7 @@
 //! | `contrast` | planted against held out, without a known space |
 //! | `sequential` | SPRT and mixture confidence sequences |
 //! | `audit` | one-run privacy audits |
+//! | `renyi`, `privacy_loss` | what DP-SGD gives away: quick, and nearly tight |
 //! | `gaussian` | the normal distribution in its tails, and Gaussian differential privacy |
 
 mod audit;
@@ -25,7 +26,9 @@ mod extraction;
 mod gaussian;
 mod guess;
 mod multiplicity;
+mod privacy_loss;
 mod proportion;
+mod renyi;
 mod sequential;
 mod skew_normal;
 
@@ -45,10 +48,12 @@ pub use extraction::{
 pub use gaussian::{gaussian_delta, gaussian_epsilon, gaussian_mu, ln_normal_cdf, normal_cdf, normal_quantile};
 pub use guess::{CountRank, count_rank, guess_number};
 pub use multiplicity::{benjamini_hochberg, benjamini_yekutieli, e_bh, fisher_combination, holm, simes};
+pub use privacy_loss::{PrivacyLoss, noise_for};
 pub use proportion::{
     clopper_pearson_lower, clopper_pearson_upper, curtailed_queries, expected_queries, passing_probability,
     rule_of_three, samples_for_bound, samples_with_hits, wilson,
 };
+pub use renyi::{renyi_epsilon, renyi_step};
 pub use sequential::{Decision, Mixture, Operating, Sprt};
 pub use skew_normal::SkewNormal;
 
