@@ -17,6 +17,14 @@ pub struct Text {
     pub counts: Vec<bool>,
 }
 
+impl Text {
+    /// How many tokens are foretold.
+    #[must_use]
+    pub fn counted(&self) -> usize {
+        self.counts.iter().skip(1).filter(|counts| **counts).count()
+    }
+}
+
 /// What one layer keeps for the backward pass.
 #[derive(Debug, Default)]
 struct Kept {

@@ -3,27 +3,17 @@
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng;
 
+use crate::canary::below;
+
 /// A number from 0 to below 1, of 53 bits.
 pub(super) fn uniform(stream: &mut ChaCha20Rng) -> f64 {
     (stream.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// A number from 0 to below `count`, every one as likely as any other.
-pub(super) fn below(stream: &mut ChaCha20Rng, count: usize) -> usize {
-    let count = count as u64;
-    let most = u64::MAX - u64::MAX % count;
-    loop {
-        let drawn = stream.next_u64();
-        if drawn < most {
-            return (drawn % count) as usize;
-        }
-    }
-}
-
 /// Puts a list into an order that is as likely as any other.
 pub(super) fn shuffle<T>(list: &mut [T], stream: &mut ChaCha20Rng) {
     for last in (1..list.len()).rev() {
-        list.swap(last, below(stream, last + 1));
+        list.swap(last, below(stream, last as u64 + 1) as usize);
     }
 }
 

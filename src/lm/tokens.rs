@@ -239,7 +239,7 @@ impl Tokenizer {
 }
 
 /// The chat template in the form of `tokenizer_config.json`.
-pub(super) const CHAT_TEMPLATE: &str = "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
+pub const CHAT_TEMPLATE: &str = "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
 
 fn mark(role: Role) -> u32 {
     match role {

@@ -212,6 +212,58 @@ impl Weights {
     }
 }
 
+/// A safetensors file of plain rows of numbers, with notes.
+pub(super) fn pack<'a>(
+    parts: impl Iterator<Item = (&'static str, &'a Vec<f32>)>,
+    notes: [(&'static str, String); 2],
+) -> Vec<u8> {
+    let parts: Vec<(&str, usize, Vec<u8>)> =
+        parts.map(|(name, row)| (name, row.len(), row.iter().flat_map(|x| x.to_le_bytes()).collect())).collect();
+    let views = parts.iter().map(|(name, count, bytes)| {
+        (*name, TensorView::new(Dtype::F32, vec![*count], bytes).expect("the length is that of the size"))
+    });
+    let notes = notes.map(|(name, value)| (name.to_owned(), value));
+    serialize(views, Some(HashMap::from(notes))).expect("the tensors are sound")
+}
+
+/// What [`pack`] gave, opened.
+pub(super) struct Packed<'a> {
+    file: SafeTensors<'a>,
+    notes: HashMap<String, String>,
+    count: usize,
+}
+
+impl<'a> Packed<'a> {
+    /// Opens a file whose rows all have `count` numbers.
+    pub(super) fn open(bytes: &'a [u8], count: usize) -> Result<Self, WeightsError> {
+        let damaged = |e: safetensors::SafeTensorError| WeightsError::Damaged(e.to_string());
+        let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
+        let (_, head) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+        Ok(Self { file, notes: head.metadata().clone().unwrap_or_default(), count })
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.file.tensor(name).is_ok()
+    }
+
+    pub(super) fn part(&self, name: &str) -> Result<Vec<f32>, WeightsError> {
+        let tensor = self.file.tensor(name).map_err(|_| WeightsError::Missing(name.to_owned()))?;
+        if tensor.dtype() != Dtype::F32 || tensor.shape() != [self.count] {
+            let (found, expected) = (tensor.shape().to_vec(), vec![self.count]);
+            return Err(WeightsError::Shape { name: name.to_owned(), found, expected });
+        }
+        let read: Vec<f32> =
+            tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let finite = read.iter().all(|x| x.is_finite());
+        if finite { Ok(read) } else { Err(WeightsError::NotFinite(name.to_owned())) }
+    }
+
+    pub(super) fn note(&self, name: &str) -> Result<u64, WeightsError> {
+        let note = self.notes.get(name).and_then(|note| note.parse().ok());
+        note.ok_or_else(|| WeightsError::Damaged(format!("`{name}` is missing")))
+    }
+}
+
 /// The upper half of a number, rounded to even.
 fn brain(x: f32) -> u16 {
     let bits = x.to_bits();
