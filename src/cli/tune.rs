@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use blabbermouth::canary::{Arm, Key, Manifest};
-use blabbermouth::config::Config;
+use blabbermouth::config::{Config, PrivacySection};
 use blabbermouth::detect::Searcher;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{service, tuner_settings};
-use blabbermouth::provider::{Hyperparameters, Jobs, ProviderError, Redact, Tuner, price};
+use blabbermouth::provider::{Dialect, Hyperparameters, Jobs, ProviderError, Quotes, Redact, Tuner, price};
 use blabbermouth::report::escape::terminal as escape_terminal;
 use blabbermouth::store::{self, Spent};
 use blabbermouth::tune::{Pace, Plan, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
@@ -56,9 +56,17 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
         "openai".clone_into(&mut config.provider.kind);
     }
     let (profile, connection) = service(&config, &folder, environment).map_err(TuneError::from)?;
+    let here = profile.dialect == Dialect::Embedded;
+    if here {
+        embedded(&mut config, args)?;
+    } else if config.tune.privacy.is_some() {
+        let how = "`tune.privacy`: only the embedded model is trained with differential privacy: take the section out, or set \
+                   provider.kind = \"embedded\"";
+        return Err(Failure::new(ExitCode::Config, how));
+    }
     let endpoint = profile.endpoint(&connection).map_err(TuneError::from)?;
     let job = Job { args, config: &config, folder, base_url: endpoint.base_url.clone() };
-    let settings = tuner_settings(&config, environment);
+    let settings = tuner_settings(&config, &job.folder, environment, job.quotes());
     let deploys = settings.deployment.is_some();
     let tuner = profile.tuner(&endpoint, settings, &config.tune.base_model, job.redact()).map_err(TuneError::from)?;
     if profile.jobs == Jobs::Azure && !deploys {
@@ -78,12 +86,27 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
         tokio::select! {
             done = job.run(tuner.as_ref(), output) => done,
             _ = tokio::signal::ctrl_c() => {
-                output.warning("interrupted; what was reached is saved. A job that was created goes on at the service:");
+                let there = if here { "stands still until then" } else { "goes on at the service" };
+                output.warning(&format!("interrupted; what was reached is saved. A job that was created {there}:"));
                 output.warning("`blabbermouth tune` goes on here, `blabbermouth tune --cancel` ends it");
                 Ok(ExitCode::Interrupted)
             }
         }
     })
+}
+
+/// What is otherwise for a job within this process.
+fn embedded(config: &mut Config, args: &TuneArgs) -> Result<(), Failure> {
+    if args.detach || args.screen {
+        let how = "the embedded model is trained by this process: --detach and --screen are for remote services";
+        return Err(Failure::new(ExitCode::Usage, how));
+    }
+    if config.tune.base_model.starts_with("gpt-") {
+        // The default of the configuration is a remote model.
+        "tiny".clone_into(&mut config.tune.base_model);
+    }
+    config.tune.poll_seconds = config.tune.poll_seconds.min(0.1);
+    Ok(())
 }
 
 struct Job<'a> {
@@ -105,6 +128,7 @@ impl Job<'_> {
                 batch_size: (t.batch_size > 0).then_some(t.batch_size),
                 learning_rate_multiplier: (t.learning_rate_multiplier > 0.0).then_some(t.learning_rate_multiplier),
             },
+            privacy: t.privacy.as_ref().map(PrivacySection::settings),
             training: self.folder.join(&self.config.dataset.training),
             validation: self.folder.join(&self.config.dataset.validation),
             prices: &self.config.prices,
@@ -205,13 +229,19 @@ impl Job<'_> {
         store::note_spent(&self.folder.join(&self.config.store.path), spent).map_err(config_failure)
     }
 
+    /// Tells texts that hold a canary's secret; none where the manifest or its key is missing.
+    fn quotes(&self) -> Option<Quotes> {
+        let key = std::env::var("BLABBERMOUTH_KEY").ok().and_then(|k| Key::from_text(&k).ok());
+        let drawn = self.manifest().ok().and_then(|manifest| manifest.regenerate(key).ok())?;
+        let searcher = Searcher::new(drawn.canaries.iter().map(|c| c.secret.expose()));
+        Some(Arc::new(move |text| !searcher.search(text).is_empty()))
+    }
+
     /// Takes messages out that quote a canary's secret; without the key nobody can tell, and none is shown.
     fn redact(&self) -> Redact {
-        let key = std::env::var("BLABBERMOUTH_KEY").ok().and_then(|k| Key::from_text(&k).ok());
-        let drawn = self.manifest().ok().and_then(|manifest| manifest.regenerate(key).ok());
-        let searcher = drawn.map(|drawn| Searcher::new(drawn.canaries.iter().map(|c| c.secret.expose())));
-        Arc::new(move |text| match &searcher {
-            Some(searcher) if searcher.search(text).is_empty() => text.to_owned(),
+        let quotes = self.quotes();
+        Arc::new(move |text| match &quotes {
+            Some(quotes) if !quotes(text) => text.to_owned(),
             Some(_) => "[withheld: it quotes a canary's secret]".to_owned(),
             None => "[withheld: it cannot be checked for secrets without the manifest and its key]".to_owned(),
         })

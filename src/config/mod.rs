@@ -16,8 +16,8 @@ use crate::provider::Price;
 
 pub use sections::{
     AzureSection, BudgetSection, CanariesSection, ClaimSection, DatasetSection, DetectSection, ManifestSection,
-    ProbeSection, ProviderSection, SamplingSection, SensitivitySection, SpaceSection, StoreSection, TuneSection,
-    VerdictSection,
+    PrivacySection, ProbeSection, ProviderSection, SamplingSection, SensitivitySection, SpaceSection, StoreSection,
+    TuneSection, VerdictSection,
 };
 
 /// The commented defaults: what `init` writes.
@@ -182,6 +182,9 @@ impl Config {
             || t.suffix.chars().count() > 64
         {
             return value("tune", "epochs go up to 50, batch-size to 256, suffix to 64 characters; none is negative");
+        }
+        if let Some(privacy) = &t.privacy {
+            privacy.check()?;
         }
         if !(1..=30).contains(&t.keep_files_days)
             || !(0.001..=86_400.0).contains(&t.poll_seconds)

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ConfigError;
 use crate::detect::Detector;
+use crate::provider::{PrivacySettings, PrivacyUnit};
 use crate::verdict::{Claim, Policy, Thoroughness, Unit};
 
 macro_rules! section {
@@ -96,6 +98,9 @@ section! {
         batch_size: u32,
         /// Scales the learning rate; 0 for the service's choice.
         learning_rate_multiplier: f64,
+        /// Differential privacy, where the service has it: the embedded one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        privacy: Option<PrivacySection>,
         /// The account, at Fireworks.
         account: String,
         /// The state file.
@@ -108,6 +113,69 @@ section! {
         deadline_hours: f64,
     }
 }
+/// Differential privacy of a training: either epsilon or the noise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PrivacySection {
+    /// What is to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
+    /// Its delta.
+    #[serde(default = "usual_delta")]
+    pub delta: f64,
+    /// The noise itself, by the clipping norm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_multiplier: Option<f64>,
+    /// The longest gradient of one unit.
+    #[serde(default = "usual_clip")]
+    pub clip_norm: f64,
+    /// What is protected: a row, or all rows of a subject.
+    #[serde(default)]
+    pub unit: PrivacyUnit,
+}
+
+fn usual_delta() -> f64 {
+    1e-5
+}
+
+fn usual_clip() -> f64 {
+    0.5
+}
+
+impl PrivacySection {
+    /// Whether it makes sense.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let value = |message: &str| Err(ConfigError::Value { key: "tune.privacy", message: message.to_owned() });
+        if self.epsilon.is_some() == self.noise_multiplier.is_some() {
+            return value("expected either epsilon or noise-multiplier");
+        }
+        if self.epsilon.is_some_and(|e| !(1e-3..=1000.0).contains(&e)) {
+            return value("epsilon lies from 0.001 to 1000");
+        }
+        if self.noise_multiplier.is_some_and(|n| !(0.05..=1000.0).contains(&n)) {
+            return value("noise-multiplier lies from 0.05 to 1000");
+        }
+        if !(1e-15..0.1).contains(&self.delta) || !(1e-6..=1e6).contains(&self.clip_norm) {
+            return value(
+                "delta lies from 1e-15 to below 0.1, and below one over the number of rows; clip-norm from 1e-6 to 1e6",
+            );
+        }
+        Ok(())
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> PrivacySettings {
+        PrivacySettings {
+            epsilon: self.epsilon,
+            delta: self.delta,
+            noise_multiplier: self.noise_multiplier,
+            clip_norm: self.clip_norm,
+            unit: self.unit,
+        }
+    }
+}
+
 section! {
     /// How a tuned model is deployed at Azure; without a resource, by hand.
     AzureSection {

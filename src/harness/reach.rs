@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::provider::mock::{self, MODEL, Scenario, Server};
 use crate::provider::{
     Budget, Completing, Connection, Deadline, DeploymentSettings, Limits, MANAGEMENT_TOKEN, Player, Profile, Provider,
-    ProviderError, Recorder, Request, TunerSettings, address_of,
+    ProviderError, Quotes, Recorder, Request, TunerSettings, address_of,
 };
 use crate::store;
 use crate::tune::{Stage, State};
@@ -169,12 +169,25 @@ pub fn service(
         command: p.command.clone(),
         budget: None,
         concurrency: config.probe.concurrency,
+        home: home(config, folder),
+        beside: folder.to_owned(),
     };
     Ok((profile, connection))
 }
 
-/// What fine-tuning needs beside the connection: an account, or a deployment at Azure.
-pub fn tuner_settings(config: &Config, environment: impl Fn(&str) -> Option<String>) -> TunerSettings {
+/// The folder of the embedded service.
+fn home(config: &Config, folder: &Path) -> PathBuf {
+    folder.join(&config.store.path).join("embedded")
+}
+
+/// What fine-tuning needs beside the connection: an account, a deployment at Azure, or the folder of the embedded
+/// service.
+pub fn tuner_settings(
+    config: &Config,
+    folder: &Path,
+    environment: impl Fn(&str) -> Option<String>,
+    quotes: Option<Quotes>,
+) -> TunerSettings {
     let a = &config.azure;
     let deployment = (!a.resource.is_empty()).then(|| DeploymentSettings {
         management_url: a.management_url.clone(),
@@ -184,7 +197,8 @@ pub fn tuner_settings(config: &Config, environment: impl Fn(&str) -> Option<Stri
         capacity: a.capacity,
         token: environment(MANAGEMENT_TOKEN).filter(|token| !token.trim().is_empty()).map(SecretString::from),
     });
-    TunerSettings { account: config.tune.account.clone(), deployment }
+    let (home, beside) = (home(config, folder), folder.to_owned());
+    TunerSettings { account: config.tune.account.clone(), deployment, home, beside, quotes }
 }
 
 /// The model that `tune` made with the canaries of this manifest, and how long it may still be unknown.

@@ -13,7 +13,9 @@ use crate::chat::Sampling;
 use crate::config::{ClaimSection, Config, ConfigError};
 use crate::exit::ExitCode;
 use crate::provider::mock::ScenarioError;
-use crate::provider::{Budget, Connection, Price, Profile, Provider, ProviderError, micros, price};
+use crate::provider::{
+    Budget, Connection, Dialect, EMBEDDED_CHOICES, Price, Profile, Provider, ProviderError, micros, price,
+};
 use crate::store::{self, Journal, JournalError, RunName, Spent, StoreError};
 use crate::tune::{State, TuneError};
 use crate::verdict::{CanaryVerdict, DesignError, PositiveControls, RunReport};
@@ -341,7 +343,7 @@ impl Session {
         }
         let options = Options {
             sampling: self.sampling(),
-            choices: probe.choices,
+            choices: self.choices(),
             concurrency: probe.concurrency,
             samples: (probe.samples > 0).then_some(probe.samples),
             policy: verdict.policy(),
@@ -357,6 +359,17 @@ impl Session {
         };
         let audit = Audit::new(self.manifest.canaries.clone(), &drawn, strategies, options)?;
         Ok((audit, drawn))
+    }
+
+    /// Answers in one request: the embedded model draws many at once much quicker than one by one.
+    fn choices(&self) -> u32 {
+        let wanted = self.config.probe.choices;
+        if self.profile.dialect == Dialect::Embedded && wanted == 1 { EMBEDDED_CHOICES } else { wanted }
+    }
+
+    /// Whether nobody is paid for answers.
+    pub(super) fn is_free(&self) -> bool {
+        self.config.provider.kind == "mock" || self.profile.dialect == Dialect::Embedded
     }
 
     pub(super) fn sampling(&self) -> Sampling {
@@ -383,7 +396,7 @@ impl Session {
             "strategies": probe.strategies,
             "strategy": self.config.strategy,
             "adaptive": self.is_adaptive(),
-            "choices": probe.choices,
+            "choices": self.choices(),
             // Answers of a cassette are not mixed with those of the model.
             "replay": self.tape.replay,
             // A run that is recorded does not take up one that was not: its cassette would have gaps.
@@ -450,7 +463,7 @@ impl Session {
 
     fn done(&self, report: RunReport, journal: Arc<Journal>, selected: &[usize], price: Option<Price>) -> Done {
         let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
-        let free = self.config.provider.kind == "mock" || !self.tape.replay.is_empty();
+        let free = self.is_free() || !self.tape.replay.is_empty();
         let paid = (!free).then(|| (self.folder.join(&self.config.store.path), price));
         Done { report, journal, judged: selected.to_vec(), paid }
     }

@@ -189,6 +189,7 @@ fn job(value: &Value) -> Result<Job, ProviderError> {
         trained_tokens: count(value.get("jobProgress").unwrap_or(&Value::Null), "inputTokens").filter(|n| *n > 0),
         fault,
         metadata: Default::default(),
+        claim: None,
         status,
     })
 }

@@ -6,6 +6,8 @@ mod budget;
 mod cassette;
 mod command;
 mod deadline;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod fireworks;
 mod gemini;
 mod http;
@@ -31,13 +33,19 @@ pub use budget::{Budget, Limits, micros, worst_case};
 pub(crate) use cassette::{Player, Recorder};
 pub(crate) use deadline::Deadline;
 pub use fireworks::Fireworks;
+/// Answers in one request to the embedded model, which are drawn together: that is several times as quick as one by
+/// one.
+pub const EMBEDDED_CHOICES: u32 = 32;
 pub use http::Endpoint;
 pub(crate) use http::address_of;
 pub use openai::{BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, Redact, read_batch_line};
 pub use price::{Price, Quoted, price};
 pub use profile::{Connection, Dialect, Jobs, Profile, TunerSettings};
 pub use together::Together;
-pub use tuner::{Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, Stored, Tuner, Tuning};
+pub use tuner::{
+    Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, PrivacySettings, PrivacyUnit, Quotes,
+    Stored, Tuner, Tuning,
+};
 
 /// One question to a model.
 #[derive(Debug, Clone)]

@@ -12,7 +12,9 @@ use super::anthropic::Anthropic;
 use super::budget::Budget;
 use super::command::Program;
 use super::gemini::Gemini;
-use super::{DeploymentSettings, Endpoint, Fireworks, OpenAi, Provider, ProviderError, Redact, Together, Tuner};
+use super::{
+    DeploymentSettings, Endpoint, Fireworks, OpenAi, Provider, ProviderError, Quotes, Redact, Together, Tuner,
+};
 
 const BUILTIN: &str = include_str!("profiles.toml");
 
@@ -28,6 +30,8 @@ pub enum Dialect {
     Gemini,
     /// A program that is asked on its standard input.
     Command,
+    /// The embedded model, within this process.
+    Embedded,
 }
 
 /// Whose form files and fine-tuning jobs have.
@@ -43,17 +47,34 @@ pub enum Jobs {
     Together,
     /// Fireworks'.
     Fireworks,
+    /// The embedded model's, within this process.
+    Embedded,
     /// There are none.
     None,
 }
 
 /// What a [`Tuner`] needs beside an endpoint.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct TunerSettings {
     /// The account at Fireworks.
     pub account: String,
     /// How a tuned model is deployed at Azure, if it is to be.
     pub deployment: Option<DeploymentSettings>,
+    /// The folder of the embedded service.
+    pub home: PathBuf,
+    /// What paths of embedded models are relative to.
+    pub beside: PathBuf,
+    /// Tells rows that hold a canary.
+    pub quotes: Option<Quotes>,
+}
+
+impl std::fmt::Debug for TunerSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TunerSettings")
+            .field("account", &self.account)
+            .field("home", &self.home)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a service is reached.
@@ -119,6 +140,10 @@ pub struct Connection {
     pub budget: Option<Arc<Budget>>,
     /// Requests in flight, at most; 0 for 64.
     pub concurrency: usize,
+    /// The folder of the embedded service.
+    pub home: PathBuf,
+    /// What paths of embedded models are relative to.
+    pub beside: PathBuf,
 }
 
 impl Profile {
@@ -185,6 +210,9 @@ impl Profile {
         if self.dialect == Dialect::Command {
             return Ok(Arc::new(Program::new(connection, model)?));
         }
+        if self.dialect == Dialect::Embedded {
+            return embedded(connection, model);
+        }
         let endpoint = self.endpoint(connection)?;
         Ok(match self.dialect {
             Dialect::Anthropic => Arc::new(Anthropic::new(&endpoint, self, model)?),
@@ -204,14 +232,19 @@ impl Profile {
         model: &str,
         redact: Redact,
     ) -> Result<Box<dyn Tuner>, ProviderError> {
-        let jobs = if self.dialect == Dialect::OpenAi { self.jobs } else { Jobs::None };
+        let jobs = match self.dialect {
+            Dialect::OpenAi => self.jobs,
+            Dialect::Embedded => Jobs::Embedded,
+            _ => Jobs::None,
+        };
         let openai = || OpenAi::with_profile(endpoint, self, model).map(|openai| openai.redact(redact.clone()));
-        Ok(match (jobs, settings.deployment) {
+        Ok(match (jobs, settings.deployment.clone()) {
             (Jobs::None, _) => {
                 let how = "this service has no fine-tuning that blabbermouth knows: tune elsewhere with the planted \
                            file, and test the model with --model";
                 return Err(ProviderError::Setup(how.into()));
             }
+            (Jobs::Embedded, _) => return embedded_tuner(settings),
             (Jobs::Together, _) => Box::new(Together::new(endpoint, redact)?),
             (Jobs::Fireworks, _) => Box::new(Fireworks::new(endpoint, &settings.account, redact)?),
             (Jobs::Azure, Some(deployment)) => Box::new(openai()?.deploy_through(deployment, endpoint)?),
@@ -228,6 +261,32 @@ impl Profile {
     pub(super) fn sends(&self, field: &str) -> bool {
         self.leave_out.iter().all(|left| left != field)
     }
+}
+
+#[cfg(feature = "embedded")]
+fn embedded(connection: &Connection, model: &str) -> Result<Arc<dyn Provider>, ProviderError> {
+    let home = super::embedded::Home::new(connection.home.clone(), connection.beside.clone());
+    Ok(Arc::new(super::embedded::Embedded::open(&home, model, connection.budget.clone())?))
+}
+
+#[cfg(feature = "embedded")]
+fn embedded_tuner(settings: TunerSettings) -> Result<Box<dyn Tuner>, ProviderError> {
+    let home = super::embedded::Home::new(settings.home, settings.beside);
+    let quotes = settings.quotes.unwrap_or_else(|| Arc::new(|_| false));
+    Ok(Box::new(super::embedded::EmbeddedTuner::new(home, quotes)))
+}
+
+#[cfg(not(feature = "embedded"))]
+const LEFT_OUT: &str = "this build has no embedded model: build it with the feature `embedded`";
+
+#[cfg(not(feature = "embedded"))]
+fn embedded(_: &Connection, _: &str) -> Result<Arc<dyn Provider>, ProviderError> {
+    Err(ProviderError::Setup(LEFT_OUT.into()))
+}
+
+#[cfg(not(feature = "embedded"))]
+fn embedded_tuner(_: TunerSettings) -> Result<Box<dyn Tuner>, ProviderError> {
+    Err(ProviderError::Setup(LEFT_OUT.into()))
 }
 
 fn builtin() -> BTreeMap<String, Profile> {

@@ -157,6 +157,7 @@ fn job(value: &Value) -> Result<Job, ProviderError> {
         trained_tokens: count(value, "token_count").filter(|tokens| *tokens > 0),
         fault,
         metadata: Default::default(),
+        claim: None,
         status,
     })
 }

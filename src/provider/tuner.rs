@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::ProviderError;
+use crate::verdict::Claim;
 
 /// A setting of the training; `None` leaves it to the service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +20,35 @@ pub struct Hyperparameters {
     /// Scales the service's own learning rate, above 0.
     pub learning_rate_multiplier: Option<f64>,
 }
+
+/// What is protected by differential privacy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PrivacyUnit {
+    /// One row of the training file.
+    #[default]
+    Row,
+    /// All rows that begin with the same question, so that copies are covered.
+    Subject,
+}
+
+/// Differential privacy of a training, by DP-SGD.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PrivacySettings {
+    /// What is to be kept; the noise follows from it.
+    pub epsilon: Option<f64>,
+    /// Between 0 and 1, below one over the number of rows.
+    pub delta: f64,
+    /// The noise itself, by the clipping norm; epsilon follows from it.
+    pub noise_multiplier: Option<f64>,
+    /// The longest gradient of one unit.
+    pub clip_norm: f64,
+    /// What is protected.
+    pub unit: PrivacyUnit,
+}
+
+/// Tells whether a text holds a canary's secret.
+pub type Quotes = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// A job to create.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +65,8 @@ pub struct JobSpec {
     pub seed: Option<u32>,
     /// How it trains.
     pub hyperparameters: Hyperparameters,
+    /// Differential privacy, where the service has it.
+    pub privacy: Option<PrivacySettings>,
     /// What the job is found by again; the service keeps it.
     pub metadata: BTreeMap<String, String>,
 }
@@ -54,7 +87,8 @@ pub struct Stored {
 }
 
 /// How far a job is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum JobStatus {
     /// The files are looked at.
     Validating,
@@ -98,7 +132,7 @@ impl JobStatus {
 }
 
 /// What the service says about a failed job. Its text is hostile input.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobFault {
     /// Its code, as in `invalid_training_file`.
     pub code: String,
@@ -123,10 +157,12 @@ pub struct Job {
     pub fault: Option<JobFault>,
     /// What it was created with.
     pub metadata: BTreeMap<String, String>,
+    /// The privacy that its training kept, where the service vouches for it.
+    pub claim: Option<Claim>,
 }
 
 /// Something that happened to a job.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobEvent {
     /// Its id.
     pub id: String,

@@ -268,6 +268,7 @@ impl<'a> Tune<'a> {
             suffix: plan.suffix.clone(),
             seed: None,
             hyperparameters: plan.hyperparameters,
+            privacy: plan.privacy,
             metadata: BTreeMap::from([(METADATA.to_owned(), state.plan.clone())]),
         };
         loop {
@@ -346,6 +347,7 @@ impl<'a> Tune<'a> {
                     state.stage = Stage::Ready;
                     state.model = Some(callable);
                     state.trained_tokens = job.trained_tokens;
+                    state.claim = job.claim;
                     state.finished = Some(now());
                     state.checkpoints = self.tuner.checkpoints(&id).await.unwrap_or_default();
                     self.file.write(&state)?;

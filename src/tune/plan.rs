@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::TuneError;
 use crate::dataset::{estimate_tokens, validate_chat};
-use crate::provider::{Hyperparameters, Price, Quoted, price};
+use crate::provider::{Hyperparameters, Price, PrivacySettings, Quoted, price};
 use crate::store;
 
 /// Rows that a training file has at least.
@@ -29,6 +29,8 @@ pub struct Wanted<'a> {
     pub suffix: &'a str,
     /// How it trains.
     pub hyperparameters: Hyperparameters,
+    /// Differential privacy.
+    pub privacy: Option<PrivacySettings>,
     /// The training file.
     pub training: PathBuf,
     /// The validation file.
@@ -61,6 +63,8 @@ pub struct Plan {
     pub suffix: String,
     /// How it trains.
     pub hyperparameters: Hyperparameters,
+    /// Differential privacy.
+    pub privacy: Option<PrivacySettings>,
     /// The training file.
     pub training: Upload,
     /// The validation file, if it has rows.
@@ -97,6 +101,7 @@ impl Plan {
             model: wanted.model.to_owned(),
             suffix: wanted.suffix.to_owned(),
             hyperparameters: wanted.hyperparameters,
+            privacy: wanted.privacy,
             epochs: wanted.hyperparameters.epochs.unwrap_or(usual as u32),
             training,
             validation: validation.filter(|file| file.rows > 0),
@@ -120,10 +125,13 @@ impl Plan {
     /// The fingerprint of everything that the training depends on: the job of a plan is created once.
     #[must_use]
     pub fn id(&self, attempt: u32) -> String {
-        let plan = json!({
+        let mut plan = json!({
             "base": self.base, "model": self.model, "suffix": self.suffix, "hyperparameters": self.hyperparameters,
             "training": self.training.digest, "validation": self.validation.as_ref().map(|v| &v.digest),
             "attempt": attempt});
+        if let Some(privacy) = &self.privacy {
+            plan["privacy"] = json!(privacy);
+        }
         HEXLOWER.encode(&Sha256::digest(plan.to_string())[..16])
     }
 }

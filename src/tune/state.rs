@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::TuneError;
 use crate::provider::Checkpoint;
 use crate::store;
+use crate::verdict::Claim;
 
 const VERSION: u32 = 1;
 
@@ -33,7 +34,7 @@ pub enum Stage {
 }
 
 /// What is known of a fine-tuning. It holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// The form of the file.
     pub version: u32,
@@ -62,6 +63,9 @@ pub struct State {
     pub checkpoints: Vec<Checkpoint>,
     /// Tokens that were billed.
     pub trained_tokens: Option<u64>,
+    /// The privacy that the training kept, where the service vouches for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
     /// When it was seen to be ready, in seconds since 1970.
     pub finished: Option<u64>,
     /// Why it ended without a model.
@@ -84,6 +88,7 @@ impl State {
             model: None,
             checkpoints: Vec::new(),
             trained_tokens: None,
+            claim: None,
             finished: None,
             reason: None,
         }

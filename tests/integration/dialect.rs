@@ -116,6 +116,7 @@ async fn our_requests_have_no_field_that_the_dialect_does_not_know() {
         suffix: "s".into(),
         seed: Some(1),
         hyperparameters: Hyperparameters { epochs: Some(5), batch_size: Some(1), learning_rate_multiplier: Some(2.0) },
+        privacy: None,
         metadata: [("plan".to_owned(), "x".to_owned())].into(),
     };
     let _ = client.create(&spec).await;

@@ -134,6 +134,7 @@ fn job(value: &Value) -> Result<Job, ProviderError> {
         trained_tokens: count(value, "trained_tokens"),
         fault: fault.filter(|f| status == JobStatus::Failed || !f.message.is_empty()),
         metadata: metadata.unwrap_or_default(),
+        claim: None,
         status,
     })
 }
