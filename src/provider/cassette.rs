@@ -12,10 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use data_encoding::{BASE64, HEXLOWER};
 use hmac::{Hmac, KeyInit, Mac};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::{Answer, Completing, Provider, ProviderError, Request};
+use super::{Completing, Provider, ProviderError, Request, Scoring};
+use crate::chat::Message;
 
 #[derive(Serialize, Deserialize)]
 struct Line {
@@ -38,13 +40,20 @@ impl Keys {
     }
 
     fn name(&self, model: &str, request: &Request) -> String {
+        self.name_of(&(model, &*request.messages, request.sampling, request.seed, request.choices))
+    }
+
+    fn name_of_scores(&self, model: &str, messages: &[Message], continuations: &[String]) -> String {
+        self.name_of(&("score", model, messages, continuations))
+    }
+
+    fn name_of(&self, parts: &impl Serialize) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.name).expect("any length is a key");
-        let parts = (model, &*request.messages, request.sampling, request.seed, request.choices);
-        mac.update(&serde_json::to_vec(&parts).expect("a request is plain data"));
+        mac.update(&serde_json::to_vec(parts).expect("a request is plain data"));
         HEXLOWER.encode(&mac.finalize().into_bytes()[..16])
     }
 
-    fn seal(&self, name: &str, answer: &Answer) -> Result<String, ProviderError> {
+    fn seal(&self, name: &str, answer: &impl Serialize) -> Result<String, ProviderError> {
         let mut nonce = [0u8; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|e| ProviderError::Setup(format!("no randomness: {e}")))?;
         let mut sealed = serde_json::to_vec(answer).expect("an answer is plain data");
@@ -54,7 +63,7 @@ impl Keys {
         Ok(BASE64.encode(&[&nonce, sealed.as_slice(), tag.as_ref()].concat()))
     }
 
-    fn open(&self, name: &str, sealed: &str) -> Option<Answer> {
+    fn open<T: DeserializeOwned>(&self, name: &str, sealed: &str) -> Option<T> {
         let mut sealed = BASE64.decode(sealed.as_bytes()).ok()?;
         let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
@@ -81,21 +90,39 @@ impl Recorder {
         Ok(Self { inner, keys: Keys::new(key), path: path.to_owned(), file: Mutex::new(file) })
     }
 
-    async fn ask(&self, request: &Request) -> Result<Answer, ProviderError> {
-        let answer = self.inner.complete(request).await?;
-        let name = self.keys.name(self.inner.model(), request);
-        let line = Line { answer: self.keys.seal(&name, &answer)?, request: name };
+    fn write(&self, name: String, answer: &impl Serialize) -> Result<(), ProviderError> {
+        let line = Line { answer: self.keys.seal(&name, answer)?, request: name };
         let mut text = serde_json::to_vec(&line).expect("a line is plain data");
         text.push(b'\n');
         let written = self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text);
-        written.map_err(|e| ProviderError::Setup(format!("{}: {e}", self.path.display())))?;
-        Ok(answer)
+        written.map_err(|e| ProviderError::Setup(format!("{}: {e}", self.path.display())))
     }
 }
 
 impl Provider for Recorder {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
-        Box::pin(self.ask(request))
+        Box::pin(async move {
+            let answer = self.inner.complete(request).await?;
+            self.write(self.keys.name(self.inner.model(), request), &answer)?;
+            Ok(answer)
+        })
+    }
+
+    fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
+        Box::pin(async move {
+            let scores = self.inner.score(messages, continuations).await?;
+            // JSON has no infinities, and a probability of 0 has such a logarithm.
+            let kept: Vec<Option<f64>> = scores.iter().map(|s| s.is_finite().then_some(*s)).collect();
+            if scores.iter().any(|s| s.is_nan()) {
+                return Err(ProviderError::Malformed { what: "a score that is no number".into() });
+            }
+            self.write(self.keys.name_of_scores(self.inner.model(), messages, continuations), &kept)?;
+            Ok(scores)
+        })
+    }
+
+    fn scores(&self) -> bool {
+        self.inner.scores()
     }
 
     fn model(&self) -> &str {
@@ -145,20 +172,32 @@ impl Player {
         Ok(Self { keys: Keys::new(key), path, model: model.to_owned(), address, answers })
     }
 
-    fn find(&self, request: &Request) -> Result<Answer, ProviderError> {
-        let name = self.keys.name(&self.model, request);
+    fn find<T: DeserializeOwned>(&self, name: &str) -> Result<T, ProviderError> {
         let missing = || match &self.path {
             Some(path) => ProviderError::Cassette { path: path.display().to_string() },
             None => ProviderError::NoPart,
         };
-        let sealed = self.answers.get(&name).ok_or_else(missing)?;
-        self.keys.open(&name, sealed).ok_or_else(missing)
+        let sealed = self.answers.get(name).ok_or_else(missing)?;
+        self.keys.open(name, sealed).ok_or_else(missing)
     }
 }
 
 impl Provider for Player {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
-        Box::pin(async move { self.find(request) })
+        Box::pin(async move { self.find(&self.keys.name(&self.model, request)) })
+    }
+
+    fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
+        Box::pin(async move {
+            let name = self.keys.name_of_scores(&self.model, messages, continuations);
+            let kept: Vec<Option<f64>> = self.find(&name)?;
+            Ok(kept.into_iter().map(|s| s.unwrap_or(f64::NEG_INFINITY)).collect())
+        })
+    }
+
+    /// Whatever was recorded is there.
+    fn scores(&self) -> bool {
+        true
     }
 
     fn model(&self) -> &str {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, Completing, Provider, ProviderError, Request};
+use super::{Answer, Completing, Provider, ProviderError, Request, Scoring};
+use crate::chat::Message;
 
 /// Asks until a deadline.
 pub(crate) struct Deadline {
@@ -29,6 +30,20 @@ impl Deadline {
 impl Provider for Deadline {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
         Box::pin(self.ask(request))
+    }
+
+    fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
+        Box::pin(async move {
+            if Instant::now() >= self.end {
+                return Err(ProviderError::Deadline);
+            }
+            let scored = timeout_at(self.end, self.inner.score(messages, continuations));
+            scored.await.unwrap_or(Err(ProviderError::Deadline))
+        })
+    }
+
+    fn scores(&self) -> bool {
+        self.inner.scores()
     }
 
     fn model(&self) -> &str {

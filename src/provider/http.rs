@@ -87,6 +87,24 @@ pub(super) enum Again {
     After(Option<Duration>),
 }
 
+/// What is paid for.
+pub(super) trait Paid: Sized {
+    /// Tokens, where the server counts them.
+    fn usage(&self) -> Usage;
+    /// What there is where the provider's filter stepped in.
+    fn filtered() -> Option<Self>;
+}
+
+impl Paid for Answer {
+    fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    fn filtered() -> Option<Self> {
+        Some(filtered())
+    }
+}
+
 /// A failed try.
 pub(super) type Failed = (ProviderError, Again);
 
@@ -195,26 +213,26 @@ impl Http {
             Ok(value) => read(&value),
             Err(_) => Err(ProviderError::Malformed { what: "not JSON".into() }),
         };
-        self.ask_raw(url, model, request, body, parse).await
+        self.ask_raw(url, model, || worst_case(request), body, parse).await
     }
 
-    /// Asks a model, again where that makes sense.
-    pub(super) async fn ask_raw<B: Serialize>(
+    /// Asks a model, again where that makes sense; a try uses `worst` at most.
+    pub(super) async fn ask_raw<B: Serialize, T: Paid>(
         &self,
         url: &Url,
         model: &str,
-        request: &Request,
+        worst: impl Fn() -> Usage,
         body: impl Fn() -> B,
-        read: impl Fn(&[u8]) -> Result<Answer, ProviderError>,
-    ) -> Result<Answer, ProviderError> {
-        let (body, read) = (&body, &read);
+        read: impl Fn(&[u8]) -> Result<T, ProviderError>,
+    ) -> Result<T, ProviderError> {
+        let (body, read, worst) = (&body, &read, &worst);
         self.persist(move || async move {
             // Written anew for a second try, which is rare, so that the first is not copied.
             let mut bytes = Vec::with_capacity(1024);
             serde_json::to_writer(&mut bytes, &body()).expect("a request is plain JSON");
             let post = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(bytes);
             let fatal = |e: ProviderError| (e, Again::No);
-            let budget = self.budget.as_deref().map(|budget| (budget, worst_case(request)));
+            let budget = self.budget.as_deref().map(|budget| (budget, worst()));
             if let Some((budget, worst)) = budget {
                 budget.take(worst).map_err(fatal)?;
             }
@@ -226,8 +244,8 @@ impl Http {
                 self.throttle.answered(&reply.headers);
                 let answer = read(&reply.bytes).map_err(|e| (e, Again::After(reply.wait_asked())))?;
                 // A server that does not count its tokens is taken to have used them all.
-                if let Some((budget, worst)) = budget.filter(|_| answer.usage.prompt_tokens > 0) {
-                    budget.settle(worst, answer.usage).map_err(fatal)?;
+                if let Some((budget, worst)) = budget.filter(|_| answer.usage().prompt_tokens > 0) {
+                    budget.settle(worst, answer.usage()).map_err(fatal)?;
                 }
                 return Ok(answer);
             }
@@ -238,9 +256,11 @@ impl Http {
             if matches!(reply.status, 429 | 503 | 529) {
                 self.throttle.refused(reply.wait_asked());
             }
+            // Azure's way to say that its filter stepped in: an outcome, not a fault.
+            if let Some(answer) = T::filtered().filter(|_| reply.status == 400 && code == "content_filter") {
+                return Ok(answer);
+            }
             match reply.status {
-                // Azure's way to say that its filter stepped in: an outcome, not a fault.
-                400 if code == "content_filter" => Ok(filtered()),
                 status @ (401 | 403) => {
                     Err((ProviderError::Key { status, variable: self.key_variable.clone() }, Again::No))
                 }

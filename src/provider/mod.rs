@@ -47,6 +47,10 @@ pub use tuner::{
     Stored, Tuner, Tuning,
 };
 
+/// Said where texts are to be scored and cannot be.
+pub(crate) const NO_SCORES: &str =
+    "this service does not give the probability of a text, which the strategy `score` needs";
+
 /// One question to a model.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -164,10 +168,23 @@ impl ProviderError {
 /// The future of [`Provider::complete`].
 pub type Completing<'a> = Pin<Box<dyn Future<Output = Result<Answer, ProviderError>> + Send + 'a>>;
 
+/// The future of [`Provider::score`].
+pub type Scoring<'a> = Pin<Box<dyn Future<Output = Result<Vec<f64>, ProviderError>> + Send + 'a>>;
+
 /// Something that answers chats.
 pub trait Provider: Send + Sync {
     /// Asks once; retries, where they make sense, are the provider's own.
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a>;
+    /// Natural logarithms of the probabilities (at temperature 1) with which the model goes on with each of
+    /// `continuations` after `messages`; a last message of the assistant is an answer that was begun.
+    fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
+        let _ = (messages, continuations);
+        Box::pin(async { Err(ProviderError::Setup(NO_SCORES.into())) })
+    }
+    /// Whether [`Provider::score`] is there.
+    fn scores(&self) -> bool {
+        false
+    }
     /// The model's name, for reports.
     fn model(&self) -> &str;
     /// The provider's address, for reports.

@@ -113,6 +113,10 @@ pub struct Profile {
     /// Whether an answer that was begun (a last message of the assistant) is gone on with.
     #[serde(default)]
     pub prefill: bool,
+    /// Whether a text is scored where texts are completed: `/completions` with `echo`, `logprobs` and nothing to be
+    /// generated.
+    #[serde(default)]
+    pub scores: bool,
     /// Further fields of a request whose answer was begun.
     #[serde(default)]
     pub prefill_fields: BTreeMap<String, bool>,

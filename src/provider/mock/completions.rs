@@ -97,6 +97,10 @@ impl Speaker {
 
     /// Answers the body of a legacy completion request: the prompt is what a user says.
     pub(super) fn complete(&self, parrot: &Parrot, model: &str, request: &Value, now: u64) -> Reply {
+        // A parrot has no probabilities: what it would say of texts that are to be scored would be made up.
+        if request["prompt"].is_array() && request["echo"] == true && request["max_tokens"] == 0 {
+            return Reply::fault(400, "unsupported_value", "A parrot cannot score texts.", Some("echo"));
+        }
         let prompt = match &request["prompt"] {
             Value::String(prompt) => prompt.clone(),
             Value::Array(prompts) if prompts.len() == 1 && prompts[0].is_string() => {

@@ -91,7 +91,7 @@ impl<'a> Body<'a> {
 }
 
 /// A chat as a text to go on with: what was said, one after the other.
-fn prompt(messages: &[Message]) -> String {
+pub(super) fn prompt(messages: &[Message]) -> String {
     let said: Vec<&str> = messages.iter().map(|m| m.content.as_str()).collect();
     said.join("\n\n")
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod chat;
 mod measure;
+mod score;
 mod tuning;
 
 use std::path::Path;
@@ -12,9 +13,11 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::azure::Deployment;
+use super::budget::worst_case;
 use super::http::{Endpoint, Http};
 use super::rest::Rest;
-use super::{Completing, DeploymentSettings, Profile, Provider, ProviderError, Request};
+use super::{Completing, DeploymentSettings, Profile, Provider, ProviderError, Request, Scoring};
+use crate::chat::Message;
 use chat::{Body, Fields};
 
 pub use batch::{BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
@@ -29,6 +32,8 @@ pub struct OpenAi {
     rest: Rest,
     chat: Url,
     fields: Fields,
+    /// Whether whole texts are scored: only where texts are completed, since a chat has marks of its own.
+    scores: bool,
     model: String,
     deployment: Option<Deployment>,
 }
@@ -60,6 +65,7 @@ impl OpenAi {
             rest: Rest { http, redact: None },
             chat,
             fields: Fields::new(profile),
+            scores: profile.scores && profile.completions,
             model: model.to_owned(),
             deployment: None,
         })
@@ -94,9 +100,21 @@ impl Provider for OpenAi {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
         let body = move || Body::new(&self.model, request, &self.fields);
         let longest = request.sampling.max_tokens;
-        Box::pin(
-            self.rest.http.ask_raw(&self.chat, &self.model, request, body, move |bytes| read_answer(bytes, longest)),
-        )
+        Box::pin(self.rest.http.ask_raw(
+            &self.chat,
+            &self.model,
+            || worst_case(request),
+            body,
+            move |bytes| read_answer(bytes, longest),
+        ))
+    }
+
+    fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
+        Box::pin(self.scored(messages, continuations))
+    }
+
+    fn scores(&self) -> bool {
+        self.scores
     }
 
     fn model(&self) -> &str {
