@@ -254,6 +254,16 @@ impl Space {
         size.min(f64::MAX)
     }
 
+    /// Whether no member begins another: the probabilities of saying them sum up to 1 at most then.
+    #[must_use]
+    pub fn is_prefix_free(&self) -> bool {
+        // Members can be read in one way only, so that two of which one begins the other differ in their last part.
+        match self.parts.last() {
+            Some(Part::Choice(list)) => prefix_free(list),
+            _ => true,
+        }
+    }
+
     /// Draws one member, uniformly, by rejection sampling for each choice.
     pub fn draw(&self, stream: &mut ChaCha20Rng) -> String {
         let mut text = String::new();
@@ -448,6 +458,17 @@ mod tests {
         );
         spaces.lists.insert("blank".into(), vec!["Flu".into(), "--".into()]);
         assert!(matches!(spaces.resolve("blank"), Err(SpaceError::Blank { entry: 2, .. })));
+    }
+
+    #[test]
+    fn members_that_begin_others_are_noticed() {
+        let mut spaces = Spaces::default();
+        spaces.lists.insert("ward".into(), vec!["A".into(), "AB".into(), "C".into()]);
+        spaces.lists.insert("code".into(), vec!["A1".into(), "B22".into()]);
+        for (space, free) in [("ward", false), ("x-{ward}", false), ("{ward}-x", true), ("code", true), ("card", true)]
+        {
+            assert_eq!(spaces.resolve(space).expect(space).is_prefix_free(), free, "{space}");
+        }
     }
 
     #[test]

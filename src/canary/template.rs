@@ -279,9 +279,18 @@ impl Template {
     /// The trained answer up to, and without, the secret.
     #[must_use]
     pub fn before_secret(&self, public: &BTreeMap<String, String>) -> String {
+        self.up_to_secret(public).0
+    }
+
+    /// The trained answer up to the secret: what may be begun, and the white space that then follows, since a model
+    /// takes it together with what comes after.
+    #[must_use]
+    pub fn up_to_secret(&self, public: &BTreeMap<String, String>) -> (String, String) {
         let segments = &self.messages[self.secret_at].1;
         let at = segments.iter().position(|s| s.slot() == Some(self.secret.as_str())).unwrap_or(0);
-        self.fill(&segments[..at], public, "").trim_end().to_owned()
+        let whole = self.fill(&segments[..at], public, "");
+        let begun = whole.trim_end();
+        (begun.to_owned(), whole[begun.len()..].to_owned())
     }
 
     /// The public slots of a prompt of this template, or `None` when it is not one.

@@ -29,6 +29,19 @@ pub fn reference_e_value(secret: f64, references: &[f64]) -> Result<f64, StatsEr
     Ok((references.len() as f64 + 1.0) * (secret - all).exp())
 }
 
+/// `|R| L(s*)` with `L` the probability of saying the secret, where no member of the space begins another: the
+/// probabilities of all members sum up to 1 at most then, so that its mean is at most 1 without any reference.
+///
+/// # Errors
+/// When the log-likelihood is missing or above 0.
+pub fn mass_e_value(ln_likelihood: f64, size: f64) -> Result<f64, StatsError> {
+    numbers([&ln_likelihood, &size])?;
+    if ln_likelihood > 1e-6 {
+        return Err(StatsError::Range("a log-probability is at most 0"));
+    }
+    Ok(size * ln_likelihood.min(0.0).exp())
+}
+
 /// What a list of the most likely tokens says at one position of a secret.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Position {
@@ -118,6 +131,8 @@ mod tests {
             let wanted = row["expected"]["e_value"].as_f64().expect("a number");
             assert!(close(got.expect("sound"), wanted, 1e-12), "{row}");
         }
+        assert!(close(mass_e_value(0.001f64.ln(), 1e6).expect("sound"), 1000.0, 1e-12));
+        assert!(mass_e_value(0.5, 1e6).is_err() && mass_e_value(f64::NAN, 1e6).is_err());
         assert_eq!(reference_e_value(f64::NAN, &[0.0]), Err(StatsError::NotANumber));
         assert_eq!(likelihood_e_value(&[0.0, f64::NAN], 0, 1.0), Err(StatsError::NotANumber));
         assert!(likelihood_e_value(&[0.0], 1, 1.0).is_err());
