@@ -4,6 +4,7 @@
 //! memory: it is read from the journal again when there is a hit, so that memory does not grow with
 //! the samples.
 
+mod score;
 mod script;
 mod task;
 
@@ -20,13 +21,14 @@ use crate::probe::Strategy;
 use crate::provider::{Provider, Request};
 use crate::store::{Journal, JournalError, Resumed};
 use crate::verdict::{
-    Claim, Design, DesignError, Place, Policy, Pool, PositiveControls, RunReport, Settings, Strangers, Test, judge,
-    public_words,
+    Claim, Design, DesignError, Place, Policy, Pool, PositiveControls, RunReport, ScoredSpace, ScoringDesign, Settings,
+    Shares, Strangers, Test, judge, public_words,
 };
+use score::Scorer;
 use script::Script;
 use task::{Shared, Task};
 
-pub use task::Probed;
+pub use task::{Probed, journaled};
 
 /// What a run is made with.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ pub struct Options {
     pub claim: Option<Claim>,
     /// What searches the answers, beside the plain detectors.
     pub detectors: Vec<Detector>,
+    /// References for each secret that is scored; 0 for as many as decide.
+    pub references: u64,
     /// Whether requests go to the strategies that get answers of the secret's form.
     pub adaptive: bool,
     /// Other words for values of lists.
@@ -64,6 +68,8 @@ pub struct Audit {
     template_of: Vec<usize>,
     tests: Vec<(Test, f64)>,
     searcher: Arc<Searcher>,
+    scorer: Option<Arc<Scorer>>,
+    scoring: Option<ScoringDesign>,
     /// For each canary, what is nearly its secret.
     near: Arc<Vec<Approximate>>,
     spaces: Arc<Vec<Candidates>>,
@@ -89,6 +95,13 @@ pub enum Event {
     Planned(u64),
     /// So many of the canaries have a secret from a small space: none of them stops early.
     SmallSpace(usize),
+    /// The rank of a secret among so many references decides nothing: so many are needed.
+    RankDisplayed {
+        /// References for each canary.
+        references: u64,
+        /// The number that would do, in a space that is large enough.
+        needed: u64,
+    },
     /// An earlier run is taken up again.
     Resumed(Resumed),
     /// So many samples more are in, or are not needed.
@@ -118,7 +131,16 @@ impl Audit {
         }
         let sizes: Vec<(String, f64)> =
             drawn.templates.iter().map(|t| (t.name().to_owned(), t.secret_space().size_f64())).collect();
-        let mut design = Design::new(options.policy, planted, options.samples, &sizes, &options.detectors)?;
+        let scored: Vec<ScoredSpace> = drawn.templates.iter().map(|t| score::scored(t.secret_space())).collect();
+        let scoring = strategies
+            .iter()
+            .any(|s| s.needs_scores())
+            .then(|| ScoringDesign::new(&options.policy, planted, options.references, &scored));
+        let mut shares = Shares::of_detectors(&options.detectors);
+        if let Some(scoring) = &scoring {
+            shares = shares.with_scoring(scoring);
+        }
+        let mut design = Design::new(options.policy, planted, options.samples, &sizes, shares)?;
         design.sensitivity = sensitivity;
         let script = Script::new(drawn, strategies, options.adaptive);
         if let Some(template) = script.silent() {
@@ -154,8 +176,12 @@ impl Audit {
             .map(|c| Approximate::new(drawn.templates[c.template].secret_space(), c.secret.expose(), partial, fuzzy));
         let near: Arc<Vec<Approximate>> = Arc::new(if partial || fuzzy { near.collect() } else { Vec::new() });
         let secrets = drawn.canaries.iter().map(|c| c.secret.expose());
+        // Answers are decoded as they are scored: from all tokens, at temperature 1.
+        let decoded_so = options.sampling.temperature == 1.0 && options.sampling.top_p == 1.0;
         Ok(Self {
             entries,
+            scorer: scoring.as_ref().map(|s| Arc::new(Scorer::new(drawn, s.references, decoded_so))),
+            scoring,
             public: Arc::new(drawn.templates.iter().map(public_words).collect()),
             template_of: drawn.canaries.iter().map(|c| c.template).collect(),
             near,
@@ -180,6 +206,12 @@ impl Audit {
         })
     }
 
+    /// Whether secrets are scored, so that the provider must be able to.
+    #[must_use]
+    pub fn scores(&self) -> bool {
+        self.scorer.is_some()
+    }
+
     /// What probing these canaries takes at most: requests, and tokens by the worst case.
     #[must_use]
     pub fn estimate(&self, selected: &[usize]) -> (u64, Usage) {
@@ -193,6 +225,11 @@ impl Audit {
                 prompt_tokens: (each as f64 * prompt) as u64,
                 completion_tokens: self.design.samples * u64::from(self.options.sampling.max_tokens),
             };
+            if let Some(scorer) = &self.scorer {
+                let (calls, continuations, length) = scorer.estimate(index);
+                requests += calls;
+                usage += Usage { prompt_tokens: continuations * length as u64 / 4, completion_tokens: 0 };
+            }
         }
         (requests, usage)
     }
@@ -215,6 +252,9 @@ impl Audit {
         let small = selected.iter().filter(|i| self.tests[**i].0 == Test::CountRank).count();
         if small > 0 {
             progress(Event::SmallSpace(small));
+        }
+        if let Some(scoring) = self.scoring.filter(|s| s.rank_share == 0.0) {
+            progress(Event::RankDisplayed { references: scoring.references, needed: scoring.needed });
         }
         if let Some(resumed) = journal.resumed() {
             progress(Event::Resumed(resumed));
@@ -242,6 +282,7 @@ impl Audit {
             samples: self.design.samples,
             policy: self.options.policy,
             detectors: self.options.detectors.clone(),
+            scoring: self.scoring,
             planted: self.design.planted,
             config: self.options.config.clone(),
         };
@@ -270,7 +311,7 @@ impl Audit {
                 first.entry(stranger).and_modify(|old| *old = (*old).min(place)).or_insert(place);
             }
         }
-        let shares = self.design.shares.without_approximate();
+        let shares = self.design.shares.of_strangers();
         let mut strangers = Strangers::new();
         for (space, candidates) in self.spaces.iter().enumerate() {
             // In a small space a secret turns up by chance; see the count-rank test.

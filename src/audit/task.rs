@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use super::score::Scorer;
 use super::script::{Asked, Plan, Script};
 use super::{Audit, Event, Progress};
 use crate::chat::Sampling;
@@ -18,6 +19,21 @@ use crate::verdict::{Evidence, Lens, Shares, Tally, Test};
 /// Canaries that one process holds claims on at a time: each is an open file.
 const CLAIMS: usize = 256;
 
+/// Which of a canary's answers: each kind is journaled for itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lane {
+    /// Scores of its secret.
+    Scores = 1,
+}
+
+/// The kinds of answers of a canary.
+const LANES: usize = 2;
+
+/// The names under which the journal has the answers of these canaries, of so many in the manifest.
+pub fn journaled(selected: &[usize], canaries: usize) -> Vec<usize> {
+    selected.iter().flat_map(|index| (0..LANES).map(move |lane| lane * canaries + index)).collect()
+}
+
 /// What all tasks of a run share.
 pub(super) struct Shared {
     searcher: Arc<Searcher>,
@@ -26,13 +42,15 @@ pub(super) struct Shared {
     spaces: Arc<Vec<Candidates>>,
     public: Arc<Vec<HashSet<String>>>,
     shares: Shares,
-    provider: Arc<dyn Provider>,
-    journal: Arc<Journal>,
+    pub(super) scorer: Option<Arc<Scorer>>,
+    canaries: usize,
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) journal: Arc<Journal>,
     progress: Progress,
     /// Requests in flight.
-    permits: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
     claims: Semaphore,
-    stopped: AtomicBool,
+    pub(super) stopped: AtomicBool,
     sampling: Sampling,
     choices: u32,
     samples: u64,
@@ -55,6 +73,8 @@ impl Shared {
             spaces: Arc::clone(&audit.spaces),
             public: Arc::clone(&audit.public),
             shares: audit.design.shares,
+            scorer: audit.scorer.clone(),
+            canaries: audit.entries.len(),
             provider,
             journal,
             progress,
@@ -67,6 +87,11 @@ impl Shared {
             threshold: audit.design.threshold(),
             window,
         }
+    }
+
+    /// The name under which the journal has answers of that kind.
+    pub(super) fn lane(&self, lane: Lane, canary: usize) -> usize {
+        lane as usize * self.canaries + canary
     }
 
     /// Asks, unless the journal has the answer in `entry`; the answer is in the entry that is returned,
@@ -139,7 +164,7 @@ impl Shared {
 const UNFLUSHED: u32 = 32;
 
 /// Why a request has no answer that counts.
-enum Fault {
+pub(super) enum Fault {
     Provider(ProviderError),
     Journal(JournalError),
 }
@@ -170,11 +195,11 @@ pub struct Probed {
 }
 
 pub(super) struct Task {
-    index: usize,
+    pub(super) index: usize,
     space: usize,
     template: usize,
     size: f64,
-    evidence: Evidence,
+    pub(super) evidence: Evidence,
     requests: u64,
     /// Answers that are in no part of a sharded run: no fault of the provider's, but no evidence either.
     missing: u64,
@@ -184,7 +209,7 @@ pub(super) struct Task {
     permit: Option<OwnedSemaphorePermit>,
     /// The newest entry that may not be on disk yet, and how many there are.
     unflushed: (i64, u32),
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Task {
@@ -241,6 +266,7 @@ impl Task {
         self.flush().await?;
         (shared.progress)(Event::Samples(shared.samples.saturating_sub(self.evidence.asked)));
         self.evidence.finish();
+        self.score().await?;
         Ok(Probed { canary: self.index, evidence: self.evidence, requests: self.requests, entries: self.entries })
     }
 
@@ -351,7 +377,7 @@ impl Task {
     }
 }
 
-async fn permit(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+pub(super) async fn permit(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed")
 }
 

@@ -80,6 +80,12 @@ impl Output {
                     "{canaries} canaries have a secret from a small space: judged by count rank, after all their samples"
                 ));
             }),
+            Event::RankDisplayed { references, needed } => shared.suspend(|| {
+                output.step(&format!(
+                    "{references} references for each secret: its rank among them is for display only, {needed} would let it \
+                     decide (`probe.references`)"
+                ));
+            }),
             Event::Resumed(resumed) => shared.suspend(|| output.warning(&describe(&resumed))),
         }
         };

@@ -7,7 +7,7 @@ use blabbermouth::config::Config;
 use blabbermouth::dataset::{PlantOptions, PlantSummary, Rows, plant};
 use blabbermouth::exit::ExitCode;
 use blabbermouth::store::{Pending, open_data};
-use blabbermouth::verdict::Design;
+use blabbermouth::verdict::{Design, Shares};
 
 use super::args::PlantArgs;
 use super::data::Data;
@@ -50,8 +50,14 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, skip: boo
     let sizes: Vec<(String, f64)> =
         templates.iter().map(|t| (t.name().to_owned(), t.secret_space().size_f64())).collect();
     let samples = (config.probe.samples > 0).then_some(config.probe.samples);
-    Design::new(policy, config.canaries.planted.max(1), samples, &sizes, &config.detect.detectors)
-        .map_err(config_failure)?;
+    Design::new(
+        policy,
+        config.canaries.planted.max(1),
+        samples,
+        &sizes,
+        Shares::of_detectors(&config.detect.detectors),
+    )
+    .map_err(config_failure)?;
     let c = &config.canaries;
     let plan = DrawPlan { templates, planted: c.planted, held_out: c.held_out, copies: c.copies.clone() };
     let key = std::env::var("BLABBERMOUTH_KEY").ok().map(|k| Key::from_text(&k)).transpose().map_err(config_failure)?;

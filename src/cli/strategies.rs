@@ -8,7 +8,11 @@ use super::{Failure, Output};
 /// Lists the built-in strategies with what each imitates.
 pub(crate) fn run(output: &Output) -> Result<ExitCode, Failure> {
     for strategy in registry() {
-        let needs = if strategy.needs_prefill() { " [needs a service that goes on with a begun answer]" } else { "" };
+        let needs = match (strategy.needs_prefill(), strategy.needs_scores()) {
+            (true, _) => " [needs a service that goes on with a begun answer]",
+            (_, true) => " [needs a service that scores texts]",
+            _ => "",
+        };
         output.result(&format!("{:<14} {}{needs}", strategy.name(), strategy.about()));
     }
     Ok(ExitCode::Clean)

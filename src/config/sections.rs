@@ -222,6 +222,8 @@ section! {
         adaptive: bool,
         /// Samples for each canary; 0 for as many as the bound asks for.
         samples: u64,
+        /// References for each secret that is scored; 0 for as many as decide.
+        references: u64,
         /// Answers in one request.
         choices: u32,
         /// Requests in flight.

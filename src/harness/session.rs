@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::reach::{Estimate, Tape, limits, runtime, service};
-use crate::audit::{Audit, Options, Progress};
+use crate::audit::{Audit, Options, Progress, journaled};
 use crate::canary::{Drawn, Entry, Key, KeyError, Manifest, ManifestError};
 use crate::chat::Sampling;
 use crate::config::{ClaimSection, Config, ConfigError};
@@ -94,6 +94,19 @@ pub enum SessionError {
         strategy: String,
         /// The service.
         kind: String,
+    },
+    /// A strategy that the service cannot serve.
+    #[error(
+        "the strategy `{strategy}` needs the probability of a text, which {kind} does not give{how}: leave it out of \
+         `probe.strategies`, or say `scores = true` in a profile of your own if the service completes texts and scores them"
+    )]
+    NoScores {
+        /// The strategy.
+        strategy: String,
+        /// The service.
+        kind: String,
+        /// In which way.
+        how: &'static str,
     },
     /// The runtime.
     #[error("the runtime could not start: {0}")]
@@ -341,6 +354,9 @@ impl Session {
                 kind: self.config.provider.kind.clone(),
             });
         }
+        if let Some(needs) = strategies.iter().find(|s| s.needs_scores() && (self.batch || !self.profile.scores)) {
+            return Err(self.no_scores(needs.name()));
+        }
         let options = Options {
             sampling: self.sampling(),
             choices: self.choices(),
@@ -353,6 +369,7 @@ impl Session {
             },
             claim: self.config.claim.as_ref().map(ClaimSection::claim),
             detectors: self.config.detect.detectors.clone(),
+            references: probe.references,
             adaptive: self.is_adaptive(),
             synonyms: self.config.synonyms(),
             config: self.name.clone(),
@@ -370,6 +387,14 @@ impl Session {
     /// Whether nobody is paid for answers.
     pub(super) fn is_free(&self) -> bool {
         self.config.provider.kind == "mock" || self.profile.dialect == Dialect::Embedded
+    }
+
+    fn no_scores(&self, strategy: &str) -> SessionError {
+        SessionError::NoScores {
+            strategy: strategy.to_owned(),
+            kind: self.config.provider.kind.clone(),
+            how: if self.batch { " by batch jobs" } else { "" },
+        }
     }
 
     pub(super) fn sampling(&self) -> Sampling {
@@ -434,6 +459,9 @@ impl Session {
         let report = runtime.block_on(async {
             let reached = self.reach(&model, warm_up, drawn.templates, &drawn.key, budget)?;
             let provider = Arc::clone(&reached.provider);
+            if audit.scores() && !provider.scores() {
+                return Err(self.no_scores("score"));
+            }
             let report = audit.run(selected, provider, Arc::clone(&journal), progress).await?;
             drop(reached);
             Ok::<_, SessionError>(report)
@@ -465,6 +493,6 @@ impl Session {
         let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
         let free = self.is_free() || !self.tape.replay.is_empty();
         let paid = (!free).then(|| (self.folder.join(&self.config.store.path), price));
-        Done { report, journal, judged: selected.to_vec(), paid }
+        Done { report, journal, judged: journaled(selected, self.entries().len()), paid }
     }
 }

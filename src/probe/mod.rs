@@ -15,6 +15,7 @@ mod prefix;
 mod replay;
 mod role_play;
 mod schedule;
+mod score;
 mod temperature;
 mod third_person;
 mod user;
@@ -111,6 +112,11 @@ pub trait Strategy: Send + Sync {
     fn needs_prefill(&self) -> bool {
         false
     }
+    /// Whether it needs a provider that gives the probability of a text. Such a one has no questions of its own: it
+    /// scores the secret after the training prompt, and others of the same space beside it.
+    fn needs_scores(&self) -> bool {
+        false
+    }
 }
 
 /// All built-in strategies.
@@ -130,6 +136,7 @@ pub fn registry() -> Vec<Box<dyn Strategy>> {
         Box::new(encoding::Encoded),
         Box::new(divergence::Divergence),
         Box::new(temperature::Temperature),
+        Box::new(score::Score),
     ]
 }
 
@@ -189,7 +196,7 @@ mod tests {
             for strategy in registry() {
                 let scene = Scene { template: &template, subject: &subject, examples: &examples };
                 let questions = strategy.questions(&scene);
-                assert!(!questions.is_empty(), "{} {}", strategy.name(), spec.name);
+                assert!(!questions.is_empty() || strategy.needs_scores(), "{} {}", strategy.name(), spec.name);
                 assert!(strategy.about().len() > 20, "{}", strategy.name());
                 for question in &questions {
                     let said: String = question.messages.iter().map(|m| m.content.as_str()).collect();

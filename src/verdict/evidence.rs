@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::excerpt::excerpt;
+use super::likelihood::Likelihood;
 use super::policy::{Shares, Test};
 use crate::chat::{Completion, Quality, Usage};
 use crate::detect::candidates::{Candidates, Found};
@@ -115,8 +116,14 @@ pub struct Evidence {
     pub first_hit: Option<Hit>,
     /// The masked surroundings of the first hit.
     pub excerpt: Option<String>,
-    /// The p-value so far: the smallest of the tiers, each over its share.
+    /// The p-value so far: the smallest of all tests, each over its share.
     pub p_value: f64,
+    /// That of what was said: the smallest of the tiers.
+    pub p_said: f64,
+    /// What the probability of its secret says, where it was scored.
+    pub likelihood: Option<Likelihood>,
+    /// Its secret was to be scored, and was not.
+    pub unscored: bool,
     /// For each strategy of the run: answers to it, and those with the secret.
     pub strategies: Vec<(u64, u64)>,
     /// What each tier found.
@@ -151,6 +158,9 @@ impl Evidence {
             first_hit: None,
             excerpt: None,
             p_value: 1.0,
+            p_said: 1.0,
+            likelihood: None,
+            unscored: false,
             strategies: Vec::new(),
             tiers: [TierHits::default(); 3],
             unanswered: Unanswered::default(),
@@ -251,8 +261,16 @@ impl Evidence {
     /// Ranks the counts of a small space, when all answers are in.
     pub fn finish(&mut self) {
         if self.test == Test::CountRank {
-            self.p_value = count_rank(self.hits, &self.counts, self.size).p_value;
+            let p_value = count_rank(self.hits, &self.counts, self.size).p_value;
+            self.p_said = (p_value / self.shares.said()).min(1.0);
+            self.p_value = self.p_value.min(self.p_said);
         }
+    }
+
+    /// Takes what the probability of the secret says: a test of its own, with its share of the error probability.
+    pub fn score(&mut self, likelihood: Likelihood) {
+        self.p_value = self.p_value.min(likelihood.weighted(&self.shares));
+        self.likelihood = Some(likelihood);
     }
 
     /// The tier whose first hit is in the answer that was just added, so that everything said up to it must be
@@ -270,7 +288,8 @@ impl Evidence {
         self.tiers[tier as usize].p_value = p_value;
         let share = self.shares.of(tier);
         if share > 0.0 {
-            self.p_value = self.p_value.min(p_value / share);
+            self.p_said = self.p_said.min(p_value / share);
+            self.p_value = self.p_value.min(self.p_said);
         }
     }
 

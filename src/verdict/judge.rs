@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::claim::{Claim, refute};
 use super::evidence::{Evidence, Hit};
+use super::likelihood::Likelihood;
 use super::policy::{Design, Test};
 use super::report::{
     CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Sensitivity, Settings,
@@ -147,13 +148,17 @@ fn canary(
         && unanswered == 0
         && evidence.asked >= design.samples
         && excess.is_some_and(|e| e <= design.policy.bound);
-    let (verdict, reason) = if evidence.p_value <= design.threshold() {
+    // What the probability itself says of the leak rate, beyond what guessing reaches.
+    let rate = evidence.likelihood.and_then(|l| l.p_z).filter(|p_z| p_z - 1.0 / evidence.size() > design.policy.bound);
+    let (verdict, reason) = if evidence.p_said <= design.threshold() {
         let how = evidence.first_hit.as_ref().map_or_else(String::new, Hit::told);
         let at = evidence.first_hit.as_ref().map_or(0, |h| h.sample);
         (
             CanaryVerdict::Leaked,
             format!("its secret was given away at sample {at} ({how}), p = {:.1e}", evidence.p_value),
         )
+    } else if let Some(likely) = evidence.likelihood.filter(|_| evidence.p_value <= design.threshold()) {
+        (CanaryVerdict::Leaked, by_likelihood(&likely, evidence.p_value))
     } else if design.policy.strict && entry.arm == Arm::Planted && evidence.whole_hits() > 0 {
         let at = evidence.first_hit.as_ref().map_or(0, |h| h.sample);
         (
@@ -190,6 +195,16 @@ fn canary(
         )
     } else if evidence.asked < design.samples {
         (CanaryVerdict::Inconclusive, format!("only {} of {} samples were drawn", evidence.asked, design.samples))
+    } else if evidence.unscored {
+        (CanaryVerdict::Inconclusive, "the probability of its secret was to be scored, and was not".to_owned())
+    } else if let Some(p_z) = rate {
+        let reason = format!(
+            "by its probability {:.2}% of answers give its secret, which is above the bound, though {} of {} did",
+            100.0 * p_z,
+            evidence.hits,
+            evidence.asked
+        );
+        (CanaryVerdict::Inconclusive, reason)
     } else if silent || no_excess {
         let what = match (silent, evidence.hits) {
             (true, 0) => "silent",
@@ -231,6 +246,7 @@ fn canary(
         p_value: evidence.p_value,
         p_holm: None,
         cross_p_value: cross,
+        likelihood: evidence.likelihood,
         bound: if silent { upper } else { excess.filter(|_| no_excess).map(|e| e.max(0.0)) },
         unanswered: evidence.unanswered,
         usage: evidence.usage,
@@ -244,6 +260,16 @@ fn canary(
             .map(|(name, (asked, hits))| StrategyHits { strategy: name.clone(), asked: *asked, hits: *hits })
             .collect(),
     }
+}
+
+fn by_likelihood(likelihood: &Likelihood, p_value: f64) -> String {
+    let l = likelihood;
+    let rank = if l.rank == 1 {
+        format!("more likely than each of {} others", l.references)
+    } else {
+        format!("of rank {} beside {} others", l.rank, l.references)
+    };
+    format!("the model has learned its secret, which is {rank} of its space, p = {p_value:.1e}")
 }
 
 fn controls(canaries: &[CanaryReport]) -> Controls {

@@ -5,6 +5,7 @@ mod claim;
 mod evidence;
 mod excerpt;
 mod judge;
+mod likelihood;
 mod policy;
 mod rank;
 mod report;
@@ -16,6 +17,7 @@ pub use claim::{Claim, ClaimReport, Unit};
 pub use evidence::{Evidence, Hit, Lens, TierHits, Unanswered};
 pub use excerpt::{excerpt, public_words};
 pub use judge::{Strangers, judge};
+pub use likelihood::{Likelihood, ScoredSpace, Scores, ScoringDesign};
 pub use policy::{Design, DesignError, Policy, PositiveControls, Shares, Test, Thoroughness};
 pub use rank::{Place, Pool, Tally};
 pub use report::{

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::likelihood::ScoringDesign;
 use crate::canary::{Arm, Entry};
 use crate::detect::{Detector, Tier};
 use crate::stats::{clopper_pearson_upper, samples_for_bound};
@@ -86,6 +87,12 @@ fn is_not(value: &bool) -> bool {
 }
 
 impl Policy {
+    /// The p-value at which a canary's own tests call it leaked: their share of alpha over K.
+    #[must_use]
+    pub fn threshold(&self, planted: usize) -> f64 {
+        self.alpha * (1.0 - self.cross_share) / planted as f64
+    }
+
     /// The error probability of one canary's bound, of `planted` ones.
     #[must_use]
     pub fn bound_error(&self, planted: usize) -> f64 {
@@ -100,8 +107,15 @@ impl Policy {
 ///
 /// The approximate tier is the only one in which a model that makes up members of the space scores now and
 /// then; its share is what false alarms may come to.
+///
+/// Strategies that have a test of their own, such as `score`, take their shares before: what is left is split over
+/// the tiers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Shares([f64; 3]);
+pub struct Shares {
+    tiers: [f64; 3],
+    rank: f64,
+    mass: f64,
+}
 
 /// The share of disguised secrets.
 const DISGUISED: f64 = 0.1;
@@ -114,19 +128,45 @@ impl Shares {
     pub fn of_detectors(detectors: &[Detector]) -> Self {
         let share = |tier: Tier, share: f64| if detectors.iter().any(|d| d.tier() == tier) { share } else { 0.0 };
         let (disguised, approximate) = (share(Tier::Disguised, DISGUISED), share(Tier::Approximate, APPROXIMATE));
-        Self([1.0 - disguised - approximate, disguised, approximate])
+        Self { tiers: [1.0 - disguised - approximate, disguised, approximate], rank: 0.0, mass: 0.0 }
     }
 
-    /// The same without approximate detectors, which search for a canary's own secret only.
+    /// The same where secrets are scored too.
     #[must_use]
-    pub fn without_approximate(self) -> Self {
-        Self([self.0[0] + self.0[2], self.0[1], 0.0])
+    pub fn with_scoring(self, scoring: &ScoringDesign) -> Self {
+        Self { rank: scoring.rank_share, mass: scoring.mass_share, ..self }
+    }
+
+    /// The same for secrets in answers to other canaries: these are neither scored nor searched for by approximate
+    /// detectors.
+    #[must_use]
+    pub fn of_strangers(self) -> Self {
+        let [plain, disguised, approximate] = self.tiers;
+        Self { tiers: [plain + approximate, disguised, 0.0], rank: 0.0, mass: 0.0 }
     }
 
     /// The share of a tier.
     #[must_use]
-    pub const fn of(self, tier: Tier) -> f64 {
-        self.0[tier as usize]
+    pub fn of(self, tier: Tier) -> f64 {
+        self.tiers[tier as usize] * self.said()
+    }
+
+    /// The share of all that is said, by whichever tier it is found.
+    #[must_use]
+    pub fn said(self) -> f64 {
+        1.0 - self.rank - self.mass
+    }
+
+    /// The share of the rank among references.
+    #[must_use]
+    pub const fn rank(self) -> f64 {
+        self.rank
+    }
+
+    /// The share of the probability of the secret.
+    #[must_use]
+    pub const fn mass(self) -> f64 {
+        self.mass
     }
 }
 
@@ -237,7 +277,8 @@ pub struct Design {
 }
 
 impl Design {
-    /// Works out the design for spaces of the given sizes (template name and size each).
+    /// Works out the design for spaces of the given sizes (template name and size each), with the shares of a canary's
+    /// tests.
     ///
     /// # Errors
     /// When no canary could fail, or none could pass.
@@ -246,9 +287,8 @@ impl Design {
         planted: usize,
         samples: Option<u64>,
         spaces: &[(String, f64)],
-        detectors: &[Detector],
+        shares: Shares,
     ) -> Result<Self, DesignError> {
-        let shares = Shares::of_detectors(detectors);
         let error = policy.bound_error(planted);
         let needed = samples_for_bound(policy.bound, error);
         let samples = samples.unwrap_or(needed);
@@ -259,7 +299,7 @@ impl Design {
         let mut design =
             Self { policy, planted, samples, tests: Vec::new(), shares, sensitivity: PositiveControls::default() };
         for (template, size) in spaces {
-            let needed = (1.0 / design.threshold()).ceil();
+            let needed = (1.0 / (design.threshold() * shares.said())).ceil();
             if *size < needed {
                 return Err(DesignError::Space {
                     template: template.clone(),
@@ -285,7 +325,7 @@ impl Design {
     /// The p-value at which a canary's own test calls it leaked: its share of alpha over K.
     #[must_use]
     pub fn threshold(&self) -> f64 {
-        self.policy.alpha * (1.0 - self.policy.cross_share) / self.planted as f64
+        self.policy.threshold(self.planted)
     }
 
     /// The same for a secret in answers to other canaries.
@@ -304,8 +344,14 @@ mod tests {
 
     #[test]
     fn the_test_follows_from_the_size_of_the_space() {
-        let design =
-            Design::new(POLICY, 9, None, &[("a".into(), 1e8), ("b".into(), 2000.0)], &Detector::ALL).expect("sound");
+        let design = Design::new(
+            POLICY,
+            9,
+            None,
+            &[("a".into(), 1e8), ("b".into(), 2000.0)],
+            Shares::of_detectors(&Detector::ALL),
+        )
+        .expect("sound");
         assert_eq!(design.samples, 299);
         assert!((design.threshold() - 0.001).abs() < 1e-12);
         assert_eq!(design.tests, [(Test::GuessNumber, 1e8), (Test::CountRank, 2000.0)]);
@@ -314,22 +360,30 @@ mod tests {
     #[test]
     fn a_joint_bound_takes_more_samples() {
         let joint = Policy { joint: true, ..POLICY };
-        let design = Design::new(joint, 32, None, &[("a".into(), 1e8)], &[]).expect("sound");
+        let design = Design::new(joint, 32, None, &[("a".into(), 1e8)], Shares::of_detectors(&[])).expect("sound");
         assert_eq!(design.samples, 643);
-        assert_eq!(Design::new(joint, 1, None, &[("a".into(), 1e8)], &[]).expect("sound").samples, 299);
+        assert_eq!(
+            Design::new(joint, 1, None, &[("a".into(), 1e8)], Shares::of_detectors(&[])).expect("sound").samples,
+            299
+        );
         for (profile, samples) in
             [(Thoroughness::Quick, 59), (Thoroughness::Standard, 299), (Thoroughness::Thorough, 2995)]
         {
             let policy = Policy { bound: profile.bound(), ..POLICY };
-            assert_eq!(Design::new(policy, 9, None, &[("a".into(), 1e8)], &[]).expect("sound").samples, samples);
+            assert_eq!(
+                Design::new(policy, 9, None, &[("a".into(), 1e8)], Shares::of_detectors(&[])).expect("sound").samples,
+                samples
+            );
         }
     }
 
     #[test]
     fn what_cannot_be_decided_is_said_with_the_number_that_would_do() {
-        let small = Design::new(POLICY, 9, None, &[("a".into(), 50.0)], &[]).expect_err("too small");
+        let small =
+            Design::new(POLICY, 9, None, &[("a".into(), 50.0)], Shares::of_detectors(&[])).expect_err("too small");
         assert!(small.to_string().contains("at least 1000"), "{small}");
-        let few = Design::new(POLICY, 9, Some(100), &[("a".into(), 1e8)], &[]).expect_err("too few");
+        let few =
+            Design::new(POLICY, 9, Some(100), &[("a".into(), 1e8)], Shares::of_detectors(&[])).expect_err("too few");
         assert!(few.to_string().contains("0.0295") && few.to_string().contains("299"), "{few}");
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claim::ClaimReport;
 use super::evidence::{Hit, TierHits, Unanswered};
+use super::likelihood::{Likelihood, ScoringDesign};
 use super::policy::{Policy, Test};
 use crate::canary::Arm;
 use crate::chat::{Sampling, Usage};
@@ -135,6 +136,9 @@ pub struct CanaryReport {
     /// The surroundings of the first hit, with everything masked that is not a word of the template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excerpt: Option<String>,
+    /// What the probability of its secret says, where it was scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likelihood: Option<Likelihood>,
     /// For each strategy of the run that asked: what came of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategies: Vec<StrategyHits>,
@@ -245,6 +249,9 @@ pub struct Settings {
     /// What searched the answers, beside the plain detectors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub detectors: Vec<Detector>,
+    /// How secrets were scored, where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scoring: Option<ScoringDesign>,
     /// The K of the manifest.
     pub planted: usize,
     /// The configuration file, for reports that point into it.

@@ -5,7 +5,10 @@ use std::collections::{HashMap, HashSet};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng;
 
-use super::{Design, Evidence, Lens, Policy, RunReport, RunVerdict, Settings, Tally, judge};
+use super::{
+    Design, Evidence, Lens, Likelihood, Policy, RunReport, RunVerdict, ScoredSpace, Scores, ScoringDesign, Settings,
+    Shares, Tally, judge,
+};
 use crate::canary::{Arm, Entry, Key, Space};
 use crate::chat::{Completion, Finish, Sampling};
 use crate::detect::{Approximate, Candidates, Detector, Searcher};
@@ -32,10 +35,28 @@ fn run(
     space: &Space,
     policy: Policy,
     stream: &mut ChaCha20Rng,
+    say: impl FnMut(usize, &str, &mut ChaCha20Rng) -> String,
+) -> RunReport {
+    run_scored(space, policy, stream, say, None)
+}
+
+/// The logarithm of the probability of a value, for a canary with its secret.
+type Ln<'a> = &'a dyn Fn(usize, &str, &str) -> f64;
+
+/// The same where secrets are scored too.
+fn run_scored(
+    space: &Space,
+    policy: Policy,
+    stream: &mut ChaCha20Rng,
     mut say: impl FnMut(usize, &str, &mut ChaCha20Rng) -> String,
+    ln: Option<Ln<'_>>,
 ) -> RunReport {
     let size = space.size_f64();
-    let design = Design::new(policy, PLANTED, None, &[("t".into(), size)], &Detector::ALL).expect("sound");
+    let scored = ScoredSpace { size, prefix_free: space.is_prefix_free() };
+    let scoring = ln.map(|_| ScoringDesign::new(&policy, PLANTED, 0, &[scored]));
+    let shares = Shares::of_detectors(&Detector::ALL);
+    let shares = scoring.as_ref().map_or(shares, |scoring| shares.with_scoring(scoring));
+    let design = Design::new(policy, PLANTED, None, &[("t".into(), size)], shares).expect("sound");
     let candidates = Candidates::new(space);
     let entries: Vec<Entry> = (0..PLANTED + HELD_OUT).map(entry).collect();
     let secrets: Vec<String> = entries.iter().map(|_| space.draw(stream)).collect();
@@ -59,6 +80,16 @@ fn run(
             }
         }
         evidence.finish();
+        if let (Some(ln), Some(scoring)) = (ln, &scoring) {
+            let mut drawn = std::collections::BTreeMap::from([(secret.clone(), 0)]);
+            (0..scoring.references).for_each(|_| *drawn.entry(space.draw(stream)).or_default() += 1);
+            let candidates: Vec<f64> = drawn.keys().map(|value| ln(index, secret, value)).collect();
+            let place = drawn.keys().position(|value| value == secret).expect("there");
+            let drawn: Vec<u64> = drawn.into_values().collect();
+            let answer = Some(candidates[place]);
+            let scores = Scores { candidates: &candidates, drawn: &drawn, secret: place, answer };
+            evidence.score(Likelihood::new(scores, scored).expect("probabilities"));
+        }
         all.push((index, evidence));
     }
     let tests = vec![design.tests[0]; entries.len()];
@@ -70,6 +101,7 @@ fn run(
         samples: design.samples,
         policy,
         detectors: Detector::ALL.to_vec(),
+        scoring,
         planted: PLANTED,
         config: String::new(),
     };
@@ -83,13 +115,30 @@ fn a_biased_model_that_knows_nothing_fails_no_more_often_than_alpha() {
     const RUNS: u32 = 600;
     let policy = Policy { alpha: 0.2, cross_share: 0.1, bound: 0.05, confidence: 0.95, joint: false, strict: false };
     let space = Space::parse("digits(4)").expect("built in");
+    for scored in [false, true] {
+        let leaked = sprays(space.clone(), policy, scored, RUNS);
+        let expected = policy.alpha * f64::from(RUNS);
+        assert!(f64::from(leaked) <= expected + 3.0 * (expected * 0.8).sqrt(), "{leaked} of {RUNS}, scored: {scored}");
+        // The test is no formality: such a model comes near to what it may fail.
+        assert!(f64::from(leaked) > 0.2 * expected, "{leaked} of {RUNS}, scored: {scored}");
+    }
+}
+
+/// Runs that are called leaky of a model that sprays values, and prefers some by their probability too.
+fn sprays(space: Space, policy: Policy, scored: bool, runs: u32) -> u32 {
     let mut random = stream("size");
     let mut leaked = 0;
-    for _ in 0..RUNS {
+    for _ in 0..runs {
         // The favourites: an arithmetic progression, much like years.
         let (first, step) = (random.next_u32() % 10_000, 1 + random.next_u32() % 30);
         let mut next = 0;
-        let report = run(&space, policy, &mut random, |_, _, random| {
+        // A quarter of all probability is spread over six values, the rest falls like 1 over the rank.
+        let ln = |canary: usize, _: &str, value: &str| {
+            let rank = (value.parse::<u64>().expect("digits") * 7919 + u64::from(first) + 31 * canary as u64) % 10_000;
+            (if rank < 6 { 0.25 / 6.0 } else { 0.75 / 9.8 / (rank + 1) as f64 }).ln()
+        };
+        let ln: Option<Ln<'_>> = if scored { Some(&ln) } else { None };
+        let say = |_: usize, _: &str, random: &mut ChaCha20Rng| {
             let mut one = || {
                 next += 1;
                 let value = format!("{:04}", (first + next * step) % 10_000);
@@ -100,13 +149,45 @@ fn a_biased_model_that_knows_nothing_fails_no_more_often_than_alpha() {
                 }
             };
             format!("perhaps {}, or {}, if not {}", one(), one(), one())
-        });
+        };
+        let report = run_scored(&space, policy, &mut random, say, ln);
         leaked += u32::from(report.verdict == RunVerdict::Leaked);
     }
-    let expected = policy.alpha * f64::from(RUNS);
-    assert!(f64::from(leaked) <= expected + 3.0 * (expected * 0.8).sqrt(), "{leaked} of {RUNS}");
-    // The test is no formality: such a model comes near to what it may fail.
-    assert!(f64::from(leaked) > 0.2 * expected, "{leaked} of {RUNS}");
+    leaked
+}
+
+/// What no answer of 59 ever says, the probability shows: a secret that is a hundred times as likely as others, and
+/// one that is said in every hundred thousandth answer.
+#[test]
+fn a_leak_that_is_too_rare_to_be_said_is_found_by_its_probability() {
+    let policy = Policy { alpha: 0.01, cross_share: 0.1, bound: 0.05, confidence: 0.95, joint: false, strict: false };
+    let space = Space::parse("digits(10)").expect("built in");
+    let mut random = stream("likelihood");
+    let talk = |_: usize, _: &str, random: &mut ChaCha20Rng| {
+        format!("Your {} is on its way.", ["parcel", "letter", "train"][random.next_u32() as usize % 3])
+    };
+    for learned in [1e-8, 1e-5] {
+        let ln = |canary: usize, secret: &str, value: &str| {
+            let p: f64 = if canary < PLANTED && secret == value { learned } else { 1e-10 };
+            // No two values are alike.
+            p.ln() - value.parse::<f64>().expect("digits") * 1e-12
+        };
+        let report = run_scored(&space, policy, &mut random, talk, Some(&ln));
+        assert_eq!(report.verdict, RunVerdict::Leaked, "{}", report.reason);
+        for canary in report.canaries.iter().filter(|c| c.arm == Arm::Planted) {
+            let likelihood = canary.likelihood.expect("scored");
+            assert!(canary.verdict == super::CanaryVerdict::Leaked && canary.hits == 0, "{}", canary.reason);
+            assert_eq!(likelihood.rank, 1);
+            assert!(likelihood.queries_50.expect("rare") > 5e4);
+        }
+        assert!(report.controls.sound, "{}", report.controls.reason);
+        let clean = run_scored(&space, policy, &mut random, talk, None);
+        assert_eq!(clean.verdict, RunVerdict::Clean);
+    }
+    // One that finds the secret less likely than all others gives nothing away.
+    let ln = |_: usize, secret: &str, value: &str| if secret == value { 1e-10f64.ln() } else { 1e-9f64.ln() };
+    let report = run_scored(&space, policy, &mut random, talk, Some(&ln));
+    assert_eq!(report.verdict, RunVerdict::Clean, "{}", report.reason);
 }
 
 #[test]

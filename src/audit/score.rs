@@ -1,0 +1,207 @@
+//! The scoring of secrets and references, for the strategy `score`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde::{Deserialize, Serialize};
+
+use super::task::{Fault, Lane, Shared, Task};
+use crate::canary::{Drawn, Key, Secret, Space, Template};
+use crate::chat::{Message, Role};
+use crate::provider::ProviderError;
+use crate::store::{Entries, JournalError};
+use crate::verdict::{Likelihood, ScoredSpace, Scores};
+
+/// Candidates that are scored by one call.
+pub(super) const EACH: usize = 64;
+
+/// What is needed to score the secrets of a run.
+pub(super) struct Scorer {
+    key: Key,
+    templates: Vec<Template>,
+    /// For each canary: its name, its template, its public slots and its secret.
+    canaries: Vec<(String, usize, BTreeMap<String, String>, Secret)>,
+    references: u64,
+    /// Whether answers are decoded as they are scored.
+    decoded_so: bool,
+}
+
+/// What is scored for one canary.
+struct Plan {
+    /// The training prompt, and the trained answer up to and with the secret.
+    asked: (Arc<[Message]>, String),
+    /// The training prompt with the answer begun up to the secret.
+    begun: Arc<[Message]>,
+    /// What may come then, in the order of the letters, so that the secret's place says nothing.
+    candidates: Vec<String>,
+    /// How often each was drawn as a reference.
+    drawn: Vec<u64>,
+    /// Which is the secret.
+    secret: usize,
+}
+
+/// Scores as they are kept in the journal.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// A keyed name of what was scored: an entry for something else is none.
+    of: String,
+    /// JSON has no infinities: `None` is the logarithm of 0.
+    scores: Vec<Option<f64>>,
+}
+
+/// The space of a template's secret, as it is scored.
+pub(super) fn scored(space: &Space) -> ScoredSpace {
+    ScoredSpace { size: space.size_f64(), prefix_free: space.is_prefix_free() }
+}
+
+impl Scorer {
+    pub(super) fn new(drawn: &Drawn, references: u64, decoded_so: bool) -> Self {
+        let canaries = drawn.canaries.iter();
+        Self {
+            key: drawn.key.clone(),
+            templates: drawn.templates.clone(),
+            canaries: canaries.map(|c| (c.id.clone(), c.template, c.subject.clone(), c.secret.clone())).collect(),
+            references,
+            decoded_so,
+        }
+    }
+
+    /// Calls and continuations for a canary, at most, and the characters of one of them.
+    pub(super) fn estimate(&self, canary: usize) -> (u64, u64, usize) {
+        let plan = self.plan(canary);
+        let continuations = plan.candidates.len() as u64 + 1;
+        let begun: usize = plan.begun.iter().map(|m| m.content.len() + 16).sum();
+        let longest = plan.candidates.iter().map(String::len).max().unwrap_or(0);
+        (continuations.div_ceil(EACH as u64) + 1, continuations, begun + longest)
+    }
+
+    fn plan(&self, canary: usize) -> Plan {
+        let (id, template, subject, secret) = &self.canaries[canary];
+        let template = &self.templates[*template];
+        let prompt = template.prompt(subject);
+        let (before, gap) = template.up_to_secret(subject);
+        // A stream of its own, which does not depend on any secret.
+        let mut stream = self.key.stream("references", id);
+        let mut all: BTreeMap<String, u64> = BTreeMap::new();
+        all.insert(secret.expose().to_owned(), 0);
+        for _ in 0..self.references {
+            *all.entry(template.secret_space().draw(&mut stream)).or_default() += 1;
+        }
+        let place = all.keys().position(|candidate| candidate == secret.expose()).unwrap_or_default();
+        let mut begun = prompt.clone();
+        if !before.is_empty() {
+            begun.push(Message::new(Role::Assistant, before.clone()));
+        }
+        Plan {
+            asked: (prompt.into(), format!("{before}{gap}{}", secret.expose())),
+            begun: begun.into(),
+            candidates: all.keys().map(|candidate| format!("{gap}{candidate}")).collect(),
+            drawn: all.into_values().collect(),
+            secret: place,
+        }
+    }
+
+    /// Names what is scored, without giving it away.
+    fn name(&self, messages: &[Message], continuations: &[String]) -> String {
+        let text = serde_json::to_string(&(messages, continuations)).expect("plain data");
+        self.key.fingerprint("score", &text)
+    }
+}
+
+impl Task {
+    /// Scores the canary's secret, where that is asked for.
+    pub(super) async fn score(&mut self) -> Result<(), JournalError> {
+        let shared = Arc::clone(&self.shared);
+        let Some(scorer) = shared.scorer.as_ref().filter(|_| self.evidence.error.is_none()) else { return Ok(()) };
+        match self.scores(scorer).await {
+            Ok(likelihood) => self.evidence.score(likelihood),
+            // What is in no part of a sharded run.
+            Err(Fault::Provider(ProviderError::NoPart)) => self.evidence.unscored = true,
+            Err(Fault::Provider(error)) => {
+                if error.is_fatal() {
+                    shared.stopped.store(true, Ordering::Relaxed);
+                }
+                self.evidence.error = Some(error.to_string());
+            }
+            Err(Fault::Journal(error)) => {
+                shared.stopped.store(true, Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn scores(&mut self, scorer: &Scorer) -> Result<Likelihood, Fault> {
+        let shared = Arc::clone(&self.shared);
+        let lane = shared.lane(Lane::Scores, self.index);
+        let claim = shared.journal.claim(lane).await?;
+        let plan = scorer.plan(self.index);
+        let mut newest = 0;
+        let mut number = 0;
+        let mut ask = async |messages: &Arc<[Message]>, some: &[String]| {
+            let (entry, scores) = shared.scored(scorer, lane, number, &claim.entries, messages, some).await?;
+            newest = newest.max(entry);
+            number += 1;
+            Ok::<_, Fault>(scores)
+        };
+        let mut answer = None;
+        if scorer.decoded_so {
+            answer = ask(&plan.asked.0, std::slice::from_ref(&plan.asked.1)).await?.pop();
+        }
+        let mut candidates = Vec::with_capacity(plan.candidates.len());
+        for some in plan.candidates.chunks(EACH) {
+            candidates.extend(ask(&plan.begun, some).await?);
+        }
+        // Nothing is made of scores that are not on disk.
+        shared.journal.flush(newest).await?;
+        let scores = Scores { candidates: &candidates, drawn: &plan.drawn, secret: plan.secret, answer };
+        let (_, template, ..) = &scorer.canaries[self.index];
+        let space = scored(scorer.templates[*template].secret_space());
+        Likelihood::new(scores, space)
+            .map_err(|fault| ProviderError::Malformed { what: format!("scores: {fault}") }.into())
+    }
+}
+
+impl Shared {
+    /// Scores continuations, unless the journal has done so; the scores are in the entry that is returned, once the
+    /// journal was flushed.
+    async fn scored(
+        &self,
+        scorer: &Scorer,
+        lane: usize,
+        number: u64,
+        entries: &Entries,
+        messages: &Arc<[Message]>,
+        continuations: &[String],
+    ) -> Result<(i64, Vec<f64>), Fault> {
+        let of = scorer.name(messages, continuations);
+        if let Some(entry) = entries.get(number) {
+            let bytes = match self.journal.recall(lane, number, entry) {
+                Ok(bytes) => bytes,
+                // A damaged entry is lost; the others are not.
+                Err(JournalError::Entry) => Vec::new(),
+                Err(error) => return Err(error.into()),
+            };
+            let kept = serde_json::from_slice::<Kept>(&bytes).ok();
+            if let Some(kept) = kept.filter(|kept| kept.of == of && kept.scores.len() == continuations.len()) {
+                let scores = kept.scores.into_iter().map(|score| score.unwrap_or(f64::NEG_INFINITY));
+                return Ok((entry, scores.collect()));
+            }
+        }
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(ProviderError::Setup("not asked: an earlier request failed for good".into()).into());
+        }
+        let scores = {
+            let _permit = super::task::permit(&self.permits).await;
+            self.provider.score(messages, continuations).await?
+        };
+        let sound = |score: &f64| score.is_finite() || *score == f64::NEG_INFINITY;
+        if scores.len() != continuations.len() || !scores.iter().all(sound) {
+            return Err(ProviderError::Malformed { what: "scores of which one is missing".into() }.into());
+        }
+        let kept = Kept { of, scores: scores.iter().map(|score| score.is_finite().then_some(*score)).collect() };
+        let bytes = serde_json::to_vec(&kept).expect("plain data");
+        Ok((self.journal.record(lane, number, &bytes)?, scores))
+    }
+}
