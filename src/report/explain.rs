@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use super::{attacker, likelihood::percent};
 use crate::detect::Tier;
 use crate::stats::exposure;
-use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, Shares, Test};
+use crate::verdict::{CanaryReport, CanaryVerdict, Likelihood, RunReport, Shares, Test};
 
 /// Explains the verdict on a canary, by its name or that of its test; `None` when the report has none of that name.
 #[must_use]
@@ -57,7 +58,11 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
         let _ = writeln!(out, "  masked: {excerpt}");
     }
     let _ = writeln!(out, "\nthe test");
-    significance(&mut out, report, canary);
+    let shares = shares(report);
+    significance(&mut out, shares, canary);
+    if let Some(likelihood) = &canary.likelihood {
+        likely(&mut out, shares, canary, likelihood);
+    }
     let _ = writeln!(
         out,
         "  threshold: alpha {} x (1 - {} kept for cross hits) / {k} planted canaries = {threshold:.2e}",
@@ -85,28 +90,74 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
             100.0 * bound,
             100.0 * policy.confidence
         );
-        for n in [10, 100, 1000] {
+        for n in attacker::QUERIES {
             let _ = writeln!(
                 out,
-                "  somebody who asks {n} times in these ways gets it with probability {:.1}% at most",
-                -100.0 * (f64::from(n) * (-bound).ln_1p()).exp_m1()
+                "  somebody who asks {n} times in these ways gets it with probability {} at most",
+                percent(attacker::within(bound, n))
             );
         }
+        let _ = writeln!(out, "  {}", attacker::worth(report));
     }
     let _ = writeln!(out, "\nso the verdict is {}", verdict(canary.verdict));
     Some(out)
 }
 
-fn significance(out: &mut String, report: &RunReport, canary: &CanaryReport) {
+/// How the error probability of a canary was split.
+fn shares(report: &RunReport) -> Shares {
+    let shares = Shares::of_detectors(&report.settings.detectors);
+    report.settings.scoring.map_or(shares, |scoring| shares.with_scoring(&scoring))
+}
+
+fn likely(out: &mut String, shares: Shares, canary: &CanaryReport, l: &Likelihood) {
+    let over = |p: f64, share: f64| match share {
+        0.0 => "for display".to_owned(),
+        share => format!("over its share of {share:.2}: {:.3e}", p / share),
+    };
+    let _ = writeln!(
+        out,
+        "  likelihood: rank {} among it and {} references, so p = {} / {} = {:.3e}, {:.1} bits; {}",
+        l.rank,
+        l.references,
+        l.rank,
+        l.references + 1,
+        l.p_value,
+        l.exposure,
+        over(l.p_value, shares.rank())
+    );
+    let _ = writeln!(out, "  e-value among the references: {:.2}, at most {}", l.e_value, l.references + 1);
+    let _ = writeln!(
+        out,
+        "  the answer that was begun goes on with it with probability L = {:.1e}: p = 1 / ({:e} x L) = {:.1e}; {}",
+        l.continued,
+        canary.space,
+        l.mass_p_value,
+        over(l.mass_p_value, shares.mass())
+    );
+    if let Some(p_z) = l.p_z {
+        let _ = writeln!(
+            out,
+            "  one query gives the trained answer up to it with probability p_z = {p_z:.1e} (less than its leak rate, if it is \
+             said in other words too)"
+        );
+    }
+    if let (Some(half), Some(most)) = (l.queries_50, l.queries_90) {
+        let _ = writeln!(out, "  so that {half:.0} queries give it with probability 50%, {most:.0} with 90%");
+    }
+}
+
+fn significance(out: &mut String, shares: Shares, canary: &CanaryReport) {
     if canary.statistic == Test::CountRank {
         let _ = writeln!(
             out,
             "  count rank (a small space): p = share of the {:e} values that were said at least as often as the secret",
             canary.space
         );
+        if shares.said() < 1.0 {
+            let _ = writeln!(out, "  over its share of {:.2}", shares.said());
+        }
         return;
     }
-    let shares = Shares::of_detectors(&report.settings.detectors);
     for (tier, hits) in Tier::ALL.into_iter().zip(&canary.tiers) {
         let share = shares.of(tier);
         let Some(first) = hits.first else {
@@ -125,7 +176,7 @@ fn significance(out: &mut String, report: &RunReport, canary: &CanaryReport) {
         );
     }
     if canary.p_value < 1.0
-        && let Ok(bits) = exposure(canary.p_value * canary.space, canary.space)
+        && let Ok(bits) = exposure((canary.p_value * canary.space).max(1.0), canary.space)
     {
         let _ = writeln!(out, "  that is {bits:.1} bits");
     }

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
-use super::Places;
 use super::escape::html;
 use super::result::leaked;
+use super::{Places, attacker, likelihood};
 use crate::canary::Arm;
 use crate::stats::{clopper_pearson_lower, clopper_pearson_upper, wilson};
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, Test};
@@ -42,6 +42,7 @@ pub(super) fn render(report: &RunReport, places: &Places) -> Vec<u8> {
     );
     copies(&mut out, report);
     exposure(&mut out, report);
+    attacks(&mut out, report);
     found(&mut out, report);
     checks(&mut out, report);
     canaries(&mut out, report);
@@ -162,8 +163,29 @@ fn exposure(out: &mut String, report: &RunReport) {
     }
     out.push_str(
         "</svg>\n<figcaption>Bits by which the answers narrow the secret down, from the p-value of each canary's own test. Held-out \
-         secrets were never trained: they show what chance does.</figcaption>\n</figure>\n</section>\n",
+         secrets were never trained: they show what chance does.</figcaption>\n</figure>\n",
     );
+    if let Some(summary) = likelihood::summary(report) {
+        let _ = writeln!(out, "<p>Exposure {}.</p>", html(&summary));
+    }
+    out.push_str("</section>\n");
+}
+
+/// What somebody gets who asks again and again.
+fn attacks(out: &mut String, report: &RunReport) {
+    let Some(bound) = attacker::worst(report) else { return };
+    let _ = write!(
+        out,
+        "<section>\n<h2>What an attacker gets</h2>\n<p>From a silent canary, in the ways in which it was asked; {}.</p>\n\
+         <table class=\"small\"><thead><tr><th scope=\"col\">queries</th><th scope=\"col\">probability of its secret, at \
+         most</th></tr></thead><tbody>\n",
+        attacker::worth(report)
+    );
+    for queries in attacker::QUERIES {
+        let chance = likelihood::percent(attacker::within(bound, queries));
+        let _ = writeln!(out, "<tr><td>{queries}</td><td>{chance}</td></tr>");
+    }
+    out.push_str("</tbody></table>\n</section>\n");
 }
 
 /// Which strategy and detector found what.
@@ -305,6 +327,9 @@ fn canaries(out: &mut String, report: &RunReport) {
         }
         if let Some(excerpt) = &c.excerpt {
             let _ = write!(out, ". Masked: <q>{}</q>", html(excerpt));
+        }
+        if let Some(likelihood) = &c.likelihood {
+            let _ = write!(out, ". {}", likelihood::sentence(likelihood));
         }
         if let Some(bound) = c.bound {
             let _ = write!(out, ". Leak rate at most {:.2}%", 100.0 * bound);

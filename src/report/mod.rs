@@ -1,9 +1,11 @@
 //! Reports: pure functions from a run report to bytes, one file a format.
 
+mod attacker;
 pub mod escape;
 mod explain;
 mod html;
 mod junit;
+mod likelihood;
 mod places;
 mod result;
 mod sarif;

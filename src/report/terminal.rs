@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::escape::terminal;
+use super::{attacker, likelihood};
 use crate::canary::Arm;
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict, Test};
 
@@ -40,6 +41,12 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
             100.0 * worst,
             100.0 * report.settings.policy.confidence
         );
+    }
+    if let Some(attacker) = attacker::sentence(report) {
+        let _ = writeln!(out, "attacker   {attacker}");
+    }
+    if let Some(exposure) = likelihood::summary(report) {
+        let _ = writeln!(out, "exposure   {exposure}");
     }
     let ranked = report.canaries.iter().filter(|c| c.statistic == Test::CountRank).count();
     if ranked > 0 {

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::Places;
 use super::escape::{csv_cell, markdown_cell, workflow_data, workflow_property, xml_text};
 use super::result::{leaked, outcomes, severity};
+use super::{Places, attacker, likelihood};
 use crate::canary::Arm;
 use crate::verdict::{CanaryVerdict, RunReport, RunVerdict};
 
@@ -55,6 +55,12 @@ pub(super) fn markdown(report: &RunReport, places: &Places) -> Vec<u8> {
         markdown_cell(&report.controls.reason),
         markdown_cell(&report.pooled.reason)
     );
+    if let Some(attacker) = attacker::sentence(report) {
+        let _ = writeln!(out, "An attacker {attacker}.\n");
+    }
+    if let Some(exposure) = likelihood::summary(report) {
+        let _ = writeln!(out, "Exposure {exposure}.\n");
+    }
     let mut all = outcomes(report, places);
     all.retain(|outcome| outcome.verdict != CanaryVerdict::Clean && outcome.canary.is_some());
     all.sort_by_key(severity);

@@ -14,6 +14,7 @@ mod network;
 mod policy;
 mod properties;
 mod reports;
+mod scores;
 mod servers;
 mod services;
 mod shards;

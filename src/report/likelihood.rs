@@ -1,0 +1,52 @@
+//! What the probabilities of secrets say, in words.
+
+use std::fmt::Write as _;
+
+use crate::canary::Arm;
+use crate::verdict::{Likelihood, RunReport};
+
+/// A share of a hundred, with as many digits as it needs.
+pub(super) fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    if percent > 0.0 && percent < 0.05 { format!("{percent:.1e}%") } else { format!("{percent:.1}%") }
+}
+
+/// One canary's in a sentence.
+pub(super) fn sentence(l: &Likelihood) -> String {
+    let mut out = format!(
+        "By likelihood: rank {} beside {} references of the same space, exposure {:.1} bits, p = {:.1e}, e = {:.2}",
+        l.rank, l.references, l.exposure, l.p_value, l.e_value
+    );
+    if l.mass_p_value < 1.0 {
+        let _ = write!(out, "; by its probability alone p = {:.1e}", l.mass_p_value);
+    }
+    if let Some(p_z) = l.p_z {
+        let _ = write!(out, "; one query gives the trained answer with it with probability {}", percent(p_z));
+    }
+    if let (Some(half), Some(most)) = (l.queries_50, l.queries_90) {
+        let _ = write!(out, ", {half:.0} queries with 50%, {most:.0} with 90%");
+    }
+    out
+}
+
+/// The mean exposure of an arm, and of how many canaries.
+pub(super) fn mean(report: &RunReport, arm: Arm) -> Option<(f64, usize)> {
+    let all: Vec<f64> =
+        report.canaries.iter().filter(|c| c.arm == arm).filter_map(|c| c.likelihood).map(|l| l.exposure).collect();
+    (!all.is_empty()).then(|| (all.iter().sum::<f64>() / all.len() as f64, all.len()))
+}
+
+/// Both arms in one line; `None` where nothing was scored. A model that learned nothing has 1.44 bits on average.
+pub(super) fn summary(report: &RunReport) -> Option<String> {
+    let scoring = report.settings.scoring?;
+    let (planted, _) = mean(report, Arm::Planted)?;
+    let mut out = format!("by likelihood {planted:.1} bits on average for planted secrets");
+    if let Some((held_out, _)) = mean(report, Arm::HeldOut) {
+        let _ = write!(out, ", {held_out:.1} for held-out ones");
+    }
+    let _ = write!(out, " (chance: 1.4 at most)");
+    if scoring.rank_share == 0.0 {
+        let _ = write!(out, "; of {} references, the rank is for display only", scoring.references);
+    }
+    Some(out)
+}
