@@ -6,6 +6,7 @@
 
 mod builtin;
 mod draw;
+mod half;
 mod key;
 mod manifest;
 mod secret;
@@ -13,6 +14,7 @@ mod space;
 mod template;
 
 pub use draw::{Arm, Canary, DrawError, DrawPlan, draw};
+pub use half::Half;
 pub use key::{Key, KeyError};
 pub use manifest::{Drawn, Entry, Manifest, ManifestError, VERSION as MANIFEST_VERSION};
 pub use secret::Secret;

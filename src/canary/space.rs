@@ -289,6 +289,34 @@ impl Space {
         self.matches_from(text, 0, 0)
     }
 
+    /// A space of these parts, which are those of one that was checked.
+    pub(super) fn of_parts(name: String, parts: Vec<Part>) -> Self {
+        Self { name, parts }
+    }
+
+    /// Where in a member a part ends, or so many letters of it; `None` for what is no member.
+    pub(super) fn end_of(&self, member: &str, (part, letters): (usize, usize)) -> Option<usize> {
+        let mut at = 0;
+        for (index, here) in self.parts[..=part].iter().enumerate() {
+            let length = match here {
+                Part::Literal(literal) => literal.len(),
+                Part::Chars { .. } if index == part => letters,
+                Part::Chars { count, .. } => *count,
+                Part::Luhn => 1,
+                // Only one of its entries leaves a rest that can be read.
+                Part::Choice(list) => {
+                    let rest = member.get(at..)?;
+                    let fits = |entry: &&String| {
+                        rest.starts_with(entry.as_str()) && self.matches_from(member, at + entry.len(), index + 1)
+                    };
+                    list.iter().find(fits)?.len()
+                }
+            };
+            at += length;
+        }
+        (self.contains(member) && member.is_char_boundary(at)).then_some(at)
+    }
+
     fn matches_from(&self, text: &str, at: usize, part: usize) -> bool {
         let Some(here) = self.parts.get(part) else {
             return at == text.len();
