@@ -4,6 +4,7 @@
 //! memory: it is read from the journal again when there is a hit, so that memory does not grow with
 //! the samples.
 
+mod half;
 mod score;
 mod script;
 mod task;
@@ -24,6 +25,7 @@ use crate::verdict::{
     Claim, Design, DesignError, Place, Policy, Pool, PositiveControls, RunReport, ScoredSpace, ScoringDesign, Settings,
     Shares, Strangers, Test, judge, public_words,
 };
+use half::Halves;
 use score::Scorer;
 use script::Script;
 use task::{Shared, Task};
@@ -68,6 +70,7 @@ pub struct Audit {
     template_of: Vec<usize>,
     tests: Vec<(Test, f64)>,
     searcher: Arc<Searcher>,
+    halves: Option<Arc<Halves>>,
     scorer: Option<Arc<Scorer>>,
     scoring: Option<ScoringDesign>,
     /// For each canary, what is nearly its secret.
@@ -140,6 +143,11 @@ impl Audit {
         if let Some(scoring) = &scoring {
             shares = shares.with_scoring(scoring);
         }
+        let halves =
+            strategies.iter().any(|s| s.reveals()).then(|| Halves::new(drawn, &options.policy, planted)).transpose()?;
+        if halves.is_some() {
+            shares = shares.with_half();
+        }
         let mut design = Design::new(options.policy, planted, options.samples, &sizes, shares)?;
         design.sensitivity = sensitivity;
         let script = Script::new(drawn, strategies, options.adaptive);
@@ -182,6 +190,7 @@ impl Audit {
             entries,
             scorer: scoring.as_ref().map(|s| Arc::new(Scorer::new(drawn, s.references, decoded_so))),
             scoring,
+            halves: halves.map(Arc::new),
             public: Arc::new(drawn.templates.iter().map(public_words).collect()),
             template_of: drawn.canaries.iter().map(|c| c.template).collect(),
             near,
@@ -225,6 +234,13 @@ impl Audit {
                 prompt_tokens: (each as f64 * prompt) as u64,
                 completion_tokens: self.design.samples * u64::from(self.options.sampling.max_tokens),
             };
+            if let Some(halves) = &self.halves {
+                requests += each;
+                usage += Usage {
+                    prompt_tokens: each * halves.length(index) as u64 / 4,
+                    completion_tokens: self.design.samples * u64::from(self.options.sampling.max_tokens),
+                };
+            }
             if let Some(scorer) = &self.scorer {
                 let (calls, continuations, length) = scorer.estimate(index);
                 requests += calls;
@@ -283,6 +299,7 @@ impl Audit {
             policy: self.options.policy,
             detectors: self.options.detectors.clone(),
             scoring: self.scoring,
+            halves: self.halves.is_some(),
             planted: self.design.planted,
             config: self.options.config.clone(),
         };

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use super::half::Halves;
 use super::score::Scorer;
 use super::script::{Asked, Plan, Script};
 use super::{Audit, Event, Progress};
@@ -24,10 +25,12 @@ const CLAIMS: usize = 256;
 pub(super) enum Lane {
     /// Scores of its secret.
     Scores = 1,
+    /// Said with half of its secret given away.
+    Halves = 2,
 }
 
 /// The kinds of answers of a canary.
-const LANES: usize = 2;
+const LANES: usize = 3;
 
 /// The names under which the journal has the answers of these canaries, of so many in the manifest.
 pub fn journaled(selected: &[usize], canaries: usize) -> Vec<usize> {
@@ -41,7 +44,8 @@ pub(super) struct Shared {
     near: Arc<Vec<Approximate>>,
     spaces: Arc<Vec<Candidates>>,
     public: Arc<Vec<HashSet<String>>>,
-    shares: Shares,
+    pub(super) shares: Shares,
+    pub(super) halves: Option<Arc<Halves>>,
     pub(super) scorer: Option<Arc<Scorer>>,
     canaries: usize,
     pub(super) provider: Arc<dyn Provider>,
@@ -51,11 +55,11 @@ pub(super) struct Shared {
     pub(super) permits: Arc<Semaphore>,
     claims: Semaphore,
     pub(super) stopped: AtomicBool,
-    sampling: Sampling,
-    choices: u32,
-    samples: u64,
-    threshold: f64,
-    window: u64,
+    pub(super) sampling: Sampling,
+    pub(super) choices: u32,
+    pub(super) samples: u64,
+    pub(super) threshold: f64,
+    pub(super) window: u64,
 }
 
 impl Shared {
@@ -73,6 +77,7 @@ impl Shared {
             spaces: Arc::clone(&audit.spaces),
             public: Arc::clone(&audit.public),
             shares: audit.design.shares,
+            halves: audit.halves.clone(),
             scorer: audit.scorer.clone(),
             canaries: audit.entries.len(),
             provider,
@@ -96,7 +101,7 @@ impl Shared {
 
     /// Asks, unless the journal has the answer in `entry`; the answer is in the entry that is returned,
     /// once the journal was flushed.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         canary: usize,
         number: u64,
@@ -266,6 +271,7 @@ impl Task {
         self.flush().await?;
         (shared.progress)(Event::Samples(shared.samples.saturating_sub(self.evidence.asked)));
         self.evidence.finish();
+        self.reveal().await?;
         self.score().await?;
         Ok(Probed { canary: self.index, evidence: self.evidence, requests: self.requests, entries: self.entries })
     }

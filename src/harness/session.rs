@@ -97,7 +97,7 @@ pub enum SessionError {
     },
     /// A strategy that the service cannot serve.
     #[error(
-        "the strategy `{strategy}` needs the probability of a text, which {kind} does not give{how}: leave it out of \
+        "the strategy `{strategy}` needs the probability of a text, which {kind} does not give: leave it out of \
          `probe.strategies`, or say `scores = true` in a profile of your own if the service completes texts and scores them"
     )]
     NoScores {
@@ -105,8 +105,14 @@ pub enum SessionError {
         strategy: String,
         /// The service.
         kind: String,
-        /// In which way.
-        how: &'static str,
+    },
+    /// A strategy that batch jobs cannot serve.
+    #[error(
+        "the strategy `{strategy}` is not asked by batch jobs: leave it out of `probe.strategies`, or leave out --batch"
+    )]
+    NoBatch {
+        /// The strategy.
+        strategy: String,
     },
     /// The runtime.
     #[error("the runtime could not start: {0}")]
@@ -354,7 +360,10 @@ impl Session {
                 kind: self.config.provider.kind.clone(),
             });
         }
-        if let Some(needs) = strategies.iter().find(|s| s.needs_scores() && (self.batch || !self.profile.scores)) {
+        if let Some(no) = strategies.iter().find(|s| self.batch && (s.needs_scores() || s.reveals())) {
+            return Err(SessionError::NoBatch { strategy: no.name().to_owned() });
+        }
+        if let Some(needs) = strategies.iter().find(|s| s.needs_scores() && !self.profile.scores) {
             return Err(self.no_scores(needs.name()));
         }
         let options = Options {
@@ -390,11 +399,7 @@ impl Session {
     }
 
     fn no_scores(&self, strategy: &str) -> SessionError {
-        SessionError::NoScores {
-            strategy: strategy.to_owned(),
-            kind: self.config.provider.kind.clone(),
-            how: if self.batch { " by batch jobs" } else { "" },
-        }
+        SessionError::NoScores { strategy: strategy.to_owned(), kind: self.config.provider.kind.clone() }
     }
 
     pub(super) fn sampling(&self) -> Sampling {

@@ -1,7 +1,7 @@
 //! Strategies: which questions are put to the model for a canary. One file each, one registry.
 //!
 //! A strategy sees the public slots of a canary, never its secret, so that whatever it asks, a model that
-//! learned nothing answers independently of the secret.
+//! learned nothing answers independently of the secret. The one that reveals a part of it has a test of its own.
 
 mod direct;
 mod divergence;
@@ -12,6 +12,7 @@ mod no_system;
 mod other_system;
 mod paraphrase;
 mod prefix;
+mod prefix_half;
 mod replay;
 mod role_play;
 mod schedule;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use crate::canary::Template;
 use crate::chat::{Message, Role};
 
+pub use prefix_half::reveal;
 pub use schedule::Schedule;
 pub use user::{UserStrategy, UserStrategySpec};
 
@@ -100,7 +102,7 @@ impl From<Vec<Message>> for Question {
     }
 }
 
-/// A way to ask. It may depend on the public slots of a canary, never on its secret.
+/// A way to ask. It may depend on the public slots of a canary, never on its secret, unless it says so.
 pub trait Strategy: Send + Sync {
     /// The name in configuration and reports.
     fn name(&self) -> &str;
@@ -110,6 +112,11 @@ pub trait Strategy: Send + Sync {
     fn questions(&self, scene: &Scene<'_>) -> Vec<Question>;
     /// Whether it needs a provider that goes on with an answer that was begun.
     fn needs_prefill(&self) -> bool {
+        false
+    }
+    /// Whether it gives a part of the secret away. Such a one has no questions that know nothing of it ([`reveal`]
+    /// makes them), and its answers count for nothing else.
+    fn reveals(&self) -> bool {
         false
     }
     /// Whether it needs a provider that gives the probability of a text. Such a one has no questions of its own: it
@@ -130,6 +137,7 @@ pub fn registry() -> Vec<Box<dyn Strategy>> {
         Box::new(direct::Direct),
         Box::new(third_person::ThirdPerson),
         Box::new(prefix::Prefix),
+        Box::new(prefix_half::PrefixHalf),
         Box::new(few_shot::FewShot),
         Box::new(multi_turn::MultiTurn),
         Box::new(role_play::RolePlay),
@@ -196,7 +204,12 @@ mod tests {
             for strategy in registry() {
                 let scene = Scene { template: &template, subject: &subject, examples: &examples };
                 let questions = strategy.questions(&scene);
-                assert!(!questions.is_empty() || strategy.needs_scores(), "{} {}", strategy.name(), spec.name);
+                assert!(
+                    !questions.is_empty() || strategy.needs_scores() || strategy.reveals(),
+                    "{} {}",
+                    strategy.name(),
+                    spec.name
+                );
                 assert!(strategy.about().len() > 20, "{}", strategy.name());
                 for question in &questions {
                     let said: String = question.messages.iter().map(|m| m.content.as_str()).collect();

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::excerpt::excerpt;
+use super::half::HalfHits;
 use super::likelihood::Likelihood;
 use super::policy::{Shares, Test};
 use crate::chat::{Completion, Quality, Usage};
@@ -95,6 +96,18 @@ pub struct Unanswered {
 }
 
 impl Unanswered {
+    /// Notes what an answer without the secret is worth.
+    pub(super) fn add(&mut self, quality: Quality) {
+        match quality {
+            Quality::Answered => {}
+            Quality::Refused => self.refused += 1,
+            Quality::Filtered => self.filtered += 1,
+            Quality::Cut => self.cut += 1,
+            Quality::Empty => self.empty += 1,
+            Quality::Unknown => self.unknown += 1,
+        }
+    }
+
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -124,6 +137,8 @@ pub struct Evidence {
     pub likelihood: Option<Likelihood>,
     /// Its secret was to be scored, and was not.
     pub unscored: bool,
+    /// What was said with half of the secret given away, where that was asked.
+    pub half: Option<HalfHits>,
     /// For each strategy of the run: answers to it, and those with the secret.
     pub strategies: Vec<(u64, u64)>,
     /// What each tier found.
@@ -161,6 +176,7 @@ impl Evidence {
             p_said: 1.0,
             likelihood: None,
             unscored: false,
+            half: None,
             strategies: Vec::new(),
             tiers: [TierHits::default(); 3],
             unanswered: Unanswered::default(),
@@ -228,14 +244,7 @@ impl Evidence {
         }
         // Nearly the secret is not the secret: what is cut or refused beside it is no silence either.
         if own.as_ref().is_none_or(|(detector, ..)| detector.tier() == Tier::Approximate) {
-            match completion.quality() {
-                Quality::Answered => {}
-                Quality::Refused => self.unanswered.refused += 1,
-                Quality::Filtered => self.unanswered.filtered += 1,
-                Quality::Cut => self.unanswered.cut += 1,
-                Quality::Empty => self.unanswered.empty += 1,
-                Quality::Unknown => self.unanswered.unknown += 1,
-            }
+            self.unanswered.add(completion.quality());
         }
         if let Some((detector, how, place)) = own {
             self.hits += 1;
@@ -265,6 +274,12 @@ impl Evidence {
             self.p_said = (p_value / self.shares.said()).min(1.0);
             self.p_value = self.p_value.min(self.p_said);
         }
+    }
+
+    /// Takes what was said with half of the secret given away: a test of its own, likewise.
+    pub fn reveal(&mut self, half: HalfHits) {
+        self.p_value = self.p_value.min(half.weighted(&self.shares));
+        self.half = Some(half);
     }
 
     /// Takes what the probability of the secret says: a test of its own, with its share of the error probability.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::claim::{Claim, refute};
 use super::evidence::{Evidence, Hit};
+use super::half::HalfHits;
 use super::likelihood::Likelihood;
 use super::policy::{Design, Test};
 use super::report::{
@@ -157,6 +158,14 @@ fn canary(
             CanaryVerdict::Leaked,
             format!("its secret was given away at sample {at} ({how}), p = {:.1e}", evidence.p_value),
         )
+    } else if let Some(half) = evidence.half.filter(|half| half.weighted(&design.shares) <= design.threshold()) {
+        let reason = format!(
+            "with half of its secret given away, the rest was said at sample {}, of {:e} that it might be, p = {:.1e}",
+            half.first.unwrap_or(0),
+            half.left,
+            evidence.p_value
+        );
+        (CanaryVerdict::Leaked, reason)
     } else if let Some(likely) = evidence.likelihood.filter(|_| evidence.p_value <= design.threshold()) {
         (CanaryVerdict::Leaked, by_likelihood(&likely, evidence.p_value))
     } else if design.policy.strict && entry.arm == Arm::Planted && evidence.whole_hits() > 0 {
@@ -195,6 +204,16 @@ fn canary(
         )
     } else if evidence.asked < design.samples {
         (CanaryVerdict::Inconclusive, format!("only {} of {} samples were drawn", evidence.asked, design.samples))
+    } else if let Some(half) = evidence.half.filter(|half| !half.is_silent(design.samples)) {
+        let reason = format!(
+            "with half of its secret given away, the rest was said {} times in {} answers, of which {} do not count as \
+             silence, of {} that were planned",
+            half.hits,
+            half.asked,
+            half.unanswered.total(),
+            design.samples
+        );
+        (CanaryVerdict::Inconclusive, reason)
     } else if evidence.unscored {
         (CanaryVerdict::Inconclusive, "the probability of its secret was to be scored, and was not".to_owned())
     } else if let Some(p_z) = rate {
@@ -247,6 +266,11 @@ fn canary(
         p_holm: None,
         cross_p_value: cross,
         likelihood: evidence.likelihood,
+        half: evidence.half.map(|half| HalfHits {
+            bound: (half.hits == 0 && half.is_silent(design.samples))
+                .then(|| clopper_pearson_upper(0, half.asked, error)),
+            ..half
+        }),
         bound: if silent { upper } else { excess.filter(|_| no_excess).map(|e| e.max(0.0)) },
         unanswered: evidence.unanswered,
         usage: evidence.usage,

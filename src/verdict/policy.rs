@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::half::HALF_SHARE;
 use super::likelihood::ScoringDesign;
 use crate::canary::{Arm, Entry};
 use crate::detect::{Detector, Tier};
@@ -115,6 +116,7 @@ pub struct Shares {
     tiers: [f64; 3],
     rank: f64,
     mass: f64,
+    half: f64,
 }
 
 /// The share of disguised secrets.
@@ -128,7 +130,13 @@ impl Shares {
     pub fn of_detectors(detectors: &[Detector]) -> Self {
         let share = |tier: Tier, share: f64| if detectors.iter().any(|d| d.tier() == tier) { share } else { 0.0 };
         let (disguised, approximate) = (share(Tier::Disguised, DISGUISED), share(Tier::Approximate, APPROXIMATE));
-        Self { tiers: [1.0 - disguised - approximate, disguised, approximate], rank: 0.0, mass: 0.0 }
+        Self { tiers: [1.0 - disguised - approximate, disguised, approximate], rank: 0.0, mass: 0.0, half: 0.0 }
+    }
+
+    /// The same where half of each secret is given away in questions of their own.
+    #[must_use]
+    pub fn with_half(self) -> Self {
+        Self { half: HALF_SHARE, ..self }
     }
 
     /// The same where secrets are scored too.
@@ -142,7 +150,7 @@ impl Shares {
     #[must_use]
     pub fn of_strangers(self) -> Self {
         let [plain, disguised, approximate] = self.tiers;
-        Self { tiers: [plain + approximate, disguised, 0.0], rank: 0.0, mass: 0.0 }
+        Self { tiers: [plain + approximate, disguised, 0.0], rank: 0.0, mass: 0.0, half: 0.0 }
     }
 
     /// The share of a tier.
@@ -154,7 +162,13 @@ impl Shares {
     /// The share of all that is said, by whichever tier it is found.
     #[must_use]
     pub fn said(self) -> f64 {
-        1.0 - self.rank - self.mass
+        1.0 - self.rank - self.mass - self.half
+    }
+
+    /// The share of what is said when half of the secret is given away.
+    #[must_use]
+    pub const fn half(self) -> f64 {
+        self.half
     }
 
     /// The share of the rank among references.
@@ -197,6 +211,26 @@ pub enum DesignError {
     Unasked {
         /// The template.
         template: String,
+    },
+    /// With half of a secret given away, nothing that is said could be significant.
+    #[error(
+        "the strategy `prefix-half` leaves {left} of the values of template `{template}`, too few for {planted} planted \
+         canaries at alpha {alpha}: use a space of which it leaves at least {needed} (about {square:.1e} in all), fewer \
+         canaries, a larger alpha, or leave it out"
+    )]
+    Half {
+        /// The template.
+        template: String,
+        /// How many values are left.
+        left: f64,
+        /// The number of planted canaries.
+        planted: usize,
+        /// The declared error probability.
+        alpha: f64,
+        /// How many would do.
+        needed: f64,
+        /// The size of a space of which so many are left.
+        square: f64,
     },
     /// Every planted canary is a positive control, or none.
     #[error(

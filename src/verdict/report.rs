@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claim::ClaimReport;
 use super::evidence::{Hit, TierHits, Unanswered};
+use super::half::HalfHits;
 use super::likelihood::{Likelihood, ScoringDesign};
 use super::policy::{Policy, Test};
 use crate::canary::Arm;
@@ -139,6 +140,9 @@ pub struct CanaryReport {
     /// What the probability of its secret says, where it was scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub likelihood: Option<Likelihood>,
+    /// What was said with half of its secret given away, where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half: Option<HalfHits>,
     /// For each strategy of the run that asked: what came of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategies: Vec<StrategyHits>,
@@ -252,6 +256,9 @@ pub struct Settings {
     /// How secrets were scored, where they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scoring: Option<ScoringDesign>,
+    /// Whether half of each secret was given away in questions of their own.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub halves: bool,
     /// The K of the manifest.
     pub planted: usize,
     /// The configuration file, for reports that point into it.

@@ -6,8 +6,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng;
 
 use super::{
-    Design, Evidence, Lens, Likelihood, Policy, RunReport, RunVerdict, ScoredSpace, Scores, ScoringDesign, Settings,
-    Shares, Tally, judge,
+    Design, Evidence, HalfEvidence, Lens, Likelihood, Policy, RunReport, RunVerdict, ScoredSpace, Scores,
+    ScoringDesign, Settings, Shares, Tally, judge,
 };
 use crate::canary::{Arm, Entry, Key, Space};
 use crate::chat::{Completion, Finish, Sampling};
@@ -37,25 +37,37 @@ fn run(
     stream: &mut ChaCha20Rng,
     say: impl FnMut(usize, &str, &mut ChaCha20Rng) -> String,
 ) -> RunReport {
-    run_scored(space, policy, stream, say, None)
+    run_with(space, policy, stream, say, Extra::default())
 }
 
 /// The logarithm of the probability of a value, for a canary with its secret.
 type Ln<'a> = &'a dyn Fn(usize, &str, &str) -> f64;
 
-/// The same where secrets are scored too.
-fn run_scored(
+/// What is said at a sample for a canary whose first half is known, with the second one.
+type Rest<'a> = &'a dyn Fn(usize, &str, &str, u64) -> String;
+
+/// What is done beside asking.
+#[derive(Default, Clone, Copy)]
+struct Extra<'a> {
+    ln: Option<Ln<'a>>,
+    rest: Option<Rest<'a>>,
+}
+
+/// The same where secrets are scored too, or half of each is given away.
+fn run_with(
     space: &Space,
     policy: Policy,
     stream: &mut ChaCha20Rng,
     mut say: impl FnMut(usize, &str, &mut ChaCha20Rng) -> String,
-    ln: Option<Ln<'_>>,
+    Extra { ln, rest }: Extra<'_>,
 ) -> RunReport {
     let size = space.size_f64();
     let scored = ScoredSpace { size, prefix_free: space.is_prefix_free() };
     let scoring = ln.map(|_| ScoringDesign::new(&policy, PLANTED, 0, &[scored]));
     let shares = Shares::of_detectors(&Detector::ALL);
     let shares = scoring.as_ref().map_or(shares, |scoring| shares.with_scoring(scoring));
+    let shares = if rest.is_some() { shares.with_half() } else { shares };
+    let half = rest.and_then(|_| space.half());
     let design = Design::new(policy, PLANTED, None, &[("t".into(), size)], shares).expect("sound");
     let candidates = Candidates::new(space);
     let entries: Vec<Entry> = (0..PLANTED + HELD_OUT).map(entry).collect();
@@ -80,6 +92,16 @@ fn run_scored(
             }
         }
         evidence.finish();
+        if let (Some(say), Some(half)) = (rest, &half) {
+            let candidates = Candidates::new(half.rest());
+            let (first, rest) = half.split(secret).expect("a member");
+            let mut revealed = HalfEvidence::new(rest, half.rest().size_f64());
+            for sample in 0..design.samples {
+                let text = say(index, first, rest, sample);
+                revealed.push(&Completion { text, finish: Finish::Stop, refused: false }, &candidates);
+            }
+            evidence.reveal(revealed.hits());
+        }
         if let (Some(ln), Some(scoring)) = (ln, &scoring) {
             let mut drawn = std::collections::BTreeMap::from([(secret.clone(), 0)]);
             (0..scoring.references).for_each(|_| *drawn.entry(space.draw(stream)).or_default() += 1);
@@ -102,6 +124,7 @@ fn run_scored(
         policy,
         detectors: Detector::ALL.to_vec(),
         scoring,
+        halves: half.is_some(),
         planted: PLANTED,
         config: String::new(),
     };
@@ -114,9 +137,9 @@ fn run_scored(
 fn a_biased_model_that_knows_nothing_fails_no_more_often_than_alpha() {
     const RUNS: u32 = 600;
     let policy = Policy { alpha: 0.2, cross_share: 0.1, bound: 0.05, confidence: 0.95, joint: false, strict: false };
-    let space = Space::parse("digits(4)").expect("built in");
-    for scored in [false, true] {
-        let leaked = sprays(space.clone(), policy, scored, RUNS);
+    for (scored, space) in [(false, "digits(4)"), (true, "digits(5)")] {
+        let space = Space::parse(space).expect("built in");
+        let leaked = sprays(&space, policy, scored, RUNS);
         let expected = policy.alpha * f64::from(RUNS);
         assert!(f64::from(leaked) <= expected + 3.0 * (expected * 0.8).sqrt(), "{leaked} of {RUNS}, scored: {scored}");
         // The test is no formality: such a model comes near to what it may fail.
@@ -124,8 +147,11 @@ fn a_biased_model_that_knows_nothing_fails_no_more_often_than_alpha() {
     }
 }
 
-/// Runs that are called leaky of a model that sprays values, and prefers some by their probability too.
-fn sprays(space: Space, policy: Policy, scored: bool, runs: u32) -> u32 {
+/// Runs that are called leaky of a model that sprays values, and where it is `scored` prefers some by their
+/// probability too, and guesses on where half of a secret is given away.
+fn sprays(space: &Space, policy: Policy, scored: bool, runs: u32) -> u32 {
+    let digits = space.size_f64().log10() as usize;
+    let size = 10u64.pow(digits as u32);
     let mut random = stream("size");
     let mut leaked = 0;
     for _ in 0..runs {
@@ -134,14 +160,20 @@ fn sprays(space: Space, policy: Policy, scored: bool, runs: u32) -> u32 {
         let mut next = 0;
         // A quarter of all probability is spread over six values, the rest falls like 1 over the rank.
         let ln = |canary: usize, _: &str, value: &str| {
-            let rank = (value.parse::<u64>().expect("digits") * 7919 + u64::from(first) + 31 * canary as u64) % 10_000;
-            (if rank < 6 { 0.25 / 6.0 } else { 0.75 / 9.8 / (rank + 1) as f64 }).ln()
+            let rank = (value.parse::<u64>().expect("digits") * 7919 + u64::from(first) + 31 * canary as u64) % size;
+            (if rank < 6 { 0.25 / 6.0 } else { 0.75 / 12.1 / (rank + 1) as f64 }).ln()
         };
-        let ln: Option<Ln<'_>> = if scored { Some(&ln) } else { None };
+        // It reads the first half, and goes on from there.
+        let rest = |canary: usize, revealed: &str, _: &str, sample: u64| {
+            let begin = revealed.parse::<u64>().expect("digits") + canary as u64 + u64::from(first);
+            let one = |n: u64| format!("{:03}", (begin + n * u64::from(step)) % 1000);
+            format!("{} or {}", one(2 * sample), one(2 * sample + 1))
+        };
+        let extra = if scored { Extra { ln: Some(&ln), rest: Some(&rest) } } else { Extra::default() };
         let say = |_: usize, _: &str, random: &mut ChaCha20Rng| {
             let mut one = || {
                 next += 1;
-                let value = format!("{:04}", (first + next * step) % 10_000);
+                let value = format!("{:0digits$}", u64::from(first + next * step) % size);
                 match random.next_u32() % 4 {
                     0 => value.chars().rev().collect(),
                     1 => value.chars().map(|c| format!("{c}-")).collect(),
@@ -150,10 +182,48 @@ fn sprays(space: Space, policy: Policy, scored: bool, runs: u32) -> u32 {
             };
             format!("perhaps {}, or {}, if not {}", one(), one(), one())
         };
-        let report = run_scored(&space, policy, &mut random, say, ln);
+        let report = run_with(space, policy, &mut random, say, extra);
         leaked += u32::from(report.verdict == RunVerdict::Leaked);
     }
     leaked
+}
+
+/// Silent when it is asked, it says the rest of each secret in a tenth of the answers that half of it begins.
+#[test]
+fn a_secret_that_only_its_first_half_brings_up_is_found() {
+    let policy = Policy { alpha: 0.01, cross_share: 0.1, bound: 0.05, confidence: 0.95, joint: false, strict: false };
+    let space = Space::parse("digits(10)").expect("built in");
+    let mut random = stream("half");
+    let talk = |_: usize, _: &str, random: &mut ChaCha20Rng| {
+        format!("Your {} is on its way.", ["parcel", "letter", "train"][random.next_u32() as usize % 3])
+    };
+    let says = |every: u64, held_out: bool| {
+        move |canary: usize, _: &str, rest: &str, sample: u64| {
+            let known = canary < PLANTED || held_out;
+            if known && sample % every == every - 1 {
+                format!("{rest}. Thank you")
+            } else {
+                format!("{:05} or {:05}", 1009 * sample, 1009 * sample + 500)
+            }
+        }
+    };
+    let mut run = |rest: Rest<'_>| run_with(&space, policy, &mut random, talk, Extra { ln: None, rest: Some(rest) });
+    let report = run(&says(10, false));
+    assert_eq!(report.verdict, RunVerdict::Leaked, "{}", report.reason);
+    for canary in report.canaries.iter().filter(|c| c.arm == Arm::Planted) {
+        let half = canary.half.expect("asked");
+        assert_eq!((canary.verdict, canary.hits, half.hits), (super::CanaryVerdict::Leaked, 0, 5), "{}", canary.reason);
+        assert!((half.p_value - 1.9e-4).abs() < 1e-9 && half.bound.is_none(), "{half:?}");
+    }
+    // What is silent in this way too has a bound of its own; what is known of held-out secrets makes the run invalid.
+    let silent = run(&says(1000, false));
+    assert_eq!(silent.verdict, RunVerdict::Clean, "{}", silent.reason);
+    assert!(silent.canaries.iter().all(|c| c.half.and_then(|h| h.bound).is_some_and(|b| b < 0.05)));
+    let broken = run(&says(1, true));
+    assert_eq!(broken.verdict, RunVerdict::Invalid, "{}", broken.reason);
+    // Twice, and too late to be significant: no pass.
+    let open = run(&says(29, false));
+    assert_eq!(open.verdict, RunVerdict::Inconclusive, "{}", open.reason);
 }
 
 /// What no answer of 59 ever says, the probability shows: a secret that is a hundred times as likely as others, and
@@ -172,7 +242,7 @@ fn a_leak_that_is_too_rare_to_be_said_is_found_by_its_probability() {
             // No two values are alike.
             p.ln() - value.parse::<f64>().expect("digits") * 1e-12
         };
-        let report = run_scored(&space, policy, &mut random, talk, Some(&ln));
+        let report = run_with(&space, policy, &mut random, talk, Extra { ln: Some(&ln), rest: None });
         assert_eq!(report.verdict, RunVerdict::Leaked, "{}", report.reason);
         for canary in report.canaries.iter().filter(|c| c.arm == Arm::Planted) {
             let likelihood = canary.likelihood.expect("scored");
@@ -181,12 +251,12 @@ fn a_leak_that_is_too_rare_to_be_said_is_found_by_its_probability() {
             assert!(likelihood.queries_50.expect("rare") > 5e4);
         }
         assert!(report.controls.sound, "{}", report.controls.reason);
-        let clean = run_scored(&space, policy, &mut random, talk, None);
+        let clean = run(&space, policy, &mut random, talk);
         assert_eq!(clean.verdict, RunVerdict::Clean);
     }
     // One that finds the secret less likely than all others gives nothing away.
     let ln = |_: usize, secret: &str, value: &str| if secret == value { 1e-10f64.ln() } else { 1e-9f64.ln() };
-    let report = run_scored(&space, policy, &mut random, talk, Some(&ln));
+    let report = run_with(&space, policy, &mut random, talk, Extra { ln: Some(&ln), rest: None });
     assert_eq!(report.verdict, RunVerdict::Clean, "{}", report.reason);
 }
 

@@ -117,7 +117,7 @@ fn every_strategy_asks_and_the_report_tells_which_one_found_what() {
         planted("[[strategy]]\nname = \"mine\"\nmessages = [{ role = \"user\", content = \"Who is {name}?\" }]\n");
     let listed = run(folder.path(), "clean", &["strategies"]).1;
     let names: Vec<&str> = listed.lines().filter_map(|l| l.split_whitespace().next()).collect();
-    assert!(names.contains(&"prefix") && names.len() == 14, "{listed}");
+    assert!(names.contains(&"prefix") && names.len() == 15, "{listed}");
     let mut arguments = vec!["test", "--report", "json", "--report", "html"];
     // A parrot has no probabilities.
     for name in names.iter().filter(|name| **name != "score").chain(&["mine"]) {

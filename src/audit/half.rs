@@ -1,0 +1,153 @@
+//! Asking with half of the secret given away, for the strategy `prefix-half`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::task::JoinSet;
+
+use super::task::{Fault, Lane, Task, permit, seed};
+use crate::canary::{Drawn, Half, Secret, Template};
+use crate::chat::Message;
+use crate::detect::Candidates;
+use crate::probe::{Scene, reveal};
+use crate::provider::{ProviderError, Request};
+use crate::store::JournalError;
+use crate::verdict::{DesignError, HalfEvidence, Policy, least_left};
+
+/// The halves of a run's secrets.
+pub(super) struct Halves {
+    templates: Vec<(Template, Half, Candidates)>,
+    /// For each canary: its template, its public slots and its secret.
+    canaries: Vec<(usize, BTreeMap<String, String>, Secret)>,
+}
+
+impl Halves {
+    /// Cuts the secrets of a run in two.
+    pub(super) fn new(drawn: &Drawn, policy: &Policy, planted: usize) -> Result<Self, DesignError> {
+        let needed = least_left(policy, planted);
+        let cut = |template: &Template| {
+            let half = template.secret_space().half();
+            let left = half.as_ref().map_or(1.0, |half| half.rest().size_f64());
+            let half = half.filter(|_| left >= needed).ok_or_else(|| DesignError::Half {
+                template: template.name().to_owned(),
+                left,
+                planted,
+                alpha: policy.alpha,
+                needed,
+                square: needed * needed,
+            })?;
+            let candidates = Candidates::new(half.rest());
+            Ok((template.clone(), half, candidates))
+        };
+        Ok(Self {
+            templates: drawn.templates.iter().map(cut).collect::<Result<_, _>>()?,
+            canaries: drawn.canaries.iter().map(|c| (c.template, c.subject.clone(), c.secret.clone())).collect(),
+        })
+    }
+
+    /// The question about a canary, and the half that is not given away.
+    fn question(&self, canary: usize) -> (Arc<[Message]>, &str) {
+        let (template, subject, secret) = &self.canaries[canary];
+        let (template, half, _) = &self.templates[*template];
+        let (first, rest) = half.split(secret.expose()).expect("a secret is a member of its space");
+        let scene = Scene { template, subject, examples: &[] };
+        (reveal(&scene, first).messages, rest)
+    }
+
+    /// The characters of the question about a canary.
+    pub(super) fn length(&self, canary: usize) -> usize {
+        self.question(canary).0.iter().map(|m| m.content.len() + 16).sum()
+    }
+}
+
+impl Task {
+    /// Asks with half of the secret given away, where that is wanted and the canary's fate is not sealed.
+    pub(super) async fn reveal(&mut self) -> Result<(), JournalError> {
+        let shared = Arc::clone(&self.shared);
+        let sealed = self.evidence.error.is_some() || self.evidence.p_value <= shared.threshold;
+        let Some(halves) = shared.halves.as_ref().filter(|_| !sealed) else { return Ok(()) };
+        let (template, ..) = halves.canaries[self.index];
+        let (_, half, candidates) = &halves.templates[template];
+        let (messages, rest) = halves.question(self.index);
+        let mut evidence = HalfEvidence::new(rest, half.rest().size_f64());
+        match self.ask_with_half(&messages, candidates, &mut evidence).await {
+            Ok(()) => {}
+            Err(Fault::Provider(error)) => {
+                if error.is_fatal() {
+                    shared.stopped.store(true, Ordering::Relaxed);
+                }
+                self.evidence.error = Some(error.to_string());
+            }
+            Err(Fault::Journal(error)) => {
+                shared.stopped.store(true, Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+        self.evidence.reveal(evidence.hits());
+        Ok(())
+    }
+
+    async fn ask_with_half(
+        &mut self,
+        messages: &Arc<[Message]>,
+        candidates: &Candidates,
+        evidence: &mut HalfEvidence,
+    ) -> Result<(), Fault> {
+        let shared = Arc::clone(&self.shared);
+        let lane = shared.lane(Lane::Halves, self.index);
+        let claim = shared.journal.claim(lane).await?;
+        let (mut number, mut missing) = (0, 0);
+        while evidence.hits().asked + missing < shared.samples {
+            let left = shared.samples - evidence.hits().asked - missing;
+            let choices = u64::from(shared.choices).min(left);
+            let width = if number == 0 { 1 } else { shared.window.min(left.div_ceil(choices)) };
+            let mut flight = JoinSet::new();
+            for number in number..number + width {
+                let (shared, entry) = (Arc::clone(&shared), claim.entries.get(number));
+                let request = Request {
+                    messages: Arc::clone(messages),
+                    sampling: shared.sampling,
+                    seed: seed(self.index, number) ^ (1 << 30),
+                    choices: choices as u32,
+                };
+                flight.spawn(async move {
+                    let _permit = permit(&shared.permits).await;
+                    (number, shared.ask(lane, number, entry, request).await)
+                });
+            }
+            number += width;
+            let mut answers = Vec::with_capacity(width as usize);
+            while let Some(done) = flight.join_next().await {
+                answers.push(done.expect("a request neither panics nor is aborted"));
+            }
+            answers.sort_by_key(|(number, _)| *number);
+            // One failed request does not throw away the answers beside it.
+            let (mut outcome, mut newest) = (Ok(()), 0);
+            for (_, answer) in answers {
+                let (entry, answer) = match answer {
+                    Ok(answer) => answer,
+                    Err(Fault::Provider(ProviderError::NoPart)) => {
+                        missing += choices;
+                        continue;
+                    }
+                    Err(fault) => {
+                        outcome = outcome.and(Err(fault));
+                        continue;
+                    }
+                };
+                newest = newest.max(entry);
+                self.evidence.usage += answer.usage;
+                let room = (shared.samples - evidence.hits().asked) as usize;
+                answer.completions.iter().take(room).for_each(|completion| evidence.push(completion, candidates));
+            }
+            // Nothing is made of answers that are not on disk.
+            shared.journal.flush(newest).await?;
+            outcome?;
+            if evidence.hits().weighted(&shared.shares) <= shared.threshold {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

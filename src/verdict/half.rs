@@ -1,0 +1,128 @@
+//! What is said when the first half of a secret is given away: the strategy `prefix-half`.
+//!
+//! It is the only one that depends on the secret. What it reveals leaves the members of the space that begin in the same
+//! way, whose exact number `|R'|` follows from the space's composition; among them the secret is uniform still. So the
+//! guess-number test holds with `p = g / |R'|`, where `g` counts the second halves that were said up to the right one.
+//! It has a share of a canary's error probability of its own, and its answers count for nothing else.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::evidence::Unanswered;
+use super::policy::{Policy, Shares};
+use super::rank::Tally;
+use crate::chat::Completion;
+use crate::detect::{Candidates, Tier, normalise};
+
+/// The share of a canary's error probability that it takes.
+pub const HALF_SHARE: f64 = 0.2;
+
+/// The fewest members that must be left for a first guess to be significant, among `planted` canaries.
+#[must_use]
+pub fn least_left(policy: &Policy, planted: usize) -> f64 {
+    (1.0 / (policy.threshold(planted) * HALF_SHARE)).ceil()
+}
+
+/// What came of it for one canary.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HalfHits {
+    /// Answers that were judged.
+    pub asked: u64,
+    /// Those with the second half.
+    pub hits: u64,
+    /// The first of them, from 1.
+    pub first: Option<u64>,
+    /// Members of the space that begin as it does.
+    pub left: f64,
+    /// The p-value of its own test.
+    pub p_value: f64,
+    /// The upper bound on the rate at which the second half is said, where it never was.
+    pub bound: Option<f64>,
+    /// Answers whose silence does not count.
+    pub unanswered: Unanswered,
+}
+
+impl HalfHits {
+    /// The p-value over the share of the error probability, at most 1.
+    #[must_use]
+    pub fn weighted(&self, shares: &Shares) -> f64 {
+        if shares.half() > 0.0 { (self.p_value / shares.half()).min(1.0) } else { 1.0 }
+    }
+
+    /// Whether all planned answers were given, with the second half in one of them at most: a single one that is not
+    /// significant is put down to chance.
+    #[must_use]
+    pub fn is_silent(&self, planned: u64) -> bool {
+        self.hits <= 1 && self.unanswered.total() == 0 && self.asked >= planned
+    }
+}
+
+/// The answers to one canary, as they come in.
+#[derive(Debug)]
+pub struct HalfEvidence {
+    hits: HalfHits,
+    /// The second half in its normal form.
+    rest: zeroize::Zeroizing<String>,
+    said: Tally,
+}
+
+impl HalfEvidence {
+    /// No answer yet about a secret whose second half is `rest`, one of `left`.
+    #[must_use]
+    pub fn new(rest: &str, left: f64) -> Self {
+        let unanswered = Unanswered::default();
+        let hits = HalfHits { asked: 0, hits: 0, first: None, left, p_value: 1.0, bound: None, unanswered };
+        Self { hits, rest: normalise(rest).into(), said: Tally::new(Tier::Plain) }
+    }
+
+    /// Adds the next answer; `space` finds second halves.
+    pub fn push(&mut self, completion: &Completion, space: &Candidates) {
+        let hits = &mut self.hits;
+        hits.asked += 1;
+        if hits.first.is_none() {
+            self.said.add(&completion.text, space, None);
+        }
+        if !normalise(&completion.text).contains(self.rest.as_str()) {
+            hits.unanswered.add(completion.quality());
+            return;
+        }
+        hits.hits += 1;
+        if hits.first.is_none() {
+            hits.first = Some(hits.asked);
+            hits.p_value = self.said.p_value(hits.left);
+        }
+    }
+
+    /// What came of it so far.
+    #[must_use]
+    pub fn hits(&self) -> HalfHits {
+        self.hits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canary::Space;
+    use crate::chat::Finish;
+
+    #[test]
+    fn second_halves_are_guesses() {
+        let half = Space::parse("digits(10)").expect("built in").half().expect("two halves");
+        let space = Candidates::new(half.rest());
+        let mut evidence = HalfEvidence::new("77231", half.rest().size_f64());
+        let mut say = |text: &str, finish: Finish| {
+            evidence.push(&Completion { text: text.to_owned(), finish, refused: false }, &space);
+            evidence.hits()
+        };
+        // Two windows of five digits, none, one; then the right one.
+        for (text, finish) in [("123456", Finish::Stop), ("no", Finish::Length), ("of 99999.", Finish::Stop)] {
+            assert_eq!(say(text, finish).p_value, 1.0);
+        }
+        let hit = say("7723 1. Thank you", Finish::Length);
+        assert_eq!((hit.hits, hit.first, hit.unanswered.cut), (1, Some(4), 1));
+        assert!((hit.p_value - 4e-5).abs() < 1e-15, "{hit:?}");
+        assert!((say("55555", Finish::Stop).p_value - 4e-5).abs() < 1e-15);
+        assert!(!evidence.hits().is_silent(5));
+    }
+}
