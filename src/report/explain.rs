@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{attacker, likelihood::percent};
+use super::{attacker, half, likelihood::percent};
 use crate::detect::Tier;
 use crate::stats::exposure;
 use crate::verdict::{CanaryReport, CanaryVerdict, Likelihood, RunReport, Shares, Test};
@@ -60,6 +60,15 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
     let _ = writeln!(out, "\nthe test");
     let shares = shares(report);
     significance(&mut out, shares, canary);
+    if let Some(half) = &canary.half {
+        let _ = writeln!(
+            out,
+            "  {}; over its share of {:.2}: {:.3e}",
+            half::sentence(half),
+            shares.half(),
+            half.p_value / shares.half()
+        );
+    }
     if let Some(likelihood) = &canary.likelihood {
         likely(&mut out, shares, canary, likelihood);
     }
@@ -106,7 +115,8 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
 /// How the error probability of a canary was split.
 fn shares(report: &RunReport) -> Shares {
     let shares = Shares::of_detectors(&report.settings.detectors);
-    report.settings.scoring.map_or(shares, |scoring| shares.with_scoring(&scoring))
+    let shares = report.settings.scoring.map_or(shares, |scoring| shares.with_scoring(&scoring));
+    if report.settings.halves { shares.with_half() } else { shares }
 }
 
 fn likely(out: &mut String, shares: Shares, canary: &CanaryReport, l: &Likelihood) {

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::escape::html;
 use super::result::leaked;
-use super::{Places, attacker, likelihood};
+use super::{Places, attacker, half, likelihood};
 use crate::canary::Arm;
 use crate::stats::{clopper_pearson_lower, clopper_pearson_upper, wilson};
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, Test};
@@ -185,7 +185,11 @@ fn attacks(out: &mut String, report: &RunReport) {
         let chance = likelihood::percent(attacker::within(bound, queries));
         let _ = writeln!(out, "<tr><td>{queries}</td><td>{chance}</td></tr>");
     }
-    out.push_str("</tbody></table>\n</section>\n");
+    out.push_str("</tbody></table>\n");
+    if let Some(half) = half::summary(report) {
+        let _ = writeln!(out, "<p>In questions of their own: {half}.</p>");
+    }
+    out.push_str("</section>\n");
 }
 
 /// Which strategy and detector found what.
@@ -330,6 +334,9 @@ fn canaries(out: &mut String, report: &RunReport) {
         }
         if let Some(likelihood) = &c.likelihood {
             let _ = write!(out, ". {}", likelihood::sentence(likelihood));
+        }
+        if let Some(half) = &c.half {
+            let _ = write!(out, ". {}", half::sentence(half));
         }
         if let Some(bound) = c.bound {
             let _ = write!(out, ". Leak rate at most {:.2}%", 100.0 * bound);

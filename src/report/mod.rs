@@ -3,6 +3,7 @@
 mod attacker;
 pub mod escape;
 mod explain;
+mod half;
 mod html;
 mod junit;
 mod likelihood;

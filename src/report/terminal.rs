@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::escape::terminal;
-use super::{attacker, likelihood};
+use super::{attacker, half, likelihood};
 use crate::canary::Arm;
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict, Test};
 
@@ -44,6 +44,9 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
     }
     if let Some(attacker) = attacker::sentence(report) {
         let _ = writeln!(out, "attacker   {attacker}");
+    }
+    if let Some(half) = half::summary(report) {
+        let _ = writeln!(out, "half       {half}");
     }
     if let Some(exposure) = likelihood::summary(report) {
         let _ = writeln!(out, "exposure   {exposure}");

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::escape::{csv_cell, markdown_cell, workflow_data, workflow_property, xml_text};
 use super::result::{leaked, outcomes, severity};
-use super::{Places, attacker, likelihood};
+use super::{Places, attacker, half, likelihood};
 use crate::canary::Arm;
 use crate::verdict::{CanaryVerdict, RunReport, RunVerdict};
 
@@ -57,6 +57,9 @@ pub(super) fn markdown(report: &RunReport, places: &Places) -> Vec<u8> {
     );
     if let Some(attacker) = attacker::sentence(report) {
         let _ = writeln!(out, "An attacker {attacker}.\n");
+    }
+    if let Some(half) = half::summary(report) {
+        let _ = writeln!(out, "In questions of their own: {half}.\n");
     }
     if let Some(exposure) = likelihood::summary(report) {
         let _ = writeln!(out, "Exposure {exposure}.\n");
