@@ -17,6 +17,42 @@ pub fn fisher_exact(hits: u64, misses: u64, control_hits: u64, control_misses: u
     (greater.min(1.0), two_sided.min(1.0))
 }
 
+/// Whether subjects have their own value more often than chance assigns values to them: a permutation test.
+///
+/// `own` has for each subject how often it had its own value, `rates` a row for each subject with how often it had each
+/// of the values that are assigned, each to one subject at most. The sum of the first is compared with that of `rounds`
+/// random assignments; `below` gives a uniform number below its argument. The p-value is `(1 + assignments that are as
+/// good) / (1 + rounds)`, which is valid for any number of rounds.
+///
+/// # Errors
+/// When a rate is missing, there is no subject, or there are fewer values than subjects.
+pub fn assignment_p_value(
+    own: &[f64],
+    rates: &[Vec<f64>],
+    rounds: usize,
+    mut below: impl FnMut(u64) -> u64,
+) -> Result<f64, StatsError> {
+    numbers(own)?;
+    numbers(rates.iter().flatten())?;
+    let values = rates.first().map_or(0, Vec::len);
+    if own.len() != rates.len() || rates.iter().any(|row| row.len() != values) || values < own.len() {
+        return Err(StatsError::Range("a row for each subject, and as many values as subjects or more"));
+    }
+    let mut order: Vec<usize> = (0..values).collect();
+    // What differs by rounding only is as good.
+    let own = own.iter().sum::<f64>() - 1e-9;
+    let mut as_good = 1usize;
+    for _ in 0..rounds {
+        let mut sum = 0.0;
+        for (place, row) in rates.iter().enumerate() {
+            order.swap(place, place + below((values - place) as u64) as usize);
+            sum += row[order[place]];
+        }
+        as_good += usize::from(sum >= own);
+    }
+    Ok(as_good as f64 / (rounds + 1) as f64)
+}
+
 /// The result of [`mann_whitney`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MannWhitney {
@@ -72,6 +108,29 @@ pub fn mann_whitney(planted: &[f64], controls: &[f64]) -> Result<MannWhitney, St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn own_values_are_told_from_values_that_all_have() {
+        let mut state = 7u64;
+        let mut below = |bound: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % bound
+        };
+        let rates = |own: f64| -> Vec<Vec<f64>> {
+            (0..8).map(|i| (0..8).map(|k| if i == k { own } else { 0.1 }).collect()).collect()
+        };
+        assert!(assignment_p_value(&[0.5; 8], &rates(0.5), 9999, &mut below).expect("sound") < 1e-3);
+        assert_eq!(assignment_p_value(&[0.1; 8], &rates(0.1), 999, &mut below), Ok(1.0));
+        // Of three subjects the right one is one of six assignments; of three of eight values one of 336.
+        let three: Vec<Vec<f64>> = rates(0.5)[..3].iter().map(|row| row[..3].to_vec()).collect();
+        let p = assignment_p_value(&[0.5; 3], &three, 9999, &mut below).expect("sound");
+        assert!((p - 1.0 / 6.0).abs() < 0.02, "{p}");
+        let p = assignment_p_value(&[0.5; 3], &rates(0.5)[..3], 99_999, &mut below).expect("sound");
+        assert!((p - 1.0 / 336.0).abs() < 1e-3, "{p}");
+        assert_eq!(assignment_p_value(&[], &[], 9, &mut below), Err(StatsError::Empty));
+        assert_eq!(assignment_p_value(&[1.0], &[vec![f64::NAN]], 9, &mut below), Err(StatsError::NotANumber));
+        assert!(assignment_p_value(&[0.1, 0.1], &[vec![0.1], vec![0.1]], 9, &mut below).is_err());
+    }
     use crate::stats::{close, list, vectors};
 
     #[test]

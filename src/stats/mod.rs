@@ -33,7 +33,7 @@ mod sequential;
 mod skew_normal;
 
 pub use audit::{one_run_epsilon, one_run_gaussian, one_run_p_value, secrets_audit_epsilon, secrets_audit_p_value};
-pub use contrast::{MannWhitney, fisher_exact, mann_whitney};
+pub use contrast::{MannWhitney, assignment_p_value, fisher_exact, mann_whitney};
 pub use evidence::{
     Position, e_to_p, estimated_rank, likelihood_e_value, mass_e_value, p_to_e_integrated, p_to_e_power,
     reference_e_value, top_k_e_value,
