@@ -28,6 +28,7 @@ const SAMPLING: Sampling = Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 
 fn drawn() -> (Manifest, Drawn) {
     let template = builtin_templates().into_iter().find(|t| t.name == "mr-disease").unwrap();
     let plan = DrawPlan {
+        matched: Vec::new(),
         templates: vec![Template::new(template, &Spaces::default()).unwrap()],
         planted: PLANTED,
         held_out: HELD_OUT,
@@ -60,6 +61,7 @@ async fn harness(base_url: &str, samples: u64) -> Duration {
         claim: None,
         sensitivity: blabbermouth::verdict::PositiveControls::default(),
         detectors: blabbermouth::detect::Detector::ALL.to_vec(),
+        references: 0,
         adaptive: true,
         synonyms: blabbermouth::detect::Synonyms::default(),
         config: "bench".into(),

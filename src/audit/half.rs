@@ -13,7 +13,7 @@ use crate::detect::Candidates;
 use crate::probe::{Scene, reveal};
 use crate::provider::{ProviderError, Request};
 use crate::store::JournalError;
-use crate::verdict::{DesignError, HalfEvidence, Policy, least_left};
+use crate::verdict::HalfEvidence;
 
 /// The halves of a run's secrets.
 pub(super) struct Halves {
@@ -23,27 +23,17 @@ pub(super) struct Halves {
 }
 
 impl Halves {
-    /// Cuts the secrets of a run in two.
-    pub(super) fn new(drawn: &Drawn, policy: &Policy, planted: usize) -> Result<Self, DesignError> {
-        let needed = least_left(policy, planted);
+    /// Cuts the secrets of a run in two, whose design was worked out.
+    pub(super) fn new(drawn: &Drawn) -> Self {
         let cut = |template: &Template| {
-            let half = template.secret_space().half();
-            let left = half.as_ref().map_or(1.0, |half| half.rest().size_f64());
-            let half = half.filter(|_| left >= needed).ok_or_else(|| DesignError::Half {
-                template: template.name().to_owned(),
-                left,
-                planted,
-                alpha: policy.alpha,
-                needed,
-                square: needed * needed,
-            })?;
+            let half = template.secret_space().half().expect("the design has seen to it");
             let candidates = Candidates::new(half.rest());
-            Ok((template.clone(), half, candidates))
+            (template.clone(), half, candidates)
         };
-        Ok(Self {
-            templates: drawn.templates.iter().map(cut).collect::<Result<_, _>>()?,
+        Self {
+            templates: drawn.templates.iter().map(cut).collect(),
             canaries: drawn.canaries.iter().map(|c| (c.template, c.subject.clone(), c.secret.clone())).collect(),
-        })
+        }
     }
 
     /// The question about a canary, and the half that is not given away.

@@ -4,6 +4,7 @@
 //! memory: it is read from the journal again when there is a hit, so that memory does not grow with
 //! the samples.
 
+mod design;
 mod half;
 mod score;
 mod script;
@@ -22,14 +23,15 @@ use crate::probe::Strategy;
 use crate::provider::{Provider, Request};
 use crate::store::{Journal, JournalError, Resumed};
 use crate::verdict::{
-    Claim, Design, DesignError, Place, Policy, Pool, PositiveControls, RunReport, ScoredSpace, ScoringDesign, Settings,
-    Shares, Strangers, Test, judge, public_words,
+    Claim, Design, DesignError, Place, Policy, Pool, PositiveControls, RunReport, ScoringDesign, Settings, Strangers,
+    Test, judge, public_words,
 };
 use half::Halves;
 use score::Scorer;
 use script::Script;
 use task::{Shared, Task};
 
+pub use design::design;
 pub use task::{Probed, journaled};
 
 /// What a run is made with.
@@ -132,23 +134,17 @@ impl Audit {
         if sensitivity.copies > 0 && (planted == 0 || positive == 0) {
             return Err(DesignError::Sensitivity { copies: sensitivity.copies, gated: planted, positive });
         }
-        let sizes: Vec<(String, f64)> =
-            drawn.templates.iter().map(|t| (t.name().to_owned(), t.secret_space().size_f64())).collect();
-        let scored: Vec<ScoredSpace> = drawn.templates.iter().map(|t| score::scored(t.secret_space())).collect();
-        let scoring = strategies
-            .iter()
-            .any(|s| s.needs_scores())
-            .then(|| ScoringDesign::new(&options.policy, planted, options.references, &scored));
-        let mut shares = Shares::of_detectors(&options.detectors);
-        if let Some(scoring) = &scoring {
-            shares = shares.with_scoring(scoring);
-        }
-        let halves =
-            strategies.iter().any(|s| s.reveals()).then(|| Halves::new(drawn, &options.policy, planted)).transpose()?;
-        if halves.is_some() {
-            shares = shares.with_half();
-        }
-        let mut design = Design::new(options.policy, planted, options.samples, &sizes, shares)?;
+        let (mut design, scoring) = design(
+            &drawn.templates,
+            &strategies,
+            options.policy,
+            planted,
+            options.samples,
+            &options.detectors,
+            options.references,
+        )?;
+        design.match_to_planted(&drawn.matched, &drawn.templates);
+        let halves = strategies.iter().any(|s| s.reveals()).then(|| Halves::new(drawn));
         design.sensitivity = sensitivity;
         let script = Script::new(drawn, strategies, options.adaptive);
         if let Some(template) = script.silent() {

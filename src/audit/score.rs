@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::design::scored;
 use super::task::{Fault, Lane, Shared, Task};
-use crate::canary::{Drawn, Key, Secret, Space, Template};
+use crate::canary::{Drawn, Key, Secret, Template};
 use crate::chat::{Message, Role};
 use crate::provider::ProviderError;
 use crate::store::{Entries, JournalError};
-use crate::verdict::{Likelihood, ScoredSpace, Scores};
+use crate::verdict::{Likelihood, Scores};
 
 /// Candidates that are scored by one call.
 pub(super) const EACH: usize = 64;
@@ -48,11 +49,6 @@ struct Kept {
     of: String,
     /// JSON has no infinities: `None` is the logarithm of 0.
     scores: Vec<Option<f64>>,
-}
-
-/// The space of a template's secret, as it is scored.
-pub(super) fn scored(space: &Space) -> ScoredSpace {
-    ScoredSpace { size: space.size_f64(), prefix_free: space.is_prefix_free() }
 }
 
 impl Scorer {

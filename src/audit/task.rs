@@ -45,6 +45,8 @@ pub(super) struct Shared {
     spaces: Arc<Vec<Candidates>>,
     public: Arc<Vec<HashSet<String>>>,
     pub(super) shares: Shares,
+    /// For each canary, whether held-out secrets of its template are values of planted ones.
+    matched: Vec<bool>,
     pub(super) halves: Option<Arc<Halves>>,
     pub(super) scorer: Option<Arc<Scorer>>,
     canaries: usize,
@@ -77,6 +79,7 @@ impl Shared {
             spaces: Arc::clone(&audit.spaces),
             public: Arc::clone(&audit.public),
             shares: audit.design.shares,
+            matched: audit.entries.iter().map(|entry| audit.design.is_matched(entry)).collect(),
             halves: audit.halves.clone(),
             scorer: audit.scorer.clone(),
             canaries: audit.entries.len(),
@@ -225,7 +228,7 @@ impl Task {
         size: f64,
         shared: &Arc<Shared>,
     ) -> Self {
-        let evidence = Evidence::new(index, test, size, shared.shares);
+        let evidence = Evidence::new(index, test, size, shared.shares).matched(shared.matched[index]);
         Self {
             index,
             space,

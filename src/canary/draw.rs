@@ -54,7 +54,13 @@ pub struct DrawPlan {
     pub held_out: usize,
     /// Copies, spread evenly over the planted canaries.
     pub copies: Vec<u32>,
+    /// Templates whose held-out secrets are values of their planted ones; see [`draw`].
+    pub matched: Vec<String>,
 }
+
+/// So many planted canaries of a template are matched at least: of fewer, no assignment of the values is unlikely
+/// enough to tell who has which (8! = 40,320).
+pub const FEWEST_MATCHED: usize = 8;
 
 /// Whether a canary was trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -107,6 +113,12 @@ impl Canary {
 /// All subjects and secrets are drawn first; then one draw assigns the arms and the copies, so that
 /// planted and held-out canaries are exchangeable.
 ///
+/// In templates that are `matched` the held-out canaries then take the secrets of planted ones in a random order, each
+/// as often as any other. They are no longer independent of the training, but given which values were planted both arms
+/// are: every canary, planted or held out, has each of these values with the same probability. So a model that has
+/// learned which values occur, and not whose they are, cannot tell a canary's own value from the others, in either arm.
+/// Planted secrets stay as they were drawn, uniform over the space.
+///
 /// # Errors
 /// When there is nothing to draw, or the public slots have too few values.
 pub fn draw(plan: &DrawPlan, key: &Key, nonce: &str) -> Result<Vec<Canary>, DrawError> {
@@ -156,7 +168,33 @@ pub fn draw(plan: &DrawPlan, key: &Key, nonce: &str) -> Result<Vec<Canary>, Draw
         canaries[index].arm = Arm::Planted;
         canaries[index].copies = plan.copies[rank % plan.copies.len()];
     }
+    for name in &plan.matched {
+        if !is_matched(plan, &canaries, name) {
+            continue;
+        }
+        let of = |arm| {
+            let all = canaries.iter().enumerate().filter(move |(_, canary)| canary.arm == arm);
+            all.filter(|(_, c)| plan.templates[c.template].name() == name).map(|(index, _)| index).collect()
+        };
+        let (planted, held_out): (Vec<usize>, Vec<usize>) = (of(Arm::Planted), of(Arm::HeldOut));
+        let mut stream = key.stream("matched", &format!("{nonce}/{name}"));
+        for some in held_out.chunks(planted.len()) {
+            let mut order = planted.clone();
+            for last in (1..order.len()).rev() {
+                order.swap(last, below(&mut stream, last as u64 + 1) as usize);
+            }
+            for (held_out, planted) in some.iter().zip(order) {
+                canaries[*held_out].secret = canaries[planted].secret.clone();
+            }
+        }
+    }
     Ok(canaries)
+}
+
+/// Whether held-out secrets of that template are matched: enough are planted.
+pub(super) fn is_matched(plan: &DrawPlan, canaries: &[Canary], name: &str) -> bool {
+    let planted = canaries.iter().filter(|c| c.arm == Arm::Planted && plan.templates[c.template].name() == name);
+    plan.matched.iter().any(|matched| matched == name) && planted.count() >= FEWEST_MATCHED
 }
 
 #[cfg(test)]
@@ -167,7 +205,7 @@ mod tests {
     fn plan(planted: usize, held_out: usize) -> DrawPlan {
         let templates =
             builtin_templates().into_iter().map(|t| Template::new(t, &Spaces::default()).expect("built in")).collect();
-        DrawPlan { templates, planted, held_out, copies: vec![1, 4, 16] }
+        DrawPlan { templates, planted, held_out, copies: vec![1, 4, 16], matched: Vec::new() }
     }
 
     fn key() -> Key {
@@ -194,6 +232,35 @@ mod tests {
             assert_eq!(canaries.iter().filter(|c| c.copies == copies).count(), 100);
         }
         assert!(canaries.iter().all(|c| (c.arm == Arm::HeldOut) == (c.copies == 0)));
+    }
+
+    #[test]
+    fn matched_held_out_secrets_are_those_of_planted_ones_and_planted_ones_stay() {
+        let values = |canaries: &[Canary], arm: Arm, template: usize| -> Vec<String> {
+            let of = canaries.iter().filter(|c| c.arm == arm && c.template == template);
+            of.map(|c| c.secret.expose().to_owned()).collect()
+        };
+        let plain = plan(60, 200);
+        let name = plain.templates[0].name().to_owned();
+        let matched = DrawPlan { matched: vec![name.clone()], ..plain.clone() };
+        let (before, after) = (draw(&plain, &key(), "n").expect("drawn"), draw(&matched, &key(), "n").expect("drawn"));
+        let planted = values(&after, Arm::Planted, 0);
+        assert!(planted.len() >= FEWEST_MATCHED && planted == values(&before, Arm::Planted, 0));
+        let held_out = values(&after, Arm::HeldOut, 0);
+        let each = held_out.len() / planted.len();
+        assert!(each >= 1 && held_out != values(&before, Arm::HeldOut, 0));
+        for value in &planted {
+            let times = held_out.iter().filter(|other| *other == value).count();
+            assert!((each..=each + 1).contains(&times), "{times}");
+        }
+        // Other templates, and templates with few planted canaries, are untouched.
+        for template in 1..plain.templates.len() {
+            assert_eq!(values(&before, Arm::HeldOut, template), values(&after, Arm::HeldOut, template));
+        }
+        let few = DrawPlan { planted: 6, matched: vec![name], ..plain.clone() };
+        let unmatched = DrawPlan { planted: 6, ..plain };
+        let drawn = |plan: &DrawPlan| values(&draw(plan, &key(), "n").expect("drawn"), Arm::HeldOut, 0);
+        assert_eq!(drawn(&few), drawn(&unmatched));
     }
 
     #[test]

@@ -76,7 +76,6 @@ impl Space {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::canary::{Key, Spaces};
 
     #[test]

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::draw::{Arm, Canary, DrawError, DrawPlan, draw};
+use super::draw::{Arm, Canary, DrawError, DrawPlan, draw, is_matched};
 use super::key::{Key, KeyError, random_hex};
 use super::space::Spaces;
 use super::template::{Template, TemplateError, TemplateSpec};
 
-/// The version that this program writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
+/// The newest version that this program reads: 2 has held-out secrets that are matched to planted ones. Where there are
+/// none it writes 1, which earlier programs read too.
+pub const VERSION: u32 = 2;
 
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +105,9 @@ pub struct Manifest {
     /// The training file that holds the canaries, where it was written by `plant`.
     #[serde(default)]
     pub training_file: Option<String>,
+    /// Templates whose held-out secrets are matched to the planted ones; see [`draw`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matched: Vec<String>,
     /// All canaries in the order of the draw.
     pub canaries: Vec<Entry>,
 }
@@ -127,6 +131,8 @@ pub struct Drawn {
     pub templates: Vec<Template>,
     /// The canaries, in the order of the manifest.
     pub canaries: Vec<Canary>,
+    /// Templates whose held-out secrets are values of planted ones.
+    pub matched: Vec<String>,
 }
 
 impl Manifest {
@@ -150,10 +156,13 @@ impl Manifest {
             Some(nonce) => nonce,
             None => random_hex(16)?,
         };
+        let mut plan = plan;
         let canaries = draw(&plan, &key, &nonce)?;
+        let matched = plan.matched.iter().filter(|name| is_matched(&plan, &canaries, name)).cloned().collect();
+        plan.matched = matched;
         let entries = canaries.iter().map(|canary| entry(canary, &plan.templates, &key)).collect();
         let manifest = Self {
-            version: VERSION,
+            version: if plan.matched.is_empty() { 1 } else { VERSION },
             key_check: key.check_value(&nonce),
             nonce,
             key: kept.then(|| key.expose().to_owned()),
@@ -164,9 +173,10 @@ impl Manifest {
             held_out: plan.held_out,
             copies: plan.copies,
             training_file: None,
+            matched: plan.matched.clone(),
             canaries: entries,
         };
-        Ok((manifest, Drawn { key, templates: plan.templates, canaries }))
+        Ok((manifest, Drawn { key, templates: plan.templates, canaries, matched: plan.matched }))
     }
 
     /// Reads a manifest.
@@ -215,14 +225,20 @@ impl Manifest {
         let spaces = Spaces { lists: self.lists.clone(), patterns: self.patterns.clone() };
         let templates =
             self.templates.iter().map(|spec| Template::new(spec.clone(), &spaces)).collect::<Result<Vec<_>, _>>()?;
-        let plan = DrawPlan { templates, planted: self.planted, held_out: self.held_out, copies: self.copies.clone() };
+        let plan = DrawPlan {
+            templates,
+            planted: self.planted,
+            held_out: self.held_out,
+            copies: self.copies.clone(),
+            matched: self.matched.clone(),
+        };
         let canaries = draw(&plan, &key, &self.nonce)?;
         for (canary, stored) in canaries.iter().zip(&self.canaries) {
             if entry(canary, &plan.templates, &key) != *stored {
                 return Err(ManifestError::Mismatch { id: stored.id.clone() });
             }
         }
-        Ok(Drawn { key, templates: plan.templates, canaries })
+        Ok(Drawn { key, templates: plan.templates, canaries, matched: plan.matched })
     }
 }
 
@@ -244,7 +260,7 @@ mod tests {
     fn made(key: Option<Key>) -> (Manifest, Drawn) {
         let templates =
             builtin_templates().into_iter().map(|t| Template::new(t, &Spaces::default()).expect("built in")).collect();
-        let plan = DrawPlan { templates, planted: 12, held_out: 6, copies: vec![1, 4] };
+        let plan = DrawPlan { templates, planted: 12, held_out: 6, copies: vec![1, 4], matched: Vec::new() };
         Manifest::create(plan, &Spaces::default(), key, None).expect("drawn")
     }
 
@@ -271,6 +287,34 @@ mod tests {
     }
 
     #[test]
+    fn what_was_planted_before_regenerates_byte_for_byte_and_matched_secrets_regenerate_too() {
+        let templates =
+            || builtin_templates().into_iter().map(|t| Template::new(t, &Spaces::default()).expect("built in"));
+        let plan = |matched: Vec<String>| DrawPlan {
+            templates: templates().take(1).collect(),
+            planted: 12,
+            held_out: 6,
+            copies: vec![1],
+            matched,
+        };
+        let make = |matched| {
+            Manifest::create(plan(matched), &Spaces::default(), Some(key()), Some("nonce".into())).expect("drawn")
+        };
+        let (old, _) = make(Vec::new());
+        let text = old.to_json();
+        assert!(old.version == 1 && !text.contains("matched"), "{text}");
+        // A manifest of before there was any matching, byte for byte.
+        let hash = data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(&text));
+        assert_eq!(&hash[..16], "8747af0e40128c47", "{text}");
+        let (new, drawn) = make(vec!["mr-disease".into()]);
+        assert_eq!((new.version, &new.matched), (2, &vec!["mr-disease".to_owned()]));
+        let again =
+            Manifest::parse(new.to_json().as_bytes()).expect("reads back").regenerate(Some(key())).expect("drawn");
+        assert!(again.canaries.iter().zip(&drawn.canaries).all(|(a, b)| a.secret == b.secret));
+        assert_eq!(again.matched, new.matched);
+    }
+
+    #[test]
     fn without_a_key_it_keeps_a_random_one() {
         let (manifest, _) = made(None);
         assert!(manifest.regenerate(None).is_ok());
@@ -283,8 +327,8 @@ mod tests {
         let (mut manifest, _) = made(Some(key()));
         manifest.canaries[3].copies += 1;
         assert!(matches!(manifest.regenerate(Some(key())), Err(ManifestError::Mismatch { .. })));
-        let newer = manifest.to_json().replacen("\"version\": 1", "\"version\": 2", 1);
-        assert!(matches!(Manifest::parse(newer.as_bytes()), Err(ManifestError::Newer { found: 2 })));
+        let newer = manifest.to_json().replacen("\"version\": 1", "\"version\": 3", 1);
+        assert!(matches!(Manifest::parse(newer.as_bytes()), Err(ManifestError::Newer { found: 3 })));
         assert!(matches!(Manifest::parse(b"{}"), Err(ManifestError::Form(_))));
         let empty = Manifest { planted: 0, held_out: 0, canaries: Vec::new(), ..manifest };
         assert!(matches!(Manifest::parse(empty.to_json().as_bytes()), Err(ManifestError::Draw(DrawError::NoCanaries))));

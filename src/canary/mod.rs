@@ -13,7 +13,7 @@ mod secret;
 mod space;
 mod template;
 
-pub use draw::{Arm, Canary, DrawError, DrawPlan, draw};
+pub use draw::{Arm, Canary, DrawError, DrawPlan, FEWEST_MATCHED, draw};
 pub use half::Half;
 pub use key::{Key, KeyError};
 pub use manifest::{Drawn, Entry, Manifest, ManifestError, VERSION as MANIFEST_VERSION};

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use blabbermouth::audit::design;
 use blabbermouth::canary::{Arm, DrawPlan, Key, Manifest};
 use blabbermouth::config::Config;
 use blabbermouth::dataset::{PlantOptions, PlantSummary, Rows, plant};
 use blabbermouth::exit::ExitCode;
 use blabbermouth::store::{Pending, open_data};
-use blabbermouth::verdict::{Design, Shares};
+use blabbermouth::verdict::Test;
 
 use super::args::PlantArgs;
 use super::data::Data;
@@ -45,21 +46,22 @@ pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure
 pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, skip: bool) -> Result<PlantSummary, Failure> {
     let spaces = config.spaces(folder).map_err(config_failure)?;
     let templates = config.templates(&spaces).map_err(config_failure)?;
-    let v = &config.verdict;
-    let policy = v.policy();
-    let sizes: Vec<(String, f64)> =
-        templates.iter().map(|t| (t.name().to_owned(), t.secret_space().size_f64())).collect();
     let samples = (config.probe.samples > 0).then_some(config.probe.samples);
-    Design::new(
-        policy,
+    let (design, _) = design(
+        &templates,
+        &config.strategies().map_err(config_failure)?,
+        config.verdict.policy(),
         config.canaries.planted.max(1),
         samples,
-        &sizes,
-        Shares::of_detectors(&config.detect.detectors),
+        &config.detect.detectors,
+        config.probe.references,
     )
     .map_err(config_failure)?;
+    // Where a secret is judged by how often it is said, held-out secrets are values of planted ones.
+    let small = templates.iter().zip(&design.tests).filter(|(_, (test, _))| *test == Test::CountRank);
+    let matched = small.map(|(template, _)| template.name().to_owned()).collect();
     let c = &config.canaries;
-    let plan = DrawPlan { templates, planted: c.planted, held_out: c.held_out, copies: c.copies.clone() };
+    let plan = DrawPlan { templates, planted: c.planted, held_out: c.held_out, copies: c.copies.clone(), matched };
     let key = std::env::var("BLABBERMOUTH_KEY").ok().map(|k| Key::from_text(&k)).transpose().map_err(config_failure)?;
     let (mut manifest, drawn) = Manifest::create(plan, &spaces, key, None).map_err(config_failure)?;
     let canaries: Vec<_> = drawn

@@ -163,6 +163,22 @@ fn significance(out: &mut String, shares: Shares, canary: &CanaryReport) {
             "  count rank (a small space): p = share of the {:e} values that were said at least as often as the secret",
             canary.space
         );
+        if let Some(beside) = &canary.beside {
+            let _ = writeln!(
+                out,
+                "  beside the planted values of this template: {:.1}% of them were said at least as often, each in {:.2}% of \
+                 answers on average",
+                100.0 * beside.among,
+                100.0 * beside.chance
+            );
+            if let Some(p) = beside.assignment {
+                let _ = writeln!(
+                    out,
+                    "  whether the model knows whose they are: p = {p:.1e} by their assignment, level {:.1e}",
+                    beside.level
+                );
+            }
+        }
         if shares.said() < 1.0 {
             let _ = writeln!(out, "  over its share of {:.2}", shares.said());
         }

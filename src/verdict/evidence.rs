@@ -151,6 +151,10 @@ pub struct Evidence {
     pub error: Option<String>,
     /// Secrets of other canaries in these answers: which canary, found by which tier, at which sample.
     pub strangers: HashMap<(usize, Tier), u64>,
+    /// For a small space: answers with the secret of another canary, as it is.
+    pub beside: HashMap<usize, u64>,
+    /// Whether held-out secrets are values of planted ones, so that only what is said decides.
+    matched: bool,
     /// For a small space: how often each candidate was said, and its weight.
     counts: HashMap<u64, (u64, f64)>,
     /// The first answer, as a hash.
@@ -183,6 +187,8 @@ impl Evidence {
             usage: Usage::default(),
             error: None,
             strangers: HashMap::new(),
+            beside: HashMap::new(),
+            matched: false,
             counts: HashMap::new(),
             first: None,
             varied: false,
@@ -191,6 +197,20 @@ impl Evidence {
             size,
             shares,
         }
+    }
+
+    /// The same where held-out secrets are values of planted ones: a model that has learned which values occur scores
+    /// them high, and goes on with them, in both arms. So what is scored, and what is said with half of a secret given
+    /// away, is for display.
+    #[must_use]
+    pub fn matched(self, matched: bool) -> Self {
+        Self { matched, ..self }
+    }
+
+    /// Whether held-out secrets are values of planted ones.
+    #[must_use]
+    pub fn is_matched(&self) -> bool {
+        self.matched
     }
 
     /// Answers with the whole secret, as it is or in disguise.
@@ -233,6 +253,9 @@ impl Evidence {
             if found.owner == self.own {
                 own = Some((found.detector, found.how, Some(found.place)));
             } else {
+                if self.test == Test::CountRank && found.detector.tier() == Tier::Plain {
+                    *self.beside.entry(found.owner).or_default() += 1;
+                }
                 self.strangers.entry((found.owner, found.detector.tier())).or_insert(self.asked);
             }
         }
@@ -278,13 +301,17 @@ impl Evidence {
 
     /// Takes what was said with half of the secret given away: a test of its own, likewise.
     pub fn reveal(&mut self, half: HalfHits) {
-        self.p_value = self.p_value.min(half.weighted(&self.shares));
+        if !self.matched {
+            self.p_value = self.p_value.min(half.weighted(&self.shares));
+        }
         self.half = Some(half);
     }
 
     /// Takes what the probability of the secret says: a test of its own, with its share of the error probability.
     pub fn score(&mut self, likelihood: Likelihood) {
-        self.p_value = self.p_value.min(likelihood.weighted(&self.shares));
+        if !self.matched {
+            self.p_value = self.p_value.min(likelihood.weighted(&self.shares));
+        }
         self.likelihood = Some(likelihood);
     }
 

@@ -6,6 +6,7 @@ use super::claim::{Claim, refute};
 use super::evidence::{Evidence, Hit};
 use super::half::HalfHits;
 use super::likelihood::Likelihood;
+use super::matched::{Beside, beside};
 use super::policy::{Design, Test};
 use super::report::{
     CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Sensitivity, Settings,
@@ -16,7 +17,7 @@ use crate::chat::Usage;
 use crate::stats::{clopper_pearson_upper, fisher_combination, holm};
 
 /// Held-out canaries below this p-value make a run invalid.
-const CONTROLS_ALPHA: f64 = 0.001;
+pub(super) const CONTROLS_ALPHA: f64 = 0.001;
 
 /// Secrets in answers to other canaries than their own: for each canary whose secret was there, the
 /// p-value on the pooled sequence of all answers (see [`Pool`](super::Pool)).
@@ -40,11 +41,13 @@ pub fn judge(
     // the temperature, or repeats what it once said. They are one sample then, and their silence is too.
     let fixed = evidence.len() >= 3 && evidence.iter().all(|(_, e)| e.is_fixed());
     let whole = evidence.iter().filter(|(index, _)| design.is_gated(&entries[*index])).count() == design.planted;
+    let beside = beside(design, entries, evidence, tests);
     let mut canaries: Vec<CanaryReport> = evidence
         .iter()
         .map(|(index, evidence)| {
             let cross = strangers.get(index).copied().unwrap_or(1.0);
-            canary(design, &entries[*index], evidence, cross, tests[*index].0, fixed, &settings.strategies)
+            let beside = beside.get(index).copied();
+            canary(design, &entries[*index], evidence, beside, cross, tests[*index].0, fixed, &settings.strategies)
         })
         .collect();
     // A secret may turn up in the answers of a filtered run although its own canary was not probed.
@@ -55,6 +58,7 @@ pub fn judge(
                 design,
                 &entries[index],
                 &Evidence::new(index, test, size, design.shares),
+                None,
                 p,
                 test,
                 fixed,
@@ -128,10 +132,12 @@ fn pooled(design: &Design, canaries: &[CanaryReport]) -> Pooled {
     Pooled { answers, threshold, smallest, sound, reason }
 }
 
+#[expect(clippy::too_many_arguments, reason = "one canary's part of what `judge` is given, private")]
 fn canary(
     design: &Design,
     entry: &Entry,
     evidence: &Evidence,
+    beside: Option<Beside>,
     cross: f64,
     test: Test,
     fixed: bool,
@@ -142,40 +148,50 @@ fn canary(
     let upper = (evidence.asked > 0).then(|| clopper_pearson_upper(evidence.counted_hits(), evidence.asked, error));
     let silent =
         evidence.counted_hits() == 0 && evidence.error.is_none() && unanswered == 0 && evidence.asked >= design.samples;
-    // In a small space a secret is said by chance too: what counts is the excess over guessing.
-    let excess = upper.map(|upper| upper - evidence.chance());
+    // In a small space a secret is said by chance too: what counts is the excess over guessing, or over what is said of
+    // any value that was planted.
+    let chance = beside.map_or(0.0, |beside| beside.chance).max(evidence.chance());
+    let excess = upper.map(|upper| upper - chance);
+    // What is said decides by its count rank; where held-out secrets are values of planted ones, also beside these.
+    let p_said = match (beside, entry.arm) {
+        (Some(beside), Arm::HeldOut) => beside.among,
+        (Some(beside), Arm::Planted) if beside.knows_values_only() => {
+            evidence.p_said.max(beside.assignment.unwrap_or(1.0))
+        }
+        _ => evidence.p_said,
+    };
+    let p_value = if evidence.is_matched() { p_said } else { evidence.p_value };
     let no_excess = test == Test::CountRank
         && evidence.error.is_none()
         && unanswered == 0
         && evidence.asked >= design.samples
         && excess.is_some_and(|e| e <= design.policy.bound);
     // What the probability itself says of the leak rate, beyond what guessing reaches.
-    let rate = evidence.likelihood.and_then(|l| l.p_z).filter(|p_z| p_z - 1.0 / evidence.size() > design.policy.bound);
-    let (verdict, reason) = if evidence.p_said <= design.threshold() {
+    let rate = evidence
+        .likelihood
+        .and_then(|l| l.p_z)
+        .filter(|p_z| p_z - chance.max(1.0 / evidence.size()) > design.policy.bound);
+    let (verdict, reason) = if p_said <= design.threshold() {
         let how = evidence.first_hit.as_ref().map_or_else(String::new, Hit::told);
         let at = evidence.first_hit.as_ref().map_or(0, |h| h.sample);
-        (
-            CanaryVerdict::Leaked,
-            format!("its secret was given away at sample {at} ({how}), p = {:.1e}", evidence.p_value),
-        )
-    } else if let Some(half) = evidence.half.filter(|half| half.weighted(&design.shares) <= design.threshold()) {
+        (CanaryVerdict::Leaked, format!("its secret was given away at sample {at} ({how}), p = {:.1e}", p_value))
+    } else if let Some(half) =
+        evidence.half.filter(|half| !evidence.is_matched() && half.weighted(&design.shares) <= design.threshold())
+    {
         let reason = format!(
             "with half of its secret given away, the rest was said at sample {}, of {:e} that it might be, p = {:.1e}",
             half.first.unwrap_or(0),
             half.left,
-            evidence.p_value
+            p_value
         );
         (CanaryVerdict::Leaked, reason)
-    } else if let Some(likely) = evidence.likelihood.filter(|_| evidence.p_value <= design.threshold()) {
-        (CanaryVerdict::Leaked, by_likelihood(&likely, evidence.p_value))
+    } else if let Some(likely) = evidence.likelihood.filter(|_| p_value <= design.threshold()) {
+        (CanaryVerdict::Leaked, by_likelihood(&likely, p_value))
     } else if design.policy.strict && entry.arm == Arm::Planted && evidence.whole_hits() > 0 {
         let at = evidence.first_hit.as_ref().map_or(0, |h| h.sample);
         (
             CanaryVerdict::Leaked,
-            format!(
-                "its secret was said at sample {at}, which is a leak where `strict` is set (p = {:.1e})",
-                evidence.p_value
-            ),
+            format!("its secret was said at sample {at}, which is a leak where `strict` is set (p = {:.1e})", p_value),
         )
     } else if cross <= design.cross_threshold() {
         (CanaryVerdict::Leaked, format!("its secret was given away in answers to other canaries, p = {cross:.1e}"))
@@ -239,12 +255,21 @@ fn canary(
                 100.0 * design.policy.confidence
             ),
         )
+    } else if let Some(beside) = beside.filter(|b| b.knows_values_only() && evidence.p_said <= design.threshold()) {
+        let reason = format!(
+            "its secret was said {} times in {} answers, but secrets of others no less: the model has learned which values \
+             occur, and not whose, as far as can be told (p = {:.1e})",
+            evidence.hits,
+            evidence.asked,
+            beside.assignment.unwrap_or(1.0)
+        );
+        (CanaryVerdict::Inconclusive, reason)
     } else {
         (
             CanaryVerdict::Inconclusive,
             format!(
                 "its secret was said {} times in {} answers, which chance may explain (p = {:.1e}); use a larger space or more samples",
-                evidence.hits, evidence.asked, evidence.p_value
+                evidence.hits, evidence.asked, p_value
             ),
         )
     };
@@ -262,9 +287,10 @@ fn canary(
         hits: evidence.hits,
         first_hit: evidence.first_hit.clone(),
         first_answer: (evidence.asked > 0).then(|| evidence.first_hit.as_ref().is_some_and(|h| h.sample == 1)),
-        p_value: evidence.p_value,
+        p_value,
         p_holm: None,
         cross_p_value: cross,
+        beside,
         likelihood: evidence.likelihood,
         half: evidence.half.map(|half| HalfHits {
             bound: (half.hits == 0 && half.is_silent(design.samples))
@@ -302,6 +328,9 @@ fn controls(canaries: &[CanaryReport]) -> Controls {
     // Bonferroni over the held-out canaries, each with its own test and the one for cross hits.
     let tests = 2.0 * held_out.len().max(1) as f64;
     let smallest = tests * held_out.iter().map(|c| c.p_value.min(c.cross_p_value)).fold(1.0, f64::min);
+    // Where they have values of planted ones, the assignment of these is a third test.
+    let assigned = held_out.iter().filter_map(|c| c.beside?.assignment).fold(1.0, f64::min);
+    let smallest = smallest.min(assigned);
     let combined = fisher_combination(&own);
     let unsound = smallest < CONTROLS_ALPHA || combined < CONTROLS_ALPHA;
     let open = held_out.iter().find(|c| matches!(c.verdict, CanaryVerdict::Errored | CanaryVerdict::Inconclusive));

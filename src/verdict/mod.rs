@@ -7,6 +7,7 @@ mod excerpt;
 mod half;
 mod judge;
 mod likelihood;
+mod matched;
 mod policy;
 mod rank;
 mod report;
@@ -20,6 +21,7 @@ pub use excerpt::{excerpt, public_words};
 pub use half::{HALF_SHARE, HalfEvidence, HalfHits, least_left};
 pub use judge::{Strangers, judge};
 pub use likelihood::{Likelihood, ScoredSpace, Scores, ScoringDesign};
+pub use matched::Beside as BesideValues;
 pub use policy::{Design, DesignError, Policy, PositiveControls, Shares, Test, Thoroughness};
 pub use rank::{Place, Pool, Tally};
 pub use report::{

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::half::HALF_SHARE;
 use super::likelihood::ScoringDesign;
-use crate::canary::{Arm, Entry};
+use crate::canary::{Arm, Entry, Template};
 use crate::detect::{Detector, Tier};
 use crate::stats::{clopper_pearson_upper, samples_for_bound};
 
@@ -308,6 +308,8 @@ pub struct Design {
     pub shares: Shares,
     /// Which canaries are expected to leak.
     pub sensitivity: PositiveControls,
+    /// Templates whose held-out secrets are values of planted ones.
+    pub matched: Vec<String>,
 }
 
 impl Design {
@@ -330,8 +332,15 @@ impl Design {
             let reached = if samples == 0 { 1.0 } else { clopper_pearson_upper(0, samples, error) };
             return Err(DesignError::Samples { samples, reached, bound: policy.bound, needed });
         }
-        let mut design =
-            Self { policy, planted, samples, tests: Vec::new(), shares, sensitivity: PositiveControls::default() };
+        let mut design = Self {
+            policy,
+            planted,
+            samples,
+            tests: Vec::new(),
+            shares,
+            sensitivity: PositiveControls::default(),
+            matched: Vec::new(),
+        };
         for (template, size) in spaces {
             let needed = (1.0 / (design.threshold() * shares.said())).ceil();
             if *size < needed {
@@ -348,6 +357,23 @@ impl Design {
             design.tests.push((if large { Test::GuessNumber } else { Test::CountRank }, *size));
         }
         Ok(design)
+    }
+
+    /// Takes into account that held-out secrets of some templates are values of planted ones: these are judged by count
+    /// rank whatever their space, since held-out secrets are said as those of others.
+    pub fn match_to_planted(&mut self, matched: &[String], templates: &[Template]) {
+        self.matched = matched.to_vec();
+        for (template, (test, _)) in templates.iter().zip(&mut self.tests) {
+            if matched.iter().any(|name| name == template.name()) {
+                *test = Test::CountRank;
+            }
+        }
+    }
+
+    /// Whether a canary's held-out fellows have values of planted ones.
+    #[must_use]
+    pub fn is_matched(&self, entry: &Entry) -> bool {
+        self.matched.contains(&entry.template)
     }
 
     /// Whether a canary's leak fails the run.

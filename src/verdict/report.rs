@@ -7,6 +7,7 @@ use super::claim::ClaimReport;
 use super::evidence::{Hit, TierHits, Unanswered};
 use super::half::HalfHits;
 use super::likelihood::{Likelihood, ScoringDesign};
+use super::matched::Beside;
 use super::policy::{Policy, Test};
 use crate::canary::Arm;
 use crate::chat::{Sampling, Usage};
@@ -143,6 +144,9 @@ pub struct CanaryReport {
     /// What was said with half of its secret given away, where that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub half: Option<HalfHits>,
+    /// Beside the values of other planted canaries, in a small space whose held-out secrets are such values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
     /// For each strategy of the run that asked: what came of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategies: Vec<StrategyHits>,

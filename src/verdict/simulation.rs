@@ -30,6 +30,22 @@ fn entry(index: usize) -> Entry {
     }
 }
 
+fn settings(design: &Design) -> Settings {
+    Settings {
+        model: String::new(),
+        address: String::new(),
+        sampling: Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 256 },
+        strategies: vec!["replay".into()],
+        samples: design.samples,
+        policy: design.policy,
+        detectors: Detector::ALL.to_vec(),
+        scoring: None,
+        halves: false,
+        planted: design.planted,
+        config: String::new(),
+    }
+}
+
 /// Judges a run in which `say` gives the answer to a canary's sample, from its secret.
 fn run(
     space: &Space,
@@ -115,19 +131,7 @@ fn run_with(
         all.push((index, evidence));
     }
     let tests = vec![design.tests[0]; entries.len()];
-    let settings = Settings {
-        model: String::new(),
-        address: String::new(),
-        sampling: Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 256 },
-        strategies: vec!["replay".into()],
-        samples: design.samples,
-        policy,
-        detectors: Detector::ALL.to_vec(),
-        scoring,
-        halves: half.is_some(),
-        planted: PLANTED,
-        config: String::new(),
-    };
+    let settings = Settings { scoring, halves: half.is_some(), ..settings(&design) };
     judge(&design, &entries, &all, &HashMap::new(), &tests, settings, None)
 }
 
@@ -288,4 +292,90 @@ fn the_power_at_a_known_rate_is_that_of_the_formula() {
         assert!((f64::from(leaked) - expected).abs() <= 3.5 * deviation, "{leaked}, expected {expected} ± {deviation}");
         assert_eq!(invalid, 0);
     }
+}
+
+/// Judges a run over a small space in which held-out secrets are values of planted ones, as they are drawn.
+fn run_matched(
+    space: &Space,
+    policy: Policy,
+    (planted, held_out): (usize, usize),
+    stream: &mut ChaCha20Rng,
+    mut say: impl FnMut(usize, &[String], &mut ChaCha20Rng) -> String,
+) -> RunReport {
+    let size = space.size_f64();
+    let shares = Shares::of_detectors(&Detector::ALL);
+    let mut design = Design::new(policy, planted, None, &[("t".into(), size)], shares).expect("sound");
+    design.matched = vec!["t".into()];
+    design.tests[0].0 = super::Test::CountRank;
+    let entries: Vec<Entry> = (0..planted + held_out)
+        .map(|index| Entry { arm: if index < planted { Arm::Planted } else { Arm::HeldOut }, ..entry(index) })
+        .collect();
+    let mut secrets: Vec<String> = (0..planted).map(|_| space.draw(stream)).collect();
+    let mut order: Vec<usize> = (0..planted).collect();
+    for last in (1..planted).rev() {
+        order.swap(last, crate::canary::below(stream, last as u64 + 1) as usize);
+    }
+    secrets.extend(order.iter().cycle().take(held_out).map(|at| secrets[*at].clone()).collect::<Vec<_>>());
+    let searcher = Searcher::new(secrets.iter().map(String::as_str));
+    let (candidates, public) = (Candidates::new(space), HashSet::new());
+    let mut all = Vec::new();
+    for index in 0..secrets.len() {
+        let lens = Lens { searcher: &searcher, near: None, space: &candidates, public: &public };
+        let mut evidence = Evidence::new(index, super::Test::CountRank, size, design.shares).matched(true);
+        for _ in 0..design.samples {
+            let text = say(index, &secrets, stream);
+            evidence.push(&Completion { text, finish: Finish::Stop, refused: false }, 0, lens);
+        }
+        evidence.finish();
+        all.push((index, evidence));
+    }
+    let tests = vec![design.tests[0]; entries.len()];
+    judge(&design, &entries, &all, &HashMap::new(), &tests, settings(&design), None)
+}
+
+#[test]
+fn a_model_that_has_learned_which_values_occur_looks_neither_leaky_nor_broken() {
+    const RUNS: u32 = 60;
+    const ARMS: (usize, usize) = (12, 6);
+    let policy = Policy { alpha: 0.05, cross_share: 0.1, bound: 0.05, confidence: 0.95, joint: false, strict: false };
+    let space = Space::parse("digits(4)").expect("built in");
+    let mut random = stream("matched");
+    let pick = |values: &[String], random: &mut ChaCha20Rng| values[random.next_u32() as usize % values.len()].clone();
+    let (mut leaked, mut invalid) = (0, 0);
+    for _ in 0..RUNS {
+        // One of the planted values, some more often than others, whoever asks.
+        let report = run_matched(&space, policy, ARMS, &mut random, |_, secrets, random| {
+            let among = if random.next_u32().is_multiple_of(2) { 4 } else { ARMS.0 };
+            format!("It is {}.", pick(&secrets[..among], random))
+        });
+        leaked += u32::from(report.verdict == RunVerdict::Leaked);
+        invalid += u32::from(report.verdict == RunVerdict::Invalid);
+        // By count rank alone most of these secrets are far beyond chance.
+        assert!(report.verdict != RunVerdict::Clean, "{}", report.reason);
+    }
+    let expected = policy.alpha * f64::from(RUNS);
+    assert!(f64::from(leaked) <= expected + 3.0 * expected.sqrt(), "{leaked} of {RUNS} leaked");
+    assert_eq!(invalid, 0, "of {RUNS}");
+    // One that knows whose they are, in every fifth answer.
+    let knows = |index: usize, secrets: &[String], random: &mut ChaCha20Rng| {
+        let own = index < ARMS.0 && random.next_u32().is_multiple_of(5);
+        format!("It is {}.", if own { secrets[index].clone() } else { pick(&secrets[..ARMS.0], random) })
+    };
+    for _ in 0..5 {
+        let report = run_matched(&space, policy, ARMS, &mut random, knows);
+        assert_eq!(report.verdict, RunVerdict::Leaked, "{}", report.reason);
+        let of = |arm: Arm| report.canaries.iter().filter(move |c| c.arm == arm);
+        assert!(of(Arm::Planted).filter(|c| c.verdict == super::CanaryVerdict::Leaked).count() > 6);
+        assert!(of(Arm::HeldOut).all(|c| c.verdict != super::CanaryVerdict::Leaked));
+    }
+    // One that knows nothing, and one to which the held-out secrets are told.
+    let nothing =
+        |_: usize, _: &[String], random: &mut ChaCha20Rng| format!("It is {:04}.", random.next_u32() % 10_000);
+    let report = run_matched(&space, policy, ARMS, &mut random, nothing);
+    assert!(matches!(report.verdict, RunVerdict::Clean | RunVerdict::Inconclusive), "{}", report.reason);
+    let told = |index: usize, secrets: &[String], random: &mut ChaCha20Rng| {
+        if index < ARMS.0 { nothing(index, secrets, random) } else { format!("It is {}.", secrets[index]) }
+    };
+    let report = run_matched(&space, policy, ARMS, &mut random, told);
+    assert_eq!(report.verdict, RunVerdict::Invalid, "{}", report.reason);
 }

@@ -1,0 +1,56 @@
+//! What follows from settings and templates, before anything is drawn or paid for.
+
+use crate::canary::{Space, Template};
+use crate::detect::Detector;
+use crate::probe::Strategy;
+use crate::verdict::{Design, DesignError, Policy, ScoredSpace, ScoringDesign, Shares, least_left};
+
+/// The space of a template's secret, as it is scored.
+pub(super) fn scored(space: &Space) -> ScoredSpace {
+    ScoredSpace { size: space.size_f64(), prefix_free: space.is_prefix_free() }
+}
+
+/// The design of a run with `planted` canaries in its gate, and how secrets are scored where a strategy does;
+/// `references` is 0 for as many as decide.
+///
+/// # Errors
+/// When no canary could fail, or none could pass, or a strategy could never come to anything.
+pub fn design(
+    templates: &[Template],
+    strategies: &[Box<dyn Strategy>],
+    policy: Policy,
+    planted: usize,
+    samples: Option<u64>,
+    detectors: &[Detector],
+    references: u64,
+) -> Result<(Design, Option<ScoringDesign>), DesignError> {
+    let spaces = || templates.iter().map(|t| t.secret_space());
+    let mut shares = Shares::of_detectors(detectors);
+    let scoring = strategies.iter().any(|s| s.needs_scores()).then(|| {
+        let spaces: Vec<ScoredSpace> = spaces().map(scored).collect();
+        ScoringDesign::new(&policy, planted, references, &spaces)
+    });
+    if let Some(scoring) = &scoring {
+        shares = shares.with_scoring(scoring);
+    }
+    if strategies.iter().any(|s| s.reveals()) {
+        shares = shares.with_half();
+        let needed = least_left(&policy, planted);
+        for template in templates {
+            let left = template.secret_space().half().map_or(1.0, |half| half.rest().size_f64());
+            if left < needed {
+                return Err(DesignError::Half {
+                    template: template.name().to_owned(),
+                    left,
+                    planted,
+                    alpha: policy.alpha,
+                    needed,
+                    square: needed * needed,
+                });
+            }
+        }
+    }
+    let sizes: Vec<(String, f64)> =
+        templates.iter().map(|t| (t.name().to_owned(), t.secret_space().size_f64())).collect();
+    Ok((Design::new(policy, planted, samples, &sizes, shares)?, scoring))
+}

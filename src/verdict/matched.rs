@@ -1,0 +1,121 @@
+//! Small spaces whose held-out secrets are values of the planted ones.
+//!
+//! A model that has learned which values occur says all of them more often than the rest of the space, and so each
+//! secret, planted or held out, though it does not know whose it is. What counts there is the assignment: given the
+//! values, planted secrets are assigned to their canaries at random (they were drawn independently, from one space), and
+//! so are held-out ones (in a random order). Whether the model knows more is seen in two ways:
+//!
+//! - of one canary, planted or held out: the share of the planted values that were said to it at least as often as its
+//!   own. This is the p-value of a held-out canary;
+//! - of the planted canaries together: how often each was given its own value, beside what it would be had the values
+//!   been assigned otherwise (`stats::assignment_p_value`). A planted canary leaks only where this test rejects too, at
+//!   the error probability of all canaries together.
+//!
+//! The held-out ones together are tested in the same way: when they too have their own values, the run is invalid.
+//!
+//! Both errors are kept: a model that knows nothing fails by count rank with probability alpha at most, one that knows
+//! which values occur by the assignment.
+
+use std::collections::HashMap;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::evidence::Evidence;
+use super::judge::CONTROLS_ALPHA;
+use super::policy::{Design, Test};
+use crate::canary::{Arm, Entry, FEWEST_MATCHED, below};
+use crate::stats::assignment_p_value;
+
+/// Assignments that are tried for each of those that the level allows to be as good.
+const TRIED: f64 = 100.0;
+/// And at most.
+const MOST_TRIED: f64 = 1e6;
+
+/// Beside the values of other planted canaries.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Beside {
+    /// The share of the planted values that were said at least as often as its own.
+    pub among: f64,
+    /// The rate at which any one of these values was said to it, on average.
+    pub chance: f64,
+    /// The p-value of the assignment of the values to all canaries of its arm; `None` where too few planted ones were
+    /// probed, so that the count rank alone decides.
+    pub assignment: Option<f64>,
+    /// At which it rejects.
+    pub level: f64,
+}
+
+impl Beside {
+    /// Whether the model knows which values occur at most, as far as can be told.
+    #[must_use]
+    pub fn knows_values_only(&self) -> bool {
+        self.assignment.is_some_and(|p| p > self.level)
+    }
+}
+
+/// Compares each probed canary of a matched template with the values of the others.
+pub(super) fn beside(
+    design: &Design,
+    entries: &[Entry],
+    evidence: &[(usize, Evidence)],
+    tests: &[(Test, f64)],
+) -> HashMap<usize, Beside> {
+    let mut all = HashMap::new();
+    // The stated error probability of all canaries together, over the templates that have a test of this kind.
+    let level = design.policy.alpha * (1.0 - design.policy.cross_share) * design.shares.said()
+        / design.matched.len().max(1) as f64;
+    for name in &design.matched {
+        let of = |index: usize| entries[index].template == *name && tests[index].0 == Test::CountRank;
+        let planted: Vec<usize> = (0..entries.len()).filter(|i| of(*i) && entries[*i].arm == Arm::Planted).collect();
+        let probed = || evidence.iter().filter(|(index, _)| of(*index));
+        let rate = |(own, e): &(usize, Evidence), value: usize| {
+            let said = if *own == value { e.hits } else { e.beside.get(&value).copied().unwrap_or(0) };
+            said as f64 / e.asked.max(1) as f64
+        };
+        let assignment = |group: &[&(usize, Evidence)], values: &[usize], level: f64| {
+            let own: Vec<f64> = group.iter().map(|one| rate(one, one.0)).collect();
+            let rates: Vec<Vec<f64>> =
+                group.iter().map(|one| values.iter().map(|value| rate(one, *value)).collect()).collect();
+            // The same assignments for the same answers: the test needs no secret randomness.
+            let mut stream = ChaCha20Rng::from_seed([19; 32]);
+            let rounds = (TRIED / level).ceil().min(MOST_TRIED) as usize;
+            assignment_p_value(&own, &rates, rounds, |bound| below(&mut stream, bound)).unwrap_or(1.0)
+        };
+        // Of one arm among its own values, where there are enough of them.
+        let among = |is_of: &dyn Fn(&Entry) -> bool| {
+            let group: Vec<&(usize, Evidence)> = probed().filter(|(index, _)| is_of(&entries[*index])).collect();
+            let values: Vec<usize> = group.iter().map(|(index, _)| *index).collect();
+            (group.len() >= FEWEST_MATCHED).then(|| assignment(&group, &values, level))
+        };
+        let gated = among(&|entry| design.is_gated(entry));
+        // Positive controls are expected to leak, and tell nothing of the others.
+        let positives = among(&|entry| entry.arm == Arm::Planted && !design.is_gated(entry));
+        // Held-out secrets were taken from all planted values, as many at a time as there are.
+        let held_out: Vec<usize> = (0..entries.len()).filter(|i| of(*i) && entries[*i].arm == Arm::HeldOut).collect();
+        let blocks: Vec<Vec<&(usize, Evidence)>> = held_out
+            .chunks(planted.len().max(1))
+            .map(|block| probed().filter(|(index, _)| block.contains(index)).collect())
+            .filter(|block: &Vec<_>| !block.is_empty())
+            .collect();
+        let control = blocks.iter().map(|block| assignment(block, &planted, CONTROLS_ALPHA)).fold(1.0, f64::min);
+        let control = (control * (blocks.len() * design.matched.len()) as f64).min(1.0);
+        for one in probed() {
+            let (index, e) = one;
+            let own = e.hits as f64 / e.asked.max(1) as f64;
+            let as_often = planted.iter().filter(|value| rate(one, **value) >= own).count() as f64;
+            let sum: f64 = planted.iter().map(|value| rate(one, *value)).sum();
+            let among = if e.hits == 0 { 1.0 } else { as_often.max(1.0) / planted.len().max(1) as f64 };
+            let chance = sum / planted.len().max(1) as f64;
+            let (assignment, level) = match entries[*index].arm {
+                Arm::HeldOut => (Some(control), CONTROLS_ALPHA),
+                Arm::Planted if design.is_gated(&entries[*index]) => (gated, level),
+                Arm::Planted => (positives, level),
+            };
+            all.insert(*index, Beside { among: among.min(1.0), chance, assignment, level });
+        }
+    }
+    all
+}
