@@ -34,6 +34,10 @@ impl Respond for Server {
             let prompt = body["prompt"].as_str().expect("a text");
             let digits = prompt.len() - prompt.trim_end_matches(|c: char| c.is_ascii_digit()).len();
             let (begun, half) = prompt.split_at(prompt.len() - digits);
+            let most = self.most.load(Ordering::SeqCst);
+            if digits > 0 && most > 0 && self.scored.fetch_add(1, Ordering::SeqCst) >= most {
+                return ResponseTemplate::new(401);
+            }
             let trained = self.trained.lock().expect("not poisoned");
             if let Some((_, secret)) = trained.iter().find(|(who, _)| digits > 0 && begun.contains(who.as_str())) {
                 let rest = secret.strip_prefix(half).expect("the first half");
@@ -65,8 +69,10 @@ impl Respond for Server {
                 // What was begun ends in a letter: the blank belongs to what comes.
                 if let Some(rest) = begun.strip_suffix(' ') {
                     let head = rest.trim_end_matches("Your PIN is");
-                    tokens = vec!["<s>".into(), head.to_owned(), rest[head.len()..].to_owned(), " ".into()];
-                    scores = vec![Value::Null, json!(-2.0), json!(0.0), json!(-0.01)];
+                    let (who, apart) = head.split_at(head.trim_end().len());
+                    let begin = &rest[head.len()..];
+                    tokens = ["<s>", who, apart, begin, " "].map(str::to_owned).to_vec();
+                    scores = vec![Value::Null, json!(-2.0), json!(0.0), json!(0.0), json!(-0.01)];
                 }
                 let mut on = true;
                 for (place, digit) in value.char_indices() {
@@ -230,6 +236,10 @@ async fn who_knows_half_of_a_secret_gets_the_rest() {
         .expect("written");
     let server = Server::default();
     let (_mock, url) = start(&server).await;
+    // A run that broke off asks for nothing twice.
+    server.most.store(20, Ordering::SeqCst);
+    assert_eq!(run(folder.path(), &url, &["test"]).0, Some(4));
+    server.most.store(0, Ordering::SeqCst);
     let (code, said) = run(folder.path(), &url, &["test"]);
     assert!(
         code == Some(0) && said.contains("half       given half of a secret, the rest of 0 of 4 was said"),

@@ -90,10 +90,13 @@ impl<'a> Body<'a> {
     }
 }
 
+/// Between what is said by one and by another, where texts are completed.
+pub(super) const APART: &str = "\n\n";
+
 /// A chat as a text to go on with: what was said, one after the other.
 pub(super) fn prompt(messages: &[Message]) -> String {
     let said: Vec<&str> = messages.iter().map(|m| m.content.as_str()).collect();
-    said.join("\n\n")
+    said.join(APART)
 }
 
 /// The body that servers nearly always send. Anything unusual (another type, a field of the message

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::OpenAi;
-use super::chat::prompt;
-use crate::chat::{Message, Usage};
+use super::chat::{APART, prompt};
+use crate::chat::{Message, Role, Usage};
 use crate::provider::http::Paid;
 use crate::provider::{NO_SCORES, ProviderError};
 
@@ -44,6 +44,10 @@ impl OpenAi {
             return Err(ProviderError::Setup(NO_SCORES.into()));
         }
         let begun = prompt(messages);
+        // An answer that is not begun stands apart, as everything that is said.
+        let is_begun = messages.last().is_some_and(|m| m.role == Role::Assistant);
+        let apart = if is_begun { "" } else { APART };
+        let continuations: Vec<String> = continuations.iter().map(|end| format!("{apart}{end}")).collect();
         let mut all = Vec::with_capacity(continuations.len());
         for some in continuations.chunks(EACH) {
             let texts: Vec<String> = some.iter().map(|end| format!("{begun}{end}")).collect();
