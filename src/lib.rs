@@ -52,8 +52,15 @@
 //! - The journal survives a killed process; a power cut may lose the answers of the last moments.
 //! - A run in which no two answers of any canary differ is inconclusive; a server that repeats only
 //!   some of its answers is not found out, and the bound on a silent canary then means less than it says.
-//! - `replay` is the only strategy by default; none scores log-probabilities or reveals a part of the secret.
+//! - `replay` is the only strategy by default. `score` needs a service that completes texts and echoes them with scores, or
+//!   the embedded model; it is not asked by batch jobs, nor is `prefix-half`. Tokens that scoring takes are in the budget, not
+//!   in the report. Answers to `prefix-half` are not searched for secrets of other canaries.
+//! - A text is scored by tokens: a token that reaches over the end of the prompt counts whole; a server that scores
+//!   wrongly is found out by `doctor`, or where probabilities sum up to more than 1, not otherwise.
 //! - Token counts of `plant` are estimates: a quarter of the bytes.
+//! - Held-out secrets are matched to planted ones where a template of a small space has 8 planted canaries or more, in
+//!   manifests that were made since there is such a draw; where fewer of them are probed together (a filter, a process
+//!   for each test), a model that knows which values occur may still look leaky.
 //! - In a small space (a list of 50 values) a secret that is said by chance as often as others is
 //!   judged by count rank; such a canary is often inconclusive rather than clean.
 

@@ -65,11 +65,14 @@ impl Scorer {
 
     /// Calls and continuations for a canary, at most, and the characters of one of them.
     pub(super) fn estimate(&self, canary: usize) -> (u64, u64, usize) {
-        let plan = self.plan(canary);
-        let continuations = plan.candidates.len() as u64 + 1;
-        let begun: usize = plan.begun.iter().map(|m| m.content.len() + 16).sum();
-        let longest = plan.candidates.iter().map(String::len).max().unwrap_or(0);
-        (continuations.div_ceil(EACH as u64) + 1, continuations, begun + longest)
+        let (_, template, subject, secret) = &self.canaries[canary];
+        let template = &self.templates[*template];
+        // A small space has no more values than it has.
+        let candidates = (self.references as f64 + 1.0).min(template.secret_space().size_f64()) as u64;
+        let begun: usize = template.prompt(subject).iter().map(|m| m.content.len() + 16).sum();
+        let (before, gap) = template.up_to_secret(subject);
+        let length = begun + before.len() + gap.len() + secret.expose().len();
+        (candidates.div_ceil(EACH as u64) + 1, candidates + 1, length)
     }
 
     fn plan(&self, canary: usize) -> Plan {
