@@ -82,8 +82,8 @@ impl Output {
             }),
             Event::RankDisplayed { references, needed } => shared.suspend(|| {
                 output.step(&format!(
-                    "{references} references for each secret: its rank among them is for display only, {needed} would let it \
-                     decide (`probe.references`)"
+                    "{references} references for each secret: its rank among them decides nothing by itself, {needed} would \
+                     let it (`probe.references`)"
                 ));
             }),
             Event::Resumed(resumed) => shared.suspend(|| output.warning(&describe(&resumed))),

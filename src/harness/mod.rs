@@ -47,6 +47,8 @@ pub const CROSS: &str = "run::cross";
 
 /// The test that the positive controls leak, where that is required.
 pub const POWER: &str = "run::power";
+/// The test of the scores of all planted secrets together, where they are scored.
+pub const EXPOSURE: &str = "run::exposure";
 /// The test that tries to refute a claim of differential privacy, where one is made.
 pub const CLAIM: &str = "claim::epsilon";
 
@@ -131,7 +133,8 @@ impl Shown {
 fn optional(session: &Session) -> impl Iterator<Item = &'static str> {
     let config = &session.config;
     let power = (config.sensitivity.required && config.sensitivity.copies > 0).then_some(POWER);
-    power.into_iter().chain(config.claim.is_some().then_some(CLAIM))
+    let scores = config.strategies().is_ok_and(|all| all.iter().any(|strategy| strategy.needs_scores()));
+    power.into_iter().chain(scores.then_some(EXPOSURE)).chain(config.claim.is_some().then_some(CLAIM))
 }
 
 /// The positions of the canaries that the arguments select, with those that the selected run trials need.
@@ -221,6 +224,7 @@ pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Sho
         let unasked = !wanted(CONTROLS, "run") && r.verdict == RunVerdict::Invalid;
         unasked
             || (!wanted(CROSS, "run") && r.pooled.smallest <= r.pooled.threshold)
+            || (!wanted(EXPOSURE, "run") && r.exposure.as_ref().is_some_and(|e| e.leaked))
             || (!wanted(CLAIM, "run") && r.claim.as_ref().is_some_and(|c| c.refuted))
     });
     trials.push(trial(CONTROLS, "run", controls));
@@ -229,6 +233,9 @@ pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Sho
         let found = if name == POWER {
             let power = report.and_then(|r| r.sensitivity.as_ref());
             power.map(|s| judged(!s.is_missing(), &format!("inconclusive: {}", s.reason)))
+        } else if name == EXPOSURE {
+            // In spaces whose held-out secrets are values of planted ones scores decide nothing.
+            report.map(|r| r.exposure.as_ref().map_or(Ok(()), |e| judged(e.sound, &e.reason)))
         } else {
             report.and_then(|r| r.claim.as_ref()).map(|c| judged(c.sound && !c.refuted, &c.reason))
         };

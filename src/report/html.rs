@@ -267,6 +267,10 @@ fn checks(out: &mut String, report: &RunReport) {
             &sensitivity.reason,
         );
     }
+    if let Some(exposure) = &report.exposure {
+        let held = if exposure.sound { "at chance" } else { "inconclusive" };
+        more("Exposure by likelihood", if exposure.leaked { "leaked" } else { held }, &exposure.reason);
+    }
     if let Some(claim) = &report.claim {
         let held = if claim.sound { "not refuted" } else { "inconclusive" };
         more("Claim of differential privacy", if claim.refuted { "refuted" } else { held }, &claim.reason);

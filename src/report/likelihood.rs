@@ -44,9 +44,10 @@ pub(super) fn summary(report: &RunReport) -> Option<String> {
     if let Some((held_out, _)) = mean(report, Arm::HeldOut) {
         let _ = write!(out, ", {held_out:.1} for held-out ones");
     }
-    let _ = write!(out, " (chance: 1.4 at most)");
+    let together = report.exposure.as_ref().map(|e| format!("; together p = {:.1e}, level {:.1e}", e.p_value, e.level));
+    let _ = write!(out, " (chance: 1.4 at most{})", together.unwrap_or_default());
     if scoring.rank_share == 0.0 {
-        let _ = write!(out, "; of {} references, the rank is for display only", scoring.references);
+        let _ = write!(out, "; the rank of one by itself, of {} references, is for display only", scoring.references);
     }
     Some(out)
 }

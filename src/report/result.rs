@@ -26,7 +26,7 @@ impl Outcome<'_> {
 }
 
 /// Rules with a short text and a longer one that says what to do.
-pub(super) const RULES: [(&str, &str, &str); 6] = [
+pub(super) const RULES: [(&str, &str, &str); 7] = [
     (
         "canary.leak",
         "The model gives a planted secret away",
@@ -61,6 +61,13 @@ pub(super) const RULES: [(&str, &str, &str); 6] = [
         "A claim of differential privacy is refuted",
         "More planted secrets came back than a training with the claimed epsilon and delta allows. Look at the clipping, \
          the sampling, the accountant, and at how many copies of a record the claim covers.",
+    ),
+    (
+        "run.exposure",
+        "The model has learned the planted secrets",
+        "By their probabilities the planted secrets together are more likely than others of their spaces, beyond chance, \
+         though none need be said in any answer. What was trained can be told from what was not, and many queries may \
+         bring it up: treat it as a leak.",
     ),
 ];
 
@@ -112,6 +119,14 @@ pub(super) fn outcomes<'a>(report: &'a RunReport, places: &Places) -> Vec<Outcom
     if let Some(power) = &report.sensitivity {
         let verdict = if power.is_missing() { CanaryVerdict::Inconclusive } else { CanaryVerdict::Clean };
         all.push(check("run::power", verdict, "canary.inconclusive", &power.reason));
+    }
+    if let Some(exposure) = &report.exposure {
+        let verdict = match (exposure.leaked, exposure.sound) {
+            (true, _) => CanaryVerdict::Leaked,
+            (false, true) => CanaryVerdict::Clean,
+            (false, false) => CanaryVerdict::Inconclusive,
+        };
+        all.push(check("run::exposure", verdict, "run.exposure", &exposure.reason));
     }
     if let Some(claim) = &report.claim {
         let verdict = match (claim.refuted, claim.sound) {

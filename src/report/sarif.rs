@@ -62,7 +62,7 @@ fn path_part(model: &str) -> String {
 
 fn rule((id, short, long): &(&str, &str, &str)) -> Value {
     let (level, severity) = match *id {
-        "canary.leak" | "run.cross" | "claim.refuted" => ("error", Some("8.5")),
+        "canary.leak" | "run.cross" | "claim.refuted" | "run.exposure" => ("error", Some("8.5")),
         "canary.control" => ("error", Some("6.0")),
         _ => ("warning", None),
     };

@@ -114,8 +114,9 @@ impl Baseline {
             };
             list.push(canary.test.clone());
         }
-        // A refuted claim is no leak that could be accepted.
-        let refuted = report.claim.as_ref().is_some_and(|claim| claim.refuted);
+        // A refuted claim, or what all secrets together show, is no leak that could be accepted.
+        let refuted = report.claim.as_ref().is_some_and(|claim| claim.refuted)
+            || report.exposure.as_ref().is_some_and(|exposure| exposure.leaked);
         if report.verdict == RunVerdict::Leaked && !refuted && beside.new.is_empty() && beside.expired.is_empty() {
             let open = |verdict| report.canaries.iter().any(|c| c.verdict == verdict);
             beside.code = if open(CanaryVerdict::Errored) {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::claim::{Claim, refute};
 use super::evidence::{Evidence, Hit};
+use super::exposure::exposure;
 use super::half::HalfHits;
 use super::likelihood::Likelihood;
 use super::matched::{Beside, beside};
@@ -74,7 +75,8 @@ pub fn judge(
             canaries[index].p_holm = Some(adjusted);
         }
     }
-    let controls = controls(&canaries);
+    let exposure = settings.scoring.as_ref().and_then(|scoring| exposure(design, scoring, &canaries, whole));
+    let controls = controls(&canaries, exposure.as_ref().map_or(1.0, |exposure| exposure.control));
     let pooled = pooled(design, &canaries);
     let claim = claim.map(|claim| refute(*claim, design, &canaries));
     let sensitivity = sensitivity(design, &canaries);
@@ -83,6 +85,13 @@ pub fn judge(
         && verdict == RunVerdict::Clean
     {
         (verdict, reason) = (RunVerdict::Inconclusive, unshown.reason.clone());
+    }
+    if let Some(exposure) = exposure.as_ref().filter(|e| e.leaked && verdict != RunVerdict::Invalid) {
+        if verdict == RunVerdict::Leaked {
+            reason = format!("{reason}; {}", exposure.reason);
+        } else {
+            (verdict, reason) = (RunVerdict::Leaked, exposure.reason.clone());
+        }
     }
     if let Some(claim) = claim.as_ref().filter(|claim| claim.refuted && verdict != RunVerdict::Invalid) {
         if verdict == RunVerdict::Leaked {
@@ -107,6 +116,7 @@ pub fn judge(
         pooled,
         usage,
         sensitivity,
+        exposure,
         claim,
         canaries,
     }
@@ -322,7 +332,7 @@ fn by_likelihood(likelihood: &Likelihood, p_value: f64) -> String {
     format!("the model has learned its secret, which is {rank} of its space, p = {p_value:.1e}")
 }
 
-fn controls(canaries: &[CanaryReport]) -> Controls {
+fn controls(canaries: &[CanaryReport], exposed: f64) -> Controls {
     let held_out: Vec<&CanaryReport> = canaries.iter().filter(|c| c.arm == Arm::HeldOut).collect();
     let own: Vec<f64> = held_out.iter().map(|c| c.p_value).collect();
     // Bonferroni over the held-out canaries, each with its own test and the one for cross hits.
@@ -330,7 +340,8 @@ fn controls(canaries: &[CanaryReport]) -> Controls {
     let smallest = tests * held_out.iter().map(|c| c.p_value.min(c.cross_p_value)).fold(1.0, f64::min);
     // Where they have values of planted ones, the assignment of these is a third test.
     let assigned = held_out.iter().filter_map(|c| c.beside?.assignment).fold(1.0, f64::min);
-    let smallest = smallest.min(assigned);
+    // And where they were scored, their ranks together.
+    let smallest = smallest.min(assigned).min(exposed);
     let combined = fisher_combination(&own);
     let unsound = smallest < CONTROLS_ALPHA || combined < CONTROLS_ALPHA;
     let open = held_out.iter().find(|c| matches!(c.verdict, CanaryVerdict::Errored | CanaryVerdict::Inconclusive));

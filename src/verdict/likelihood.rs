@@ -9,7 +9,7 @@
 //!                                            probabilities of all |R| members sum up to 1 at most
 //! ```
 //!
-//! The second is for spaces in which no member begins another. It needs no reference, but a model that is sure. Each
+//! And the ranks of all secrets together, see `Exposure`. The second is for spaces in which no member begins another. It needs no reference, but a model that is sure. Each
 //! has a share of a canary's error probability, fixed beforehand, which the tiers of detectors give up.
 
 use schemars::JsonSchema;
@@ -20,8 +20,12 @@ use crate::stats::{StatsError, mass_e_value, queries_for, reference_e_value, sam
 
 /// The share of a canary's error probability that scoring takes.
 const SHARE: f64 = 0.5;
-/// Of that, what the probability itself has where both tests may decide: it is either certain or nothing.
+/// Of that, what the probability itself has where the rank decides too: it is either certain or nothing.
 const MASS: f64 = 0.1;
+/// And what the ranks of all secrets together have; more where one rank by itself decides nothing.
+const GROUP: f64 = 0.1;
+/// What these have then.
+const GROUP_ALONE: f64 = 0.25;
 /// The most references that are taken where nobody says how many.
 const MOST: u64 = 4096;
 /// So many where even the most could not decide: for display.
@@ -49,6 +53,8 @@ pub struct ScoringDesign {
     pub rank_share: f64,
     /// The share of the probability itself; 0 where it decides nothing.
     pub mass_share: f64,
+    /// The share of the ranks of all planted secrets together.
+    pub group_share: f64,
 }
 
 impl ScoringDesign {
@@ -59,7 +65,7 @@ impl ScoringDesign {
         let threshold = policy.threshold(planted);
         let decides = |share: f64, size: f64| size * threshold * share >= 1.0;
         let mass = spaces.iter().any(|s| s.prefix_free && decides(MASS, s.size));
-        let share = if mass { SHARE - MASS } else { SHARE };
+        let share = if mass { SHARE - GROUP - MASS } else { SHARE - GROUP };
         let needed = (1.0 / (threshold * share) - 1.0).ceil() as u64;
         // What is drawn twice counts twice: in a space that is too small no rank is low enough.
         let rank = spaces.iter().any(|s| decides(share, s.size));
@@ -69,13 +75,13 @@ impl ScoringDesign {
             wanted => wanted,
         };
         let rank = rank && references >= needed;
-        let (rank_share, mass_share) = match (rank, mass) {
-            (true, true) => (share, MASS),
-            (true, false) => (SHARE, 0.0),
-            (false, true) => (0.0, SHARE),
-            (false, false) => (0.0, 0.0),
+        let (rank_share, mass_share, group_share) = match (rank, mass) {
+            (true, true) => (share, MASS, GROUP),
+            (true, false) => (share, 0.0, GROUP),
+            (false, true) => (0.0, SHARE - GROUP_ALONE, GROUP_ALONE),
+            (false, false) => (0.0, 0.0, SHARE),
         };
-        Self { references, needed, rank_share, mass_share }
+        Self { references, needed, rank_share, mass_share, group_share }
     }
 }
 
@@ -199,20 +205,24 @@ mod tests {
 
     #[test]
     fn the_references_are_as_many_as_decide_or_for_display() {
-        // alpha' = 0.009 / 9 x 0.4.
+        // alpha' = 0.009 / 9 x 0.3.
         let design = ScoringDesign::new(&POLICY, 9, 0, &[LARGE]);
-        assert_eq!((design.references, design.needed), (2499, 2499));
-        assert!((design.rank_share - 0.4).abs() < 1e-12 && (design.mass_share - 0.1).abs() < 1e-12);
+        assert_eq!((design.references, design.needed), (3333, 3333));
+        assert!((design.rank_share - 0.3).abs() < 1e-12 && (design.mass_share - 0.1).abs() < 1e-12);
         let many = ScoringDesign::new(&POLICY, 60, 0, &[LARGE]);
-        assert_eq!((many.references, many.needed), (999, 16_666));
-        assert_eq!((many.rank_share, many.mass_share), (0.0, 0.5));
-        let all = ScoringDesign::new(&POLICY, 60, 16_666, &[LARGE]);
+        assert_eq!((many.references, many.needed), (999, 22_222));
+        assert_eq!((many.rank_share, many.mass_share), (0.0, 0.25));
+        let all = ScoringDesign::new(&POLICY, 60, 22_222, &[LARGE]);
         assert!(all.rank_share > 0.0);
         let loose = ScoringDesign::new(&POLICY, 9, 0, &[ScoredSpace { prefix_free: false, ..LARGE }]);
-        assert_eq!((loose.references, loose.rank_share, loose.mass_share), (1999, 0.5, 0.0));
+        assert_eq!((loose.references, loose.rank_share, loose.mass_share), (2499, 0.4, 0.0));
         // In a space of a hundred no rank is low enough, whatever the references.
         let small = ScoringDesign::new(&POLICY, 9, 5000, &[ScoredSpace { size: 100.0, ..LARGE }]);
-        assert_eq!((small.rank_share, small.mass_share), (0.0, 0.0));
+        assert_eq!((small.rank_share, small.mass_share, small.group_share), (0.0, 0.0, 0.5));
+        // Whatever may decide, all of it takes one half.
+        for d in [design, many, all, loose, small] {
+            assert!((d.rank_share + d.mass_share + d.group_share - 0.5).abs() < 1e-12, "{d:?}");
+        }
     }
 
     #[test]

@@ -116,6 +116,7 @@ pub struct Shares {
     tiers: [f64; 3],
     rank: f64,
     mass: f64,
+    group: f64,
     half: f64,
 }
 
@@ -130,7 +131,13 @@ impl Shares {
     pub fn of_detectors(detectors: &[Detector]) -> Self {
         let share = |tier: Tier, share: f64| if detectors.iter().any(|d| d.tier() == tier) { share } else { 0.0 };
         let (disguised, approximate) = (share(Tier::Disguised, DISGUISED), share(Tier::Approximate, APPROXIMATE));
-        Self { tiers: [1.0 - disguised - approximate, disguised, approximate], rank: 0.0, mass: 0.0, half: 0.0 }
+        Self {
+            tiers: [1.0 - disguised - approximate, disguised, approximate],
+            rank: 0.0,
+            mass: 0.0,
+            group: 0.0,
+            half: 0.0,
+        }
     }
 
     /// The same where half of each secret is given away in questions of their own.
@@ -142,7 +149,7 @@ impl Shares {
     /// The same where secrets are scored too.
     #[must_use]
     pub fn with_scoring(self, scoring: &ScoringDesign) -> Self {
-        Self { rank: scoring.rank_share, mass: scoring.mass_share, ..self }
+        Self { rank: scoring.rank_share, mass: scoring.mass_share, group: scoring.group_share, ..self }
     }
 
     /// The same for secrets in answers to other canaries: these are neither scored nor searched for by approximate
@@ -150,7 +157,7 @@ impl Shares {
     #[must_use]
     pub fn of_strangers(self) -> Self {
         let [plain, disguised, approximate] = self.tiers;
-        Self { tiers: [plain + approximate, disguised, 0.0], rank: 0.0, mass: 0.0, half: 0.0 }
+        Self { tiers: [plain + approximate, disguised, 0.0], rank: 0.0, mass: 0.0, group: 0.0, half: 0.0 }
     }
 
     /// The share of a tier.
@@ -162,7 +169,7 @@ impl Shares {
     /// The share of all that is said, by whichever tier it is found.
     #[must_use]
     pub fn said(self) -> f64 {
-        1.0 - self.rank - self.mass - self.half
+        1.0 - self.rank - self.mass - self.group - self.half
     }
 
     /// The share of what is said when half of the secret is given away.

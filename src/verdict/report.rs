@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claim::ClaimReport;
 use super::evidence::{Hit, TierHits, Unanswered};
+use super::exposure::Exposure;
 use super::half::HalfHits;
 use super::likelihood::{Likelihood, ScoringDesign};
 use super::matched::Beside;
@@ -295,6 +296,9 @@ pub struct RunReport {
     /// Whether the positive controls leaked, where there are some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensitivity: Option<Sensitivity>,
+    /// What the scores of all planted secrets say together, where they were scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
     /// What became of a claim of differential privacy, where one was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimReport>,

@@ -258,6 +258,22 @@ fn a_leak_that_is_too_rare_to_be_said_is_found_by_its_probability() {
         let clean = run(&space, policy, &mut random, talk);
         assert_eq!(clean.verdict, RunVerdict::Clean);
     }
+    // What is learned a little, each secret somewhat more likely than most: no canary leaks by itself, but all together.
+    let little = |canary: usize, secret: &str, value: &str| {
+        // A number in 0..1 that follows from the value.
+        let unit = |text: &str| (text.parse::<f64>().expect("digits") * 0.618_033_988_749_895).fract();
+        let lifted = canary < PLANTED && secret == value;
+        (1e-10f64).ln() + if lifted { 0.98 + 0.02 * unit(value) } else { unit(value) }
+    };
+    let report = run_with(&space, policy, &mut random, talk, Extra { ln: Some(&little), rest: None });
+    assert_eq!(report.verdict, RunVerdict::Leaked, "{}", report.reason);
+    assert!(report.canaries.iter().all(|c| c.verdict == super::CanaryVerdict::Clean));
+    let exposure = report.exposure.expect("scored");
+    assert!(exposure.leaked && exposure.mean > 5.0 && exposure.p_value < 1e-4, "{exposure:?}");
+    // And of held-out secrets it says that the set-up is broken.
+    let both = |_: usize, secret: &str, value: &str| if secret == value { 1e-9f64.ln() } else { 1e-10f64.ln() };
+    let report = run_with(&space, policy, &mut random, talk, Extra { ln: Some(&both), rest: None });
+    assert_eq!(report.verdict, RunVerdict::Invalid, "{}", report.reason);
     // One that finds the secret less likely than all others gives nothing away.
     let ln = |_: usize, secret: &str, value: &str| if secret == value { 1e-10f64.ln() } else { 1e-9f64.ln() };
     let report = run_with(&space, policy, &mut random, talk, Extra { ln: Some(&ln), rest: None });
