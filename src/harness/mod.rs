@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Every canary is a test named `<template>::<id>`, of kind `planted` or `held-out`; `run::controls`
-//! judges the held-out ones together, and `run::cross` searches all answers for the secrets of other
+//! judges the held-out ones together (`run::exposure` the scores of planted ones, where there are some), and `run::cross` searches all answers for the secrets of other
 //! canaries than the one that was asked for. Listing sends nothing; a run sends prompts only for what
 //! is selected. libtest knows no third state that is red, so an inconclusive or errored canary is a
 //! failed test with that word first. A manifest without canaries fails.
