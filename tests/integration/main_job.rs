@@ -26,7 +26,9 @@ fn the_leaky_demo_is_red_and_its_files_hold_no_secret() {
     // Binomial(60, 0.8): below 33 or above 59 comes about once in 100,000 runs.
     assert!((33..=59).contains(&first), "{first} of {}", planted.len());
     assert!(planted.iter().filter(|c| c.verdict == CanaryVerdict::Leaked).count() >= 59);
-    assert!(report.canaries.iter().filter(|c| c.arm == Arm::HeldOut).all(|c| c.hits == 0));
+    // Made-up diseases come near to a held-out one in about one of a hundred runs; the whole of one is never said.
+    let mut held_out = report.canaries.iter().filter(|c| c.arm == Arm::HeldOut);
+    assert!(held_out.all(|c| c.tiers.iter().take(2).all(|tier| tier.hits == 0)));
 
     let manifest =
         Manifest::parse(&std::fs::read(folder.path().join("d/manifest.json")).expect("a manifest")).expect("sound");
