@@ -123,7 +123,7 @@ impl Decoder {
             alive = kept.iter().map(|slot| alive[*slot]).collect();
             let tokens: Vec<u32> =
                 alive.iter().map(|i| *answers[*i].tokens.last().expect("a token was drawn")).collect();
-            logits = self.step(&asked, &mut memories, &tokens, position);
+            logits = self.step(&asked, &mut memories, &tokens, position, true);
         }
         Ok(answers)
     }
@@ -155,7 +155,7 @@ impl Decoder {
                 memories = kept.iter().map(|slot| std::mem::take(&mut memories[*slot])).collect();
                 alive = kept.iter().map(|slot| alive[*slot]).collect();
                 let tokens: Vec<u32> = alive.iter().map(|index| texts[*index][at]).collect();
-                let mut logits = self.step(&asked, &mut memories, &tokens, prompt.len() + at);
+                let mut logits = self.step(&asked, &mut memories, &tokens, prompt.len() + at, true);
                 for (row, index) in logits.chunks_exact_mut(shape.vocabulary).zip(&alive) {
                     let logit = row[texts[*index][at + 1] as usize];
                     scores[*index] += f64::from(logit - softmax(row));
@@ -170,14 +170,21 @@ impl Decoder {
         let mut asked = [vec![Memory::default(); self.weights.shape.layers]];
         let mut first = Vec::new();
         for (position, token) in prompt.iter().enumerate() {
-            first = self.step(&[], &mut asked, &[*token], position);
+            first = self.step(&[], &mut asked, &[*token], position, position + 1 == prompt.len());
         }
         let [asked] = asked;
         (asked, first)
     }
 
-    /// Logits of what follows on a token each, for texts of the same length that begin alike.
-    fn step(&self, shared: &[Memory], own: &mut [Vec<Memory>], tokens: &[u32], position: usize) -> Vec<f32> {
+    /// Logits of what follows on a token each, if they are wanted, for texts of the same length that begin alike.
+    fn step(
+        &self,
+        shared: &[Memory],
+        own: &mut [Vec<Memory>],
+        tokens: &[u32],
+        position: usize,
+        wanted: bool,
+    ) -> Vec<f32> {
         let (shape, weights, n) = (self.weights.shape, &self.weights.values, tokens.len());
         let (d, f, v, head) = (shape.width, shape.hidden, shape.vocabulary, shape.head());
         let mut stream: Vec<f32> = Vec::with_capacity(n * d);
@@ -218,6 +225,9 @@ impl Decoder {
             gated(&gate_up, &mut product, f);
             linear_add(&product, &weights[layer.down.clone()], &mut stream, n, f, d);
         }
+        if !wanted {
+            return Vec::new();
+        }
         norm(&stream, &weights[self.spans.norm.clone()], &mut normed, &mut inverse);
         let mut logits = vec![0.0; n * v];
         linear(&normed, &weights[self.spans.embedding.clone()], &mut logits, n, d, v);
@@ -237,36 +247,65 @@ pub struct TooLong {
 
 /// Draws a token, with the logarithm of its probability at temperature 1.
 fn draw(logits: &mut [f32], drawing: &Drawing, stream: &mut ChaCha20Rng) -> (u32, f32) {
-    let drawn = if drawing.temperature <= 0.0 {
+    if drawing.temperature <= 0.0 {
         let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
-        best.map_or(0, |(token, _)| token)
-    } else {
-        let mut heated: Vec<f32> = logits.iter().map(|x| (f64::from(*x) / drawing.temperature) as f32).collect();
-        softmax(&mut heated);
-        let mut order: Vec<usize> = (0..heated.len()).collect();
-        if drawing.top_p < 1.0 || drawing.top_k > 0 {
-            order.sort_unstable_by(|a, b| heated[*b].total_cmp(&heated[*a]).then(a.cmp(b)));
-            let most = if drawing.top_k == 0 { order.len() } else { drawing.top_k };
-            let mut mass = 0.0;
-            let nucleus = order.iter().take_while(|token| {
-                let inside = mass < drawing.top_p;
-                mass += f64::from(heated[**token]);
-                inside
-            });
-            let count = nucleus.count().clamp(1, most.max(1));
-            order.truncate(count);
-        }
-        let total: f64 = order.iter().map(|token| f64::from(heated[*token])).sum();
-        let mut left = uniform(stream) * total;
-        let found = order.iter().find(|token| {
-            left -= f64::from(heated[**token]);
-            left < 0.0
+        let drawn = best.map_or(0, |(token, _)| token);
+        let logit = logits[drawn];
+        return (drawn as u32, logit - softmax(logits));
+    }
+    if drawing.temperature == 1.0 {
+        let drawn = among(logits, drawing, stream, |logits| {
+            softmax(logits);
         });
-        // Rounding may leave a rest: then it is the last that can come at all.
-        *found.or(order.iter().rfind(|token| heated[**token] > 0.0)).unwrap_or(&0)
-    };
+        return (drawn as u32, logits[drawn].ln());
+    }
+    let mut heated = logits.to_vec();
+    let drawn = among(&mut heated, drawing, stream, |heated| {
+        heated.iter_mut().for_each(|x| *x = (f64::from(*x) / drawing.temperature) as f32);
+        softmax(heated);
+    });
     let logit = logits[drawn];
     (drawn as u32, logit - softmax(logits))
+}
+
+/// Draws one of the likeliest that may come, after `row` was made probabilities.
+fn among(row: &mut [f32], drawing: &Drawing, stream: &mut ChaCha20Rng, normalise: impl FnOnce(&mut [f32])) -> usize {
+    normalise(row);
+    let pick = |order: &mut dyn Iterator<Item = usize>, total: f64, stream: &mut ChaCha20Rng| {
+        let mut left = uniform(stream) * total;
+        // Rounding may leave a rest: then it is the last that can come at all.
+        let mut last = 0;
+        for token in order {
+            let p = f64::from(row[token]);
+            if p > 0.0 {
+                last = token;
+            }
+            left -= p;
+            if left < 0.0 {
+                return token;
+            }
+        }
+        last
+    };
+    if drawing.top_p >= 1.0 && drawing.top_k == 0 {
+        let total = row.iter().map(|p| f64::from(*p)).sum();
+        return pick(&mut (0..row.len()), total, stream);
+    }
+    // All tokens below this share weigh less together than what top-p leaves out.
+    let least = if drawing.top_k == 0 { (1.0 - drawing.top_p) / row.len() as f64 } else { 0.0 };
+    let mut order: Vec<usize> = (0..row.len()).filter(|token| f64::from(row[*token]) >= least).collect();
+    order.sort_unstable_by(|a, b| row[*b].total_cmp(&row[*a]).then(a.cmp(b)));
+    let most = if drawing.top_k == 0 { order.len() } else { drawing.top_k };
+    let mut mass = 0.0;
+    let nucleus = order.iter().take_while(|token| {
+        let inside = mass < drawing.top_p;
+        mass += f64::from(row[**token]);
+        inside
+    });
+    let count = nucleus.count().clamp(1, most.max(1));
+    order.truncate(count);
+    let total = order.iter().map(|token| f64::from(row[*token])).sum();
+    pick(&mut order.into_iter(), total, stream)
 }
 
 #[cfg(test)]

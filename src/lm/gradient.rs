@@ -7,8 +7,11 @@ use super::layers::dot;
 use super::network::{Network, Text};
 use super::shape::Shape;
 
-/// Sums are made in so many groups, and the groups are added in their order.
+/// Sums are made in up to so many groups, and the groups are added in their order. How many there are follows from the
+/// number of units, never from that of threads.
 const GROUPS: usize = 8;
+/// A group for so many units: each group costs a pass over all weights.
+const EACH: usize = 4;
 /// Texts run together up to so many tokens.
 const TOGETHER: usize = 1024;
 
@@ -54,8 +57,7 @@ impl Gradients {
         let counted = |texts: &[&Text]| texts.iter().map(|text| text.counted()).sum::<usize>();
         let all = units.iter().map(|unit| counted(unit)).sum::<usize>();
         let next = AtomicUsize::new(0);
-        // Few units leave some groups empty.
-        let groups = &self.groups[..units.len().min(GROUPS)];
+        let groups = &self.groups[..units.len().div_ceil(EACH).min(GROUPS)];
         std::thread::scope(|scope| {
             for worker in &mut self.workers {
                 let next = &next;
@@ -66,7 +68,7 @@ impl Gradients {
                         let mut group = group.lock().expect("no thread panics while it holds a group");
                         group.gradient.fill(0.0);
                         group.loss = 0.0;
-                        let own = units.iter().skip(index).step_by(GROUPS);
+                        let own = units.iter().skip(index).step_by(groups.len());
                         match how {
                             Sum::Mean => worker.mean(weights, own.flat_map(|u| u.iter()), all, &mut group),
                             Sum::Clipped(most) => {

@@ -136,6 +136,13 @@ impl Tokenizer {
         all
     }
 
+    /// The part of a text whose tokens stay the same whatever follows: all but its last word, run of marks or of spaces.
+    #[must_use]
+    pub fn settled<'a>(&self, text: &'a str) -> &'a str {
+        let last = pieces(text).last().map_or(0, <[u8]>::len);
+        &text[..text.len() - last]
+    }
+
     /// The bytes that a token stands for; those of a mark are none.
     #[must_use]
     pub fn bytes(&self, token: u32) -> &[u8] {
@@ -309,6 +316,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_settled_stays(text in "[a-zé0-9 .!\n]{0,30}", more in "[a-zé0-9 .!\n]{0,8}") {
+            let tokenizer = trained();
+            let settled = tokenizer.encode(tokenizer.settled(&text));
+            prop_assert!(tokenizer.encode(&format!("{text}{more}")).starts_with(&settled));
+        }
+
         #[test]
         fn text_comes_back(text in "(?s).{0,80}") {
             let tokenizer = trained();
