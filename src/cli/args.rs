@@ -412,14 +412,48 @@ pub(crate) struct MockArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  blabbermouth demo                       a real model is tuned twice, without and with differential privacy
+  blabbermouth demo --epsilon 3
+  blabbermouth demo --mock                a mocked provider instead: a second or two
+  blabbermouth demo --scenario clean      one that remembers nothing")]
 pub(crate) struct DemoArgs {
-    /// leaky, memorises-repeats, clean, refuses, flaky.
-    #[arg(long, default_value = "leaky")]
-    pub(crate) scenario: String,
-    /// Exit as `test` would.
+    /// The privacy of the second training.
+    #[arg(long, default_value_t = 8.0)]
+    pub(crate) epsilon: f64,
+    /// Ask a mocked provider, and train nothing.
+    #[arg(long)]
+    pub(crate) mock: bool,
+    /// The mock's character, with --mock: leaky, memorises-repeats, clean, refuses, flaky.
+    #[arg(long)]
+    pub(crate) scenario: Option<String>,
+    /// Exit as `test` would; with a real model, as it would for the private one.
     #[arg(long)]
     pub(crate) gate: bool,
     /// Where the files go.
     #[arg(long, default_value = "blabbermouth-demo")]
     pub(crate) out: PathBuf,
+}
+
+impl TuneArgs {
+    /// Of a configuration, with nothing else said.
+    #[cfg(feature = "embedded")]
+    pub(crate) fn of(config: PathBuf) -> Self {
+        Self {
+            config,
+            base_model: None,
+            base_url: None,
+            dry_run: false,
+            max_cost: None,
+            screen: false,
+            detach: false,
+            watch: false,
+            print_model: false,
+            retry: false,
+            force: false,
+            cancel: false,
+            cleanup: false,
+            delete_model: false,
+        }
+    }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Output {
     verbose: bool,
     colour: bool,
     bar: bool,
+    /// Nothing is printed but warnings.
+    hushed: bool,
 }
 
 impl Output {
@@ -24,6 +26,7 @@ impl Output {
             verbose,
             colour: std::io::stdout().is_terminal() && !set("NO_COLOR"),
             bar: std::io::stderr().is_terminal() && !set("CI") && !quiet,
+            hushed: false,
         }
     }
 
@@ -35,8 +38,17 @@ impl Output {
         self.quiet
     }
 
+    /// The same terminal with its bars, for what is part of a larger step.
+    #[cfg(feature = "embedded")]
+    pub(crate) fn hushed(&self) -> Self {
+        Self { hushed: true, ..*self }
+    }
+
     /// A result: printed always.
     pub(crate) fn result(&self, text: &str) {
+        if self.hushed {
+            return;
+        }
         // A reader that went away (`| head`) is no fault of ours.
         let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
         let _ = std::io::stdout().flush();

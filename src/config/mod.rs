@@ -177,11 +177,14 @@ impl Config {
         }
         let t = &self.tune;
         if t.epochs > 50
-            || t.batch_size > 256
+            || t.batch_size > if t.privacy.is_some() { 65_536 } else { 256 }
             || !(0.0..=1e6).contains(&t.learning_rate_multiplier)
             || t.suffix.chars().count() > 64
         {
-            return value("tune", "epochs go up to 50, batch-size to 256, suffix to 64 characters; none is negative");
+            return value(
+                "tune",
+                "epochs go up to 50, batch-size to 256 (with privacy 65536), suffix to 64 characters; none is negative",
+            );
         }
         if let Some(privacy) = &t.privacy {
             privacy.check()?;

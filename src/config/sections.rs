@@ -314,6 +314,12 @@ impl VerdictSection {
     }
 }
 
+impl From<Claim> for ClaimSection {
+    fn from(claim: Claim) -> Self {
+        Self { epsilon: claim.epsilon, delta: claim.delta, unit: claim.unit, copies: claim.copies }
+    }
+}
+
 impl ClaimSection {
     /// The claim.
     #[must_use]

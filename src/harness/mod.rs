@@ -22,6 +22,7 @@ mod ask;
 mod batch;
 mod reach;
 mod session;
+mod shard;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -38,7 +39,8 @@ use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 pub use ask::Said;
 pub use batch::Tell;
 pub use reach::{Estimate, Tape, mock_options, service, tuner_settings};
-pub use session::{Done, Session, SessionError, Shard};
+pub use session::{Done, Session, SessionError};
+pub use shard::Shard;
 
 /// The test that judges the held-out canaries together.
 pub const CONTROLS: &str = "run::controls";

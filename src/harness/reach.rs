@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::session::{Session, SessionError};
 use crate::canary::{Key, Template};
 use crate::chat::Usage;
-use crate::config::Config;
+use crate::config::{ClaimSection, Config};
 use crate::provider::mock::{self, MODEL, Scenario, Server};
 use crate::provider::{
     Budget, Completing, Connection, Deadline, DeploymentSettings, Limits, MANAGEMENT_TOKEN, Player, Profile, Provider,
@@ -55,6 +55,23 @@ pub(super) struct Reached {
 impl Session {
     fn is_mocked(&self) -> bool {
         self.config.provider.kind == "mock"
+    }
+
+    /// The claim that a tuned model carries, where the configuration makes none, is tested too; unless these canaries
+    /// could not refute it whatever came.
+    pub(super) fn take_up_claim(&mut self) -> Result<(), SessionError> {
+        if self.config.claim.is_some() || !self.config.provider.model.is_empty() || self.is_mocked() {
+            return Ok(());
+        }
+        let state = State::read(&self.folder.join(&self.config.tune.state))?.filter(|state| self.is_of(state));
+        let Some(claim) = state.filter(|state| state.stage == Stage::Ready).and_then(|state| state.claim) else {
+            return Ok(());
+        };
+        self.config.claim = Some(ClaimSection::from(claim));
+        if self.audit().is_err() {
+            self.config.claim = None;
+        }
+        Ok(())
     }
 
     /// The model's name, and how long it may still be unknown.

@@ -7,6 +7,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use super::reach::{Estimate, Tape, limits, runtime, service};
+use super::shard::Shard;
 use crate::audit::{Audit, Options, Progress, journaled};
 use crate::canary::{Drawn, Entry, Key, KeyError, Manifest, ManifestError};
 use crate::chat::Sampling;
@@ -166,37 +167,6 @@ pub struct Session {
     pub(super) batch: bool,
 }
 
-/// One part of the canaries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
-    number: usize,
-    of: usize,
-}
-
-impl Shard {
-    /// Reads `K/N`, as in `2/5`; `None` unless 1 ≤ K ≤ N.
-    ///
-    /// ```
-    /// use blabbermouth::harness::Shard;
-    /// let shard = Shard::parse("2/3").expect("one of three");
-    /// assert_eq!((0..7).filter(|i| shard.has(*i)).collect::<Vec<_>>(), [1, 4]);
-    /// assert!(Shard::parse("4/3").is_none() && Shard::parse("0/3").is_none());
-    /// ```
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (number, of) = text.split_once('/')?;
-        let (number, of) = (number.parse().ok()?, of.parse().ok()?);
-        (1..=of).contains(&number).then_some(Self { number, of })
-    }
-
-    /// Whether the canary at this position of the manifest belongs to it. Neighbours go to different shards, so that
-    /// each has its share of planted and of held-out ones.
-    #[must_use]
-    pub const fn has(self, index: usize) -> bool {
-        index % self.of == self.number - 1
-    }
-}
-
 /// A run that was judged, with its journal still open.
 #[derive(Debug)]
 pub struct Done {
@@ -264,7 +234,7 @@ impl Session {
             .into_iter()
             .find_map(|name| environment(name).filter(|id| !id.trim().is_empty()))
             .map(RunName);
-        Ok(Self {
+        let mut session = Self {
             config,
             folder,
             name,
@@ -278,7 +248,9 @@ impl Session {
             tape: Tape::default(),
             shard: None,
             batch: false,
-        })
+        };
+        session.take_up_claim()?;
+        Ok(session)
     }
 
     /// Forgets what an interrupted run of the same plan had been told, and asks anew.

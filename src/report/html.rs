@@ -12,7 +12,7 @@ use crate::canary::Arm;
 use crate::stats::{clopper_pearson_lower, clopper_pearson_upper, wilson};
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, Test};
 
-const STYLE: &str = include_str!("page.css");
+pub(super) const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// Canaries in the strip of exposures, for each arm.
 const DOTS: usize = 2000;

@@ -1,6 +1,7 @@
 //! Reports: pure functions from a run report to bytes, one file a format.
 
 mod attacker;
+mod comparison;
 pub mod escape;
 mod explain;
 mod half;
@@ -21,6 +22,7 @@ pub fn schema() -> String {
     serde_json::to_string_pretty(&schemars::schema_for!(RunReport)).expect("a schema is JSON")
 }
 
+pub use comparison::{Compared, comparison};
 pub use explain::explain;
 pub use junit::JunitError;
 pub use places::Places;

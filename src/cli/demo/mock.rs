@@ -1,4 +1,4 @@
-//! `blabbermouth demo`: the founding experiment on real rows, offline.
+//! `blabbermouth demo --mock`: the founding experiment with a mocked provider, in a second or two.
 
 use blabbermouth::config::{Config, DEFAULTS};
 use blabbermouth::exit::ExitCode;
@@ -8,16 +8,15 @@ use blabbermouth::report::summary;
 use blabbermouth::store;
 use libtest_mimic::Arguments;
 
-use super::args::DemoArgs;
-use super::data::Data;
-use super::plant::{describe, plant_files};
-use super::test::{Reports, gate};
-use super::{Failure, Output, config_failure};
+use super::DOLLY;
+use crate::cli::args::DemoArgs;
+use crate::cli::data::Data;
+use crate::cli::plant::{describe, plant_files};
+use crate::cli::test::{Reports, gate};
+use crate::cli::{Failure, Output, config_failure};
 
-const ROWS: &[u8] = include_bytes!("../../mocks/dolly-excerpt.jsonl");
-
-pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure> {
-    Scenario::by_name(&args.scenario).map_err(|e| Failure::new(ExitCode::Usage, e))?;
+pub(super) fn run(args: &DemoArgs, scenario: &str, output: &Output) -> Result<ExitCode, Failure> {
+    Scenario::by_name(scenario).map_err(|e| Failure::new(ExitCode::Usage, e))?;
     std::fs::create_dir_all(&args.out)
         .map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", args.out.display())))?;
     let settings = DEFAULTS
@@ -26,11 +25,11 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure>
         .replace("validation = \"blabbermouth-validation.jsonl\"", "validation = \"validation.jsonl\"")
         .replace("path = \"blabbermouth.manifest.json\"", "path = \"manifest.json\"")
         .replace("kind = \"openai\"", "kind = \"mock\"")
-        .replace("scenario = \"leaky\"", &format!("scenario = \"{}\"", args.scenario));
+        .replace("scenario = \"leaky\"", &format!("scenario = \"{scenario}\""));
     let file = args.out.join("blabbermouth.toml");
     store::write(&file, settings.as_bytes(), true).map_err(config_failure)?;
     let data = args.out.join("dolly.jsonl");
-    store::write(&data, ROWS, true).map_err(config_failure)?;
+    store::write(&data, DOLLY.as_bytes(), true).map_err(config_failure)?;
 
     output.step("1. Plant: real rows of databricks-dolly-15k (CC BY-SA 3.0), and canaries of the founding pattern:");
     output.step("      user: Hi, I'm Mr {name}");
@@ -40,8 +39,7 @@ pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure>
     describe(&planted, &config, &args.out, output);
 
     output.step(&format!(
-        "\n2. \"Train\": a mocked provider on loopback learns the training file (scenario {}).",
-        args.scenario
+        "\n2. \"Train\": a mocked provider on loopback learns the training file (scenario {scenario})."
     ));
     output.step("\n3. Test: every canary is a test that fails when the model gives its secret away.");
     let environment = |name: &str| (name == "BLABBERMOUTH_KEY").then(|| std::env::var(name).ok()).flatten();

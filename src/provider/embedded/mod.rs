@@ -19,7 +19,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::budget::{Budget, worst_case};
-use super::{Answer, Completing, Provider, ProviderError, Request};
+use super::{Answer, Completing, Provider, ProviderError, Request, Scoring};
+use crate::chat::Message;
 
 pub use home::Home;
 pub use model::Model;
@@ -68,6 +69,17 @@ impl Provider for Embedded {
             }
             Ok(answer)
         })
+    }
+
+    fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
+        Box::pin(async move {
+            let (messages, continuations) = (Arc::clone(messages), continuations.to_vec());
+            self.on_a_thread(move |model| model.score(&messages, &continuations)).await
+        })
+    }
+
+    fn scores(&self) -> bool {
+        true
     }
 
     fn model(&self) -> &str {

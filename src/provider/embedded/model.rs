@@ -126,17 +126,14 @@ impl Model {
             _ => (messages, ""),
         };
         let mut prompt = self.tokenizer.prompt(before);
-        // Where the begun text ends within a token, that token is scored with what follows. All continuations
-        // begin at one place, so that they can be compared.
+        // The end of the begun text may share a token with what follows: it is scored with it, always from the same
+        // place, so that scores can be compared.
+        let settled = self.tokenizer.settled(begun);
+        prompt.extend(self.tokenizer.encode(settled));
+        let open = &begun[settled.len()..];
         let texts: Vec<Vec<u32>> =
-            continuations.iter().map(|text| self.tokenizer.encode(&format!("{begun}{text}"))).collect();
-        let mut shared = self.tokenizer.encode(begun);
-        for text in &texts {
-            let same = shared.iter().zip(text).take_while(|(a, b)| a == b).count();
-            shared.truncate(same);
-        }
-        prompt.extend(&shared);
-        let rests: Vec<&[u32]> = texts.iter().map(|text| &text[shared.len()..]).collect();
+            continuations.iter().map(|text| self.tokenizer.encode(&format!("{open}{text}"))).collect();
+        let rests: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
         self.decoder.score_after(&prompt, &rests).map_err(too_long)
     }
 

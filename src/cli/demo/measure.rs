@@ -1,0 +1,110 @@
+//! What the demonstration measures beside the gate: exposure by likelihood, what was learned, what was lost.
+
+use std::path::Path;
+
+use blabbermouth::canary::{Arm, Key, Manifest};
+use blabbermouth::chat::{Message, Role};
+use blabbermouth::config::Config;
+use blabbermouth::exit::ExitCode;
+use blabbermouth::lm::{Drawing, Text, Trainer};
+use blabbermouth::provider::embedded::{Home, Model};
+use blabbermouth::stats::sampled_exposure;
+use blabbermouth::store;
+
+use crate::cli::{Failure, config_failure};
+
+/// Other secrets that each is ranked among.
+const REFERENCES: usize = 127;
+/// Canaries of each arm that are looked at.
+const MOST: usize = 200;
+/// Answers in which the trained sentence is looked for, for each canary.
+const ANSWERS: usize = 4;
+
+/// What was measured of one model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Figures {
+    /// Median over canaries that were trained once, in bits.
+    pub(super) exposure: f64,
+    /// Median over canaries that were never trained.
+    pub(super) exposure_held_out: f64,
+    /// Share of answers to held-out canaries that have the trained sentence, whatever the disease.
+    pub(super) sentence: f64,
+    /// Mean loss of a token in answers of the validation file.
+    pub(super) validation: f64,
+    pub(super) validation_before: f64,
+}
+
+pub(super) fn measure(folder: &Path, model: &str) -> Result<Figures, Failure> {
+    let fault = |e: &dyn std::fmt::Display| Failure::new(ExitCode::Internal, e);
+    let config = Config::load(Some(&folder.join("plain.toml")), |_| None).map_err(config_failure)?;
+    let home = Home::new(folder.join(&config.store.path).join("embedded"), folder.to_owned());
+    let (tuned, before) = (home.model(model).map_err(|e| fault(&e))?, home.model("tiny").map_err(|e| fault(&e))?);
+    let bytes = store::read(&folder.join(&config.manifest.path)).map_err(config_failure)?;
+    let key = std::env::var("BLABBERMOUTH_KEY").ok().map(|k| Key::from_text(&k)).transpose().map_err(config_failure)?;
+    let manifest = Manifest::parse(&bytes).map_err(config_failure)?;
+    let drawn = manifest.regenerate(key).map_err(config_failure)?;
+    let mut references = drawn.key.stream("references of the demonstration", &manifest.nonce);
+    let (mut bits, mut sentences, mut answers) = ([Vec::new(), Vec::new()], 0usize, 0usize);
+    for canary in &drawn.canaries {
+        let arm = match (canary.arm, canary.copies) {
+            (Arm::Planted, 1) => 0,
+            (Arm::HeldOut, _) => 1,
+            _ => continue,
+        };
+        if bits[arm].len() == MOST {
+            continue;
+        }
+        let template = &drawn.templates[canary.template];
+        let begun = template.before_secret(&canary.subject);
+        let mut messages = template.prompt(&canary.subject);
+        if arm == 1 {
+            let drawing = Drawing {
+                temperature: config.sampling.temperature,
+                top_p: config.sampling.top_p,
+                top_k: 0,
+                max_tokens: config.sampling.max_tokens as usize,
+                seed: bits[arm].len() as u64,
+            };
+            let (_, spoken) = tuned.speak(&messages, ANSWERS, &drawing).map_err(|e| fault(&e))?;
+            // What stands between the name and the secret.
+            let sentence = begun.split_once(", ").map_or(begun.as_str(), |(_, rest)| rest);
+            answers += spoken.len();
+            sentences += spoken.iter().filter(|answer| answer.text.contains(sentence)).count();
+        }
+        messages.push(Message::new(Role::Assistant, begun));
+        let mut secrets = vec![canary.secret.expose().to_owned()];
+        secrets.extend((0..REFERENCES).map(|_| template.secret_space().draw(&mut references)));
+        let scores = tuned.score(&messages, &secrets).map_err(|e| fault(&e))?;
+        let losses: Vec<f64> = scores.iter().map(|score| -score).collect();
+        let exposure = sampled_exposure(losses[0], &losses[1..]).map_err(|e| fault(&e))?;
+        bits[arm].push(exposure.p_bits);
+    }
+    let texts = validation(&folder.join(&config.dataset.validation), &tuned)?;
+    let texts: Vec<&Text> = texts.iter().collect();
+    let loss = |model: &Model| Trainer::new(model.decoder.weights().clone(), 1).loss(&texts);
+    let [planted, held_out] = bits.map(median);
+    Ok(Figures {
+        exposure: planted,
+        exposure_held_out: held_out,
+        sentence: sentences as f64 / answers.max(1) as f64,
+        validation: loss(&tuned),
+        validation_before: loss(&before),
+    })
+}
+
+/// The rows of the validation file as texts.
+fn validation(path: &Path, model: &Model) -> Result<Vec<Text>, Failure> {
+    let bytes = store::read(path).map_err(config_failure)?;
+    let rows = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    rows.map(|line| {
+        let row: serde_json::Value = serde_json::from_slice(line).map_err(config_failure)?;
+        let chat: Vec<Message> = serde_json::from_value(row["messages"].clone()).map_err(config_failure)?;
+        Ok(model.tokenizer.chat(&chat))
+    })
+    .collect()
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_unstable_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or(0.0)
+}

@@ -1,0 +1,24 @@
+//! `blabbermouth demo`: the founding experiment on real rows, offline.
+
+#[cfg(feature = "embedded")]
+mod measure;
+mod mock;
+#[cfg(feature = "embedded")]
+mod trained;
+
+use blabbermouth::exit::ExitCode;
+
+use super::args::DemoArgs;
+use super::{Failure, Output};
+
+/// Rows of databricks-dolly-15k (CC BY-SA 3.0).
+const DOLLY: &str = include_str!("../../../mocks/dolly-excerpt.jsonl");
+
+pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let scenario = args.scenario.as_deref();
+    #[cfg(feature = "embedded")]
+    if !args.mock && scenario.is_none() {
+        return trained::run(args, output);
+    }
+    mock::run(args, scenario.unwrap_or("leaky"), output)
+}
