@@ -1,75 +1,220 @@
-//! Many patterns in one pass: every window of the text is looked up by its last few bytes.
+//! Many patterns in one pass: a text is looked up at every few bytes, by the few bytes that stand there.
 //!
-//! A filter of one bit for each possible hash lets nearly all windows of an ordinary text pass by
-//! without a look at the patterns, however many they are.
+//! Of each pattern as many windows in a row are known as there are bytes from one look to the next, so that
+//! a look falls on one of them wherever the pattern stands. A filter lets nearly all windows of an ordinary
+//! text pass by without a look at the patterns, however many they are.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
-/// The last bytes of patterns, with the patterns that end so.
+/// The windows of patterns.
 #[derive(Debug)]
 pub(super) struct Grams {
+    /// Bytes of a window.
+    length: usize,
     mask: u64,
-    shift: u32,
-    filter: Vec<u64>,
-    ends: HashMap<u64, Vec<u32>, BuildHasherDefault<Multiply>>,
+    /// Bytes from one look to the next.
+    stride: usize,
+    filter: Filter,
+    buckets: Buckets,
 }
 
-/// A hash of one number. Nobody who chooses the texts chooses the patterns: collisions cannot be made.
-#[derive(Debug, Default)]
-pub(super) struct Multiply(u64);
-
-impl Hasher for Multiply {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        let mixed = (self.0 ^ number).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        self.0 = mixed ^ mixed >> 32;
-    }
+/// A window of a pattern.
+#[derive(Debug, Clone, Copy)]
+struct Gram {
+    window: u64,
+    pattern: u32,
+    offset: u32,
 }
 
-/// Bits of the filter for each pattern.
-const BITS_EACH: usize = 64;
+/// The longest window: what a word holds.
+const LONGEST: usize = 8;
+/// Beyond so many looks in a row that are one the filter grows faster than the looks become fewer.
+const MOST_STRIDE: usize = 4;
+/// With so many patterns a short window would often be that of one of them by chance.
+const MANY: usize = 20_000;
+/// The length of a window that few patterns allow.
+const SHORT: usize = 6;
+
+/// Nobody who chooses the texts chooses the patterns: collisions cannot be made.
+const fn hash(window: u64) -> u64 {
+    let mixed = (window ^ window >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ mixed >> 32
+}
 
 impl Grams {
-    /// For patterns by number; a window is as long as the shortest, at most eight bytes. `None` without patterns.
+    /// For patterns by number. `None` without patterns.
     pub(super) fn new(patterns: &[(u32, &[u8])]) -> Option<Self> {
-        let length = patterns.iter().map(|(_, p)| p.len()).min()?.min(8);
+        let shortest = patterns.iter().map(|(_, p)| p.len()).min()?;
+        let wanted = if patterns.len() < MANY { SHORT } else { LONGEST };
+        let stride = (shortest + 1).saturating_sub(wanted).clamp(1, MOST_STRIDE);
+        let length = (shortest + 1 - stride).min(LONGEST);
         let mask = if length == 8 { u64::MAX } else { (1 << (8 * length)) - 1 };
-        let bits = (patterns.len() * BITS_EACH).next_power_of_two().max(1 << 12);
-        let shift = 64 - bits.trailing_zeros();
-        let mut it = Self { mask, shift, filter: vec![0; bits / 64], ends: HashMap::default() };
+        let windows = |pattern: &[u8]| (0..=pattern.len() - length).map(|at| load(&pattern[at..]) & mask).collect();
+        let crowd = Crowd::new(patterns.iter().flat_map(|(_, p)| -> Vec<u64> { windows(p) }));
+        let mut grams = Vec::with_capacity(patterns.len() * stride);
         for (number, pattern) in patterns {
-            let window = pattern.iter().fold(0u64, |w, b| w << 8 | u64::from(*b)) & mask;
-            let at = it.slot(window);
-            it.filter[at >> 6] |= 1 << (at & 63);
-            it.ends.entry(window).or_default().push(*number);
+            let windows: Vec<u64> = windows(pattern);
+            let crowded = |row: &[u64]| row.iter().map(|window| crowd.at(*window)).sum::<u64>();
+            let first = windows.windows(stride).enumerate().min_by_key(|(_, row)| crowded(row)).map_or(0, |(at, _)| at);
+            let row = (first..).zip(&windows[first..first + stride]);
+            grams.extend(row.map(|(at, window)| Gram { window: *window, pattern: *number, offset: at as u32 }));
         }
-        Some(it)
+        let filter = Filter::new(&grams);
+        Some(Self { length, mask, stride, filter, buckets: Buckets::new(grams) })
     }
 
-    #[inline]
+    /// Visits what may be patterns of a text: their numbers, and where they would begin.
+    pub(super) fn each(&self, text: &[u8], mut visit: impl FnMut(u32, usize)) {
+        let mut look = |at: usize, window: u64| {
+            let window = window & self.mask;
+            if self.filter.may_have(window) {
+                for gram in self.buckets.of(window) {
+                    if let Some(start) = at.checked_sub(gram.offset as usize) {
+                        visit(gram.pattern, start);
+                    }
+                }
+            }
+        };
+        let mut at = 0;
+        for eight in text.windows(8).step_by(self.stride) {
+            look(at, load(eight));
+            at += self.stride;
+        }
+        while at + self.length <= text.len() {
+            look(at, load(&text[at..]));
+            at += self.stride;
+        }
+    }
+}
+
+/// The next eight bytes; zeros beyond the end.
+fn load(bytes: &[u8]) -> u64 {
+    if let Some(eight) = bytes.first_chunk() {
+        return u64::from_le_bytes(*eight);
+    }
+    (0..).zip(bytes).fold(0, |word, (at, byte)| word | u64::from(*byte) << (8 * at))
+}
+
+/// How many windows of all patterns are the same, or nearly so many. What patterns have in common, as a
+/// domain or the beginning of a key, is a bad choice: wherever it stands all of them would be compared.
+struct Crowd(Vec<u16>, u32);
+
+impl Crowd {
+    fn new(windows: impl Iterator<Item = u64> + Clone) -> Self {
+        let slots = windows.clone().count().next_power_of_two().max(2);
+        let mut crowd = Self(vec![0; slots], 64 - slots.trailing_zeros());
+        for window in windows {
+            let slot = crowd.slot(window);
+            crowd.0[slot] = crowd.0[slot].saturating_add(1);
+        }
+        crowd
+    }
+
     const fn slot(&self, window: u64) -> usize {
-        (window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
+        (hash(window) >> self.1) as usize
     }
 
-    /// Whether patterns may end with this window, of which the newest byte is the lowest.
+    fn at(&self, window: u64) -> u64 {
+        u64::from(self.0[self.slot(window)])
+    }
+}
+
+/// Two bits in one word for each window.
+#[derive(Debug)]
+struct Filter {
+    words: Vec<u64>,
+    shift: u32,
+}
+
+/// Bits of the filter for each window.
+const BITS_EACH: usize = 16;
+
+impl Filter {
+    fn new(grams: &[Gram]) -> Self {
+        let words = (grams.len() * BITS_EACH / 64).next_power_of_two().max(64);
+        let mut filter = Self { words: vec![0; words], shift: 64 - words.trailing_zeros() };
+        for gram in grams {
+            let (at, bits) = filter.bits(gram.window);
+            filter.words[at] |= bits;
+        }
+        filter
+    }
+
+    const fn bits(&self, window: u64) -> (usize, u64) {
+        let hash = hash(window);
+        ((hash >> self.shift) as usize, 1 << (hash & 63) | 1 << (hash >> 6 & 63))
+    }
+
     #[inline]
-    pub(super) fn may_end(&self, window: u64) -> bool {
-        let at = self.slot(window & self.mask);
-        self.filter[at >> 6] >> (at & 63) & 1 == 1
+    fn may_have(&self, window: u64) -> bool {
+        let (at, bits) = self.bits(window);
+        self.words[at] & bits == bits
+    }
+}
+
+/// The windows by their hash: those of a bucket stand together.
+#[derive(Debug)]
+struct Buckets {
+    grams: Vec<Gram>,
+    /// Where each bucket begins, and the last one ends.
+    starts: Vec<u32>,
+    shift: u32,
+}
+
+impl Buckets {
+    fn new(mut grams: Vec<Gram>) -> Self {
+        let count = grams.len().next_power_of_two().max(2);
+        let shift = 64 - count.trailing_zeros();
+        grams.sort_unstable_by_key(|gram| (hash(gram.window) >> shift, gram.window, gram.pattern));
+        let mut starts = vec![0u32; count + 1];
+        for gram in &grams {
+            starts[(hash(gram.window) >> shift) as usize + 1] += 1;
+        }
+        for at in 0..count {
+            starts[at + 1] += starts[at];
+        }
+        Self { grams, starts, shift }
     }
 
-    /// The patterns that end with it.
-    pub(super) fn ending(&self, window: u64) -> &[u32] {
-        self.ends.get(&(window & self.mask)).map(Vec::as_slice).unwrap_or_default()
+    fn of(&self, window: u64) -> impl Iterator<Item = &Gram> {
+        let at = (hash(window) >> self.shift) as usize;
+        let bucket = self.starts[at] as usize..self.starts[at + 1] as usize;
+        self.grams[bucket].iter().filter(move |gram| gram.window == window)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the sieve says of a text, with the false alarms taken out.
+    fn found(patterns: &[&str], text: &str) -> Vec<(u32, usize)> {
+        let numbered: Vec<(u32, &[u8])> = (0..).zip(patterns.iter().map(|p| p.as_bytes())).collect();
+        let mut found = Vec::new();
+        Grams::new(&numbered).expect("patterns").each(text.as_bytes(), |number, start| {
+            if text[start..].starts_with(patterns[number as usize]) {
+                found.push((number, start));
+            }
+        });
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn patterns_are_found_once_wherever_they_stand() {
+        for length in 1..20 {
+            let patterns = ["abcdefghijklmnopqrstuvwxyz", &"0123456789987654321001234"[..length]];
+            for before in 0..30 {
+                let text = format!("{}{}{}", "-".repeat(before), patterns[1], patterns[0]);
+                assert_eq!(found(&patterns, &text), [(0, before + length), (1, before)], "{length} {before}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_patterns_share_does_not_name_them() {
+        let patterns: Vec<String> = (0..1000).map(|i| format!("user{i:04}examplecom")).collect();
+        let numbered: Vec<(u32, &[u8])> = (0..).zip(patterns.iter().map(|p| p.as_bytes())).collect();
+        let mut looked = 0;
+        Grams::new(&numbered).expect("patterns").each("somebodyexamplecom".repeat(100).as_bytes(), |_, _| looked += 1);
+        assert!(looked < 100, "{looked}");
     }
 }

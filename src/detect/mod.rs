@@ -24,6 +24,7 @@ mod letters;
 mod marks;
 mod normalised;
 mod search;
+mod shifts;
 mod spoken;
 mod view;
 

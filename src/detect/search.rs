@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::grams::Grams;
+use super::shifts::{distances, shift_between};
 use super::view::{Encoding, Synonyms, segments_of};
 use super::{Detector, normalise};
 
@@ -25,6 +26,8 @@ pub struct Match {
 struct Pattern {
     bytes: Vec<u8>,
     backward: bool,
+    /// Whether it is found with its letters shifted: few letters would be by chance.
+    shifts: bool,
     /// Two canaries may share a secret in a small space.
     owners: Vec<usize>,
 }
@@ -43,36 +46,22 @@ struct Pattern {
 pub struct Searcher {
     secrets: Vec<String>,
     patterns: Vec<Pattern>,
-    plain: Option<Grams>,
-    shifted: Option<Grams>,
+    /// What finds patterns in the normal form as it is.
+    plain: Vec<Grams>,
+    /// What finds them in its distances: as they are, or shifted.
+    shifted: Vec<Grams>,
     synonyms: Synonyms,
     decodes: bool,
 }
 
-/// Letters that a shifted pattern needs after its first one.
-const FEWEST_SHIFTED: usize = 4;
+/// Letters that a shifted pattern needs.
+const FEWEST_SHIFTED: usize = 5;
+/// Patterns of so many bytes are found by their distances alone, and apart from shorter ones: what finds these has
+/// to look at more places.
+const LONG: usize = 9;
 
-/// What a text says of shifted letters, whatever the shift: for each letter its distance from the one
-/// before it; other bytes as they are.
-struct Distances(Option<u8>);
-
-impl Distances {
-    fn next(&mut self, byte: u8) -> Option<u8> {
-        if !byte.is_ascii_lowercase() {
-            return Some(byte);
-        }
-        let before = self.0.replace(byte);
-        before.map(|before| b'a' + (26 + byte - before) % 26)
-    }
-
-    /// Those of a pattern after its first letter; `None` where too few remain.
-    fn of(pattern: &[u8]) -> Option<Vec<u8>> {
-        let first = pattern.iter().position(u8::is_ascii_lowercase)?;
-        let mut distances = Self(None);
-        let after: Vec<u8> = pattern[first..].iter().filter_map(|b| distances.next(*b)).collect();
-        (after.iter().filter(|b| b.is_ascii_lowercase()).count() >= FEWEST_SHIFTED).then_some(after)
-    }
-}
+/// A view of a text: its steps and where it stands; `None` for the text itself.
+type Decoded<'a> = Option<(&'a [Encoding], &'a Range<usize>)>;
 
 impl Searcher {
     /// Prepares the search for `secrets`, in plain and in encoded form; matches name them by position.
@@ -95,26 +84,32 @@ impl Searcher {
             let normal = normalise(secret);
             assert!(!normal.is_empty(), "a secret has at least one letter or digit");
             let backward = normal.chars().rev().collect::<String>();
+            let shifts = decodes && normal.bytes().filter(u8::is_ascii_lowercase).count() >= FEWEST_SHIFTED;
             for (bytes, backward) in [(normal.into_bytes(), false), (backward.into_bytes(), true)] {
                 if backward && !decodes {
                     continue;
                 }
                 let at = *known.entry((bytes.clone(), backward)).or_insert_with(|| {
-                    patterns.push(Pattern { bytes, backward, owners: Vec::new() });
+                    patterns.push(Pattern { bytes, backward, shifts, owners: Vec::new() });
                     patterns.len() - 1
                 });
                 patterns[at].owners.push(owner);
             }
         }
-        let numbered: Vec<(u32, &[u8])> = (0..).zip(patterns.iter().map(|p| p.bytes.as_slice())).collect();
-        let plain = Grams::new(&numbered);
-        let distances: Vec<(u32, Vec<u8>)> = numbered
-            .iter()
-            .filter(|_| decodes)
-            .filter_map(|(number, pattern)| Some((*number, Distances::of(pattern)?)))
-            .collect();
-        let distances: Vec<(u32, &[u8])> = distances.iter().map(|(n, d)| (*n, d.as_slice())).collect();
-        let shifted = Grams::new(&distances);
+        let grams = |over: fn(&[u8]) -> Vec<u8>, wanted: &dyn Fn(&Pattern) -> bool| {
+            let numbered = (0..).zip(&patterns).filter(|(_, pattern)| wanted(pattern));
+            let numbered: Vec<(u32, Vec<u8>)> = numbered.map(|(number, p)| (number, over(&p.bytes))).collect();
+            Grams::new(&numbered.iter().map(|(number, bytes)| (*number, bytes.as_slice())).collect::<Vec<_>>())
+        };
+        let is_long = |pattern: &Pattern| pattern.bytes.len() >= LONG;
+        let short = grams(<[u8]>::to_vec, &|pattern| !is_long(pattern));
+        let (plain, shifted) = if decodes {
+            let short_shifted = grams(distances, &|pattern| !is_long(pattern) && pattern.shifts);
+            (vec![short], vec![short_shifted, grams(distances, &is_long)])
+        } else {
+            (vec![short, grams(<[u8]>::to_vec, &is_long)], Vec::new())
+        };
+        let [plain, shifted] = [plain, shifted].map(|grams| grams.into_iter().flatten().collect());
         Self { secrets, patterns, plain, shifted, synonyms, decodes }
     }
 
@@ -135,97 +130,59 @@ impl Searcher {
         found
     }
 
-    fn scan(
-        &self,
-        text: &str,
-        normal: &str,
-        decoded: Option<(&[Encoding], &Range<usize>)>,
-        found: &mut HashMap<usize, Match>,
-    ) {
-        let Some(plain) = &self.plain else { return };
-        let (mut window, mut distances) = (0u64, 0u64);
-        let mut last = 0u8;
-        for (at, &byte) in normal.as_bytes().iter().enumerate() {
-            window = window << 8 | u64::from(byte);
-            if plain.may_end(window) {
-                self.verify(plain.ending(window), 0, text, normal, at + 1, decoded, found);
-            }
-            let Some(shifted) = &self.shifted else { continue };
-            let token = if byte.is_ascii_lowercase() {
-                let token = b'a' + (26 + byte - last.max(b'a')) % 26;
-                last = byte;
-                token
-            } else {
-                byte
-            };
-            distances = distances << 8 | u64::from(token);
-            if shifted.may_end(distances) {
-                self.verify(shifted.ending(distances), 1, text, normal, at + 1, decoded, found);
+    fn scan(&self, text: &str, normal: &str, decoded: Decoded<'_>, found: &mut HashMap<usize, Match>) {
+        let mut verify = |number, start| self.verify(number, start, text, normal, decoded, found);
+        for grams in &self.plain {
+            grams.each(normal.as_bytes(), &mut verify);
+        }
+        if !self.shifted.is_empty() {
+            let distances = distances(normal.as_bytes());
+            for grams in &self.shifted {
+                grams.each(&distances, &mut verify);
             }
         }
     }
 
-    /// Compares whole patterns that may end at a place of the normal form: as they are, or (`from` 1) with
-    /// their letters shifted.
-    #[expect(clippy::too_many_arguments, reason = "the place and what was found, private")]
+    /// Compares a whole pattern that may begin at a place of the normal form: as it is, or with its letters shifted.
     fn verify(
         &self,
-        patterns: &[u32],
-        from: u8,
+        number: u32,
+        start: usize,
         text: &str,
         normal: &str,
-        end: usize,
-        decoded: Option<(&[Encoding], &Range<usize>)>,
+        decoded: Decoded<'_>,
         found: &mut HashMap<usize, Match>,
     ) {
-        for &number in patterns {
-            let pattern = &self.patterns[number as usize];
-            let Some(start) = end.checked_sub(pattern.bytes.len()) else { continue };
-            let Some(shift) = shift_between(&pattern.bytes, &normal.as_bytes()[start..end]) else { continue };
-            if (shift == 0) != (from == 0) {
+        let pattern = &self.patterns[number as usize];
+        let end = start + pattern.bytes.len();
+        let Some(here) = normal.as_bytes().get(start..end) else { return };
+        let Some(shift) = shift_between(&pattern.bytes, here).filter(|shift| *shift == 0 || pattern.shifts) else {
+            return;
+        };
+        let mut how: Vec<Encoding> = decoded.map(|(how, _)| how.to_vec()).unwrap_or_default();
+        how.extend(pattern.backward.then_some(Encoding::Reversed));
+        how.extend(match shift {
+            0 => None,
+            13 => Some(Encoding::Rot13),
+            _ => Some(Encoding::Caesar),
+        });
+        for &owner in &pattern.owners {
+            // Once said, said again is no news: an answer may say a secret a million times.
+            if found.get(&owner).is_some_and(|known| known.how.len() <= how.len()) {
                 continue;
             }
-            let mut how: Vec<Encoding> = decoded.map(|(how, _)| how.to_vec()).unwrap_or_default();
-            how.extend(pattern.backward.then_some(Encoding::Reversed));
-            how.extend(match shift {
-                0 => None,
-                13 => Some(Encoding::Rot13),
-                _ => Some(Encoding::Caesar),
-            });
-            for &owner in &pattern.owners {
-                // Once said, said again is no news: an answer may say a secret a million times.
-                if found.get(&owner).is_some_and(|known| known.how.len() <= how.len()) {
-                    continue;
-                }
-                let place = match decoded {
-                    Some((_, source)) => source.clone(),
-                    None => raw_place(text, normal[..start].chars().count(), normal[start..end].chars().count()),
-                };
-                let detector = match how.last() {
-                    None if text.contains(&self.secrets[owner]) => Detector::Exact,
-                    None => Detector::Normalised,
-                    Some(_) => Detector::of(&how),
-                };
-                found.insert(owner, Match { owner, detector, how: how.clone(), place });
-            }
+            let place = match decoded {
+                Some((_, source)) => source.clone(),
+                None => raw_place(text, normal[..start].chars().count(), normal[start..end].chars().count()),
+            };
+            let detector = match how.last() {
+                None if text.contains(&self.secrets[owner]) => Detector::Exact,
+                None => Detector::Normalised,
+                Some(_) => Detector::of(&how),
+            };
+            found.insert(owner, Match { owner, detector, how: how.clone(), place });
         }
     }
-}
-
-/// The shift that makes one normal text of another; `None` when there is none.
-fn shift_between(pattern: &[u8], text: &[u8]) -> Option<u8> {
-    let mut shift = None;
-    for (&a, &b) in pattern.iter().zip(text) {
-        if a.is_ascii_lowercase() && b.is_ascii_lowercase() {
-            let here = (26 + b - a) % 26;
-            if *shift.get_or_insert(here) != here {
-                return None;
-            }
-        } else if a != b {
-            return None;
-        }
-    }
-    Some(shift.unwrap_or(0))
 }
 
 /// Where a stretch of the normal form stands in the text, in bytes.
