@@ -10,13 +10,10 @@ const SHORTEST: usize = 6;
 
 pub(super) fn each(text: &str, marks: &Marks, out: Out<'_>) {
     base64(text, marks, out);
-    let bytes = text.as_bytes();
-    let is_prefixed =
-        || memchr::memchr2_iter(b'x', b'X', bytes).any(|at| at > 0 && matches!(bytes[at - 1], b'0' | b'\\'));
-    if marks.hex_runs().next().is_some() || marks.has_hex_pairs() || is_prefixed() {
+    if marks.has_hex() || marks.hex_prefixes().iter().any(|at| matches!(text.as_bytes()[*at], b'0' | b'\\')) {
         hex(text, out);
     }
-    escaped(text, out);
+    escaped(text, marks, out);
 }
 
 const NONE: u8 = 0xff;
@@ -283,16 +280,16 @@ fn pairs(digits: impl Iterator<Item = u8> + Clone, how: &[Encoding], source: Ran
 type Read = fn(&str) -> Option<(Vec<u8>, usize)>;
 
 /// The whole text with percent signs, entities or escapes resolved, for each kind that it has.
-fn escaped(text: &str, out: Out<'_>) {
+fn escaped(text: &str, marks: &Marks, out: Out<'_>) {
     let bytes = text.as_bytes();
     // The sign of each kind, and how far before it the escape begins.
-    let kinds: [(Encoding, u8, usize, Read); 4] = [
-        (Encoding::Percent, b'%', 0, percent),
-        (Encoding::Entities, b'&', 0, entity),
-        (Encoding::Escapes, b'\\', 0, escape),
-        (Encoding::Escapes, b'+', 1, escape),
+    let kinds: [(bool, Encoding, u8, usize, Read); 4] = [
+        (marks.may_have_percents(), Encoding::Percent, b'%', 0, percent),
+        (marks.may_have_escapes(), Encoding::Entities, b'&', 0, entity),
+        (marks.may_have_escapes(), Encoding::Escapes, b'\\', 0, escape),
+        (marks.may_have_code_points(), Encoding::Escapes, b'+', 1, escape),
     ];
-    for (encoding, sign, before, read) in kinds {
+    for (_, encoding, sign, before, read) in kinds.into_iter().filter(|(may_have, ..)| *may_have) {
         let mut decoded: Vec<u8> = Vec::new();
         let mut from = 0;
         for at in memchr::memchr_iter(sign, bytes) {

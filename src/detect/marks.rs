@@ -15,113 +15,209 @@ struct Block {
     base64_signs: u64,
     /// `@`, `$`, `!`, `|` and `+`.
     leet_signs: u64,
+    /// `.` and `-`.
+    morse_signs: u64,
+    /// `%`.
+    percents: u64,
+    /// `&` and `\`.
+    escapes: u64,
+    /// `x`.
+    crosses: u64,
 }
 
-/// The classes of all bytes of a text; one empty block stands at the end.
+impl Block {
+    const fn words(&self) -> u64 {
+        self.letters | self.digits
+    }
+
+    const fn hex(&self) -> u64 {
+        self.digits | self.hex_letters
+    }
+
+    const fn base64(&self) -> u64 {
+        self.letters | self.digits | self.base64_signs
+    }
+}
+
+/// A block and those around it.
+#[derive(Clone, Copy)]
+struct Around<'a>(&'a [Block; 3]);
+
+impl Around<'_> {
+    /// The bits of a class, each at the place of the byte `by` before it.
+    fn ahead(self, by: u32, class: impl Fn(&Block) -> u64) -> u64 {
+        class(&self.0[1]) >> by | class(&self.0[2]) << (64 - by)
+    }
+
+    /// The bits of a class, each at the place of the byte after it.
+    fn behind(self, class: impl Fn(&Block) -> u64) -> u64 {
+        class(&self.0[1]) << 1 | class(&self.0[0]) >> 63
+    }
+
+    /// The bits of a class and of the block after it.
+    fn both(self, class: impl Fn(&Block) -> u64) -> u128 {
+        u128::from(class(&self.0[2])) << 64 | u128::from(class(&self.0[1]))
+    }
+
+    /// Where eight in a row of a class begin.
+    fn eight(self, class: impl Fn(&Block) -> u64) -> u64 {
+        let mut row = self.both(class);
+        row &= row >> 1;
+        row &= row >> 2;
+        row &= row >> 4;
+        row as u64
+    }
+}
+
+/// The classes of all bytes of a text; one empty block stands at either end.
 #[derive(Debug, Default)]
 pub(super) struct Marks(Vec<Block>);
 
-/// Letters, digits and signs of base64 in a row that are looked at.
-pub(super) const BASE64_RUN: usize = 8;
-/// Hexadecimal digits in a row that are looked at.
-pub(super) const HEX_RUN: usize = 8;
-
 impl Marks {
     pub(super) fn new(text: &[u8]) -> Self {
-        let mut blocks = Vec::with_capacity(text.len() / 64 + 2);
+        let mut blocks = Vec::with_capacity(text.len() / 64 + 3);
+        blocks.push(Block::default());
         let (chunks, rest) = text.as_chunks::<64>();
         blocks.extend(chunks.iter().map(Block::of));
-        let mut last = [0; 64];
-        last[..rest.len()].copy_from_slice(rest);
-        blocks.push(Block::of(&last));
+        if !rest.is_empty() {
+            let mut last = [0; 64];
+            last[..rest.len()].copy_from_slice(rest);
+            blocks.push(Block::of(&last));
+        }
         blocks.push(Block::default());
         Self(blocks)
     }
 
-    /// The bits of each block with those of the block after it: `of` gives a word.
-    fn words(&self, of: impl Fn(&Block) -> u64) -> impl Iterator<Item = (usize, u64, u64)> {
-        self.0.windows(2).enumerate().map(move |(at, pair)| (64 * at, of(&pair[0]), of(&pair[1])))
+    /// Each block with its neighbours, and the place of its first byte.
+    fn blocks(&self) -> impl Iterator<Item = (usize, Around<'_>)> {
+        (0..).step_by(64).zip(self.0.array_windows().map(Around))
     }
 
-    /// Where a run of at least `length` (a power of two) of a class begins; a long run once.
-    fn runs(&self, length: usize, of: impl Fn(&Block) -> u64) -> impl Iterator<Item = usize> {
-        let mut going_on = 0;
-        self.words(of).flat_map(move |(at, here, after)| {
-            let mut run = u128::from(after) << 64 | u128::from(here);
-            let mut width = 1;
-            while width < length {
-                run &= run >> width;
-                width *= 2;
-            }
-            let run = run as u64;
-            let starts = run & !(run << 1 | going_on);
-            going_on = run >> 63;
-            bits(starts).map(move |bit| at + bit)
-        })
+    fn any(&self, of: impl Fn(Around<'_>) -> bool) -> bool {
+        self.0.array_windows().any(|around| of(Around(around)))
     }
 
-    /// Runs of base64 that may be a text: eight or more, with a capital, a digit or a sign after the first. Of
-    /// random texts of six bytes fewer than one in three hundred are encoded without one; most words are.
-    pub(super) fn base64_runs(&self) -> impl Iterator<Item = usize> {
-        let class = |b: &Block| b.letters | b.digits | b.base64_signs;
-        self.runs(BASE64_RUN, class).filter(move |start| {
-            let (at, bit) = (start / 64, start % 64);
-            let both = |of: &dyn Fn(&Block) -> u64| {
-                (u128::from(of(&self.0[at + 1])) << 64 | u128::from(of(&self.0[at]))) >> bit
-            };
-            let length = both(&class).trailing_ones();
-            let marked = both(&|b: &Block| b.capitals | b.digits | b.base64_signs) as u64;
-            length >= 64 || marked & ((1 << length) - 1) & !1 != 0
-        })
-    }
-
-    pub(super) fn hex_runs(&self) -> impl Iterator<Item = usize> {
-        self.runs(HEX_RUN, |b| b.digits | b.hex_letters)
-    }
-
-    /// Whether four pairs of hexadecimal digits stand alone, one or two other signs between any two.
-    pub(super) fn has_hex_pairs(&self) -> bool {
-        for at in 0..self.0.len() - 1 {
-            let hex = |b: &Block| b.digits | b.hex_letters;
-            let word = |b: &Block| b.letters | b.digits;
-            let (block, next) = (&self.0[at], &self.0[at + 1]);
-            let before = if at == 0 { 0 } else { word(&self.0[at - 1]) >> 63 };
-            let hexes = u128::from(hex(next)) << 64 | u128::from(hex(block));
-            let words = u128::from(word(next)) << 64 | u128::from(word(block));
-            let pairs = hexes & (hexes >> 1) & !(words >> 2) & !(words << 1 | u128::from(before));
-            let chain = |step: u32| pairs & pairs >> step & pairs >> (2 * step) & pairs >> (3 * step);
-            if chain(3) | chain(4) != 0 {
-                return true;
+    /// The places of the bits that `of` sets.
+    fn places(&self, of: impl Fn(Around<'_>) -> u64) -> Vec<usize> {
+        let mut places = Vec::new();
+        for (at, around) in self.blocks() {
+            let mut word = of(around);
+            while word != 0 {
+                places.push(at + word.trailing_zeros() as usize);
+                word &= word - 1;
             }
         }
-        false
+        places
+    }
+
+    /// Where runs of base64 begin that may be a text: eight or more, with a capital, a digit or a sign after the
+    /// first. Of random texts of six bytes fewer than one in three hundred are encoded without one; most words are.
+    pub(super) fn base64_runs(&self) -> Vec<usize> {
+        let marked = |b: &Block| b.capitals | b.digits | b.base64_signs;
+        let may_be = |around: Around<'_>, bit: u32| {
+            let length = (around.both(Block::base64) >> bit).trailing_ones();
+            let marked = (around.both(marked) >> bit) as u64;
+            length >= 64 || marked & ((1 << length) - 1) & !1 != 0
+        };
+        self.places(|around| {
+            let mut runs = around.eight(Block::base64) & !around.behind(Block::base64);
+            if runs == 0 || marked(&around.0[1]) | marked(&around.0[2]) == 0 && around.0[2].base64() != u64::MAX {
+                return 0;
+            }
+            let mut left = runs;
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                if !may_be(around, bit) {
+                    runs &= !(1 << bit);
+                }
+            }
+            runs
+        })
+    }
+
+    /// Whether there are eight hexadecimal digits in a row, or four pairs of which the first three stand alone, one or
+    /// two other signs between any two.
+    pub(super) fn has_hex(&self) -> bool {
+        self.any(|around| {
+            let hex = around.both(Block::hex);
+            let two = hex & hex >> 1;
+            if two == 0 {
+                return false;
+            }
+            let four = two & two >> 2;
+            let words = around.both(Block::words);
+            let begin = two & !(words << 1 | u128::from(around.0[0].words() >> 63));
+            let alone = begin & !(words >> 2);
+            let chain = |step: u32| alone & alone >> step & alone >> (2 * step) & begin >> (3 * step);
+            (four & four >> 4 | chain(3) | chain(4)) as u64 != 0
+        })
+    }
+
+    /// Where digits and escapes have an `x` after them.
+    pub(super) fn hex_prefixes(&self) -> Vec<usize> {
+        self.places(|around| (around.0[1].digits | around.0[1].escapes) & around.ahead(1, |b| b.crosses))
+    }
+
+    /// Whether a percent sign has hexadecimal digits after it.
+    pub(super) fn may_have_percents(&self) -> bool {
+        self.any(|around| {
+            let percents = around.0[1].percents;
+            percents != 0 && percents & around.ahead(1, Block::hex) & around.ahead(2, Block::hex) != 0
+        })
+    }
+
+    /// Whether there is what entities and escapes begin with.
+    pub(super) fn may_have_escapes(&self) -> bool {
+        self.any(|around| around.0[1].escapes != 0)
+    }
+
+    /// Whether a plus sign, which is the only one in two classes, has a capital before it.
+    pub(super) fn may_have_code_points(&self) -> bool {
+        self.any(|around| {
+            let plus = around.0[1].base64_signs & around.0[1].leet_signs;
+            plus != 0 && plus & around.behind(|b| b.capitals) != 0
+        })
+    }
+
+    /// How many runs of signs of Morse code have no letter or digit before them, and whether any sign has one after it.
+    pub(super) fn morse_runs(&self) -> (usize, bool) {
+        let (mut count, mut two) = (0, 0);
+        for (_, around) in self.blocks() {
+            let signs = around.0[1].morse_signs;
+            count += (signs & !around.behind(|b| b.morse_signs | b.words())).count_ones() as usize;
+            two |= signs & around.ahead(1, |b| b.morse_signs);
+        }
+        (count, two != 0)
     }
 
     /// Digits and signs that have a letter where leet would have one.
-    pub(super) fn leet(&self) -> impl Iterator<Item = usize> {
-        let mut letter_before = 0;
-        (0..self.0.len() - 1).flat_map(move |at| {
-            let (block, next) = (&self.0[at], &self.0[at + 1]);
-            let after = block.letters >> 1 | next.letters << 63;
-            let before = block.letters << 1 | std::mem::replace(&mut letter_before, block.letters >> 63);
-            bits(block.digits & (before | after) | block.leet_signs & after).map(move |bit| 64 * at + bit)
+    pub(super) fn leet(&self) -> Vec<usize> {
+        self.places(|around| {
+            let block = &around.0[1];
+            if block.digits | block.leet_signs == 0 {
+                return 0;
+            }
+            let after = around.ahead(1, |b| b.letters);
+            block.digits & (around.behind(|b| b.letters) | after) | block.leet_signs & after
         })
     }
 
-    /// Visits the words of three ASCII letters or more, where each begins and how many letters it has, 64 at most, until
-    /// `visit` says that it has enough.
-    pub(super) fn any_word(&self, mut visit: impl FnMut(usize, u32) -> bool) -> bool {
-        let mut before = 0;
-        for (at, pair) in self.0.windows(2).enumerate() {
-            let here = pair[0].letters;
-            let letters = u128::from(pair[1].letters) << 64 | u128::from(here);
-            let long = ((letters >> 1) & (letters >> 2)) as u64;
-            let mut starts = here & !(here << 1 | before) & long;
-            before = here >> 63;
+    /// Visits the words of at least `fewest` ASCII letters (one or three), where each begins and how many letters it
+    /// has, 64 at most, until `visit` says that it has enough.
+    pub(super) fn any_word(&self, fewest: usize, mut visit: impl FnMut(usize, usize) -> bool) -> bool {
+        for (at, around) in self.blocks() {
+            let [here, after] = [around.0[1].letters, around.0[2].letters];
+            let mut starts = here & !around.behind(|b| b.letters);
+            if fewest > 1 {
+                starts &= around.ahead(1, |b| b.letters) & around.ahead(2, |b| b.letters);
+            }
             while starts != 0 {
                 let bit = starts.trailing_zeros();
                 starts &= starts - 1;
-                if visit(64 * at + bit as usize, (letters >> bit).trailing_ones().min(64)) {
+                // Twice, as a shift by all 64 bits is none.
+                let word = here >> bit | after << 1 << (63 - bit);
+                if visit(at + bit as usize, word.trailing_ones() as usize) {
                     return true;
                 }
             }
@@ -130,35 +226,27 @@ impl Marks {
     }
 }
 
-/// The places of the bits that are set.
-fn bits(mut word: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = word.trailing_zeros();
-        word &= word.wrapping_sub(1);
-        (bit < 64).then_some(bit as usize)
-    })
-}
-
 impl Block {
     fn of(bytes: &[u8; 64]) -> Self {
         let mut block = Self::default();
         let (lanes, _) = bytes.as_chunks::<16>();
         for (at, lane) in lanes.iter().enumerate() {
             let b = u8x16::new(*lane);
-            let lower = b | u8x16::splat(0x20);
-            let within = |b: u8x16, low: u8, high: u8| {
-                let over = (b - u8x16::splat(low)).saturating_sub(u8x16::splat(high - low));
-                over.simd_eq(u8x16::splat(0))
-            };
             let is = |byte: u8| b.simd_eq(u8x16::splat(byte));
-            let plus = is(b'+');
+            let at_most = |b: u8x16, most: u8| b.min(u8x16::splat(most)).simd_eq(b);
+            let letter = (b | u8x16::splat(0x20)) - u8x16::splat(b'a');
+            let [plus, minus] = [is(b'+'), is(b'-')];
             let set = |mask: u8x16| u64::from(mask.to_bitmask()) << (16 * at);
-            block.letters |= set(within(lower, b'a', b'z'));
-            block.capitals |= set(within(b, b'A', b'Z'));
-            block.hex_letters |= set(within(lower, b'a', b'f'));
-            block.digits |= set(within(b, b'0', b'9'));
-            block.base64_signs |= set(plus | is(b'/') | is(b'-') | is(b'_'));
+            block.letters |= set(at_most(letter, 25));
+            block.capitals |= set(at_most(b - u8x16::splat(b'A'), 25));
+            block.hex_letters |= set(at_most(letter, 5));
+            block.digits |= set(at_most(b - u8x16::splat(b'0'), 9));
+            block.base64_signs |= set(plus | minus | is(b'/') | is(b'_'));
             block.leet_signs |= set(plus | is(b'@') | is(b'$') | is(b'!') | is(b'|'));
+            block.morse_signs |= set(minus | is(b'.'));
+            block.percents |= set(is(b'%'));
+            block.escapes |= set(is(b'&') | is(b'\\'));
+            block.crosses |= set(letter.simd_eq(u8x16::splat(b'x' - b'a')));
         }
         block
     }
@@ -173,25 +261,29 @@ mod tests {
         for shift in 0..130 {
             let text = format!("{}abcdefgh12 p4ss ab, cd ef: 12 zz", " ".repeat(shift));
             let marks = Marks::new(text.as_bytes());
-            assert_eq!(marks.base64_runs().collect::<Vec<_>>(), [shift]);
-            assert_eq!(marks.hex_runs().count(), 0);
-            assert_eq!(marks.leet().map(|at| at - shift).collect::<Vec<_>>(), [8, 12]);
+            assert_eq!(marks.base64_runs(), [shift]);
+            assert_eq!(marks.leet().into_iter().map(|at| at - shift).collect::<Vec<_>>(), [8, 12]);
             let mut words = Vec::new();
-            assert!(!marks.any_word(|at, length| {
+            assert!(!marks.any_word(3, |at, length| {
                 words.push((at - shift, length));
                 false
             }));
             assert_eq!(words, [(0, 8)]);
-            assert!(!marks.has_hex_pairs(), "{shift}");
-            for pairs in ["12 ab 34 cd", "12, ab, 34, cd"] {
-                assert!(Marks::new(format!("{}{pairs}", " ".repeat(shift)).as_bytes()).has_hex_pairs(), "{shift}");
+            assert!(!marks.has_hex(), "{shift}");
+            let marks = |text: &str| Marks::new(format!("{}{text}", " ".repeat(shift)).as_bytes());
+            for hex in ["12 ab 34 cd", "12, ab, 34, cd", "12 ab 34 cd56", "1234abcd"] {
+                assert!(marks(hex).has_hex(), "{shift} {hex}");
             }
+            assert_eq!(marks("0x61 \\x61 x").hex_prefixes(), [shift, shift + 5]);
+            assert!(marks("%4a").may_have_percents() && !marks("% 4a %a").may_have_percents());
+            assert!(marks("U+0041").may_have_code_points() && !marks("1+2").may_have_code_points());
+            assert!(marks("&").may_have_escapes() && marks("\\").may_have_escapes());
+            assert_eq!((marks(".- -. x. .").morse_runs(), marks("- . -").morse_runs()), ((3, true), (3, false)));
         }
         let words = Marks::new(b"Ordinary internationalisation NDgyOTEz");
-        assert_eq!(words.base64_runs().collect::<Vec<_>>(), [30]);
-        let long = "a".repeat(1000);
-        let marks = Marks::new(long.as_bytes());
-        assert_eq!(marks.base64_runs().collect::<Vec<_>>(), [0]);
-        assert_eq!(marks.hex_runs().collect::<Vec<_>>(), [0]);
+        assert_eq!(words.base64_runs(), [30]);
+        let marks = Marks::new(&[b'a'; 1000]);
+        assert_eq!(marks.base64_runs(), [0]);
+        assert!(marks.has_hex());
     }
 }

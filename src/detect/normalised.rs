@@ -1,10 +1,18 @@
 //! Letters and digits only, in one form.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 /// Letters of other scripts that look like a Latin one: pairs of look-alike and Latin.
 const LOOK_ALIKES: &str = "аaАaеeЕeоoОoрpРpсcСcуyУyхxХxіiІiјjЈjѕsЅsԁdһhНhкkКkМmмmТtтtВbвbԛqԝwѵvӏlαaΑaΒbεeΕeΖzηnΗhιiΙiκkΚkΜmνvΝnοoΟoρpΡpτtΤtυuΥyχxΧxγyօoսuհhոnսuցgıiȷjɡgɑaƖlǀlꓐbꓑpꓓdꓔtꓖgꓗkꓙjꓚcꓜzꓝfꓟmꓠnꓡlꓢsꓣrꓦvꓧhꓪwꓫxꓬyꓮaꓰeꓲiꓳoꓴu";
+
+static LATIN: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
+    let letters: Vec<char> = LOOK_ALIKES.chars().collect();
+    letters.as_chunks().0.iter().map(|[like, latin]| (*like, *latin)).collect()
+});
 
 /// Letters in lower case and digits as they are, 0 for the rest.
 const ASCII: [u8; 256] = {
@@ -31,51 +39,44 @@ const ASCII: [u8; 256] = {
 /// ```
 #[must_use]
 pub fn normalise(text: &str) -> String {
-    if text.is_ascii() {
-        // Without a branch: each byte is written, and the next one over it unless it counts.
-        let mut kept = vec![0; text.len()];
-        let mut count = 0;
-        for byte in text.bytes() {
-            let normal = ASCII[usize::from(byte)];
-            kept[count] = normal;
-            count += usize::from(normal != 0);
-        }
-        kept.truncate(count);
-        return String::from_utf8(kept).expect("letters and digits");
-    }
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_ascii() {
-            push_ascii(&mut out, c);
-            continue;
-        }
+    let mut normal = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = push_ascii(&mut normal, &mut rest) {
         // One character at a time: the order of marks is all that would differ, and they are dropped.
         for c in std::iter::once(c).nfkd().filter(|c| !is_combining_mark(*c)) {
+            let mut push = |c: char| normal.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
             if c.is_ascii() {
-                push_ascii(&mut out, c);
-            } else if let Some(latin) = look_alike(c) {
-                out.push(latin);
+                if c.is_ascii_alphanumeric() {
+                    push(c.to_ascii_lowercase());
+                }
+            } else if let Some(latin) = LATIN.get(&c) {
+                push(*latin);
             } else if c.is_alphanumeric() {
-                out.extend(c.to_lowercase().filter(|c| c.is_alphanumeric()));
+                c.to_lowercase().filter(|c| c.is_alphanumeric()).for_each(push);
             }
         }
     }
-    out
+    String::from_utf8(normal).expect("letters and digits")
 }
 
-fn push_ascii(out: &mut String, c: char) {
-    let normal = ASCII[c as usize];
-    if normal != 0 {
-        out.push(char::from(normal));
-    }
-}
-
-fn look_alike(c: char) -> Option<char> {
-    let mut pairs = LOOK_ALIKES.chars();
-    while let (Some(like), Some(latin)) = (pairs.next(), pairs.next()) {
-        if like == c {
-            return Some(latin);
+/// Adds what counts up to the next character beyond ASCII, and takes that as well.
+fn push_ascii(normal: &mut Vec<u8>, rest: &mut &str) -> Option<char> {
+    let end = if rest.is_ascii() { None } else { rest.bytes().position(|byte| !byte.is_ascii()) };
+    let (ascii, others) = rest.split_at(end.unwrap_or(rest.len()));
+    // As many bytes as a byte counts: no place is out of bounds.
+    for chunk in ascii.as_bytes().chunks(usize::from(u8::MAX)) {
+        // Without a branch: each byte is written, and the next one over it unless it counts.
+        let mut kept = [0; 256];
+        let mut count = 0u8;
+        for byte in chunk {
+            let byte = ASCII[usize::from(*byte)];
+            kept[usize::from(count)] = byte;
+            count += u8::from(byte != 0);
         }
+        normal.extend_from_slice(&kept[..usize::from(count)]);
     }
-    None
+    let mut others = others.chars();
+    let first = others.next();
+    *rest = others.as_str();
+    first
 }

@@ -10,7 +10,7 @@ use super::view::{Encoding, Out};
 const FEWEST: usize = 3;
 
 pub(super) fn each(text: &str, marks: &Marks, out: Out<'_>) {
-    if let Some(decoded) = morse(text) {
+    if let Some(decoded) = morse(text, marks) {
         out(&[Encoding::Morse], decoded, 0..text.len());
     }
     if has_words(text, marks)
@@ -27,14 +27,11 @@ const MORSE: &str = "a.- b-... c-.-. d-.. e. f..-. g--. h.... i.. j.--- k-.- l.-
 static SIGNS: LazyLock<HashMap<&str, char>> =
     LazyLock::new(|| MORSE.split(' ').filter_map(|sign| Some((sign.get(1..)?, sign.chars().next()?))).collect());
 
-fn morse(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
+fn morse(text: &str, marks: &Marks) -> Option<String> {
     // Nearly every message has a letter of two signs.
-    let is_sign = |at: usize| matches!(bytes.get(at), Some(b'.' | b'-')) || text.get(at..).is_some_and(is_typographic);
-    let begins = |at: &usize| is_sign(*at) && is_sign(at + 1);
-    let any = memchr::memchr2_iter(b'.', b'-', bytes).any(|at| begins(&at))
-        || (!text.is_ascii() && text.contains(['·', '•', '–', '—', '−']));
-    if !any {
+    let (runs, two) = marks.morse_runs();
+    let typographic = if text.is_ascii() { 0 } else { typographic(text) };
+    if !two && typographic == 0 || runs + typographic < FEWEST {
         return None;
     }
     let plain: String = text
@@ -70,8 +67,10 @@ fn morse(text: &str) -> Option<String> {
     (found >= FEWEST && !messages.is_empty()).then(|| messages.concat())
 }
 
-fn is_typographic(rest: &str) -> bool {
-    rest.starts_with(['·', '•', '–', '—', '−'])
+/// How many signs are not those of ASCII.
+fn typographic(text: &str) -> usize {
+    let is_one = |at: &usize| text[*at..].starts_with(['·', '•', '–', '—', '−']);
+    memchr::memchr2_iter(0xc2, 0xe2, text.as_bytes()).filter(is_one).count()
 }
 
 /// English, German, French and Spanish digits in their order.
@@ -118,10 +117,16 @@ static WORDS: LazyLock<HashMap<&str, Word>> = LazyLock::new(|| {
     words
 });
 
-/// The first four letters of a word as a number; shorter words end in zeros.
-fn head(word: &[u8]) -> u32 {
-    let at = |place: usize| word.get(place).map_or(0, |b| u32::from(b | 0x20));
-    at(0) << 24 | at(1) << 16 | at(2) << 8 | at(3)
+/// The first four letters of a word as a number, shorter words end in zeros, with its length: that is known of few
+/// other words.
+fn head(word: &[u8], length: usize) -> u32 {
+    let four = word.first_chunk().map_or_else(
+        || (0..).zip(word).fold(0, |head, (at, byte)| head | u32::from(*byte) << (24 - 8 * at)),
+        |four| u32::from_be_bytes(*four),
+    );
+    // Signs beyond a short word are cut off; no other byte than a letter or a zero is left.
+    let letters = (four | 0x2020_2020) & (u32::MAX << (32 - 8 * length.min(4)));
+    letters ^ length as u32
 }
 
 const fn slot(head: u32) -> usize {
@@ -131,12 +136,13 @@ const fn slot(head: u32) -> usize {
 /// A bit for each hash of the head of a known word.
 static HEADS: LazyLock<[u64; 64]> = LazyLock::new(|| {
     let mut table = [0; 64];
-    for word in WORDS.keys() {
-        // `x-ray` begins with a word of one letter, `fünf` with one of one letter.
-        let ascii = word.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let at = slot(head(&word.as_bytes()[..ascii]));
+    let mut add = |word: &str| {
+        let at = slot(head(word.as_bytes(), word.len()));
         table[at / 64] |= 1 << (at % 64);
-    }
+    };
+    WORDS.keys().filter(|word| word.is_ascii()).for_each(|word| add(word));
+    // What are words of letters in `x-ray`.
+    ["x", "ray"].into_iter().for_each(add);
     table
 });
 
@@ -145,28 +151,23 @@ const APART: u32 = 4;
 
 /// Whether enough words stand together that begin like known ones.
 fn has_words(text: &str, marks: &Marks) -> bool {
-    // `fünf` and `zéro` are no words of ASCII letters.
-    if !text.is_ascii() {
+    // Beyond ASCII there are words of two letters, and others of any number between them; and `fünf` and `zéro`
+    // are no words of ASCII letters.
+    let (fewest, apart) = if text.is_ascii() { (3, APART) } else { (1, u32::MAX) };
+    if fewest == 1 && text.chars().any(|c| !c.is_ascii() && c.is_alphanumeric()) {
         return true;
     }
     let bytes = text.as_bytes();
     let heads = &*HEADS;
     let (mut row, mut others) = (0, 0);
-    marks.any_word(|start, length| {
-        let four = bytes.get(start..start + 4).and_then(|four| four.try_into().ok()).map_or_else(
-            || head(&bytes[start..bytes.len().min(start + length as usize)]),
-            |four| (u32::from_be_bytes(four) | 0x2020_2020) & (u32::MAX << (32 - 8 * length.min(4))),
-        );
-        let at = slot(four);
-        let known = heads[at / 64] >> (at % 64) & 1 == 1;
-        others = if known { 0 } else { others + 1 };
-        row = if known {
-            row + 1
-        } else if others > APART {
-            0
-        } else {
-            row
-        };
+    marks.any_word(fewest, |start, length| {
+        let at = slot(head(&bytes[start..], length));
+        if heads[at / 64] >> (at % 64) & 1 == 0 {
+            others += 1;
+            return false;
+        }
+        row = if others > apart { 1 } else { row + 1 };
+        others = 0;
         row >= FEWEST
     })
 }
