@@ -10,7 +10,8 @@ const SHORTEST: usize = 6;
 
 pub(super) fn each(text: &str, marks: &Marks, out: Out<'_>) {
     base64(text, marks, out);
-    if marks.has_hex() || marks.hex_prefixes().iter().any(|at| matches!(text.as_bytes()[*at], b'0' | b'\\')) {
+    let is_cross = |at: usize| matches!(text.as_bytes().get(at + 1), Some(b'x' | b'X'));
+    if marks.has_hex() || marks.any_hex_prefix(is_cross) {
         hex(text, out);
     }
     escaped(text, marks, out);
@@ -284,7 +285,7 @@ fn escaped(text: &str, marks: &Marks, out: Out<'_>) {
     let bytes = text.as_bytes();
     // The sign of each kind, and how far before it the escape begins.
     let kinds: [(bool, Encoding, u8, usize, Read); 4] = [
-        (marks.may_have_percents(), Encoding::Percent, b'%', 0, percent),
+        (marks.may_have_escapes(), Encoding::Percent, b'%', 0, percent),
         (marks.may_have_escapes(), Encoding::Entities, b'&', 0, entity),
         (marks.may_have_escapes(), Encoding::Escapes, b'\\', 0, escape),
         (marks.may_have_code_points(), Encoding::Escapes, b'+', 1, escape),

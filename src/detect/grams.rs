@@ -35,8 +35,7 @@ const SHORT: usize = 6;
 
 /// Nobody who chooses the texts chooses the patterns: collisions cannot be made.
 const fn hash(window: u64) -> u64 {
-    let mixed = (window ^ window >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed ^ mixed >> 32
+    window.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Grams {
@@ -63,23 +62,16 @@ impl Grams {
 
     /// Visits what may be patterns of a text: their numbers, and where they would begin.
     pub(super) fn each(&self, text: &[u8], mut visit: impl FnMut(u32, usize)) {
-        let mut look = |at: usize, window: u64| {
-            let window = window & self.mask;
-            if self.filter.may_have(window) {
-                for gram in self.buckets.of(window) {
-                    if let Some(start) = at.checked_sub(gram.offset as usize) {
-                        visit(gram.pattern, start);
-                    }
-                }
-            }
-        };
         let mut at = 0;
-        for eight in text.windows(8).step_by(self.stride) {
-            look(at, load(eight));
+        while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
+            let window = u64::from_le_bytes(*eight) & self.mask;
+            if self.filter.may_have(window) {
+                self.buckets.each(window, at, &mut visit);
+            }
             at += self.stride;
         }
         while at + self.length <= text.len() {
-            look(at, load(&text[at..]));
+            self.buckets.each(load(&text[at..]) & self.mask, at, &mut visit);
             at += self.stride;
         }
     }
@@ -132,21 +124,22 @@ impl Filter {
         let words = (grams.len() * BITS_EACH / 64).next_power_of_two().max(64);
         let mut filter = Self { words: vec![0; words], shift: 64 - words.trailing_zeros() };
         for gram in grams {
-            let (at, bits) = filter.bits(gram.window);
-            filter.words[at] |= bits;
+            let (at, [a, b]) = filter.bits(gram.window);
+            filter.words[at] |= 1 << a | 1 << b;
         }
         filter
     }
 
-    const fn bits(&self, window: u64) -> (usize, u64) {
+    /// The word of a window, and the places of its bits.
+    const fn bits(&self, window: u64) -> (usize, [u64; 2]) {
         let hash = hash(window);
-        ((hash >> self.shift) as usize, 1 << (hash & 63) | 1 << (hash >> 6 & 63))
+        ((hash >> self.shift) as usize, [hash >> 34 & 63, hash >> 40 & 63])
     }
 
     #[inline]
     fn may_have(&self, window: u64) -> bool {
-        let (at, bits) = self.bits(window);
-        self.words[at] & bits == bits
+        let (at, [a, b]) = self.bits(window);
+        self.words[at] >> a & self.words[at] >> b & 1 == 1
     }
 }
 
@@ -174,10 +167,15 @@ impl Buckets {
         Self { grams, starts, shift }
     }
 
-    fn of(&self, window: u64) -> impl Iterator<Item = &Gram> {
-        let at = (hash(window) >> self.shift) as usize;
-        let bucket = self.starts[at] as usize..self.starts[at + 1] as usize;
-        self.grams[bucket].iter().filter(move |gram| gram.window == window)
+    /// Visits the patterns that have a window, which stands at a place: their numbers, and where they would begin.
+    fn each(&self, window: u64, at: usize, visit: &mut impl FnMut(u32, usize)) {
+        let bucket = (hash(window) >> self.shift) as usize;
+        let bucket = self.starts[bucket] as usize..self.starts[bucket + 1] as usize;
+        for gram in self.grams[bucket].iter().filter(|gram| gram.window == window) {
+            if let Some(start) = at.checked_sub(gram.offset as usize) {
+                visit(gram.pattern, start);
+            }
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::marks::Marks;
+use wide::u8x16;
+
+use super::marks::{Marks, bits};
 use super::view::{Encoding, Out};
 
 /// What leet stands around a sign of it, in bytes.
@@ -58,33 +60,53 @@ const SHORTEST: usize = 6;
 fn separated(normal: &str) -> Vec<String> {
     let bytes = normal.as_bytes();
     let mut all = Vec::new();
-    // Few texts have the same letter at three places two apart.
-    let any = bytes.len() > 2 * SHORTEST - 2
-        && (bytes.iter().zip(&bytes[2..]).zip(&bytes[4..])).fold(false, |any, ((a, b), c)| any | (a == b) & (b == c));
-    if !any {
-        return all;
-    }
     let mut done = 0;
-    for at in 0..bytes.len() - 4 {
-        if at < done || bytes[at] != bytes[at + 2] || bytes[at] != bytes[at + 4] {
-            continue;
-        }
-        let separator = bytes[at];
-        let is = |at: usize| bytes.get(at) == Some(&separator);
-        // One letter or none between any two: where a space was separated, too, there is none.
-        let mut start = at;
-        while start > 0 && (is(start) || is(start - 1)) && start > done {
-            start -= 1;
-        }
-        let mut end = at + 1;
-        while end < bytes.len() && (is(end) || is(end - 1)) {
-            end += 1;
-        }
-        done = end;
-        let between: Vec<u8> = bytes[start..end].iter().copied().filter(|b| *b != separator).collect();
-        if end - start - between.len() >= SHORTEST - 1 {
-            all.extend(String::from_utf8(between).ok());
+    // Few texts have the same letter at three places two apart: many places are looked at together.
+    for first in (0..bytes.len().saturating_sub(4)).step_by(TOGETHER) {
+        let [a, b, c] = [0, 2, 4].map(|by| lane(&bytes[first + by..]));
+        for bit in bits(u64::from((a.simd_eq(b) & b.simd_eq(c)).to_bitmask())) {
+            // Zeros stand beyond the end.
+            let at = first + bit;
+            if at < done || at + 4 >= bytes.len() {
+                continue;
+            }
+            let (end, between) = separated_at(bytes, at, done);
+            done = end;
+            all.extend(between);
         }
     }
     all
+}
+
+/// How many places are looked at together.
+const TOGETHER: usize = 16;
+
+/// The next bytes; zeros beyond the end.
+fn lane(bytes: &[u8]) -> u8x16 {
+    u8x16::new(bytes.first_chunk().copied().unwrap_or_else(|| {
+        let mut last = [0; TOGETHER];
+        last[..bytes.len()].copy_from_slice(bytes);
+        last
+    }))
+}
+
+/// What stands beside the letter at a place, as far as it does, after `done`; and where that ends.
+fn separated_at(bytes: &[u8], at: usize, done: usize) -> (usize, Option<String>) {
+    let separator = bytes[at];
+    let is = |at: usize| bytes.get(at) == Some(&separator);
+    // One letter or none between any two: where a space was separated, too, there is none.
+    let mut start = at;
+    while start > done && (is(start) || is(start - 1)) {
+        start -= 1;
+    }
+    let mut end = at + 1;
+    while end < bytes.len() && (is(end) || is(end - 1)) {
+        end += 1;
+    }
+    let separators = bytes[start..end].iter().filter(|b| **b == separator).count();
+    // Between nothing and nothing there is no text.
+    if separators < SHORTEST - 1 || separators == end - start {
+        return (end, None);
+    }
+    (end, String::from_utf8(bytes[start..end].iter().copied().filter(|b| *b != separator).collect()).ok())
 }

@@ -17,12 +17,8 @@ struct Block {
     leet_signs: u64,
     /// `.` and `-`.
     morse_signs: u64,
-    /// `%`.
-    percents: u64,
-    /// `&` and `\`.
+    /// `%`, `&` and `\`.
     escapes: u64,
-    /// `x`.
-    crosses: u64,
 }
 
 impl Block {
@@ -101,11 +97,7 @@ impl Marks {
     fn places(&self, of: impl Fn(Around<'_>) -> u64) -> Vec<usize> {
         let mut places = Vec::new();
         for (at, around) in self.blocks() {
-            let mut word = of(around);
-            while word != 0 {
-                places.push(at + word.trailing_zeros() as usize);
-                word &= word - 1;
-            }
+            places.extend(bits(of(around)).map(|bit| at + bit));
         }
         places
     }
@@ -114,7 +106,7 @@ impl Marks {
     /// first. Of random texts of six bytes fewer than one in three hundred are encoded without one; most words are.
     pub(super) fn base64_runs(&self) -> Vec<usize> {
         let marked = |b: &Block| b.capitals | b.digits | b.base64_signs;
-        let may_be = |around: Around<'_>, bit: u32| {
+        let may_be = |around: Around<'_>, bit: usize| {
             let length = (around.both(Block::base64) >> bit).trailing_ones();
             let marked = (around.both(marked) >> bit) as u64;
             length >= 64 || marked & ((1 << length) - 1) & !1 != 0
@@ -124,13 +116,8 @@ impl Marks {
             if runs == 0 || marked(&around.0[1]) | marked(&around.0[2]) == 0 && around.0[2].base64() != u64::MAX {
                 return 0;
             }
-            let mut left = runs;
-            while left != 0 {
-                let bit = left.trailing_zeros();
-                left &= left - 1;
-                if !may_be(around, bit) {
-                    runs &= !(1 << bit);
-                }
+            for bit in bits(runs).filter(|bit| !may_be(around, *bit)) {
+                runs &= !(1 << bit);
             }
             runs
         })
@@ -154,20 +141,16 @@ impl Marks {
         })
     }
 
-    /// Where digits and escapes have an `x` after them.
-    pub(super) fn hex_prefixes(&self) -> Vec<usize> {
-        self.places(|around| (around.0[1].digits | around.0[1].escapes) & around.ahead(1, |b| b.crosses))
-    }
-
-    /// Whether a percent sign has hexadecimal digits after it.
-    pub(super) fn may_have_percents(&self) -> bool {
-        self.any(|around| {
-            let percents = around.0[1].percents;
-            percents != 0 && percents & around.ahead(1, Block::hex) & around.ahead(2, Block::hex) != 0
+    /// Whether `visit` says yes to a place of a sign or digit with a letter and then two hexadecimal digits after it,
+    /// as in `0x41`.
+    pub(super) fn any_hex_prefix(&self, mut visit: impl FnMut(usize) -> bool) -> bool {
+        self.blocks().any(|(at, around)| {
+            let two = around.ahead(2, Block::hex) & around.ahead(3, Block::hex);
+            bits(around.ahead(1, |b| b.letters) & two & !around.0[1].letters).any(|bit| visit(at + bit))
         })
     }
 
-    /// Whether there is what entities and escapes begin with.
+    /// Whether there is what percent signs, entities and escapes begin with.
     pub(super) fn may_have_escapes(&self) -> bool {
         self.any(|around| around.0[1].escapes != 0)
     }
@@ -203,53 +186,60 @@ impl Marks {
         })
     }
 
-    /// Visits the words of at least `fewest` ASCII letters (one or three), where each begins and how many letters it
-    /// has, 64 at most, until `visit` says that it has enough.
-    pub(super) fn any_word(&self, fewest: usize, mut visit: impl FnMut(usize, usize) -> bool) -> bool {
+    /// Visits the words of at least `fewest` ASCII letters (one or three), where each begins, until `visit` says that
+    /// it has enough.
+    pub(super) fn any_word(&self, fewest: usize, mut visit: impl FnMut(usize) -> bool) -> bool {
         for (at, around) in self.blocks() {
-            let [here, after] = [around.0[1].letters, around.0[2].letters];
-            let mut starts = here & !around.behind(|b| b.letters);
+            let mut starts = around.0[1].letters & !around.behind(|b| b.letters);
             if fewest > 1 {
                 starts &= around.ahead(1, |b| b.letters) & around.ahead(2, |b| b.letters);
             }
             while starts != 0 {
-                let bit = starts.trailing_zeros();
-                starts &= starts - 1;
-                // Twice, as a shift by all 64 bits is none.
-                let word = here >> bit | after << 1 << (63 - bit);
-                if visit(at + bit as usize, word.trailing_ones() as usize) {
+                if visit(at + starts.trailing_zeros() as usize) {
                     return true;
                 }
+                starts &= starts - 1;
             }
         }
         false
     }
 }
 
+/// The places of the bits that are set.
+pub(super) fn bits(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros();
+        word &= word.wrapping_sub(1);
+        (bit < 64).then_some(bit as usize)
+    })
+}
+
 impl Block {
     fn of(bytes: &[u8; 64]) -> Self {
-        let mut block = Self::default();
-        let (lanes, _) = bytes.as_chunks::<16>();
-        for (at, lane) in lanes.iter().enumerate() {
-            let b = u8x16::new(*lane);
-            let is = |byte: u8| b.simd_eq(u8x16::splat(byte));
-            let at_most = |b: u8x16, most: u8| b.min(u8x16::splat(most)).simd_eq(b);
-            let letter = (b | u8x16::splat(0x20)) - u8x16::splat(b'a');
-            let [plus, minus] = [is(b'+'), is(b'-')];
-            let set = |mask: u8x16| u64::from(mask.to_bitmask()) << (16 * at);
-            block.letters |= set(at_most(letter, 25));
-            block.capitals |= set(at_most(b - u8x16::splat(b'A'), 25));
-            block.hex_letters |= set(at_most(letter, 5));
-            block.digits |= set(at_most(b - u8x16::splat(b'0'), 9));
-            block.base64_signs |= set(plus | minus | is(b'/') | is(b'_'));
-            block.leet_signs |= set(plus | is(b'@') | is(b'$') | is(b'!') | is(b'|'));
-            block.morse_signs |= set(minus | is(b'.'));
-            block.percents |= set(is(b'%'));
-            block.escapes |= set(is(b'&') | is(b'\\'));
-            block.crosses |= set(letter.simd_eq(u8x16::splat(b'x' - b'a')));
+        let (lanes, _) = bytes.as_chunks();
+        let lanes = [u8x16::new(lanes[0]), u8x16::new(lanes[1]), u8x16::new(lanes[2]), u8x16::new(lanes[3])];
+        let at_most = |b: u8x16, most: u8| b.min(u8x16::splat(most)).simd_eq(b);
+        let from = |b: u8x16, least: u8| b - u8x16::splat(least);
+        let is = |b: u8x16, byte: u8| b.simd_eq(u8x16::splat(byte));
+        let letter = |b: u8x16| from(b | u8x16::splat(0x20), b'a');
+        Self {
+            letters: word(lanes, |b| at_most(letter(b), 25)),
+            capitals: word(lanes, |b| at_most(from(b, b'A'), 25)),
+            digits: word(lanes, |b| at_most(from(b, b'0'), 9)),
+            hex_letters: word(lanes, |b| at_most(letter(b), 5)),
+            base64_signs: word(lanes, |b| is(b, b'+') | is(b, b'-') | is(b, b'/') | is(b, b'_')),
+            leet_signs: word(lanes, |b| is(b, b'+') | is(b, b'@') | is(b, b'$') | is(b, b'!') | is(b, b'|')),
+            morse_signs: word(lanes, |b| is(b, b'-') | is(b, b'.')),
+            escapes: word(lanes, |b| is(b, b'%') | is(b, b'&') | is(b, b'\\')),
         }
-        block
     }
+}
+
+/// One bit for each byte that `of` says yes to.
+#[inline]
+fn word([a, b, c, d]: [u8x16; 4], of: impl Fn(u8x16) -> u8x16) -> u64 {
+    let bits = |lane: u8x16| u64::from(of(lane).to_bitmask());
+    bits(a) | bits(b) << 16 | bits(c) << 32 | bits(d) << 48
 }
 
 #[cfg(test)]
@@ -264,20 +254,26 @@ mod tests {
             assert_eq!(marks.base64_runs(), [shift]);
             assert_eq!(marks.leet().into_iter().map(|at| at - shift).collect::<Vec<_>>(), [8, 12]);
             let mut words = Vec::new();
-            assert!(!marks.any_word(3, |at, length| {
-                words.push((at - shift, length));
+            assert!(!marks.any_word(3, |at| {
+                words.push(at - shift);
                 false
             }));
-            assert_eq!(words, [(0, 8)]);
+            assert_eq!(words, [0]);
             assert!(!marks.has_hex(), "{shift}");
             let marks = |text: &str| Marks::new(format!("{}{text}", " ".repeat(shift)).as_bytes());
             for hex in ["12 ab 34 cd", "12, ab, 34, cd", "12 ab 34 cd56", "1234abcd"] {
                 assert!(marks(hex).has_hex(), "{shift} {hex}");
             }
-            assert_eq!(marks("0x61 \\x61 x").hex_prefixes(), [shift, shift + 5]);
-            assert!(marks("%4a").may_have_percents() && !marks("% 4a %a").may_have_percents());
+            let mut prefixes = Vec::new();
+            assert!(!marks("0x61 \\x61 2x 44").any_hex_prefix(|at| {
+                prefixes.push(at - shift);
+                false
+            }));
+            assert_eq!(prefixes, [0, 5]);
             assert!(marks("U+0041").may_have_code_points() && !marks("1+2").may_have_code_points());
-            assert!(marks("&").may_have_escapes() && marks("\\").may_have_escapes());
+            for sign in ["%", "&", "\\"] {
+                assert!(marks(sign).may_have_escapes(), "{shift} {sign}");
+            }
             assert_eq!((marks(".- -. x. .").morse_runs(), marks("- . -").morse_runs()), ((3, true), (3, false)));
         }
         let words = Marks::new(b"Ordinary internationalisation NDgyOTEz");

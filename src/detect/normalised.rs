@@ -64,15 +64,27 @@ fn push_ascii(normal: &mut Vec<u8>, rest: &mut &str) -> Option<char> {
     let end = if rest.is_ascii() { None } else { rest.bytes().position(|byte| !byte.is_ascii()) };
     let (ascii, others) = rest.split_at(end.unwrap_or(rest.len()));
     // As many bytes as a byte counts: no place is out of bounds.
-    for chunk in ascii.as_bytes().chunks(usize::from(u8::MAX)) {
+    for chunk in ascii.as_bytes().chunks(STEP) {
         // Without a branch: each byte is written, and the next one over it unless it counts.
         let mut kept = [0; 256];
         let mut count = 0u8;
-        for byte in chunk {
-            let byte = ASCII[usize::from(*byte)];
+        let mut push = |byte: u8| {
+            let byte = ASCII[usize::from(byte)];
             kept[usize::from(count)] = byte;
             count += u8::from(byte != 0);
+        };
+        let (eights, rest) = chunk.as_chunks::<8>();
+        for [a, b, c, d, e, f, g, h] in eights {
+            push(*a);
+            push(*b);
+            push(*c);
+            push(*d);
+            push(*e);
+            push(*f);
+            push(*g);
+            push(*h);
         }
+        rest.iter().for_each(|byte| push(*byte));
         normal.extend_from_slice(&kept[..usize::from(count)]);
     }
     let mut others = others.chars();
@@ -80,3 +92,6 @@ fn push_ascii(normal: &mut Vec<u8>, rest: &mut &str) -> Option<char> {
     *rest = others.as_str();
     first
 }
+
+/// Bytes that are looked at together; eight at a time.
+const STEP: usize = 248;

@@ -93,76 +93,94 @@ enum Word {
     Letter(char),
 }
 
-static WORDS: LazyLock<HashMap<&str, Word>> = LazyLock::new(|| {
-    let mut words = HashMap::new();
-    for (list, language) in DIGITS.iter().enumerate() {
-        for (digit, word) in language.split(' ').enumerate() {
-            // `six` is the same in two; English goes first.
-            let entry = words.entry(word).or_insert(Word::Digit(digit as u8));
-            debug_assert!(list > 0 || matches!(entry, Word::Digit(_)));
-        }
+/// The known words.
+static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
+    let mut lexicon = Lexicon { heads: [0; 64], words: vec![Vec::new(); 64] };
+    // `six` is the same in two languages, and stands for the same.
+    for language in DIGITS {
+        language.split(' ').zip(0..).for_each(|(word, digit)| lexicon.add(word, Word::Digit(digit)));
     }
-    words.extend([
-        ("oh", Word::Digit(0)),
-        ("nought", Word::Digit(0)),
-        ("fuenf", Word::Digit(5)),
-        ("zwo", Word::Digit(2)),
-    ]);
-    words.extend(TEENS.split(' ').zip(10..).map(|(word, n)| (word, Word::Teen(n))));
-    words.extend(TENS.split(' ').zip(2..).map(|(word, n)| (word, Word::Ten(n))));
-    words.extend(NATO.split(' ').zip('a'..).map(|(word, letter)| (word, Word::Letter(letter))));
-    words.extend([("alpha", Word::Letter('a')), ("juliet", Word::Letter('j')), ("whisky", Word::Letter('w'))]);
-    // The normal way to write it parts the word in two.
-    words.insert("x-ray", Word::Letter('x'));
-    words
+    for (word, digit) in [("oh", 0), ("nought", 0), ("fuenf", 5), ("zwo", 2)] {
+        lexicon.add(word, Word::Digit(digit));
+    }
+    TEENS.split(' ').zip(10..).for_each(|(word, n)| lexicon.add(word, Word::Teen(n)));
+    TENS.split(' ').zip(2..).for_each(|(word, n)| lexicon.add(word, Word::Ten(n)));
+    for (word, letter) in NATO.split(' ').zip('a'..).chain([("alpha", 'a'), ("juliet", 'j'), ("whisky", 'w')]) {
+        lexicon.add(word, Word::Letter(letter));
+    }
+    // What is left of `x-ray` where it is parted in two: to be looked at, and no word.
+    let ray = hash(head(b"ray"));
+    lexicon.heads[ray / 64] |= 1 << (ray % 64);
+    lexicon
 });
 
-/// The first four letters of a word as a number, shorter words end in zeros, with its length: that is known of few
-/// other words.
-fn head(word: &[u8], length: usize) -> u32 {
-    let four = word.first_chunk().map_or_else(
-        || (0..).zip(word).fold(0, |head, (at, byte)| head | u32::from(*byte) << (24 - 8 * at)),
-        |four| u32::from_be_bytes(*four),
-    );
-    // Signs beyond a short word are cut off; no other byte than a letter or a zero is left.
-    let letters = (four | 0x2020_2020) & (u32::MAX << (32 - 8 * length.min(4)));
-    letters ^ length as u32
+/// Words by their heads: few words of a text begin like one of them.
+struct Lexicon {
+    /// A bit for each hash of a head.
+    heads: [u64; 64],
+    words: Vec<Vec<(&'static str, Word)>>,
 }
 
-const fn slot(head: u32) -> usize {
+impl Lexicon {
+    fn add(&mut self, word: &'static str, meaning: Word) {
+        let hash = hash(head(word.as_bytes()));
+        self.heads[hash / 64] |= 1 << (hash % 64);
+        self.words[hash / 64].push((word, meaning));
+    }
+
+    fn may_have(&self, head: u32) -> bool {
+        let hash = hash(head);
+        self.heads[hash / 64] >> (hash % 64) & 1 == 1
+    }
+
+    /// What a word stands for, in upper or lower case.
+    fn get(&self, word: &[u8]) -> Option<Word> {
+        let head = head(word);
+        let among = if self.may_have(head) { self.words[hash(head) / 64].as_slice() } else { &[] };
+        among.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(word)).map(|(_, meaning)| *meaning)
+    }
+}
+
+const fn hash(head: u32) -> usize {
     (head.wrapping_mul(0x9e37_79b1) >> 20) as usize
 }
 
-/// A bit for each hash of the head of a known word.
-static HEADS: LazyLock<[u64; 64]> = LazyLock::new(|| {
-    let mut table = [0; 64];
-    let mut add = |word: &str| {
-        let at = slot(head(word.as_bytes(), word.len()));
-        table[at / 64] |= 1 << (at % 64);
-    };
-    WORDS.keys().filter(|word| word.is_ascii()).for_each(|word| add(word));
-    // What are words of letters in `x-ray`.
-    ["x", "ray"].into_iter().for_each(add);
-    table
-});
+/// Three letters of a word as a number, or all of them if they are fewer.
+fn head(word: &[u8]) -> u32 {
+    match word.first_chunk() {
+        Some(four) => (u32::from_le_bytes(*four) | 0x20_2020) & 0xff_ffff,
+        None => (0..3).zip(word).fold(0, |head, (at, byte)| head | u32::from(*byte | 0x20) << (8 * at)),
+    }
+}
+
+/// No known word has so many letters.
+const LONGEST: usize = 16;
 
 /// Words between two known ones that do not part them.
 const APART: u32 = 4;
+
+/// The sign of a unit, `k` in lower case.
+const KELVIN: char = '\u{212a}';
 
 /// Whether enough words stand together that begin like known ones.
 fn has_words(text: &str, marks: &Marks) -> bool {
     // Beyond ASCII there are words of two letters, and others of any number between them; and `fünf` and `zéro`
     // are no words of ASCII letters.
     let (fewest, apart) = if text.is_ascii() { (3, APART) } else { (1, u32::MAX) };
-    if fewest == 1 && text.chars().any(|c| !c.is_ascii() && c.is_alphanumeric()) {
+    if fewest == 1 && text.contains(['ü', 'Ü', 'é', 'É', KELVIN]) {
         return true;
     }
     let bytes = text.as_bytes();
-    let heads = &*HEADS;
+    let lexicon = &*LEXICON;
     let (mut row, mut others) = (0, 0);
-    marks.any_word(fewest, |start, length| {
-        let at = slot(head(&bytes[start..], length));
-        if heads[at / 64] >> (at % 64) & 1 == 0 {
+    marks.any_word(fewest, |start| {
+        let rest = &bytes[start..];
+        let is_known = (fewest == 1 || lexicon.may_have(head(rest))) && {
+            let length = rest.iter().take(LONGEST).take_while(|byte| byte.is_ascii_alphabetic()).count();
+            // The normal way to write `x-ray` parts the word in two.
+            lexicon.get(&rest[..length]).is_some() || length == 3 && is_ray(&bytes[start.saturating_sub(2)..start + 3])
+        };
+        if !is_known {
             others += 1;
             return false;
         }
@@ -172,15 +190,24 @@ fn has_words(text: &str, marks: &Marks) -> bool {
     })
 }
 
+const fn is_ray(bytes: &[u8]) -> bool {
+    bytes.eq_ignore_ascii_case(b"x-ray")
+}
+
+fn is_in_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || !c.is_ascii() && c.is_alphanumeric()
+}
+
 /// The text with spoken letters and digits in place of their words, and whether letters are among them.
 fn words(text: &str) -> Option<(String, bool)> {
+    let lexicon = &*LEXICON;
     let lower = text.to_lowercase().replace("x-ray", "xray");
     let (mut count, mut letters) = (0, false);
     let mut decoded = String::with_capacity(lower.len());
     let mut ten: Option<u8> = None;
     let mut repeat = 1;
-    for word in lower.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()) {
-        let known = WORDS.get(word).copied();
+    for word in lower.split(|c| !is_in_word(c)).filter(|w| !w.is_empty()) {
+        let known = lexicon.get(word.as_bytes());
         if let Some(ten) = ten.take() {
             // Forty-eight is one number, forty alone another.
             match known {
