@@ -9,10 +9,11 @@ use super::view::{Encoding, Out};
 const SHORTEST: usize = 6;
 
 pub(super) fn each(text: &str, marks: &Marks, out: Out<'_>) {
-    base64(text, marks, out);
-    let is_cross = |at: usize| matches!(text.as_bytes().get(at + 1), Some(b'x' | b'X'));
-    if marks.has_hex() || marks.any_hex_prefix(is_cross) {
-        hex(text, out);
+    if marks.seen.base64 {
+        base64(text, marks, out);
+    }
+    if marks.seen.hex {
+        hex(text, marks, out);
     }
     escaped(text, marks, out);
 }
@@ -216,16 +217,15 @@ fn is_between(byte: u8) -> bool {
 }
 
 /// Pairs of hexadecimal digits, with up to three signs or `0x` between them; forward and backward.
-fn hex(text: &str, out: Out<'_>) {
+fn hex(text: &str, marks: &Marks, out: Out<'_>) {
     let bytes = text.as_bytes();
-    let mut at = 0;
+    let mut done = 0;
     let mut digits: Vec<u8> = Vec::new();
-    while at < bytes.len() {
-        let (Some(_), Some(_)) = (nibble(bytes[at]), bytes.get(at + 1).and_then(|b| nibble(*b))) else {
-            at += 1;
+    for start in marks.hex_pairs() {
+        if start < done {
             continue;
-        };
-        let start = at;
+        }
+        let mut at = start;
         let mut end;
         digits.clear();
         loop {
@@ -258,7 +258,7 @@ fn hex(text: &str, out: Out<'_>) {
             pairs(digits.iter().copied(), &[Encoding::Hex], start..end, out);
             pairs(digits.iter().rev().copied(), &[Encoding::Reversed, Encoding::Hex], start..end, out);
         }
-        at = end.max(start + 1);
+        done = end;
     }
 }
 
@@ -285,10 +285,10 @@ fn escaped(text: &str, marks: &Marks, out: Out<'_>) {
     let bytes = text.as_bytes();
     // The sign of each kind, and how far before it the escape begins.
     let kinds: [(bool, Encoding, u8, usize, Read); 4] = [
-        (marks.may_have_escapes(), Encoding::Percent, b'%', 0, percent),
-        (marks.may_have_escapes(), Encoding::Entities, b'&', 0, entity),
-        (marks.may_have_escapes(), Encoding::Escapes, b'\\', 0, escape),
-        (marks.may_have_code_points(), Encoding::Escapes, b'+', 1, escape),
+        (marks.seen.escapes, Encoding::Percent, b'%', 0, percent),
+        (marks.seen.escapes, Encoding::Entities, b'&', 0, entity),
+        (marks.seen.escapes, Encoding::Escapes, b'\\', 0, escape),
+        (marks.seen.code_points, Encoding::Escapes, b'+', 1, escape),
     ];
     for (_, encoding, sign, before, read) in kinds.into_iter().filter(|(may_have, ..)| *may_have) {
         let mut decoded: Vec<u8> = Vec::new();

@@ -10,17 +10,41 @@ use super::view::{Encoding, Out};
 /// What leet stands around a sign of it, in bytes.
 const AROUND: usize = 64;
 
-pub(super) fn each(text: &str, normal: &str, marks: &Marks, out: Out<'_>) {
-    for source in leet_places(text, marks) {
+/// `shortest` is what the shortest text has that is looked for.
+pub(super) fn each(text: &str, normal: &str, shortest: usize, marks: &Marks, out: Out<'_>) {
+    for source in if marks.seen.leet { leet_places(text, marks) } else { Vec::new() } {
+        let dressed = &text[source.clone()];
         // A `1` may be an i or an l.
-        for one in ['i', 'l'] {
-            let plain: String = text[source.clone()].chars().map(|c| unleet(c, one)).collect();
-            out(&[Encoding::Leet], plain, source.clone());
+        for one in if dressed.contains(['1', '!', '|']) { ['i', 'l'].as_slice() } else { &['i'] } {
+            out(&[Encoding::Leet], undressed(dressed, *one), source.clone());
         }
     }
-    for separated in separated(normal) {
+    for separated in separated(normal, shortest.min(SHORTEST_DECODED)) {
         out(&[Encoding::Separated], separated, 0..text.len());
     }
+}
+
+/// A text with leet undone.
+fn undressed(text: &str, one: char) -> String {
+    if !text.is_ascii() {
+        return text.chars().map(|c| unleet(c, one)).collect();
+    }
+    let table = if one == 'i' { &UNLEET_I } else { &UNLEET_L };
+    let plain = text.bytes().map(|byte| table[usize::from(byte)]).collect();
+    String::from_utf8(plain).unwrap_or_default()
+}
+
+static UNLEET_I: [u8; 256] = unleet_table('i');
+static UNLEET_L: [u8; 256] = unleet_table('l');
+
+const fn unleet_table(one: char) -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        table[byte as usize] = unleet(byte as char, one) as u8;
+        byte += 1;
+    }
+    table
 }
 
 const fn unleet(c: char, one: char) -> char {
@@ -55,25 +79,35 @@ fn leet_places(text: &str, marks: &Marks) -> Vec<Range<usize>> {
 
 /// The shortest separated text: so many characters.
 const SHORTEST: usize = 6;
+/// No decoder makes anything of fewer letters without signs.
+const SHORTEST_DECODED: usize = 8;
 
-/// What stands beside the same letter again and again.
-fn separated(normal: &str) -> Vec<String> {
+/// What stands beside the same letter again and again, where that has so many bytes.
+fn separated(normal: &str, shortest: usize) -> Vec<String> {
     let bytes = normal.as_bytes();
     let mut all = Vec::new();
     let mut done = 0;
     // Few texts have the same letter at three places two apart: many places are looked at together.
-    for first in (0..bytes.len().saturating_sub(4)).step_by(TOGETHER) {
-        let [a, b, c] = [0, 2, 4].map(|by| lane(&bytes[first + by..]));
-        for bit in bits(u64::from((a.simd_eq(b) & b.simd_eq(c)).to_bitmask())) {
-            // Zeros stand beyond the end.
-            let at = first + bit;
-            if at < done || at + 4 >= bytes.len() {
-                continue;
+    let mut first = 0;
+    while first + 4 < bytes.len() {
+        let (places, rest) = match bytes[first..].first_chunk() {
+            Some(next) => (same_thrice(next), 0),
+            None => {
+                let mut last = [0; TOGETHER + 4];
+                last[..bytes.len() - first].copy_from_slice(&bytes[first..]);
+                (same_thrice(&last), first + TOGETHER + 4 - bytes.len())
             }
-            let (end, between) = separated_at(bytes, at, done);
-            done = end;
-            all.extend(between);
+        };
+        // Zeros beyond the end are the same as each other, too.
+        for bit in bits(u64::from(places) & (0xffff >> rest)) {
+            let at = first + bit;
+            if at >= done {
+                let (end, between) = separated_at(bytes, at, done, shortest);
+                done = end;
+                all.extend(between);
+            }
         }
+        first += TOGETHER;
     }
     all
 }
@@ -81,17 +115,15 @@ fn separated(normal: &str) -> Vec<String> {
 /// How many places are looked at together.
 const TOGETHER: usize = 16;
 
-/// The next bytes; zeros beyond the end.
-fn lane(bytes: &[u8]) -> u8x16 {
-    u8x16::new(bytes.first_chunk().copied().unwrap_or_else(|| {
-        let mut last = [0; TOGETHER];
-        last[..bytes.len()].copy_from_slice(bytes);
-        last
-    }))
+/// The places at which a byte stands that stands two and four places later as well.
+fn same_thrice(bytes: &[u8; TOGETHER + 4]) -> u32 {
+    let at = |by: usize| bytes[by..].first_chunk().map_or(u8x16::ZERO, |lane| u8x16::new(*lane));
+    let b = at(2);
+    (at(0).simd_eq(b) & b.simd_eq(at(4))).to_bitmask()
 }
 
 /// What stands beside the letter at a place, as far as it does, after `done`; and where that ends.
-fn separated_at(bytes: &[u8], at: usize, done: usize) -> (usize, Option<String>) {
+fn separated_at(bytes: &[u8], at: usize, done: usize, shortest: usize) -> (usize, Option<String>) {
     let separator = bytes[at];
     let is = |at: usize| bytes.get(at) == Some(&separator);
     // One letter or none between any two: where a space was separated, too, there is none.
@@ -104,8 +136,7 @@ fn separated_at(bytes: &[u8], at: usize, done: usize) -> (usize, Option<String>)
         end += 1;
     }
     let separators = bytes[start..end].iter().filter(|b| **b == separator).count();
-    // Between nothing and nothing there is no text.
-    if separators < SHORTEST - 1 || separators == end - start {
+    if separators < SHORTEST - 1 || end - start - separators < shortest {
         return (end, None);
     }
     (end, String::from_utf8(bytes[start..end].iter().copied().filter(|b| *b != separator).collect()).ok())

@@ -19,6 +19,8 @@ struct Block {
     morse_signs: u64,
     /// `%`, `&` and `\`.
     escapes: u64,
+    /// `x`.
+    crosses: u64,
 }
 
 impl Block {
@@ -32,6 +34,11 @@ impl Block {
 
     const fn base64(&self) -> u64 {
         self.letters | self.digits | self.base64_signs
+    }
+
+    /// What a run of base64 has and few words have after their first letter.
+    const fn marked(&self) -> u64 {
+        self.capitals | self.digits | self.base64_signs
     }
 }
 
@@ -63,17 +70,61 @@ impl Around<'_> {
         row &= row >> 4;
         row as u64
     }
+
+    /// Whether eight hexadecimal digits in a row, or the first of four pairs, begin here.
+    fn has_hex(self) -> bool {
+        if self.eight(Block::hex) != 0 {
+            return true;
+        }
+        let (hex, words) = (self.both(Block::hex), self.both(Block::words));
+        let begin = hex & hex >> 1 & !(words << 1 | u128::from(self.0[0].words() >> 63));
+        let alone = begin & !(words >> 2);
+        if alone as u64 == 0 {
+            return false;
+        }
+        let chain = |step: u32| alone & alone >> step & alone >> (2 * step) & begin >> (3 * step);
+        (chain(3) | chain(4)) as u64 != 0
+    }
+
+    fn leet(self) -> u64 {
+        let block = &self.0[1];
+        let after = self.ahead(1, |b| b.letters);
+        block.digits & (self.behind(|b| b.letters) | after) | block.leet_signs & after
+    }
 }
 
-/// The classes of all bytes of a text; one empty block stands at either end.
+/// What the classes say of a text: where something is not seen, there is nothing to decode.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Seen {
+    pub(super) ascii: bool,
+    /// Runs of base64 that may be a text, see [`Marks::base64_runs`].
+    pub(super) base64: bool,
+    /// Eight hexadecimal digits in a row, or four pairs of which the first three stand alone, one or two other signs
+    /// between any two, or two digits as in `0x41`.
+    pub(super) hex: bool,
+    /// What percent signs, entities and escapes begin with.
+    pub(super) escapes: bool,
+    /// A plus sign with a capital before it.
+    pub(super) code_points: bool,
+    /// Digits and signs that have a letter where leet would have one.
+    pub(super) leet: bool,
+    /// A sign of Morse code with another after it.
+    pub(super) two_morse_signs: bool,
+}
+
+/// The classes of all bytes of a text.
 #[derive(Debug, Default)]
-pub(super) struct Marks(Vec<Block>);
+pub(super) struct Marks {
+    /// One empty block stands at either end.
+    blocks: Vec<Block>,
+    pub(super) seen: Seen,
+}
 
 impl Marks {
-    pub(super) fn new(text: &[u8]) -> Self {
+    pub(super) fn new(text: &str) -> Self {
         let mut blocks = Vec::with_capacity(text.len() / 64 + 3);
         blocks.push(Block::default());
-        let (chunks, rest) = text.as_chunks::<64>();
+        let (chunks, rest) = text.as_bytes().as_chunks::<64>();
         blocks.extend(chunks.iter().map(Block::of));
         if !rest.is_empty() {
             let mut last = [0; 64];
@@ -81,16 +132,15 @@ impl Marks {
             blocks.push(Block::of(&last));
         }
         blocks.push(Block::default());
-        Self(blocks)
+        let mut seen = Seen { ascii: text.is_ascii(), ..Seen::default() };
+        let mut before = 0;
+        blocks.array_windows().for_each(|around| before = seen.look(Around(around), before));
+        Self { blocks, seen }
     }
 
     /// Each block with its neighbours, and the place of its first byte.
     fn blocks(&self) -> impl Iterator<Item = (usize, Around<'_>)> {
-        (0..).step_by(64).zip(self.0.array_windows().map(Around))
-    }
-
-    fn any(&self, of: impl Fn(Around<'_>) -> bool) -> bool {
-        self.0.array_windows().any(|around| of(Around(around)))
+        (0..).step_by(64).zip(self.blocks.array_windows().map(Around))
     }
 
     /// The places of the bits that `of` sets.
@@ -105,17 +155,13 @@ impl Marks {
     /// Where runs of base64 begin that may be a text: eight or more, with a capital, a digit or a sign after the
     /// first. Of random texts of six bytes fewer than one in three hundred are encoded without one; most words are.
     pub(super) fn base64_runs(&self) -> Vec<usize> {
-        let marked = |b: &Block| b.capitals | b.digits | b.base64_signs;
         let may_be = |around: Around<'_>, bit: usize| {
             let length = (around.both(Block::base64) >> bit).trailing_ones();
-            let marked = (around.both(marked) >> bit) as u64;
+            let marked = (around.both(Block::marked) >> bit) as u64;
             length >= 64 || marked & ((1 << length) - 1) & !1 != 0
         };
         self.places(|around| {
             let mut runs = around.eight(Block::base64) & !around.behind(Block::base64);
-            if runs == 0 || marked(&around.0[1]) | marked(&around.0[2]) == 0 && around.0[2].base64() != u64::MAX {
-                return 0;
-            }
             for bit in bits(runs).filter(|bit| !may_be(around, *bit)) {
                 runs &= !(1 << bit);
             }
@@ -123,85 +169,60 @@ impl Marks {
         })
     }
 
-    /// Whether there are eight hexadecimal digits in a row, or four pairs of which the first three stand alone, one or
-    /// two other signs between any two.
-    pub(super) fn has_hex(&self) -> bool {
-        self.any(|around| {
-            let hex = around.both(Block::hex);
-            let two = hex & hex >> 1;
-            if two == 0 {
-                return false;
-            }
-            let four = two & two >> 2;
-            let words = around.both(Block::words);
-            let begin = two & !(words << 1 | u128::from(around.0[0].words() >> 63));
-            let alone = begin & !(words >> 2);
-            let chain = |step: u32| alone & alone >> step & alone >> (2 * step) & begin >> (3 * step);
-            (four & four >> 4 | chain(3) | chain(4)) as u64 != 0
-        })
-    }
-
-    /// Whether `visit` says yes to a place of a sign or digit with a letter and then two hexadecimal digits after it,
-    /// as in `0x41`.
-    pub(super) fn any_hex_prefix(&self, mut visit: impl FnMut(usize) -> bool) -> bool {
-        self.blocks().any(|(at, around)| {
-            let two = around.ahead(2, Block::hex) & around.ahead(3, Block::hex);
-            bits(around.ahead(1, |b| b.letters) & two & !around.0[1].letters).any(|bit| visit(at + bit))
-        })
-    }
-
-    /// Whether there is what percent signs, entities and escapes begin with.
-    pub(super) fn may_have_escapes(&self) -> bool {
-        self.any(|around| around.0[1].escapes != 0)
-    }
-
-    /// Whether a plus sign, which is the only one in two classes, has a capital before it.
-    pub(super) fn may_have_code_points(&self) -> bool {
-        self.any(|around| {
-            let plus = around.0[1].base64_signs & around.0[1].leet_signs;
-            plus != 0 && plus & around.behind(|b| b.capitals) != 0
-        })
-    }
-
-    /// How many runs of signs of Morse code have no letter or digit before them, and whether any sign has one after it.
-    pub(super) fn morse_runs(&self) -> (usize, bool) {
-        let (mut count, mut two) = (0, 0);
-        for (_, around) in self.blocks() {
-            let signs = around.0[1].morse_signs;
-            count += (signs & !around.behind(|b| b.morse_signs | b.words())).count_ones() as usize;
-            two |= signs & around.ahead(1, |b| b.morse_signs);
-        }
-        (count, two != 0)
+    /// Where two hexadecimal digits stand.
+    pub(super) fn hex_pairs(&self) -> Vec<usize> {
+        self.places(|around| around.0[1].hex() & around.ahead(1, Block::hex))
     }
 
     /// Digits and signs that have a letter where leet would have one.
     pub(super) fn leet(&self) -> Vec<usize> {
-        self.places(|around| {
-            let block = &around.0[1];
-            if block.digits | block.leet_signs == 0 {
-                return 0;
-            }
-            let after = around.ahead(1, |b| b.letters);
-            block.digits & (around.behind(|b| b.letters) | after) | block.leet_signs & after
-        })
+        self.places(|around| around.leet())
     }
 
-    /// Visits the words of at least `fewest` ASCII letters (one or three), where each begins, until `visit` says that
-    /// it has enough.
-    pub(super) fn any_word(&self, fewest: usize, mut visit: impl FnMut(usize) -> bool) -> bool {
-        for (at, around) in self.blocks() {
-            let mut starts = around.0[1].letters & !around.behind(|b| b.letters);
-            if fewest > 1 {
-                starts &= around.ahead(1, |b| b.letters) & around.ahead(2, |b| b.letters);
-            }
-            while starts != 0 {
-                if visit(at + starts.trailing_zeros() as usize) {
-                    return true;
-                }
-                starts &= starts - 1;
-            }
-        }
-        false
+    /// How many runs of signs of Morse code have no letter or digit before them.
+    pub(super) fn morse_runs(&self) -> usize {
+        let starts = |around: Around<'_>| around.0[1].morse_signs & !around.behind(|b| b.morse_signs | b.words());
+        self.blocks().map(|(_, around)| starts(around).count_ones() as usize).sum()
+    }
+
+    /// Where words of at least `fewest` ASCII letters (one or three) begin: a bit for each, and the place of the first.
+    pub(super) fn words(&self, fewest: usize) -> impl Iterator<Item = (usize, u64)> {
+        self.blocks().map(move |(at, around)| {
+            let starts = around.0[1].letters & !around.behind(|b| b.letters);
+            let long = around.ahead(1, |b| b.letters) & around.ahead(2, |b| b.letters);
+            (at, if fewest > 1 { starts & long } else { starts })
+        })
+    }
+}
+
+/// The bits that 57 in a row have in common wherever they are in a block.
+const LONG: u64 = (u64::MAX << 7) & (u64::MAX >> 7);
+
+impl Seen {
+    /// Takes a block; `before` is where eight of base64 in a row begin in the block before it, and the same is returned
+    /// of this one.
+    #[inline]
+    fn look(&mut self, around: Around<'_>, before: u64) -> u64 {
+        let block = &around.0[1];
+        let eight = around.eight(Block::base64);
+        // All bytes of such runs.
+        let mut run = u128::from(eight) << 64 | u128::from(before);
+        run |= run << 1;
+        run |= run << 2;
+        run |= run << 4;
+        let marked = block.marked() & around.behind(Block::base64) & (run >> 64) as u64;
+        // One without marks counts when it has 64 bytes: 57 eights begin in it, here or across the blocks.
+        let is_long = eight & LONG == LONG || before.leading_ones() + eight.trailing_ones() >= 57;
+        self.base64 |= marked != 0 || is_long;
+        let prefixes = block.crosses & !around.behind(|b| b.letters);
+        self.hex |= around.has_hex() || prefixes & around.ahead(1, Block::hex) & around.ahead(2, Block::hex) != 0;
+        self.escapes |= block.escapes != 0;
+        // The only sign in two classes.
+        let plus = block.base64_signs & block.leet_signs;
+        self.code_points |= plus & around.behind(|b| b.capitals) != 0;
+        self.leet |= around.leet() != 0;
+        self.two_morse_signs |= block.morse_signs & around.ahead(1, |b| b.morse_signs) != 0;
+        eight
     }
 }
 
@@ -230,6 +251,7 @@ impl Block {
             base64_signs: word(lanes, |b| is(b, b'+') | is(b, b'-') | is(b, b'/') | is(b, b'_')),
             leet_signs: word(lanes, |b| is(b, b'+') | is(b, b'@') | is(b, b'$') | is(b, b'!') | is(b, b'|')),
             morse_signs: word(lanes, |b| is(b, b'-') | is(b, b'.')),
+            crosses: word(lanes, |b| is(b | u8x16::splat(0x20), b'x')),
             escapes: word(lanes, |b| is(b, b'%') | is(b, b'&') | is(b, b'\\')),
         }
     }
@@ -250,36 +272,92 @@ mod tests {
     fn runs_and_words_are_found_across_blocks() {
         for shift in 0..130 {
             let text = format!("{}abcdefgh12 p4ss ab, cd ef: 12 zz", " ".repeat(shift));
-            let marks = Marks::new(text.as_bytes());
+            let marks = Marks::new(&text);
             assert_eq!(marks.base64_runs(), [shift]);
             assert_eq!(marks.leet().into_iter().map(|at| at - shift).collect::<Vec<_>>(), [8, 12]);
-            let mut words = Vec::new();
-            assert!(!marks.any_word(3, |at| {
-                words.push(at - shift);
-                false
-            }));
-            assert_eq!(words, [0]);
-            assert!(!marks.has_hex(), "{shift}");
-            let marks = |text: &str| Marks::new(format!("{}{text}", " ".repeat(shift)).as_bytes());
-            for hex in ["12 ab 34 cd", "12, ab, 34, cd", "12 ab 34 cd56", "1234abcd"] {
-                assert!(marks(hex).has_hex(), "{shift} {hex}");
+            let words = |fewest| marks.words(fewest).flat_map(|(at, starts)| bits(starts).map(move |bit| at + bit));
+            assert_eq!(words(3).collect::<Vec<_>>(), [shift]);
+            assert_eq!(words(1).count(), 7);
+            assert!(marks.seen.base64 && marks.seen.leet && !marks.seen.hex, "{shift}");
+            let marks = |text: &str| Marks::new(&format!("{}{text}", " ".repeat(shift)));
+            let seen = |text: &str| marks(text).seen;
+            for hex in ["12 ab 34 cd", "12, ab, 34, cd", "12 ab 34 cd56", "1234abcd", "0x61", "\\x61", "x61"] {
+                assert!(seen(hex).hex, "{shift} {hex}");
             }
-            let mut prefixes = Vec::new();
-            assert!(!marks("0x61 \\x61 2x 44").any_hex_prefix(|at| {
-                prefixes.push(at - shift);
-                false
-            }));
-            assert_eq!(prefixes, [0, 5]);
-            assert!(marks("U+0041").may_have_code_points() && !marks("1+2").may_have_code_points());
-            for sign in ["%", "&", "\\"] {
-                assert!(marks(sign).may_have_escapes(), "{shift} {sign}");
-            }
-            assert_eq!((marks(".- -. x. .").morse_runs(), marks("- . -").morse_runs()), ((3, true), (3, false)));
+            assert!(!seen("2x 44 exact 12 34 56").hex, "{shift}");
+            assert_eq!(marks("1 ab2").hex_pairs(), [shift + 2, shift + 3]);
+            assert!(["%", "&", "\\"].iter().all(|sign| seen(sign).escapes), "{shift}");
+            assert!(seen("U+0041").code_points && !seen("1+2").code_points, "{shift}");
+            assert_eq!((marks(".- -. x. .").morse_runs(), marks("- . -").morse_runs()), (3, 3));
+            assert!(seen(".- -. x. .").two_morse_signs && !seen("- . -").two_morse_signs, "{shift}");
+            assert!(!seen("Ordinary internationalisation Is 2,000").base64 && seen("x abcdefgH").base64, "{shift}");
+            assert!(seen(&"a".repeat(64)).base64 && !seen(&"a".repeat(56)).base64, "{shift}");
         }
-        let words = Marks::new(b"Ordinary internationalisation NDgyOTEz");
+        let words = Marks::new("Ordinary internationalisation NDgyOTEz");
         assert_eq!(words.base64_runs(), [30]);
-        let marks = Marks::new(&[b'a'; 1000]);
+        let marks = Marks::new(&"a".repeat(1000));
         assert_eq!(marks.base64_runs(), [0]);
-        assert!(marks.has_hex());
+        assert!(marks.seen.hex);
+    }
+
+    /// Runs of bytes of a class: where each begins, and how long it is.
+    fn runs(text: &str, is_in: impl Fn(u8) -> bool) -> Vec<(usize, usize)> {
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        for (at, _) in text.bytes().enumerate().filter(|(_, byte)| is_in(*byte)) {
+            match runs.last_mut() {
+                Some((start, length)) if *start + *length == at => *length += 1,
+                _ => runs.push((at, 1)),
+            }
+        }
+        runs
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
+
+        /// Byte by byte, the classes say the same.
+        #[test]
+        fn blocks_see_what_bytes_show(
+            pieces in proptest::collection::vec(
+                proptest::prop_oneof!["[a-zA-Z]{1,12} ", "[0-9a-fA-F]{1,9}", "([0-9a-f]{2}[ :]{1,2}){2,5}", "[-+/_.@$!|%&\\\\xU]{1,3}", " {0,70}", "[a-z]{50,80}", "[é–漢]"],
+                0..12,
+            ),
+        ) {
+            let text = pieces.concat();
+            let bytes = text.as_bytes();
+            let marks = Marks::new(&text);
+            let is = |at: usize, class: &dyn Fn(u8) -> bool| bytes.get(at).is_some_and(|byte| class(*byte));
+            let is_sign = |byte: u8| b"+/-_".contains(&byte);
+            let may_be = |(start, length): (usize, usize)| {
+                let marked = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || is_sign(byte);
+                length >= 64 || length >= 8 && bytes[start + 1..start + length].iter().any(|byte| marked(*byte))
+            };
+            let base64: Vec<usize> =
+                runs(&text, |b| b.is_ascii_alphanumeric() || is_sign(b)).into_iter().filter(|run| may_be(*run)).map(|run| run.0).collect();
+            proptest::prop_assert!(marks.seen.base64 || base64.is_empty());
+            proptest::prop_assert_eq!(marks.base64_runs(), base64);
+            let hex = |b: u8| b.is_ascii_hexdigit();
+            let word = |b: u8| b.is_ascii_alphanumeric();
+            let is_pair = |at: usize| {
+                is(at, &hex) && is(at + 1, &hex) && !is(at + 2, &word) && (at == 0 || !is(at - 1, &word))
+            };
+            let has_pairs = (0..bytes.len()).any(|at| [3, 4].into_iter().any(|step| (0..4).all(|i| is_pair(at + step * i))));
+            let has_prefix = text.contains("0x61") || text.contains("\\x61");
+            let has_hex = runs(&text, hex).into_iter().any(|run| run.1 >= 8) || has_pairs || has_prefix;
+            proptest::prop_assert!(marks.seen.hex || !has_hex);
+            let letter = |b: u8| b.is_ascii_alphabetic();
+            let leet: Vec<usize> = (0..bytes.len())
+                .filter(|at| {
+                    let after = is(at + 1, &letter);
+                    bytes[*at].is_ascii_digit() && (after || *at > 0 && is(at - 1, &letter)) || b"@$!|+".contains(&bytes[*at]) && after
+                })
+                .collect();
+            proptest::prop_assert_eq!(marks.seen.leet, !leet.is_empty());
+            proptest::prop_assert_eq!(marks.leet(), leet);
+            proptest::prop_assert_eq!(marks.seen.escapes, text.contains(['%', '&', '\\']));
+            proptest::prop_assert!(marks.seen.code_points || !text.contains("U+"));
+            let of_three: Vec<usize> = runs(&text, letter).into_iter().filter(|run| run.1 >= 3).map(|run| run.0).collect();
+            proptest::prop_assert_eq!(marks.words(3).flat_map(|(at, starts)| bits(starts).map(move |bit| at + bit)).collect::<Vec<_>>(), of_three);
+        }
     }
 }

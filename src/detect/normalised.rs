@@ -39,58 +39,79 @@ const ASCII: [u8; 256] = {
 /// ```
 #[must_use]
 pub fn normalise(text: &str) -> String {
-    let mut normal = Vec::with_capacity(text.len());
+    let mut normal = Normal { bytes: vec![0; text.len() + AHEAD], count: 0 };
     let mut rest = text;
-    while let Some(c) = push_ascii(&mut normal, &mut rest) {
-        // One character at a time: the order of marks is all that would differ, and they are dropped.
-        for c in std::iter::once(c).nfkd().filter(|c| !is_combining_mark(*c)) {
-            let mut push = |c: char| normal.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-            if c.is_ascii() {
-                if c.is_ascii_alphanumeric() {
-                    push(c.to_ascii_lowercase());
-                }
-            } else if let Some(latin) = LATIN.get(&c) {
-                push(*latin);
-            } else if c.is_alphanumeric() {
-                c.to_lowercase().filter(|c| c.is_alphanumeric()).for_each(push);
+    if !text.is_ascii() {
+        while let Some(end) = rest.bytes().position(|byte| !byte.is_ascii()) {
+            normal.push_ascii(&rest.as_bytes()[..end]);
+            let mut others = rest[end..].chars();
+            // One character at a time: the order of marks is all that would differ, and they are dropped.
+            others.next().into_iter().nfkd().for_each(|c| normal.push(c));
+            rest = others.as_str();
+        }
+    }
+    normal.push_ascii(rest.as_bytes());
+    normal.bytes.truncate(normal.count);
+    String::from_utf8(normal.bytes).expect("letters and digits")
+}
+
+/// So many bytes are written together, of which not all may count.
+const AHEAD: usize = 256;
+
+/// A normal form that grows.
+struct Normal {
+    /// What counts, and zeros or what was written over.
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Normal {
+    fn push_ascii(&mut self, ascii: &[u8]) {
+        for chunk in ascii.chunks(STEP) {
+            self.bytes.resize(self.bytes.len().max(self.count + AHEAD), 0);
+            let Some(kept) = self.bytes[self.count..].first_chunk_mut::<AHEAD>() else { return };
+            // Without a branch: each byte is written, and the next one over it unless it counts.
+            let mut count = 0;
+            let mut push = |byte: u8| {
+                let byte = ASCII[usize::from(byte)];
+                kept[count % AHEAD] = byte;
+                count += usize::from(byte != 0);
+            };
+            let (eights, rest) = chunk.as_chunks::<8>();
+            for [a, b, c, d, e, f, g, h] in eights {
+                push(*a);
+                push(*b);
+                push(*c);
+                push(*d);
+                push(*e);
+                push(*f);
+                push(*g);
+                push(*h);
+            }
+            rest.iter().for_each(|byte| push(*byte));
+            self.count += count;
+        }
+    }
+
+    /// Adds a character of a decomposed text.
+    fn push(&mut self, c: char) {
+        let mut push = |c: char| {
+            let mut bytes = [0; 4];
+            let bytes = c.encode_utf8(&mut bytes).as_bytes();
+            self.bytes.resize(self.bytes.len().max(self.count + bytes.len()), 0);
+            self.bytes[self.count..][..bytes.len()].copy_from_slice(bytes);
+            self.count += bytes.len();
+        };
+        if c.is_ascii_alphanumeric() {
+            push(c.to_ascii_lowercase());
+        } else if !c.is_ascii() && !is_combining_mark(c) {
+            match LATIN.get(&c) {
+                Some(latin) => push(*latin),
+                None if c.is_alphanumeric() => c.to_lowercase().filter(|c| c.is_alphanumeric()).for_each(push),
+                None => {}
             }
         }
     }
-    String::from_utf8(normal).expect("letters and digits")
-}
-
-/// Adds what counts up to the next character beyond ASCII, and takes that as well.
-fn push_ascii(normal: &mut Vec<u8>, rest: &mut &str) -> Option<char> {
-    let end = if rest.is_ascii() { None } else { rest.bytes().position(|byte| !byte.is_ascii()) };
-    let (ascii, others) = rest.split_at(end.unwrap_or(rest.len()));
-    // As many bytes as a byte counts: no place is out of bounds.
-    for chunk in ascii.as_bytes().chunks(STEP) {
-        // Without a branch: each byte is written, and the next one over it unless it counts.
-        let mut kept = [0; 256];
-        let mut count = 0u8;
-        let mut push = |byte: u8| {
-            let byte = ASCII[usize::from(byte)];
-            kept[usize::from(count)] = byte;
-            count += u8::from(byte != 0);
-        };
-        let (eights, rest) = chunk.as_chunks::<8>();
-        for [a, b, c, d, e, f, g, h] in eights {
-            push(*a);
-            push(*b);
-            push(*c);
-            push(*d);
-            push(*e);
-            push(*f);
-            push(*g);
-            push(*h);
-        }
-        rest.iter().for_each(|byte| push(*byte));
-        normal.extend_from_slice(&kept[..usize::from(count)]);
-    }
-    let mut others = others.chars();
-    let first = others.next();
-    *rest = others.as_str();
-    first
 }
 
 /// Bytes that are looked at together; eight at a time.

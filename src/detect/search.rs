@@ -52,6 +52,8 @@ pub struct Searcher {
     shifted: Vec<Grams>,
     synonyms: Synonyms,
     decodes: bool,
+    /// Bytes of the shortest pattern.
+    shortest: usize,
 }
 
 /// Letters that a shifted pattern needs.
@@ -110,7 +112,8 @@ impl Searcher {
             (vec![short, grams(<[u8]>::to_vec, &is_long)], Vec::new())
         };
         let [plain, shifted] = [plain, shifted].map(|grams| grams.into_iter().flatten().collect());
-        Self { secrets, patterns, plain, shifted, synonyms, decodes }
+        let shortest = patterns.iter().map(|pattern| pattern.bytes.len()).min().unwrap_or_default();
+        Self { secrets, patterns, plain, shifted, synonyms, decodes, shortest }
     }
 
     /// All secrets in a text, each once and with its strongest match, in the order of their owners.
@@ -120,7 +123,7 @@ impl Searcher {
         let normal = normalise(text);
         self.scan(text, &normal, None, &mut found);
         if self.decodes {
-            for segment in segments_of(text, &normal, &self.synonyms) {
+            for segment in segments_of(text, &normal, &self.synonyms, self.shortest) {
                 let normal = normalise(&segment.text);
                 self.scan(&segment.text, &normal, Some((&segment.how, &segment.source)), &mut found);
             }

@@ -27,11 +27,13 @@ const MORSE: &str = "a.- b-... c-.-. d-.. e. f..-. g--. h.... i.. j.--- k-.- l.-
 static SIGNS: LazyLock<HashMap<&str, char>> =
     LazyLock::new(|| MORSE.split(' ').filter_map(|sign| Some((sign.get(1..)?, sign.chars().next()?))).collect());
 
+/// Signs of Morse code as typesetting has them.
+const TYPOGRAPHIC: [char; 5] = ['·', '•', '–', '—', '−'];
+
 fn morse(text: &str, marks: &Marks) -> Option<String> {
     // Nearly every message has a letter of two signs.
-    let (runs, two) = marks.morse_runs();
-    let typographic = if text.is_ascii() { 0 } else { typographic(text) };
-    if !two && typographic == 0 || runs + typographic < FEWEST {
+    let typographic = if marks.seen.ascii { 0 } else { beyond_ascii(text, [0xc2, 0xe2], &TYPOGRAPHIC).count() };
+    if !marks.seen.two_morse_signs && typographic == 0 || marks.morse_runs() + typographic < FEWEST {
         return None;
     }
     let plain: String = text
@@ -67,10 +69,9 @@ fn morse(text: &str, marks: &Marks) -> Option<String> {
     (found >= FEWEST && !messages.is_empty()).then(|| messages.concat())
 }
 
-/// How many signs are not those of ASCII.
-fn typographic(text: &str) -> usize {
-    let is_one = |at: &usize| text[*at..].starts_with(['·', '•', '–', '—', '−']);
-    memchr::memchr2_iter(0xc2, 0xe2, text.as_bytes()).filter(is_one).count()
+/// Where one of some characters stands whose encoding begins with one of two bytes.
+fn beyond_ascii<'a>(text: &'a str, first: [u8; 2], any: &'a [char]) -> impl Iterator<Item = usize> + 'a {
+    memchr::memchr2_iter(first[0], first[1], text.as_bytes()).filter(move |at| text[*at..].starts_with(any))
 }
 
 /// English, German, French and Spanish digits in their order.
@@ -166,32 +167,44 @@ const KELVIN: char = '\u{212a}';
 fn has_words(text: &str, marks: &Marks) -> bool {
     // Beyond ASCII there are words of two letters, and others of any number between them; and `fünf` and `zéro`
     // are no words of ASCII letters.
-    let (fewest, apart) = if text.is_ascii() { (3, APART) } else { (1, u32::MAX) };
-    if fewest == 1 && text.contains(['ü', 'Ü', 'é', 'É', KELVIN]) {
+    let (fewest, apart) = if marks.seen.ascii { (3, APART) } else { (1, u32::MAX) };
+    if fewest == 1 && beyond_ascii(text, [0xc3, 0xe2], &['ü', 'Ü', 'é', 'É', KELVIN]).next().is_some() {
         return true;
     }
     let bytes = text.as_bytes();
     let lexicon = &*LEXICON;
     let (mut row, mut others) = (0, 0);
-    marks.any_word(fewest, |start| {
-        let rest = &bytes[start..];
-        let is_known = (fewest == 1 || lexicon.may_have(head(rest))) && {
-            let length = rest.iter().take(LONGEST).take_while(|byte| byte.is_ascii_alphabetic()).count();
-            // The normal way to write `x-ray` parts the word in two.
-            lexicon.get(&rest[..length]).is_some() || length == 3 && is_ray(&bytes[start.saturating_sub(2)..start + 3])
-        };
-        if !is_known {
-            others += 1;
-            return false;
+    for (at, mut starts) in marks.words(fewest) {
+        while starts != 0 {
+            let start = at + starts.trailing_zeros() as usize;
+            starts &= starts - 1;
+            let may_be = lexicon.may_have(head(&bytes[start..])) || fewest == 1 && is_short(bytes[start]);
+            if !may_be || !is_known(bytes, start) {
+                others += 1;
+                continue;
+            }
+            row = if others > apart { 1 } else { row + 1 };
+            others = 0;
+            if row >= FEWEST {
+                return true;
+            }
         }
-        row = if others > apart { 1 } else { row + 1 };
-        others = 0;
-        row >= FEWEST
-    })
+    }
+    false
 }
 
-const fn is_ray(bytes: &[u8]) -> bool {
-    bytes.eq_ignore_ascii_case(b"x-ray")
+/// Whether a known word of one or two letters, or the `x` of `x-ray`, may begin with a letter.
+const fn is_short(letter: u8) -> bool {
+    matches!(letter, b'o' | b'O' | b'u' | b'U' | b'x' | b'X')
+}
+
+/// Whether a known word begins at a place.
+fn is_known(text: &[u8], start: usize) -> bool {
+    let length = text[start..].iter().take(LONGEST).take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let word = &text[start..start + length];
+    // The normal way to write `x-ray` parts the word in two.
+    let is_ray = || text[..start].ends_with(b"-") && text[start - 2..start + 3].eq_ignore_ascii_case(b"x-ray");
+    LEXICON.get(word).is_some() || word.eq_ignore_ascii_case(b"ray") && start >= 2 && is_ray()
 }
 
 fn is_in_word(c: char) -> bool {

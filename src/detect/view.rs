@@ -89,11 +89,11 @@ const MOST: usize = 1 << 26;
 /// The decoded parts of a text.
 #[must_use]
 pub fn segments(text: &str, synonyms: &Synonyms) -> Vec<Segment> {
-    segments_of(text, &normalise(text), synonyms)
+    segments_of(text, &normalise(text), synonyms, 1)
 }
 
-/// The same where the normal form is known.
-pub(super) fn segments_of(text: &str, normal: &str, synonyms: &Synonyms) -> Vec<Segment> {
+/// The same where the normal form is known, without some that have fewer than `shortest` bytes in that form.
+pub(super) fn segments_of(text: &str, normal: &str, synonyms: &Synonyms, shortest: usize) -> Vec<Segment> {
     let mut all: Vec<Segment> = Vec::new();
     let mut bytes = 0;
     let mut add = |from: Option<&Segment>, how: &[Encoding], text: String, source: Range<usize>| {
@@ -102,14 +102,17 @@ pub(super) fn segments_of(text: &str, normal: &str, synonyms: &Synonyms) -> Vec<
         let source = from.map_or(source, |from| from.source.clone());
         (bytes <= MOST).then(|| Segment { how: [outer, how].concat(), text, source })
     };
-    each_decoded(text, normal, true, synonyms, &mut |how, decoded, source| all.extend(add(None, how, decoded, source)));
+    each_decoded(text, normal, Some(shortest), synonyms, &mut |how, decoded, source| {
+        all.extend(add(None, how, decoded, source))
+    });
     let mut at = 0;
     while at < all.len() {
         if all[at].how.len() < DEPTH {
             let mut more = Vec::new();
             let from = all[at].clone();
             // Letters are dressed up once, innermost.
-            let clothed = !from.how.iter().any(|step| matches!(step, Encoding::Leet | Encoding::Separated));
+            let clothed =
+                (!from.how.iter().any(|step| matches!(step, Encoding::Leet | Encoding::Separated))).then_some(shortest);
             each_decoded(&from.text, &normalise(&from.text), clothed, synonyms, &mut |how, decoded, source| {
                 if from.how.len() + how.len() <= DEPTH {
                     more.extend(add(Some(&from), how, decoded, source));
@@ -125,11 +128,12 @@ pub(super) fn segments_of(text: &str, normal: &str, synonyms: &Synonyms) -> Vec<
 /// Takes a decoded part: its steps, what it says, and where it stands.
 pub(super) type Out<'a> = &'a mut dyn FnMut(&[Encoding], String, Range<usize>);
 
-fn each_decoded(text: &str, normal: &str, clothed: bool, synonyms: &Synonyms, out: Out<'_>) {
-    let marks = Marks::new(text.as_bytes());
+/// Letters may be dressed up where the `shortest` text is given that is looked for.
+fn each_decoded(text: &str, normal: &str, clothed: Option<usize>, synonyms: &Synonyms, out: Out<'_>) {
+    let marks = Marks::new(text);
     decode::each(text, &marks, out);
-    if clothed {
-        letters::each(text, normal, &marks, out);
+    if let Some(shortest) = clothed {
+        letters::each(text, normal, shortest, &marks, out);
     }
     spoken::each(text, &marks, out);
     if let Some(replaced) = synonyms.replace(text) {
@@ -152,7 +156,7 @@ pub(crate) fn each_view(text: &str, synonyms: &Synonyms, letters: bool, visit: &
     };
     let normal = normalise(text);
     turned(&normal);
-    for segment in segments_of(text, &normal, synonyms) {
+    for segment in segments_of(text, &normal, synonyms, 1) {
         turned(&normalise(&segment.text));
     }
 }

@@ -3,6 +3,7 @@
 use blabbermouth::canary::{Key, Space};
 use blabbermouth::detect::{Approximate, Searcher};
 use blabbermouth::mock::Disguise;
+use proptest::prelude::*;
 
 use crate::{blabbermouth, project, text};
 
@@ -49,6 +50,49 @@ fn claimed_disguises_are_seen_through() {
     assert!(below.is_empty(), "{below:?}\n{table}");
     assert!(Disguise::ALL.iter().filter(|d| d.claimed).count() >= 40);
     insta::assert_snapshot!("disguises", table);
+}
+
+/// Whether a whole secret can be found in this disguise without knowing its space.
+fn is_whole(disguise: &Disguise, secret: &str) -> bool {
+    let digits = secret.bytes().filter(u8::is_ascii_digit).count();
+    disguise.claimed
+        && match disguise.name {
+            "typo" | "letter-missing" | "nine-tenths" => false,
+            "leet" => digits == 0,
+            "separated" => !secret.contains(['x', 'X']),
+            "number-words" | "number-words-german" => digits >= 6,
+            _ => true,
+        }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What proves that a text needs no decoder, and what finds candidates for a comparison, misses none: wherever in a
+    /// text a secret stands in any disguise, and whatever other secrets are looked for with it.
+    #[test]
+    fn disguised_secrets_are_found_among_others_wherever_they_stand(
+        seed in "[a-z]{8}",
+        before in "([A-Z]?[a-z]{1,9}[,:]? ){0,30} {0,70}",
+        after in "( [a-z]{1,9}[.!]?){0,30}",
+        others in 0..40_usize,
+    ) {
+        let key = Key::from_text("a key for the corpus of disguises").expect("long");
+        let mut stream = key.stream("property", &seed);
+        let spaces = SPACES.map(|name| Space::parse(name).expect("built in"));
+        let mut secrets: Vec<String> = (0..others).map(|i| spaces[i % spaces.len()].draw(&mut stream)).collect();
+        for space in &spaces {
+            let secret = space.draw(&mut stream);
+            secrets.push(secret.clone());
+            let searcher = Searcher::new(secrets.iter().map(String::as_str));
+            for disguise in Disguise::ALL.iter().filter(|disguise| is_whole(disguise, &secret)) {
+                let said = format!("{before}: {} {after}", disguise.apply(&secret, &mut stream));
+                let found: Vec<usize> = searcher.search(&said).into_iter().map(|found| found.owner).collect();
+                prop_assert!(found.contains(&(secrets.len() - 1)), "{} {said:?}", disguise.name);
+            }
+            prop_assert!(searcher.search(&format!("{before}{after}")).is_empty());
+        }
+    }
 }
 
 #[test]
