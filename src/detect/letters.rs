@@ -11,7 +11,7 @@ use super::view::{Encoding, Out};
 const AROUND: usize = 64;
 
 /// `shortest` is what the shortest text has that is looked for.
-pub(super) fn each(text: &str, normal: &str, shortest: usize, marks: &Marks, out: Out<'_>) {
+pub(super) fn each(text: &str, normal: &[u8], shortest: usize, marks: &Marks, out: Out<'_>) {
     for source in if marks.seen.leet { leet_places(text, marks) } else { Vec::new() } {
         let dressed = &text[source.clone()];
         // A `1` may be an i or an l.
@@ -82,11 +82,11 @@ const SHORTEST: usize = 6;
 /// No decoder makes anything of fewer letters without signs.
 const SHORTEST_DECODED: usize = 8;
 
-/// What stands beside the same letter again and again, where that has so many bytes.
-fn separated(normal: &str, shortest: usize) -> Vec<String> {
-    let bytes = normal.as_bytes();
+/// What stands beside the same letter again and again, where that has so many bytes; of a normal form.
+fn separated(bytes: &[u8], shortest: usize) -> Vec<String> {
     let mut all = Vec::new();
-    let mut done = 0;
+    // For each letter how far it was followed: where two part others, one does not end what the other parts.
+    let mut done = Vec::new();
     // Few texts have the same letter at three places two apart: many places are looked at together.
     let mut first = 0;
     while first + 4 < bytes.len() {
@@ -101,9 +101,11 @@ fn separated(normal: &str, shortest: usize) -> Vec<String> {
         // Zeros beyond the end are the same as each other, too.
         for bit in bits(u64::from(places) & (0xffff >> rest)) {
             let at = first + bit;
-            if at >= done {
-                let (end, between) = separated_at(bytes, at, done, shortest);
-                done = end;
+            done.resize(256, 0);
+            let done = &mut done[usize::from(bytes[at])];
+            if at >= *done {
+                let (end, between) = separated_at(bytes, at, *done, shortest);
+                *done = end;
                 all.extend(between);
             }
         }

@@ -76,12 +76,13 @@ impl Around<'_> {
         if self.eight(Block::hex) != 0 {
             return true;
         }
+        let pairs = self.0[1].hex() & self.ahead(1, Block::hex) & !self.ahead(2, Block::words);
+        if pairs & !self.behind(Block::words) == 0 {
+            return false;
+        }
         let (hex, words) = (self.both(Block::hex), self.both(Block::words));
         let begin = hex & hex >> 1 & !(words << 1 | u128::from(self.0[0].words() >> 63));
         let alone = begin & !(words >> 2);
-        if alone as u64 == 0 {
-            return false;
-        }
         let chain = |step: u32| alone & alone >> step & alone >> (2 * step) & begin >> (3 * step);
         (chain(3) | chain(4)) as u64 != 0
     }

@@ -39,6 +39,11 @@ const ASCII: [u8; 256] = {
 /// ```
 #[must_use]
 pub fn normalise(text: &str) -> String {
+    String::from_utf8(normal_bytes(text)).expect("letters and digits")
+}
+
+/// The same as bytes.
+pub(super) fn normal_bytes(text: &str) -> Vec<u8> {
     let mut normal = Normal { bytes: vec![0; text.len() + AHEAD], count: 0 };
     let mut rest = text;
     if !text.is_ascii() {
@@ -52,7 +57,7 @@ pub fn normalise(text: &str) -> String {
     }
     normal.push_ascii(rest.as_bytes());
     normal.bytes.truncate(normal.count);
-    String::from_utf8(normal.bytes).expect("letters and digits")
+    normal.bytes
 }
 
 /// So many bytes are written together, of which not all may count.

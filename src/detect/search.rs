@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::grams::Grams;
+use super::normalised::normal_bytes;
 use super::shifts::{distances, shift_between};
 use super::view::{Encoding, Synonyms, segments_of};
 use super::{Detector, normalise};
@@ -120,12 +121,12 @@ impl Searcher {
     #[must_use]
     pub fn search(&self, text: &str) -> Vec<Match> {
         let mut found = HashMap::new();
-        let normal = normalise(text);
+        let normal = normal_bytes(text);
         self.scan(text, &normal, None, &mut found);
         if self.decodes {
             for segment in segments_of(text, &normal, &self.synonyms, self.shortest) {
-                let normal = normalise(&segment.text);
-                self.scan(&segment.text, &normal, Some((&segment.how, &segment.source)), &mut found);
+                let decoded = Some((segment.how.as_slice(), &segment.source));
+                self.scan(&segment.text, &normal_bytes(&segment.text), decoded, &mut found);
             }
         }
         let mut found: Vec<Match> = found.into_values().collect();
@@ -133,13 +134,13 @@ impl Searcher {
         found
     }
 
-    fn scan(&self, text: &str, normal: &str, decoded: Decoded<'_>, found: &mut HashMap<usize, Match>) {
+    fn scan(&self, text: &str, normal: &[u8], decoded: Decoded<'_>, found: &mut HashMap<usize, Match>) {
         let mut verify = |number, start| self.verify(number, start, text, normal, decoded, found);
         for grams in &self.plain {
-            grams.each(normal.as_bytes(), &mut verify);
+            grams.each(normal, &mut verify);
         }
         if !self.shifted.is_empty() {
-            let distances = distances(normal.as_bytes());
+            let distances = distances(normal);
             for grams in &self.shifted {
                 grams.each(&distances, &mut verify);
             }
@@ -152,13 +153,13 @@ impl Searcher {
         number: u32,
         start: usize,
         text: &str,
-        normal: &str,
+        normal: &[u8],
         decoded: Decoded<'_>,
         found: &mut HashMap<usize, Match>,
     ) {
         let pattern = &self.patterns[number as usize];
         let end = start + pattern.bytes.len();
-        let Some(here) = normal.as_bytes().get(start..end) else { return };
+        let Some(here) = normal.get(start..end) else { return };
         let Some(shift) = shift_between(&pattern.bytes, here).filter(|shift| *shift == 0 || pattern.shifts) else {
             return;
         };
@@ -176,7 +177,7 @@ impl Searcher {
             }
             let place = match decoded {
                 Some((_, source)) => source.clone(),
-                None => raw_place(text, normal[..start].chars().count(), normal[start..end].chars().count()),
+                None => raw_place(text, characters(&normal[..start]), characters(here)),
             };
             let detector = match how.last() {
                 None if text.contains(&self.secrets[owner]) => Detector::Exact,
@@ -186,6 +187,11 @@ impl Searcher {
             found.insert(owner, Match { owner, detector, how: how.clone(), place });
         }
     }
+}
+
+/// How many characters bytes hold.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 /// Where a stretch of the normal form stands in the text, in bytes.

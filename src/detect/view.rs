@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::marks::Marks;
+use super::normalised::normal_bytes;
 use super::{decode, letters, normalise, spoken};
 
 /// One step of a disguise.
@@ -89,11 +90,11 @@ const MOST: usize = 1 << 26;
 /// The decoded parts of a text.
 #[must_use]
 pub fn segments(text: &str, synonyms: &Synonyms) -> Vec<Segment> {
-    segments_of(text, &normalise(text), synonyms, 1)
+    segments_of(text, &normal_bytes(text), synonyms, 1)
 }
 
 /// The same where the normal form is known, without some that have fewer than `shortest` bytes in that form.
-pub(super) fn segments_of(text: &str, normal: &str, synonyms: &Synonyms, shortest: usize) -> Vec<Segment> {
+pub(super) fn segments_of(text: &str, normal: &[u8], synonyms: &Synonyms, shortest: usize) -> Vec<Segment> {
     let mut all: Vec<Segment> = Vec::new();
     let mut bytes = 0;
     let mut add = |from: Option<&Segment>, how: &[Encoding], text: String, source: Range<usize>| {
@@ -113,7 +114,7 @@ pub(super) fn segments_of(text: &str, normal: &str, synonyms: &Synonyms, shortes
             // Letters are dressed up once, innermost.
             let clothed =
                 (!from.how.iter().any(|step| matches!(step, Encoding::Leet | Encoding::Separated))).then_some(shortest);
-            each_decoded(&from.text, &normalise(&from.text), clothed, synonyms, &mut |how, decoded, source| {
+            each_decoded(&from.text, &normal_bytes(&from.text), clothed, synonyms, &mut |how, decoded, source| {
                 if from.how.len() + how.len() <= DEPTH {
                     more.extend(add(Some(&from), how, decoded, source));
                 }
@@ -129,7 +130,7 @@ pub(super) fn segments_of(text: &str, normal: &str, synonyms: &Synonyms, shortes
 pub(super) type Out<'a> = &'a mut dyn FnMut(&[Encoding], String, Range<usize>);
 
 /// Letters may be dressed up where the `shortest` text is given that is looked for.
-fn each_decoded(text: &str, normal: &str, clothed: Option<usize>, synonyms: &Synonyms, out: Out<'_>) {
+fn each_decoded(text: &str, normal: &[u8], clothed: Option<usize>, synonyms: &Synonyms, out: Out<'_>) {
     let marks = Marks::new(text);
     decode::each(text, &marks, out);
     if let Some(shortest) = clothed {
@@ -156,7 +157,7 @@ pub(crate) fn each_view(text: &str, synonyms: &Synonyms, letters: bool, visit: &
     };
     let normal = normalise(text);
     turned(&normal);
-    for segment in segments_of(text, &normal, synonyms, 1) {
+    for segment in segments_of(text, normal.as_bytes(), synonyms, 1) {
         turned(&normalise(&segment.text));
     }
 }
