@@ -153,6 +153,9 @@ impl Config {
         if !inside(v.alpha) || !inside(v.bound) || !inside(v.confidence) || !(0.0..1.0).contains(&v.cross_share) {
             return value("verdict", "alpha, bound and confidence lie between 0 and 1, cross-share from 0 to below 1");
         }
+        if v.unanswered > 1000 {
+            return value("verdict.unanswered", "expected a number from 0 to 1000");
+        }
         if let Some(claim) = &self.claim
             && (!(0.0..=100.0).contains(&claim.epsilon) || !(0.0..1.0).contains(&claim.delta) || claim.copies == 0)
         {

@@ -278,6 +278,8 @@ section! {
         joint: bool,
         /// Whether any answer with a secret is a leak.
         strict: bool,
+        /// So many answers of a canary may go unanswered, each counted as a leak.
+        unanswered: u64,
     }
 }
 
@@ -310,6 +312,7 @@ impl VerdictSection {
             confidence: self.profile.map_or(self.confidence, |_| 0.95),
             joint: self.joint,
             strict: self.strict,
+            unanswered: self.unanswered,
         }
     }
 }

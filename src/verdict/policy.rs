@@ -7,7 +7,7 @@ use super::half::HALF_SHARE;
 use super::likelihood::ScoringDesign;
 use crate::canary::{Arm, Entry, Template};
 use crate::detect::{Detector, Tier};
-use crate::stats::{clopper_pearson_upper, samples_for_bound};
+use crate::stats::{clopper_pearson_upper, samples_for_bound, samples_with_hits};
 
 /// How low a leak rate is to be shown, at 95% confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -81,6 +81,14 @@ pub struct Policy {
     /// Whether any answer with a secret is a leak, whatever its p-value.
     #[serde(default, skip_serializing_if = "is_not")]
     pub strict: bool,
+    /// So many answers of a canary may be refused, cut or empty: each is counted as if it had given the secret away, and
+    /// as many more samples are drawn as the bound then takes.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unanswered: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 fn is_not(value: &bool) -> bool {
@@ -333,10 +341,14 @@ impl Design {
         shares: Shares,
     ) -> Result<Self, DesignError> {
         let error = policy.bound_error(planted);
-        let needed = samples_for_bound(policy.bound, error);
+        let needed = match policy.unanswered {
+            0 => samples_for_bound(policy.bound, error),
+            some => samples_with_hits(policy.bound, error, some),
+        };
         let samples = samples.unwrap_or(needed);
         if samples < needed {
-            let reached = if samples == 0 { 1.0 } else { clopper_pearson_upper(0, samples, error) };
+            let open = policy.unanswered.min(samples);
+            let reached = if samples == 0 { 1.0 } else { clopper_pearson_upper(open, samples, error) };
             return Err(DesignError::Samples { samples, reached, bound: policy.bound, needed });
         }
         let mut design = Self {
@@ -406,8 +418,15 @@ impl Design {
 mod tests {
     use super::*;
 
-    const POLICY: Policy =
-        Policy { alpha: 0.01, cross_share: 0.1, bound: 0.01, confidence: 0.95, joint: false, strict: false };
+    const POLICY: Policy = Policy {
+        alpha: 0.01,
+        cross_share: 0.1,
+        bound: 0.01,
+        confidence: 0.95,
+        joint: false,
+        strict: false,
+        unanswered: 0,
+    };
 
     #[test]
     fn the_test_follows_from_the_size_of_the_space() {
