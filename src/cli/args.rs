@@ -393,6 +393,12 @@ pub(crate) struct MockArgs {
     /// odd-status; for batches expires.
     #[arg(long, default_value = "leaky")]
     pub(crate) scenario: String,
+    /// Who answers: the parrot, or the embedded model, which jobs really train.
+    #[arg(long, value_parser = ["parrot", "embedded"], default_value = "parrot")]
+    pub(crate) engine: String,
+    /// With --engine embedded: where its models are kept; without it, nowhere.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) models: Option<PathBuf>,
     /// The port; 0 for any that is free.
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,

@@ -29,14 +29,21 @@ pub(crate) fn run(args: &MockArgs, output: &Output) -> Result<ExitCode, Failure>
     if !(args.speed >= 0.0 && args.speed.is_finite()) {
         return Err(Failure::new(ExitCode::Usage, "--speed is a number from 0 on"));
     }
-    options = Options { training, speed: args.speed, key: args.key.clone(), recording: true, ..options };
+    let embedded = args.engine == "embedded";
+    let passing = tempfile::tempdir().map_err(config_failure)?;
+    let folder = args.models.clone().unwrap_or_else(|| passing.path().to_owned());
+    let engine = embedded.then_some(folder);
+    options = Options { engine, training, speed: args.speed, key: args.key.clone(), recording: true, ..options };
     let listener = TcpListener::bind(("127.0.0.1", args.port))
         .map_err(|e| Failure::new(ExitCode::Config, format!("port {}: {e}", args.port)))?;
     let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::new(ExitCode::Internal, e))?;
     runtime.block_on(async {
         let server = Server::start(listener, options).map_err(|e| Failure::new(ExitCode::Internal, e))?;
         output.result(&server.base_url());
-        output.step(&format!("model {MODEL}, scenario {}; ends with Ctrl-C", args.scenario));
-        std::future::pending().await
+        let what = if embedded { "the embedded model, tuned by jobs".into() } else { format!("model {MODEL}") };
+        output.step(&format!("{what}, scenario {}; ends with Ctrl-C", args.scenario));
+        // Not by the signal itself, so that what is kept nowhere is removed.
+        let _ = tokio::signal::ctrl_c().await;
+        Ok(ExitCode::Interrupted)
     })
 }

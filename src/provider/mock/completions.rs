@@ -9,9 +9,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::{Value, json};
 
-use super::parrot::{Parrot, PromptKey, prompt_key, read_messages, unit};
+use super::parrot::{PromptKey, prompt_key, read_messages, unit};
 use super::reply::Reply;
 use super::scenario::Scenario;
+use super::voice::Voice;
 use crate::chat::{Message, Role};
 
 /// What all completions of a server share.
@@ -29,12 +30,23 @@ pub(super) struct Speaker {
 struct Said {
     text: String,
     finish: &'static str,
+    /// The tokens of a real model, each with the logarithm of its probability.
+    drawn: Option<Vec<(String, f32)>>,
 }
 
 impl Said {
     /// Words with the space before them: what stands for tokens here.
     fn tokens(&self) -> Vec<&str> {
-        pieces(&self.text)
+        match &self.drawn {
+            Some(drawn) => drawn.iter().map(|(token, _)| token.as_str()).collect(),
+            None => pieces(&self.text),
+        }
+    }
+
+    /// The logarithm of the probability of a token; a parrot has none of its own.
+    fn logprob(&self, index: usize) -> f64 {
+        let drawn = self.drawn.as_ref().and_then(|drawn| drawn.get(index));
+        drawn.map_or(-0.01, |(_, ln)| f64::from(*ln))
     }
 }
 
@@ -58,12 +70,12 @@ impl Speaker {
     }
 
     /// Answers the body of a chat request, which names `model`.
-    pub(super) fn chat(&self, parrot: &Parrot, model: &str, request: &Value, now: u64) -> Reply {
+    pub(super) fn chat(&self, voice: &Voice, model: &str, request: &Value, now: u64) -> Reply {
         let messages = read_messages(request);
         if messages.is_empty() {
             return Reply::fault(400, "invalid_value", "'messages' must have at least one message.", Some("messages"));
         }
-        let (said, mut stream) = match self.say(parrot, &messages, request) {
+        let (said, mut stream) = match self.say(voice, &messages, request) {
             Ok(said) => said,
             Err(fault) => return fault,
         };
@@ -96,7 +108,7 @@ impl Speaker {
     }
 
     /// Answers the body of a legacy completion request: the prompt is what a user says.
-    pub(super) fn complete(&self, parrot: &Parrot, model: &str, request: &Value, now: u64) -> Reply {
+    pub(super) fn complete(&self, voice: &Voice, model: &str, request: &Value, now: u64) -> Reply {
         // A parrot has no probabilities: what it would say of texts that are to be scored would be made up.
         if request["prompt"].is_array() && request["echo"] == true && request["max_tokens"] == 0 {
             return Reply::fault(400, "unsupported_value", "A parrot cannot score texts.", Some("echo"));
@@ -108,7 +120,7 @@ impl Speaker {
             }
             _ => return Reply::fault(400, "invalid_value", "'prompt' must be one text here.", Some("prompt")),
         };
-        let (said, mut stream) = match self.say(parrot, &[Message::new(Role::User, prompt.clone())], request) {
+        let (said, mut stream) = match self.say(voice, &[Message::new(Role::User, prompt.clone())], request) {
             Ok(said) => said,
             Err(fault) => return fault,
         };
@@ -128,7 +140,7 @@ impl Speaker {
             "choices": choices, "usage": usage(prompt.len() / 4 + 1, &said)}))
     }
 
-    fn say(&self, parrot: &Parrot, messages: &[Message], request: &Value) -> Result<(Vec<Said>, ChaCha20Rng), Reply> {
+    fn say(&self, voice: &Voice, messages: &[Message], request: &Value) -> Result<(Vec<Said>, ChaCha20Rng), Reply> {
         let n = request.get("n").map_or(Some(1), Value::as_u64).filter(|n| (1..=128).contains(n));
         let n = n.ok_or_else(|| Reply::fault(400, "invalid_value", "'n' must lie from 1 to 128.", Some("n")))?;
         if request["temperature"].as_f64().is_some_and(|t| !(0.0..=2.0).contains(&t)) {
@@ -151,6 +163,14 @@ impl Speaker {
             _ => Vec::new(),
         };
         let longest = ["max_completion_tokens", "max_tokens"].iter().find_map(|key| request[*key].as_u64());
+        let parrot = match voice {
+            Voice::Parrot(parrot) => parrot,
+            #[cfg(feature = "embedded")]
+            Voice::Model(model) => {
+                let said = speak(model, messages, n as usize, request, bits(&mut stream), &stop)?;
+                return Ok((said, stream));
+            }
+        };
         let mut said = Vec::with_capacity(n as usize);
         for _ in 0..n {
             let mut text = parrot.say(messages, &mut stream);
@@ -169,7 +189,7 @@ impl Speaker {
                 text = text.chars().take(4 * longest as usize).collect();
                 finish = "length";
             }
-            said.push(Said { text, finish });
+            said.push(Said { text, finish, drawn: None });
         }
         Ok((said, stream))
     }
@@ -190,6 +210,42 @@ impl Speaker {
         let (status, code) = if lot < limited { (429, "rate_limit_exceeded") } else { (500, "server_error") };
         Some(Reply { retry_after_ms: Some(20), ..Reply::error(status, code, "Please try again.") })
     }
+}
+
+/// Answers of a real model.
+#[cfg(feature = "embedded")]
+fn speak(
+    model: &crate::provider::embedded::Model,
+    messages: &[Message],
+    count: usize,
+    request: &Value,
+    seed: u64,
+    stop: &[&str],
+) -> Result<Vec<Said>, Reply> {
+    let longest = ["max_completion_tokens", "max_tokens"].iter().find_map(|key| request[*key].as_u64());
+    let drawing = crate::lm::Drawing {
+        temperature: request["temperature"].as_f64().unwrap_or(1.0),
+        top_p: request["top_p"].as_f64().unwrap_or(1.0),
+        top_k: 0,
+        max_tokens: longest.unwrap_or(u64::from(u32::MAX)) as usize,
+        seed,
+    };
+    let (_, spoken) = super::engine::speak(model, messages, count, &drawing)
+        .map_err(|e| Reply::fault(400, "context_length_exceeded", &e, Some("messages")))?;
+    let one = |spoken: crate::provider::embedded::Spoken| {
+        let mut said = Said {
+            text: spoken.text,
+            finish: if spoken.ended { "stop" } else { "length" },
+            drawn: Some(spoken.tokens),
+        };
+        if let Some(at) = stop.iter().filter(|s| !s.is_empty()).filter_map(|s| said.text.find(s)).min() {
+            said.text.truncate(at);
+            said.finish = "stop";
+            said.drawn = None;
+        }
+        said
+    };
+    Ok(spoken.into_iter().map(one).collect())
 }
 
 fn bits(stream: &mut ChaCha20Rng) -> u64 {
@@ -225,10 +281,12 @@ fn chat_logprobs(said: &Said, top: u64) -> Value {
     let tokens = said.tokens();
     let content: Vec<Value> = tokens
         .iter()
-        .map(|token| {
+        .enumerate()
+        .map(|(index, token)| {
             let entry = |logprob: f64| json!({"token": token, "logprob": logprob, "bytes": token.as_bytes()});
-            let mut one = entry(-0.01);
-            one["top_logprobs"] = (0..top).map(|rank| entry(if rank == 0 { -0.01 } else { -9999.0 })).collect();
+            let own = said.logprob(index);
+            let mut one = entry(own);
+            one["top_logprobs"] = (0..top).map(|rank| entry(if rank == 0 { own } else { -9999.0 })).collect();
             one
         })
         .collect();

@@ -1,11 +1,14 @@
 //! Fine-tuning jobs of the mock: checked as the real service checks, on a clock of their own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+#[cfg(feature = "embedded")]
+use super::engine::{Engine, Look, Real};
 use super::parrot::Trained;
 use super::reply::Reply;
 use super::scenario::{JobFate, Scenario};
@@ -29,7 +32,7 @@ const METRICS: u64 = 50;
 
 #[derive(Debug)]
 struct Fault {
-    code: &'static str,
+    code: Cow<'static, str>,
     message: String,
     param: Option<&'static str>,
 }
@@ -59,6 +62,11 @@ pub(super) struct Job {
     /// Time spent paused.
     halted: f64,
     pub(super) results: Option<String>,
+    /// The training behind it, where there is one, and when it was seen to be over.
+    #[cfg(feature = "embedded")]
+    pub(super) real: Option<Real>,
+    #[cfg(feature = "embedded")]
+    pub(super) ended: Option<f64>,
 }
 
 /// The files that a job was created with.
@@ -152,7 +160,44 @@ impl Job {
             paused: None,
             halted: 0.0,
             results: None,
+            #[cfg(feature = "embedded")]
+            real: None,
+            #[cfg(feature = "embedded")]
+            ended: None,
         })
+    }
+
+    /// Really trains, from now on.
+    #[cfg(feature = "embedded")]
+    pub(super) fn train(&mut self, engine: &Engine, inputs: &Inputs<'_>, number: u64) -> Result<(), Reply> {
+        let hyperparameters = crate::provider::Hyperparameters {
+            epochs: Some(self.epochs as u32),
+            batch_size: Some(self.batch as u32),
+            learning_rate_multiplier: Some(self.multiplier),
+        };
+        let real = engine.begin(number, inputs, self.seed as u32, hyperparameters);
+        self.real = Some(real.map_err(|e| Reply::error(500, "server_error", &e.to_string()))?);
+        Ok(())
+    }
+
+    #[cfg(feature = "embedded")]
+    fn look(&self) -> Option<Look> {
+        self.real.as_ref().map(Real::look)
+    }
+
+    /// The names of the models that were trained: the mock's, and the embedded service's.
+    #[cfg(feature = "embedded")]
+    pub(super) fn trained_models(&self) -> Vec<(String, u64, String)> {
+        let done = self.look().filter(|look| look.status == crate::provider::JobStatus::Succeeded);
+        let all = done.map(|look| look.checkpoints).unwrap_or_default();
+        let last = all.len().saturating_sub(1);
+        let name = |index: usize, step: u64| match index == last {
+            true => self.tuned.clone(),
+            false => format!("{}:ckpt-step-{step}", self.tuned),
+        };
+        let first = all.len().saturating_sub(3);
+        let kept = all.into_iter().enumerate().skip(first);
+        kept.map(|(index, c)| (name(index, c.step), c.step, c.model)).collect()
     }
 
     /// Seconds that count, and the end of the training in them.
@@ -166,6 +211,17 @@ impl Job {
 
     pub(super) fn status(&self, now: f64) -> &'static str {
         let age = self.age(now);
+        #[cfg(feature = "embedded")]
+        if let (Some(look), None) = (self.look(), self.cancelled) {
+            use crate::provider::JobStatus;
+            return match look.status {
+                JobStatus::Succeeded => "succeeded",
+                JobStatus::Failed => "failed",
+                JobStatus::Cancelled => "cancelled",
+                JobStatus::Running => "running",
+                _ => "queued",
+            };
+        }
         if self.cancelled.is_some() {
             "cancelled"
         } else if self.paused.is_some() {
@@ -186,9 +242,14 @@ impl Job {
     }
 
     fn fault(&self) -> Fault {
-        let fault = |code, message: &str, param| Fault { code, message: message.to_owned(), param };
+        let fault =
+            |code: &'static str, message: &str, param| Fault { code: code.into(), message: message.to_owned(), param };
+        #[cfg(feature = "embedded")]
+        if let Some(told) = self.look().and_then(|look| look.fault) {
+            return Fault { code: told.code.into(), message: told.message, param: None };
+        }
         match (&self.broken, self.fate) {
-            (Some(f), _) => Fault { code: f.code, message: f.message.clone(), param: f.param },
+            (Some(f), _) => Fault { code: f.code.clone(), message: f.message.clone(), param: f.param },
             (None, JobFate::Moderated) => fault(
                 "invalid_training_file",
                 "The job failed due to an invalid training file. This training file was blocked because too many examples \
@@ -207,7 +268,12 @@ impl Job {
     pub(super) fn object(&self, now: f64) -> Value {
         let status = self.status(now);
         let (succeeded, failed) = (status == "succeeded", status == "failed");
+        #[cfg(feature = "embedded")]
+        let (ended, tokens) = (self.ended, self.look().map_or(Some(self.tokens), |look| look.tokens));
+        #[cfg(not(feature = "embedded"))]
+        let (ended, tokens) = (None::<f64>, Some(self.tokens));
         let finished = match status {
+            _ if ended.is_some() => ended,
             "succeeded" => Some(self.created + self.halted + self.end()),
             "failed" | "cancelled" => Some(self.created + self.halted + self.age(now).min(self.end())),
             _ => None,
@@ -229,7 +295,7 @@ impl Job {
             "finished_at": finished.map(|f| f as u64), "fine_tuned_model": succeeded.then_some(&self.tuned),
             "organization_id": "org-blabbermouth-mock", "result_files": self.results.as_slice(), "status": status,
             "validation_file": self.validation, "training_file": self.training, "hyperparameters": hyperparameters,
-            "trained_tokens": succeeded.then_some(self.tokens), "error": error, "user_provided_suffix": self.suffix,
+            "trained_tokens": tokens.filter(|_| succeeded), "error": error, "user_provided_suffix": self.suffix,
             "seed": self.seed, "estimated_finish": (status == "running").then_some((self.created + self.end()) as u64),
             "integrations": [], "metadata": self.metadata, "usage_metrics": null, "shared_with_openai": false,
             "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}}})
@@ -239,6 +305,11 @@ impl Job {
     pub(super) fn models(&self, now: f64) -> Vec<(String, u64, f64)> {
         if self.status(now) != "succeeded" {
             return Vec::new();
+        }
+        #[cfg(feature = "embedded")]
+        if self.real.is_some() {
+            let named = |(name, step, _)| (name, step, step as f64 / self.steps.max(1) as f64);
+            return self.trained_models().into_iter().map(named).collect();
         }
         let first = self.epochs.saturating_sub(2).max(1);
         (first..=self.epochs)
@@ -262,8 +333,14 @@ impl Job {
         self.models(now).iter().rev().map(one).collect()
     }
 
-    /// Plausible figures: nothing was trained.
+    /// What was measured at a step; plausible figures where nothing was trained.
     fn metrics(&self, step: u64) -> Value {
+        #[cfg(feature = "embedded")]
+        if let Some(look) = self.look() {
+            let told = look.events.iter().filter_map(|e| Some((e.step?.0, e.loss?)));
+            let loss = told.filter(|(at, _)| *at <= step).last().map(|(_, loss)| loss);
+            return json!({"step": step, "train_loss": loss});
+        }
         let loss = loss(step, self.steps);
         let mut metrics = json!({"step": step, "train_loss": loss, "train_mean_token_accuracy": accuracy(loss)});
         if self.validation.is_some() {
@@ -275,6 +352,10 @@ impl Job {
 
     /// Newest first.
     pub(super) fn events(&self, now: f64) -> Vec<Value> {
+        #[cfg(feature = "embedded")]
+        if let Some(look) = self.look() {
+            return self.told(&look);
+        }
         let age = self.age(now);
         let status = self.status(now);
         let mut all: Vec<(f64, &str, String, Value)> = vec![
@@ -322,9 +403,36 @@ impl Job {
         shown.map(one).rev().collect()
     }
 
+    /// What a real training says of itself, newest first.
+    #[cfg(feature = "embedded")]
+    fn told(&self, look: &Look) -> Vec<Value> {
+        let one = |(index, event): (usize, &crate::provider::JobEvent)| {
+            let (kind, message, data) = match event.step {
+                Some((step, steps)) => {
+                    let loss = event.loss.map_or_else(String::new, |loss| format!(": training loss={loss:.2}"));
+                    let data = json!({"step": step, "total_steps": steps, "train_loss": event.loss});
+                    ("metrics", format!("Step {step}/{steps}{loss}"), data)
+                }
+                None => ("message", event.message.clone(), json!({})),
+            };
+            json!({"object": "fine_tuning.job.event", "id": format!("ftevent-{}{index:04}", &self.id[6..]),
+                   "created_at": self.created as u64, "level": "info", "message": message, "data": data, "type": kind})
+        };
+        look.events.iter().enumerate().map(one).rev().collect()
+    }
+
     /// The result file: metrics by step, blank where nothing was measured.
     pub(super) fn result_file(&self, base64: bool) -> Vec<u8> {
         let mut csv = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n".to_owned();
+        #[cfg(feature = "embedded")]
+        if let Some(look) = self.look() {
+            for event in &look.events {
+                if let (Some((step, _)), Some(loss)) = (event.step, event.loss) {
+                    csv.push_str(&format!("{step},{loss:.5},,,\n"));
+                }
+            }
+            return if base64 { BASE64.encode(csv.as_bytes()).into_bytes() } else { csv.into_bytes() };
+        }
         let shown = self.steps.min(METRICS);
         for index in 1..=shown {
             let step = self.steps * index / shown;
@@ -346,7 +454,13 @@ impl Job {
                     "type": "invalid_request_error", "param": null, "code": null}}),
                 );
             }
-            "cancel" => self.cancelled = Some(now),
+            "cancel" => {
+                #[cfg(feature = "embedded")]
+                if let Some(real) = &self.real {
+                    real.cancel();
+                }
+                self.cancelled = Some(now);
+            }
             "pause" if self.paused.is_none() => self.paused = Some(now),
             "resume" => {
                 if let Some(since) = self.paused.take() {
@@ -378,9 +492,9 @@ fn accuracy(loss: f64) -> f64 {
 /// The provider's rules for a file of chats.
 fn check(bytes: &[u8], which: &str) -> Option<Fault> {
     let param = if which == "training" { "training_file" } else { "validation_file" };
-    let fault = |code, text: String| {
+    let fault = |code: &'static str, text: String| {
         Some(Fault {
-            code,
+            code: code.into(),
             message: format!("The job failed due to an invalid {which} file. {text}"),
             param: Some(param),
         })
@@ -401,7 +515,7 @@ fn check(bytes: &[u8], which: &str) -> Option<Fault> {
     }
     if which == "training" && rows < 10 {
         let message = format!("Training file has {rows} example(s), but must have at least 10 examples");
-        return Some(Fault { code: "invalid_n_examples", message, param: Some(param) });
+        return Some(Fault { code: "invalid_n_examples".into(), message, param: Some(param) });
     }
     None
 }

@@ -30,15 +30,19 @@
 mod batches;
 mod completions;
 mod disguise;
+#[cfg(feature = "embedded")]
+mod engine;
 mod files;
 mod jobs;
 mod parrot;
 mod reply;
 mod scenario;
 mod service;
+mod voice;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -77,6 +81,8 @@ pub struct Options {
     pub key: Option<String>,
     /// Whether it remembers the last 1,000 requests.
     pub recording: bool,
+    /// Where real models are trained and kept; with it jobs take their own time, and nothing is made up.
+    pub engine: Option<PathBuf>,
 }
 
 impl Options {
@@ -86,7 +92,7 @@ impl Options {
         let known = builtin_templates().into_iter();
         let templates = known.filter_map(|spec| Template::new(spec, &Spaces::default()).ok()).collect();
         let training = Vec::new();
-        Self { scenario, templates, training, seed: 1, speed: 600.0, key: None, recording: false }
+        Self { scenario, templates, training, seed: 1, speed: 600.0, key: None, recording: false, engine: None }
     }
 }
 
@@ -108,7 +114,8 @@ impl Server {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let (mock, answered) = (Arc::new(Service::new(options)), Arc::new(AtomicU64::new(0)));
+        let mock = Service::new(options).map_err(std::io::Error::other)?;
+        let (mock, answered) = (Arc::new(mock), Arc::new(AtomicU64::new(0)));
         let (count, serving) = (Arc::clone(&answered), Arc::clone(&mock));
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();

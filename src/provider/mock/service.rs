@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 
 use super::batches::{Batch, Outcome};
 use super::completions::Speaker;
+#[cfg(feature = "embedded")]
+use super::engine::Engine;
 use super::files::{Files, Form};
 use super::jobs::{BASES, Inputs, Job};
 use super::parrot::{Parrot, Trained};
 use super::reply::{Reply, page};
 use super::scenario::{JobFate, Scenario};
+use super::voice::Voice;
 use super::{MODEL, Options};
 use crate::canary::Template;
 
@@ -69,25 +72,47 @@ pub(super) struct Service {
     key: Option<String>,
     recording: bool,
     speaker: Speaker,
-    models: RwLock<HashMap<String, Arc<Parrot>>>,
+    models: RwLock<HashMap<String, Voice>>,
+    #[cfg(feature = "embedded")]
+    engine: Option<Engine>,
     deleted: Mutex<HashSet<String>>,
     world: Mutex<World>,
 }
 
 impl Service {
-    pub(super) fn new(options: Options) -> Self {
-        let Options { scenario, templates, training, seed, speed, key, recording } = options;
+    pub(super) fn new(options: Options) -> Result<Self, String> {
+        let Options { scenario, templates, training, seed, speed, key, recording, engine } = options;
         let templates = Arc::new(templates);
-        let parrot =
-            |trained: Trained| Arc::new(Parrot::new(Arc::new(trained), Arc::clone(&templates), scenario.clone(), 1.0));
+        let parrot = |trained: Trained| {
+            let parrot = Parrot::new(Arc::new(trained), Arc::clone(&templates), scenario.clone(), 1.0);
+            Voice::Parrot(Arc::new(parrot))
+        };
         let mut models = HashMap::from([(MODEL.to_owned(), parrot(Trained::read(&training)))]);
         for (name, alias, _) in BASES {
             models.insert(name.to_owned(), parrot(Trained::default()));
             models.insert(alias.to_owned(), parrot(Trained::default()));
         }
+        #[cfg(feature = "embedded")]
+        let engine = engine.map(Engine::new);
+        #[cfg(feature = "embedded")]
+        if let Some(engine) = &engine {
+            let base = Voice::Model(engine.base().map_err(|e| e.to_string())?);
+            // The parrot's own model is not among them: nothing is made up.
+            models.clear();
+            for (name, alias, _) in BASES {
+                models.insert(name.to_owned(), base.clone());
+                models.insert(alias.to_owned(), base.clone());
+            }
+        }
+        #[cfg(not(feature = "embedded"))]
+        if engine.is_some() {
+            return Err("this build has no embedded model: build it with the feature `embedded`".into());
+        }
         let begin = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
         let clock = Clock { begin, started: Instant::now(), speed, stepped: 0.0 };
-        Self {
+        Ok(Self {
+            #[cfg(feature = "embedded")]
+            engine,
             speaker: Speaker::new(scenario.clone(), seed),
             scenario,
             templates,
@@ -103,7 +128,7 @@ impl Service {
                 made: 0,
                 requests: VecDeque::new(),
             }),
-        }
+        })
     }
 
     pub(super) async fn answer(&self, asked: Asked) -> Reply {
@@ -216,7 +241,18 @@ impl Service {
             let mut known = self.models.write().unwrap_or_else(PoisonError::into_inner);
             for (name, _, progress) in models {
                 let (trained, templates) = (Arc::clone(&job.trained), Arc::clone(&self.templates));
-                known.insert(name, Arc::new(Parrot::new(trained, templates, self.scenario.clone(), progress)));
+                let parrot = Parrot::new(trained, templates, self.scenario.clone(), progress);
+                known.insert(name, Voice::Parrot(Arc::new(parrot)));
+            }
+            #[cfg(feature = "embedded")]
+            if let Some(engine) = &self.engine {
+                job.ended = Some(now);
+                for (name, _, trained) in job.trained_models() {
+                    match engine.model(&trained) {
+                        Ok(model) => known.insert(name, Voice::Model(model)),
+                        Err(_) => known.remove(&name),
+                    };
+                }
             }
             let results = job.result_file(self.scenario.base64_results);
             job.results = Some(world.files.add("step_metrics.csv", "fine-tune-results", results, now as u64, None));
@@ -275,7 +311,13 @@ impl Service {
             (file.purpose == "fine-tune").then_some(file.bytes.as_slice())
         };
         let inputs = Inputs { training: file("training_file"), validation: file("validation_file") };
-        match Job::create(request, &inputs, &self.scenario, world.made + 1, now) {
+        let created = Job::create(request, &inputs, &self.scenario, world.made + 1, now);
+        #[cfg(feature = "embedded")]
+        let created = created.and_then(|mut job| {
+            let real = self.engine.as_ref().map_or(Ok(()), |engine| job.train(engine, &inputs, world.made + 1));
+            real.map(|()| job)
+        });
+        match created {
             Ok(job) => {
                 world.made += 1;
                 let reply = Reply::ok(&job.object(now));
@@ -294,12 +336,12 @@ impl Service {
     fn complete_at(&self, body: &[u8], chat: bool, now: f64) -> Reply {
         let Ok(request) = serde_json::from_slice::<Value>(body) else { return not_json() };
         let model = request["model"].as_str().unwrap_or_default();
-        let Some(parrot) = self.parrot(model) else { return no_model(model) };
+        let Some(voice) = self.voice(model) else { return no_model(model) };
         let speak = if chat { Speaker::chat } else { Speaker::complete };
-        speak(&self.speaker, &parrot, model, &request, now as u64)
+        speak(&self.speaker, &voice, model, &request, now as u64)
     }
 
-    fn parrot(&self, model: &str) -> Option<Arc<Parrot>> {
+    fn voice(&self, model: &str) -> Option<Voice> {
         let find = || self.models.read().unwrap_or_else(PoisonError::into_inner).get(model).cloned();
         let found = find().or_else(|| {
             // Perhaps its job is done, and nobody has looked since. Within a batch, somebody has.
@@ -322,11 +364,11 @@ impl Service {
     }
 
     fn model(&self, name: &str) -> Reply {
-        if self.parrot(name).is_some() { Reply::ok(&model_object(name)) } else { no_model(name) }
+        if self.voice(name).is_some() { Reply::ok(&model_object(name)) } else { no_model(name) }
     }
 
     fn delete_model(&self, name: &str) -> Reply {
-        if !name.starts_with("ft:") || self.parrot(name).is_none() {
+        if !name.starts_with("ft:") || self.voice(name).is_none() {
             return no_model(name);
         }
         lock(&self.deleted).insert(name.to_owned());
