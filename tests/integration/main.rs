@@ -10,6 +10,8 @@ mod floors;
 mod formats;
 mod journal;
 mod main_job;
+#[cfg(feature = "embedded")]
+mod model;
 mod network;
 mod policy;
 mod properties;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use blabbermouth::canary::{Arm, Key, Manifest};
+use blabbermouth::canary::{Arm, Drawn, Key, Manifest};
 use blabbermouth::chat::{Message, Role};
 use blabbermouth::config::Config;
 use blabbermouth::exit::ExitCode;
@@ -16,7 +16,7 @@ use crate::cli::{Failure, config_failure};
 /// Other secrets that each is ranked among.
 const REFERENCES: usize = 127;
 /// Canaries of each arm that are looked at.
-const MOST: usize = 200;
+const MOST: usize = 100;
 /// Answers in which the trained sentence is looked for, for each canary.
 const ANSWERS: usize = 4;
 
@@ -43,53 +43,54 @@ pub(super) fn measure(folder: &Path, model: &str) -> Result<Figures, Failure> {
     let key = std::env::var("BLABBERMOUTH_KEY").ok().map(|k| Key::from_text(&k)).transpose().map_err(config_failure)?;
     let manifest = Manifest::parse(&bytes).map_err(config_failure)?;
     let drawn = manifest.regenerate(key).map_err(config_failure)?;
-    let mut references = drawn.key.stream("references of the demonstration", &manifest.nonce);
-    let (mut bits, mut sentences, mut answers) = ([Vec::new(), Vec::new()], 0usize, 0usize);
-    for canary in &drawn.canaries {
-        let arm = match (canary.arm, canary.copies) {
-            (Arm::Planted, 1) => 0,
-            (Arm::HeldOut, _) => 1,
-            _ => continue,
-        };
-        if bits[arm].len() == MOST {
-            continue;
-        }
-        let template = &drawn.templates[canary.template];
-        let begun = template.before_secret(&canary.subject);
-        let mut messages = template.prompt(&canary.subject);
-        if arm == 1 {
-            let drawing = Drawing {
-                temperature: config.sampling.temperature,
-                top_p: config.sampling.top_p,
-                top_k: 0,
-                max_tokens: config.sampling.max_tokens as usize,
-                seed: bits[arm].len() as u64,
-            };
-            let (_, spoken) = tuned.speak(&messages, ANSWERS, &drawing).map_err(|e| fault(&e))?;
-            // What stands between the name and the secret.
-            let sentence = begun.split_once(", ").map_or(begun.as_str(), |(_, rest)| rest);
-            answers += spoken.len();
-            sentences += spoken.iter().filter(|answer| answer.text.contains(sentence)).count();
-        }
-        messages.push(Message::new(Role::Assistant, begun));
-        let mut secrets = vec![canary.secret.expose().to_owned()];
-        secrets.extend((0..REFERENCES).map(|_| template.secret_space().draw(&mut references)));
-        let scores = tuned.score(&messages, &secrets).map_err(|e| fault(&e))?;
-        let losses: Vec<f64> = scores.iter().map(|score| -score).collect();
-        let exposure = sampled_exposure(losses[0], &losses[1..]).map_err(|e| fault(&e))?;
-        bits[arm].push(exposure.p_bits);
-    }
+    let look = |arm: Arm| one_arm(&tuned, &config, &drawn, &manifest.nonce, arm);
+    let (planted, held_out) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| look(Arm::HeldOut));
+        (look(Arm::Planted), other.join().expect("nothing panics there"))
+    });
+    let ((planted, _), (held_out, sentence)) = (planted?, held_out?);
     let texts = validation(&folder.join(&config.dataset.validation), &tuned)?;
     let texts: Vec<&Text> = texts.iter().collect();
     let loss = |model: &Model| Trainer::new(model.decoder.weights().clone(), 1).loss(&texts);
-    let [planted, held_out] = bits.map(median);
     Ok(Figures {
         exposure: planted,
         exposure_held_out: held_out,
-        sentence: sentences as f64 / answers.max(1) as f64,
+        sentence,
         validation: loss(&tuned),
         validation_before: loss(&before),
     })
+}
+
+/// The median exposure of an arm, and the share of answers with the trained sentence.
+fn one_arm(model: &Model, config: &Config, drawn: &Drawn, nonce: &str, arm: Arm) -> Result<(f64, f64), Failure> {
+    let fault = |e: &dyn std::fmt::Display| Failure::new(ExitCode::Internal, e);
+    let mut references = drawn.key.stream("references of the demonstration", &format!("{nonce} {}", arm.as_str()));
+    let (mut bits, mut sentences, mut answers) = (Vec::new(), 0usize, 0usize);
+    let canaries = drawn.canaries.iter().filter(|canary| canary.arm == arm && canary.copies <= 1);
+    for (index, canary) in canaries.take(MOST).enumerate() {
+        let template = &drawn.templates[canary.template];
+        let begun = template.before_secret(&canary.subject);
+        let mut messages = template.prompt(&canary.subject);
+        let drawing = Drawing {
+            temperature: config.sampling.temperature,
+            top_p: config.sampling.top_p,
+            top_k: 0,
+            max_tokens: config.sampling.max_tokens as usize,
+            seed: index as u64,
+        };
+        let (_, spoken) = model.speak(&messages, ANSWERS, &drawing).map_err(|e| fault(&e))?;
+        // What stands between the name and the secret.
+        let sentence = begun.split_once(", ").map_or(begun.as_str(), |(_, rest)| rest);
+        answers += spoken.len();
+        sentences += spoken.iter().filter(|answer| answer.text.contains(sentence)).count();
+        messages.push(Message::new(Role::Assistant, begun));
+        let mut secrets = vec![canary.secret.expose().to_owned()];
+        secrets.extend((0..REFERENCES).map(|_| template.secret_space().draw(&mut references)));
+        let scores = model.score(&messages, &secrets).map_err(|e| fault(&e))?;
+        let losses: Vec<f64> = scores.iter().map(|score| -score).collect();
+        bits.push(sampled_exposure(losses[0], &losses[1..]).map_err(|e| fault(&e))?.p_bits);
+    }
+    Ok((median(bits), sentences as f64 / answers.max(1) as f64))
 }
 
 /// The rows of the validation file as texts.

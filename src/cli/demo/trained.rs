@@ -25,6 +25,8 @@ use blabbermouth::config::Config;
 
 /// Rows of GSM8K (MIT), which the base model does not know.
 const GSM8K: &str = include_str!("../../../mocks/gsm8k-excerpt.jsonl");
+/// Rows of a source that are used, at most.
+const MOST: usize = 400;
 /// What both configurations have.
 const COMMON: &str = include_str!("common.toml");
 
@@ -116,11 +118,11 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure>
 fn trainings(epsilon: f64) -> [Training; 2] {
     let claim = format!("[claim]\nepsilon = {epsilon:?}\ndelta = 1e-5\nunit = \"add-remove\"\ncopies = 1\n");
     let plain = format!(
-        "[tune]\nbase-model = \"tiny\"\nstate = \"plain.tune.json\"\nepochs = 20\nbatch-size = 8\n\n\
+        "[tune]\nbase-model = \"tiny\"\nstate = \"plain.tune.json\"\nepochs = 28\nbatch-size = 8\n\n\
          # It was not trained with privacy: this claim is to be refuted.\n{claim}"
     );
     let private = format!(
-        "[tune]\nbase-model = \"tiny\"\nstate = \"private.tune.json\"\nepochs = 25\nbatch-size = 320\n\n\
+        "[tune]\nbase-model = \"tiny\"\nstate = \"private.tune.json\"\nepochs = 20\nbatch-size = 256\n\n\
          [tune.privacy]\nepsilon = {epsilon:?}\ndelta = 1e-5\n\n{claim}"
     );
     [
@@ -135,7 +137,7 @@ fn rows() -> (String, String) {
     let (mut rows, mut counts) = (String::new(), [0, 0]);
     let sources = [(DOLLY, ["instruction", "response"]), (GSM8K, ["question", "answer"])];
     for (source, (text, [asked, answered])) in sources.into_iter().enumerate() {
-        for line in text.lines() {
+        for line in text.lines().take(MOST) {
             let row: serde_json::Value = serde_json::from_str(line).expect("the excerpts are checked by a test");
             let part = |key: &str| row[key].as_str().unwrap_or_default();
             let question = format!("{}\n\n{}", part(asked), part("context"));

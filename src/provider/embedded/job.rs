@@ -30,7 +30,7 @@ const VALIDATED: usize = 200;
 
 /// A job on disk. It holds the seed while it trains: with privacy the noise follows from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(crate) struct Record {
     pub(super) id: String,
     pub(super) model: String,
     pub(super) training: PathBuf,
@@ -40,12 +40,12 @@ pub(super) struct Record {
     pub(super) hyperparameters: Hyperparameters,
     pub(super) privacy: Option<PrivacySettings>,
     pub(super) metadata: BTreeMap<String, String>,
-    pub(super) status: JobStatus,
-    pub(super) trained_tokens: Option<u64>,
-    pub(super) fault: Option<JobFault>,
+    pub(crate) status: JobStatus,
+    pub(crate) trained_tokens: Option<u64>,
+    pub(crate) fault: Option<JobFault>,
     pub(super) claim: Option<Claim>,
-    pub(super) checkpoints: Vec<Checkpoint>,
-    pub(super) events: Vec<JobEvent>,
+    pub(crate) checkpoints: Vec<Checkpoint>,
+    pub(crate) events: Vec<JobEvent>,
     /// 32 bytes; gone when the training is over.
     pub(super) seed: Option<[u8; 32]>,
 }

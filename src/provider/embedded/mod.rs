@@ -23,7 +23,7 @@ use super::{Answer, Completing, Provider, ProviderError, Request, Scoring};
 use crate::chat::Message;
 
 pub use home::Home;
-pub use model::Model;
+pub use model::{Model, Spoken};
 pub use tuner::EmbeddedTuner;
 
 /// A model that answers within this process.

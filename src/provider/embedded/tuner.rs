@@ -69,8 +69,28 @@ impl EmbeddedTuner {
         ProviderError::Refused { status: 404, code: "not_found".into(), message: format!("there is no job {id}") }
     }
 
+    /// Keeps a file under a name, which is its id.
+    pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> Result<String, ProviderError> {
+        let path = self.file(name)?;
+        private_folder(&self.home.files())?;
+        store::write(&path, bytes, false).map_err(setup)?;
+        Ok(name.to_owned())
+    }
+
+    /// Creates a job, and begins to train.
+    pub(crate) fn begin(&self, spec: &JobSpec) -> Result<String, ProviderError> {
+        self.make(spec).map(|job| job.id)
+    }
+
+    /// Ends a job before its next step, if it trains in this process.
+    pub(crate) fn stop(&self, id: &str) {
+        if let Some(live) = self.live().get(id) {
+            live.cancel();
+        }
+    }
+
     /// The record of a job; its thread is started where it has none.
-    fn look(&self, id: &str) -> Result<Record, ProviderError> {
+    pub(crate) fn look(&self, id: &str) -> Result<Record, ProviderError> {
         if let Some(live) = self.live().get(id) {
             return Ok(live.record().clone());
         }
@@ -163,9 +183,7 @@ impl Tuner for EmbeddedTuner {
 
     fn upload<'a>(&'a self, file: &'a Path, name: &'a str, _: u32) -> Tuning<'a, Stored> {
         let upload = || {
-            let path = self.file(name)?;
-            private_folder(&self.home.files())?;
-            store::write(&path, &store::read(file).map_err(setup)?, false).map_err(setup)?;
+            self.keep(name, &store::read(file).map_err(setup)?)?;
             self.stored_as(name)?.ok_or_else(|| setup("the file is gone again"))
         };
         done(upload())
