@@ -86,6 +86,20 @@ impl Decoder {
     /// # Errors
     /// When the prompt leaves no room in the context, or a token is not in the vocabulary.
     pub fn answer(&self, prompt: &[u32], count: usize, drawing: &Drawing) -> Result<Vec<Drawn>, TooLong> {
+        self.answer_after(prompt, &Begun { bytes: &[], spell: &|_| &[] }, count, drawing)
+    }
+
+    /// As [`Decoder::answer`], where every answer begins with some bytes, in whichever tokens.
+    ///
+    /// # Errors
+    /// As [`Decoder::answer`].
+    pub fn answer_after(
+        &self,
+        prompt: &[u32],
+        begun: &Begun<'_>,
+        count: usize,
+        drawing: &Drawing,
+    ) -> Result<Vec<Drawn>, TooLong> {
         let shape = self.weights.shape;
         let known = prompt.iter().all(|token| (*token as usize) < shape.vocabulary);
         if prompt.is_empty() || prompt.len() >= shape.context || !known {
@@ -98,12 +112,16 @@ impl Decoder {
         let mut alive: Vec<usize> = (0..count).collect();
         let mut memories = vec![vec![Memory::default(); shape.layers]; count];
         let mut logits = first.repeat(count);
+        // How many of the begun bytes each has said.
+        let mut said = vec![0; count];
         for length in 0.. {
             let mut rows = logits.chunks_exact_mut(shape.vocabulary);
             let mut kept = Vec::with_capacity(alive.len());
             for (slot, index) in alive.iter().enumerate() {
                 let row = rows.next().expect("a row for each answer that goes on");
+                begun.keep(row, said[*index]);
                 let (token, ln_probability) = draw(row, drawing, &mut stream);
+                said[*index] += (begun.spell)(token).len();
                 let answer = &mut answers[*index];
                 answer.ln_probabilities.push(ln_probability);
                 if token == END {
@@ -235,6 +253,27 @@ impl Decoder {
     }
 }
 
+/// What an answer begins with.
+pub struct Begun<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// The bytes of a token.
+    pub spell: &'a dyn Fn(u32) -> &'a [u8],
+}
+
+impl Begun<'_> {
+    /// Leaves only tokens that go on as it was begun.
+    fn keep(&self, logits: &mut [f32], said: usize) {
+        let Some(rest) = self.bytes.get(said..).filter(|rest| !rest.is_empty()) else { return };
+        for (token, logit) in logits.iter_mut().enumerate() {
+            let bytes = (self.spell)(token as u32);
+            if bytes.is_empty() || !(bytes.starts_with(rest) || rest.starts_with(bytes)) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+    }
+}
+
 /// A text does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a text of {tokens} tokens does not fit into a context of {context}, or is of another vocabulary")]
@@ -333,6 +372,22 @@ mod tests {
             let apart = scored.iter().zip(&answer.ln_probabilities).map(|(a, b)| (a - b).abs());
             assert!(apart.fold(0.0, f32::max) < 2e-4);
         }
+    }
+
+    #[test]
+    fn an_answer_that_was_begun_goes_on_in_whichever_tokens() {
+        let (tokenizer, weights) = crate::lm::base(Size::Tiny);
+        let decoder = Decoder::new(weights);
+        let prompt = tokenizer.prompt(&[crate::chat::Message::new(crate::chat::Role::User, "Hello, I am Mr Smith.")]);
+        let begun = Begun { bytes: b"How is yo", spell: &|token| tokenizer.bytes(token) };
+        let answers = decoder.answer_after(&prompt, &begun, 8, &DRAWING).expect("room");
+        let mut first = std::collections::HashSet::new();
+        for answer in &answers {
+            assert!(tokenizer.decode(&answer.tokens).starts_with("How is yo"), "{answer:?}");
+            assert!(answer.ln_probabilities.iter().all(|ln| ln.is_finite()));
+            first.insert(answer.tokens.clone());
+        }
+        assert!(first.len() > 1, "they differ");
     }
 
     #[test]

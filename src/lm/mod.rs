@@ -29,7 +29,7 @@ mod weights;
 
 pub use base::base;
 pub use course::{Course, Privacy, Step, Training};
-pub use decode::{Decoder, Drawing, Drawn, TooLong};
+pub use decode::{Begun, Decoder, Drawing, Drawn, TooLong};
 pub use network::Text;
 pub use shape::{Shape, Size};
 pub use tokens::{CHAT_TEMPLATE, END, Tokenizer, TokenizerError};

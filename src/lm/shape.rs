@@ -42,7 +42,7 @@ impl Size {
     /// ```
     /// use blabbermouth::lm::Size;
     /// assert_eq!(Size::Tiny.shape().weights(), 149_824);
-    /// assert_eq!(Size::Small.shape().weights(), 406_752);
+    /// assert_eq!(Size::Small.shape().weights(), 406_176);
     /// ```
     #[must_use]
     pub const fn shape(self) -> Shape {

@@ -174,15 +174,11 @@ impl Tokenizer {
         text
     }
 
-    /// A chat up to where the assistant speaks. A last message of the assistant is gone on with.
+    /// A chat up to where the assistant speaks.
     #[must_use]
     pub fn prompt(&self, messages: &[Message]) -> Vec<u32> {
         let mut tokens = self.chat(messages).tokens;
-        if messages.last().is_some_and(|last| last.role == Role::Assistant) {
-            tokens.pop();
-        } else {
-            tokens.push(ASSISTANT);
-        }
+        tokens.push(ASSISTANT);
         tokens
     }
 

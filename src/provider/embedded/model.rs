@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::home::private_folder;
 use crate::chat::{Completion, Finish, Message, Role, Usage};
-use crate::lm::{CHAT_TEMPLATE, Decoder, Drawing, Precision, Text, Tokenizer, TooLong, Weights};
+use crate::lm::{Begun, CHAT_TEMPLATE, Decoder, Drawing, Precision, Text, Tokenizer, TooLong, Weights};
 use crate::provider::{Answer, ProviderError, Request};
 use crate::store;
 
@@ -85,14 +85,30 @@ impl Model {
         count: usize,
         drawing: &Drawing,
     ) -> Result<(usize, Vec<Spoken>), TooLong> {
-        let prompt = self.tokenizer.prompt(messages);
-        let drawn = self.decoder.answer(&prompt, count, drawing)?;
+        let (prompt, open) = self.begin(messages);
+        let begun = Begun { bytes: open.as_bytes(), spell: &|token| self.tokenizer.bytes(token) };
+        let drawn = self.decoder.answer_after(&prompt, &begun, count, drawing)?;
         let spoken = drawn.into_iter().map(|answer| {
             let piece = |token: &u32| String::from_utf8_lossy(self.tokenizer.bytes(*token)).into_owned();
+            let bytes: Vec<u8> = answer.tokens.iter().flat_map(|t| self.tokenizer.bytes(*t)).copied().collect();
+            let text = String::from_utf8_lossy(bytes.get(open.len()..).unwrap_or_default()).into_owned();
             let tokens = answer.tokens.iter().map(piece).zip(answer.ln_probabilities.iter().copied()).collect();
-            Spoken { text: self.tokenizer.decode(&answer.tokens), ended: answer.ended, tokens }
+            Spoken { text, ended: answer.ended, tokens }
         });
         Ok((prompt.len(), spoken.collect()))
+    }
+
+    /// The tokens of a chat up to where the model goes on, and what is left of an answer that was begun: its end may
+    /// share a token with what follows.
+    fn begin<'a>(&self, messages: &'a [Message]) -> (Vec<u32>, &'a str) {
+        let (before, begun) = match messages.split_last() {
+            Some((last, before)) if last.role == Role::Assistant => (before, last.content.as_str()),
+            _ => (messages, ""),
+        };
+        let settled = self.tokenizer.settled(begun);
+        let mut prompt = self.tokenizer.prompt(before);
+        prompt.extend(self.tokenizer.encode(settled));
+        (prompt, &begun[settled.len()..])
     }
 
     /// Answers a request.
@@ -121,16 +137,8 @@ impl Model {
     /// # Errors
     /// When a text does not fit into the context.
     pub fn score(&self, messages: &[Message], continuations: &[String]) -> Result<Vec<f64>, ProviderError> {
-        let (before, begun) = match messages.split_last() {
-            Some((last, before)) if last.role == Role::Assistant => (before, last.content.as_str()),
-            _ => (messages, ""),
-        };
-        let mut prompt = self.tokenizer.prompt(before);
-        // The end of the begun text may share a token with what follows: it is scored with it, always from the same
-        // place, so that scores can be compared.
-        let settled = self.tokenizer.settled(begun);
-        prompt.extend(self.tokenizer.encode(settled));
-        let open = &begun[settled.len()..];
+        // Always from the same place, so that scores can be compared.
+        let (prompt, open) = self.begin(messages);
         let texts: Vec<Vec<u32>> =
             continuations.iter().map(|text| self.tokenizer.encode(&format!("{open}{text}"))).collect();
         let rests: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();

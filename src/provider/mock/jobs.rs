@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 #[cfg(feature = "embedded")]
-use super::engine::{Engine, Look, Real};
+use super::engine::Real;
 use super::parrot::Trained;
 use super::reply::Reply;
 use super::scenario::{JobFate, Scenario};
@@ -40,17 +40,17 @@ struct Fault {
 /// A job; what it says of itself follows from the time.
 pub(super) struct Job {
     pub(super) id: String,
-    created: f64,
+    pub(super) created: f64,
     model: &'static str,
-    tuned: String,
+    pub(super) tuned: String,
     training: String,
     validation: Option<String>,
     suffix: Option<String>,
-    seed: u64,
+    pub(super) seed: u64,
     metadata: Value,
-    epochs: u64,
-    batch: u64,
-    multiplier: f64,
+    pub(super) epochs: u64,
+    pub(super) batch: u64,
+    pub(super) multiplier: f64,
     steps: u64,
     tokens: u64,
     /// What is wrong with its files.
@@ -167,39 +167,6 @@ impl Job {
         })
     }
 
-    /// Really trains, from now on.
-    #[cfg(feature = "embedded")]
-    pub(super) fn train(&mut self, engine: &Engine, inputs: &Inputs<'_>, number: u64) -> Result<(), Reply> {
-        let hyperparameters = crate::provider::Hyperparameters {
-            epochs: Some(self.epochs as u32),
-            batch_size: Some(self.batch as u32),
-            learning_rate_multiplier: Some(self.multiplier),
-        };
-        let real = engine.begin(number, inputs, self.seed as u32, hyperparameters);
-        self.real = Some(real.map_err(|e| Reply::error(500, "server_error", &e.to_string()))?);
-        Ok(())
-    }
-
-    #[cfg(feature = "embedded")]
-    fn look(&self) -> Option<Look> {
-        self.real.as_ref().map(Real::look)
-    }
-
-    /// The names of the models that were trained: the mock's, and the embedded service's.
-    #[cfg(feature = "embedded")]
-    pub(super) fn trained_models(&self) -> Vec<(String, u64, String)> {
-        let done = self.look().filter(|look| look.status == crate::provider::JobStatus::Succeeded);
-        let all = done.map(|look| look.checkpoints).unwrap_or_default();
-        let last = all.len().saturating_sub(1);
-        let name = |index: usize, step: u64| match index == last {
-            true => self.tuned.clone(),
-            false => format!("{}:ckpt-step-{step}", self.tuned),
-        };
-        let first = all.len().saturating_sub(3);
-        let kept = all.into_iter().enumerate().skip(first);
-        kept.map(|(index, c)| (name(index, c.step), c.step, c.model)).collect()
-    }
-
     /// Seconds that count, and the end of the training in them.
     fn age(&self, now: f64) -> f64 {
         self.cancelled.or(self.paused).unwrap_or(now) - self.created - self.halted
@@ -212,15 +179,8 @@ impl Job {
     pub(super) fn status(&self, now: f64) -> &'static str {
         let age = self.age(now);
         #[cfg(feature = "embedded")]
-        if let (Some(look), None) = (self.look(), self.cancelled) {
-            use crate::provider::JobStatus;
-            return match look.status {
-                JobStatus::Succeeded => "succeeded",
-                JobStatus::Failed => "failed",
-                JobStatus::Cancelled => "cancelled",
-                JobStatus::Running => "running",
-                _ => "queued",
-            };
+        if let Some(status) = self.real_status().filter(|_| self.cancelled.is_none()) {
+            return status;
         }
         if self.cancelled.is_some() {
             "cancelled"
@@ -336,10 +296,8 @@ impl Job {
     /// What was measured at a step; plausible figures where nothing was trained.
     fn metrics(&self, step: u64) -> Value {
         #[cfg(feature = "embedded")]
-        if let Some(look) = self.look() {
-            let told = look.events.iter().filter_map(|e| Some((e.step?.0, e.loss?)));
-            let loss = told.filter(|(at, _)| *at <= step).last().map(|(_, loss)| loss);
-            return json!({"step": step, "train_loss": loss});
+        if let Some(metrics) = self.measured(step) {
+            return metrics;
         }
         let loss = loss(step, self.steps);
         let mut metrics = json!({"step": step, "train_loss": loss, "train_mean_token_accuracy": accuracy(loss)});
@@ -403,34 +361,12 @@ impl Job {
         shown.map(one).rev().collect()
     }
 
-    /// What a real training says of itself, newest first.
-    #[cfg(feature = "embedded")]
-    fn told(&self, look: &Look) -> Vec<Value> {
-        let one = |(index, event): (usize, &crate::provider::JobEvent)| {
-            let (kind, message, data) = match event.step {
-                Some((step, steps)) => {
-                    let loss = event.loss.map_or_else(String::new, |loss| format!(": training loss={loss:.2}"));
-                    let data = json!({"step": step, "total_steps": steps, "train_loss": event.loss});
-                    ("metrics", format!("Step {step}/{steps}{loss}"), data)
-                }
-                None => ("message", event.message.clone(), json!({})),
-            };
-            json!({"object": "fine_tuning.job.event", "id": format!("ftevent-{}{index:04}", &self.id[6..]),
-                   "created_at": self.created as u64, "level": "info", "message": message, "data": data, "type": kind})
-        };
-        look.events.iter().enumerate().map(one).rev().collect()
-    }
-
     /// The result file: metrics by step, blank where nothing was measured.
     pub(super) fn result_file(&self, base64: bool) -> Vec<u8> {
         let mut csv = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n".to_owned();
         #[cfg(feature = "embedded")]
-        if let Some(look) = self.look() {
-            for event in &look.events {
-                if let (Some((step, _)), Some(loss)) = (event.step, event.loss) {
-                    csv.push_str(&format!("{step},{loss:.5},,,\n"));
-                }
-            }
+        if let Some(rows) = self.measured_rows() {
+            csv.push_str(&rows);
             return if base64 { BASE64.encode(csv.as_bytes()).into_bytes() } else { csv.into_bytes() };
         }
         let shown = self.steps.min(METRICS);

@@ -35,6 +35,8 @@ mod engine;
 mod files;
 mod jobs;
 mod parrot;
+#[cfg(feature = "embedded")]
+mod real;
 mod reply;
 mod scenario;
 mod service;
