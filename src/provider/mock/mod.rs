@@ -34,6 +34,7 @@ mod disguise;
 mod engine;
 mod files;
 mod jobs;
+mod moderation;
 mod parrot;
 #[cfg(feature = "embedded")]
 mod real;

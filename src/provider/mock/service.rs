@@ -12,6 +12,7 @@ use super::completions::Speaker;
 use super::engine::Engine;
 use super::files::{Files, Form};
 use super::jobs::{BASES, Inputs, Job};
+use super::moderation::moderate;
 use super::parrot::{Parrot, Trained};
 use super::reply::{Reply, page};
 use super::scenario::{JobFate, Scenario};
@@ -150,7 +151,7 @@ impl Service {
         match (asked.method.as_str(), parts.as_slice()) {
             ("POST", ["chat", "completions"]) => self.complete(&asked.body, true),
             ("POST", ["completions"]) => self.complete(&asked.body, false),
-            ("POST", ["moderations"]) => self.moderate(&asked.body),
+            ("POST", ["moderations"]) => moderate(&asked.body, self.scenario.job == JobFate::Moderated),
             ("GET", ["models"]) => Reply::ok(&json!({"object": "list", "data": self.all_models()})),
             ("GET", ["models", name @ ..]) => self.model(&name.join("/")),
             ("DELETE", ["models", name @ ..]) => self.delete_model(&name.join("/")),
@@ -373,44 +374,6 @@ impl Service {
         }
         lock(&self.deleted).insert(name.to_owned());
         Reply::ok(&json!({"id": name, "object": "model", "deleted": true}))
-    }
-
-    fn moderate(&self, body: &[u8]) -> Reply {
-        const CATEGORIES: [&str; 13] = [
-            "harassment",
-            "harassment/threatening",
-            "hate",
-            "hate/threatening",
-            "illicit",
-            "illicit/violent",
-            "self-harm",
-            "self-harm/intent",
-            "self-harm/instructions",
-            "sexual",
-            "sexual/minors",
-            "violence",
-            "violence/graphic",
-        ];
-        let Ok(request) = serde_json::from_slice::<Value>(body) else { return not_json() };
-        let count = match &request["input"] {
-            Value::String(_) => 1,
-            Value::Array(parts) if parts.iter().all(Value::is_string) => parts.len(),
-            Value::Array(_) => 1,
-            _ => return Reply::fault(400, "invalid_value", "'input' is required.", Some("input")),
-        };
-        let flagged = self.scenario.job == JobFate::Moderated;
-        let each = |value: fn(bool) -> Value| -> Value {
-            CATEGORIES
-                .iter()
-                .map(|c| ((*c).to_owned(), value(flagged && *c == "hate")))
-                .collect::<serde_json::Map<_, _>>()
-                .into()
-        };
-        let result = json!({"flagged": flagged, "categories": each(Value::Bool),
-            "category_scores": each(|f| json!(if f { 0.9 } else { 0.0001 })),
-            "category_applied_input_types": each(|_| json!(["text"]))});
-        let model = request["model"].as_str().unwrap_or("omni-moderation-latest");
-        Reply::ok(&json!({"id": "modr-parrot", "model": model, "results": vec![result; count]}))
     }
 
     fn remember(&self, asked: &Asked) {
