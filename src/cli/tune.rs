@@ -65,7 +65,7 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
         return Err(Failure::new(ExitCode::Config, how));
     }
     let endpoint = profile.endpoint(&connection).map_err(TuneError::from)?;
-    let job = Job { args, config: &config, folder, base_url: endpoint.base_url.clone() };
+    let job = Job { args, config: &config, folder, base_url: endpoint.base_url.clone(), here };
     let settings = tuner_settings(&config, &job.folder, environment, job.quotes());
     let deploys = settings.deployment.is_some();
     let tuner = profile.tuner(&endpoint, settings, &config.tune.base_model, job.redact()).map_err(TuneError::from)?;
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
     }
     if args.dry_run {
         let plan = job.plan()?;
-        describe(&plan, &tuner.address(), output);
+        describe(&plan, &tuner.address(), here, output);
         output.step("nothing was sent");
         return Ok(ExitCode::Clean);
     }
@@ -114,6 +114,8 @@ struct Job<'a> {
     config: &'a Config,
     folder: PathBuf,
     base_url: String,
+    /// Whether it is trained by this process.
+    here: bool,
 }
 
 impl Job<'_> {
@@ -186,7 +188,7 @@ impl Job<'_> {
         } else {
             let manifest = self.manifest()?;
             let plan = self.plan()?;
-            describe(&plan, &tuner.address(), output);
+            describe(&plan, &tuner.address(), self.here, output);
             if args.screen {
                 self.screen(&manifest, tuner, output).await?;
             }
@@ -206,10 +208,10 @@ impl Job<'_> {
         let before = state.stage;
         let state = tune.watch(state).await?;
         bar.finish_and_clear();
-        if before != Stage::Ready {
+        if before != Stage::Ready && !self.here {
             self.note(&state)?;
         }
-        ready(&state, output);
+        ready(&state, self.here, output);
         Ok(ExitCode::Clean)
     }
 
@@ -286,7 +288,8 @@ impl Job<'_> {
     }
 }
 
-fn describe(plan: &Plan, address: &str, output: &Output) {
+/// Says what will be trained; `here` is within this process, where nothing is paid for.
+fn describe(plan: &Plan, address: &str, here: bool, output: &Output) {
     let auto = |set: bool| if set { "" } else { " (the service's choice)" };
     output.step(&format!("tune       {} at {address}", plan.model));
     output.step(&format!(
@@ -300,13 +303,19 @@ fn describe(plan: &Plan, address: &str, output: &Output) {
     }
     let h = plan.hyperparameters;
     let or_auto = |number: Option<String>| number.unwrap_or_else(|| "auto".into());
+    let epochs = match h.epochs {
+        // The embedded model's own choice depends on more than the rows.
+        None if here => "auto".to_owned(),
+        given => format!("{}{}", plan.epochs, auto(given.is_some())),
+    };
     output.step(&format!(
-        "settings   {} epochs{}, batch size {}, learning-rate multiplier {}",
-        plan.epochs,
-        auto(h.epochs.is_some()),
+        "settings   {epochs} epochs, batch size {}, learning-rate multiplier {}",
         or_auto(h.batch_size.map(|n| n.to_string())),
         or_auto(h.learning_rate_multiplier.map(|x| x.to_string()))
     ));
+    if here {
+        return;
+    }
     match (&plan.quoted, plan.cost()) {
         (Some(quoted), Some(cost)) => output.step(&format!(
             "cost       about {cost:.2} USD: {} tokens at {} USD a million ({})",
@@ -320,11 +329,17 @@ fn describe(plan: &Plan, address: &str, output: &Output) {
     }
 }
 
-fn ready(state: &State, output: &Output) {
+fn ready(state: &State, here: bool, output: &Output) {
     let Some(model) = &state.model else { return };
     output.result(&format!("model      {}", escape_terminal(model)));
     if let Some(tokens) = state.trained_tokens {
-        output.step(&format!("billed     {tokens} tokens"));
+        output.step(&format!("{}    {tokens} tokens", if here { "trained" } else { "billed " }));
+    }
+    if let Some(claim) = state.claim {
+        output.step(&format!(
+            "privacy    epsilon {}, delta {:e} for {} row(s), added or removed; `blabbermouth test` tries to refute it",
+            claim.epsilon, claim.delta, claim.copies
+        ));
     }
     for checkpoint in state.checkpoints.iter().filter(|c| c.model != *model) {
         output.step(&format!("checkpoint {} after {} steps", escape_terminal(&checkpoint.model), checkpoint.step));
