@@ -53,7 +53,7 @@ impl Job {
     pub(super) fn measured(&self, step: u64) -> Option<Value> {
         let look = self.look()?;
         let told = look.events.iter().filter_map(|e| Some((e.step?.0, e.loss?)));
-        let loss = told.filter(|(at, _)| *at <= step).last().map(|(_, loss)| loss);
+        let loss = told.rev().find(|(at, _)| *at <= step).map(|(_, loss)| loss);
         Some(json!({"step": step, "train_loss": loss}))
     }
 
@@ -66,6 +66,17 @@ impl Job {
 
     /// What a real training says of itself, newest first.
     pub(super) fn told(&self, look: &Look) -> Vec<Value> {
+        let plain = |text: String| JobEvent { id: String::new(), message: text, step: None, loss: None };
+        let mut all = vec![plain(format!("Created fine-tuning job: {}", self.id))];
+        all.extend(look.events.iter().cloned());
+        match (&look.status, &look.fault) {
+            (JobStatus::Succeeded, _) => {
+                all.push(plain(format!("New fine-tuned model created: {}", self.tuned)));
+                all.push(plain("The job has successfully completed".into()));
+            }
+            (JobStatus::Failed, Some(fault)) => all.push(plain(fault.message.clone())),
+            _ => {}
+        }
         let one = |(index, event): (usize, &JobEvent)| {
             let (kind, message, data) = match event.step {
                 Some((step, steps)) => {
@@ -78,6 +89,6 @@ impl Job {
             json!({"object": "fine_tuning.job.event", "id": format!("ftevent-{}{index:04}", &self.id[6..]),
                    "created_at": self.created as u64, "level": "info", "message": message, "data": data, "type": kind})
         };
-        look.events.iter().enumerate().map(one).rev().collect()
+        all.iter().enumerate().map(one).rev().collect()
     }
 }
