@@ -179,7 +179,7 @@ fn describe(session: &Session, args: &TestArgs, output: &Output) -> Result<(), F
     let cost = match &estimate.cost {
         Some((usd, source)) if args.batch => format!("; at most about {:.2} USD (half of {source})", usd / 2.0),
         Some((usd, source)) => format!("; at most about {usd:.2} USD ({source})"),
-        None if session.config.provider.kind == "mock" => String::new(),
+        None if matches!(session.config.provider.kind.as_str(), "mock" | "embedded") => String::new(),
         None => "; the price is not known".into(),
     };
     output.step(&format!(
