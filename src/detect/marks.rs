@@ -123,7 +123,16 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) fn new(text: &str) -> Self {
-        let mut blocks = Vec::with_capacity(text.len() / 64 + 3);
+        let mut marks = Self::default();
+        marks.read(text);
+        marks
+    }
+
+    /// Takes the place of what was read before: its room is used again.
+    pub(super) fn read(&mut self, text: &str) {
+        let blocks = &mut self.blocks;
+        blocks.clear();
+        blocks.reserve(text.len() / 64 + 3);
         blocks.push(Block::default());
         let (chunks, rest) = text.as_bytes().as_chunks::<64>();
         blocks.extend(chunks.iter().map(Block::of));
@@ -136,7 +145,7 @@ impl Marks {
         let mut seen = Seen { ascii: text.is_ascii(), ..Seen::default() };
         let mut before = 0;
         blocks.array_windows().for_each(|around| before = seen.look(Around(around), before));
-        Self { blocks, seen }
+        self.seen = seen;
     }
 
     /// Each block with its neighbours, and the place of its first byte.

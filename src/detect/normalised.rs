@@ -44,36 +44,62 @@ pub fn normalise(text: &str) -> String {
 
 /// The same as bytes.
 pub(super) fn normal_bytes(text: &str) -> Vec<u8> {
-    let mut normal = Normal { bytes: vec![0; text.len() + AHEAD], count: 0 };
-    let mut rest = text;
-    if !text.is_ascii() {
-        while let Some(end) = rest.bytes().position(|byte| !byte.is_ascii()) {
-            normal.push_ascii(&rest.as_bytes()[..end]);
-            let mut others = rest[end..].chars();
-            // One character at a time: the order of marks is all that would differ, and they are dropped.
-            others.next().into_iter().nfkd().for_each(|c| normal.push(c));
-            rest = others.as_str();
-        }
-    }
-    normal.push_ascii(rest.as_bytes());
+    let mut normal = Normal::default();
+    normal.read(text);
     normal.bytes.truncate(normal.count);
     normal.bytes
 }
 
-/// So many bytes are written together, of which not all may count.
-const AHEAD: usize = 256;
-
-/// A normal form that grows.
-struct Normal {
-    /// What counts, and zeros or what was written over.
+/// The normal form of a text, and then of another: its room is used again.
+#[derive(Debug, Default)]
+pub(super) struct Normal {
+    /// What counts, and whatever was written there before.
     bytes: Vec<u8>,
     count: usize,
 }
 
+/// So many bytes are written together, of which not all may count.
+const AHEAD: usize = 256;
+/// Bytes that are looked at together; eight at a time.
+const STEP: usize = 248;
+
 impl Normal {
+    /// Takes the place of what was read before.
+    pub(super) fn read(&mut self, text: &str) {
+        self.count = 0;
+        self.reserve(text.len() + AHEAD);
+        let mut rest = text;
+        if !text.is_ascii() {
+            while let Some(end) = beyond_ascii(rest.as_bytes()) {
+                self.push_ascii(&rest.as_bytes()[..end]);
+                let mut others = rest[end..].chars();
+                // One character at a time: the order of marks is all that would differ, and they are dropped.
+                others.next().into_iter().nfkd().for_each(|c| self.push(c));
+                rest = others.as_str();
+            }
+        }
+        self.push_ascii(rest.as_bytes());
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.count]
+    }
+
+    /// Bytes that may be allocated.
+    pub(super) const fn room(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Makes sure that so many bytes can be written beyond those that count.
+    fn reserve(&mut self, ahead: usize) {
+        if self.bytes.len() < self.count + ahead {
+            self.bytes.resize(self.count + ahead, 0);
+        }
+    }
+
     fn push_ascii(&mut self, ascii: &[u8]) {
+        self.reserve(ascii.len() + AHEAD);
         for chunk in ascii.chunks(STEP) {
-            self.bytes.resize(self.bytes.len().max(self.count + AHEAD), 0);
             let Some(kept) = self.bytes[self.count..].first_chunk_mut::<AHEAD>() else { return };
             // Without a branch: each byte is written, and the next one over it unless it counts.
             let mut count = 0;
@@ -103,7 +129,7 @@ impl Normal {
         let mut push = |c: char| {
             let mut bytes = [0; 4];
             let bytes = c.encode_utf8(&mut bytes).as_bytes();
-            self.bytes.resize(self.bytes.len().max(self.count + bytes.len()), 0);
+            self.reserve(bytes.len());
             self.bytes[self.count..][..bytes.len()].copy_from_slice(bytes);
             self.count += bytes.len();
         };
@@ -119,5 +145,10 @@ impl Normal {
     }
 }
 
-/// Bytes that are looked at together; eight at a time.
-const STEP: usize = 248;
+/// Where the first byte beyond ASCII stands.
+fn beyond_ascii(bytes: &[u8]) -> Option<usize> {
+    // Most texts that have any have few.
+    let (lanes, _) = bytes.as_chunks::<16>();
+    let before = 16 * lanes.iter().take_while(|lane| lane.is_ascii()).count();
+    bytes[before..].iter().position(|byte| !byte.is_ascii()).map(|at| before + at)
+}

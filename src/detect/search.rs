@@ -1,11 +1,13 @@
 //! Searches a text for all secrets of a run at once.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
 use super::grams::Grams;
-use super::normalised::normal_bytes;
-use super::shifts::{distances, shift_between};
+use super::marks::Marks;
+use super::normalised::Normal;
+use super::shifts::{distances, read_distances, shift_between};
 use super::view::{Encoding, Synonyms, segments_of};
 use super::{Detector, normalise};
 
@@ -66,6 +68,22 @@ const LONG: usize = 9;
 /// A view of a text: its steps and where it stands; `None` for the text itself.
 type Decoded<'a> = Option<(&'a [Encoding], &'a Range<usize>)>;
 
+/// What the search of a text takes up: the next one uses it again, so that nothing is allocated for an ordinary
+/// text.
+#[derive(Debug, Default)]
+struct Room {
+    normal: Normal,
+    distances: Vec<u8>,
+    marks: Marks,
+}
+
+/// What a very long text took up is given back, in bytes of its normal form.
+const MOST_KEPT: usize = 1 << 20;
+
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
 impl Searcher {
     /// Prepares the search for `secrets`, in plain and in encoded form; matches name them by position.
     ///
@@ -121,28 +139,43 @@ impl Searcher {
     #[must_use]
     pub fn search(&self, text: &str) -> Vec<Match> {
         let mut found = HashMap::new();
-        let normal = normal_bytes(text);
-        self.scan(text, &normal, None, &mut found);
+        let mut room = ROOM.take();
+        room.normal.read(text);
+        self.scan(text, room.normal.as_bytes(), None, &mut room.distances, &mut found);
         if self.decodes {
-            for segment in segments_of(text, &normal, &self.synonyms, self.shortest) {
+            room.marks.read(text);
+            let normal = room.normal.as_bytes();
+            let segments = segments_of(text, normal, &room.marks, &self.synonyms, self.shortest);
+            for segment in segments {
                 let decoded = Some((segment.how.as_slice(), &segment.source));
-                self.scan(&segment.text, &normal_bytes(&segment.text), decoded, &mut found);
+                room.normal.read(&segment.text);
+                self.scan(&segment.text, room.normal.as_bytes(), decoded, &mut room.distances, &mut found);
             }
+        }
+        if room.normal.room() <= MOST_KEPT {
+            ROOM.set(room);
         }
         let mut found: Vec<Match> = found.into_values().collect();
         found.sort_unstable_by_key(|m| m.owner);
         found
     }
 
-    fn scan(&self, text: &str, normal: &[u8], decoded: Decoded<'_>, found: &mut HashMap<usize, Match>) {
+    fn scan(
+        &self,
+        text: &str,
+        normal: &[u8],
+        decoded: Decoded<'_>,
+        room: &mut Vec<u8>,
+        found: &mut HashMap<usize, Match>,
+    ) {
         let mut verify = |number, start| self.verify(number, start, text, normal, decoded, found);
         for grams in &self.plain {
             grams.each(normal, &mut verify);
         }
         if !self.shifted.is_empty() {
-            let distances = distances(normal);
+            read_distances(normal, room);
             for grams in &self.shifted {
-                grams.each(&distances, &mut verify);
+                grams.each(room, &mut verify);
             }
         }
     }

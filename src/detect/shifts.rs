@@ -6,8 +6,16 @@ const ANY: u8 = b'{';
 /// For each byte of a normal form after the first: the distance of a letter from the letter before it, and
 /// other bytes as they are. Shifting all letters changes none of that.
 pub(super) fn distances(normal: &[u8]) -> Vec<u8> {
+    let mut distances = Vec::new();
+    read_distances(normal, &mut distances);
+    distances
+}
+
+/// The same in place of other distances, whose room is used again.
+pub(super) fn read_distances(normal: &[u8], distances: &mut Vec<u8>) {
     let after = normal.get(1..).unwrap_or_default();
-    normal.iter().zip(after).map(|(before, here)| distance(*before, *here)).collect()
+    distances.clear();
+    distances.extend(normal.iter().zip(after).map(|(before, here)| distance(*before, *here)));
 }
 
 /// Without a branch, so that many are computed at a time.

@@ -90,11 +90,18 @@ const MOST: usize = 1 << 26;
 /// The decoded parts of a text.
 #[must_use]
 pub fn segments(text: &str, synonyms: &Synonyms) -> Vec<Segment> {
-    segments_of(text, &normal_bytes(text), synonyms, 1)
+    segments_of(text, &normal_bytes(text), &Marks::new(text), synonyms, 1)
 }
 
-/// The same where the normal form is known, without some that have fewer than `shortest` bytes in that form.
-pub(super) fn segments_of(text: &str, normal: &[u8], synonyms: &Synonyms, shortest: usize) -> Vec<Segment> {
+/// The same where the normal form and the marks are known, without some that have fewer than `shortest` bytes in
+/// that form.
+pub(super) fn segments_of(
+    text: &str,
+    normal: &[u8],
+    marks: &Marks,
+    synonyms: &Synonyms,
+    shortest: usize,
+) -> Vec<Segment> {
     let mut all: Vec<Segment> = Vec::new();
     let mut bytes = 0;
     let mut add = |from: Option<&Segment>, how: &[Encoding], text: String, source: Range<usize>| {
@@ -103,7 +110,7 @@ pub(super) fn segments_of(text: &str, normal: &[u8], synonyms: &Synonyms, shorte
         let source = from.map_or(source, |from| from.source.clone());
         (bytes <= MOST).then(|| Segment { how: [outer, how].concat(), text, source })
     };
-    each_decoded(text, normal, Some(shortest), synonyms, &mut |how, decoded, source| {
+    each_decoded(text, normal, marks, Some(shortest), synonyms, &mut |how, decoded, source| {
         all.extend(add(None, how, decoded, source))
     });
     let mut at = 0;
@@ -114,7 +121,8 @@ pub(super) fn segments_of(text: &str, normal: &[u8], synonyms: &Synonyms, shorte
             // Letters are dressed up once, innermost.
             let clothed =
                 (!from.how.iter().any(|step| matches!(step, Encoding::Leet | Encoding::Separated))).then_some(shortest);
-            each_decoded(&from.text, &normal_bytes(&from.text), clothed, synonyms, &mut |how, decoded, source| {
+            let (normal, marks) = (normal_bytes(&from.text), Marks::new(&from.text));
+            each_decoded(&from.text, &normal, &marks, clothed, synonyms, &mut |how, decoded, source| {
                 if from.how.len() + how.len() <= DEPTH {
                     more.extend(add(Some(&from), how, decoded, source));
                 }
@@ -130,13 +138,12 @@ pub(super) fn segments_of(text: &str, normal: &[u8], synonyms: &Synonyms, shorte
 pub(super) type Out<'a> = &'a mut dyn FnMut(&[Encoding], String, Range<usize>);
 
 /// Letters may be dressed up where the `shortest` text is given that is looked for.
-fn each_decoded(text: &str, normal: &[u8], clothed: Option<usize>, synonyms: &Synonyms, out: Out<'_>) {
-    let marks = Marks::new(text);
-    decode::each(text, &marks, out);
+fn each_decoded(text: &str, normal: &[u8], marks: &Marks, clothed: Option<usize>, synonyms: &Synonyms, out: Out<'_>) {
+    decode::each(text, marks, out);
     if let Some(shortest) = clothed {
-        letters::each(text, normal, shortest, &marks, out);
+        letters::each(text, normal, shortest, marks, out);
     }
-    spoken::each(text, &marks, out);
+    spoken::each(text, marks, out);
     if let Some(replaced) = synonyms.replace(text) {
         out(&[Encoding::Translated], replaced, 0..text.len());
     }
@@ -157,7 +164,7 @@ pub(crate) fn each_view(text: &str, synonyms: &Synonyms, letters: bool, visit: &
     };
     let normal = normalise(text);
     turned(&normal);
-    for segment in segments_of(text, normal.as_bytes(), synonyms, 1) {
+    for segment in segments_of(text, normal.as_bytes(), &Marks::new(text), synonyms, 1) {
         turned(&normalise(&segment.text));
     }
 }
