@@ -61,18 +61,29 @@ impl Grams {
     }
 
     /// Visits what may be patterns of a text: their numbers, and where they would begin.
-    pub(super) fn each(&self, text: &[u8], mut visit: impl FnMut(u32, usize)) {
-        let mut at = 0;
-        while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
-            let window = u64::from_le_bytes(*eight) & self.mask;
-            if self.filter.may_have(window) {
-                self.buckets.each(window, at, &mut visit);
-            }
-            at += self.stride;
+    pub(super) fn each(&self, text: &[u8], visit: impl FnMut(u32, usize)) {
+        match self.stride {
+            1 => self.each_by::<1>(text, visit),
+            2 => self.each_by::<2>(text, visit),
+            3 => self.each_by::<3>(text, visit),
+            _ => self.each_by::<MOST_STRIDE>(text, visit),
         }
-        while at + self.length <= text.len() {
-            self.buckets.each(load(&text[at..]) & self.mask, at, &mut visit);
-            at += self.stride;
+    }
+
+    /// The same with a stride that is known beforehand: the next look needs no check of bounds.
+    fn each_by<const STRIDE: usize>(&self, text: &[u8], mut visit: impl FnMut(u32, usize)) {
+        let (mask, filter) = (self.mask, &self.filter);
+        let mut rest = text;
+        while let Some(eight) = rest.first_chunk() {
+            let window = u64::from_le_bytes(*eight) & mask;
+            if filter.may_have(window) {
+                self.buckets.each(window, text.len() - rest.len(), &mut visit);
+            }
+            rest = &rest[STRIDE..];
+        }
+        while self.length <= rest.len() {
+            self.buckets.each(load(rest) & mask, text.len() - rest.len(), &mut visit);
+            rest = &rest[STRIDE..];
         }
     }
 }
