@@ -99,7 +99,7 @@ fn separated(bytes: &[u8], shortest: usize) -> Vec<String> {
             }
         };
         // Zeros beyond the end are the same as each other, too.
-        for bit in bits(u64::from(places) & (0xffff >> rest)) {
+        for bit in bits(places & (ALL >> rest)) {
             let at = first + bit;
             done.resize(256, 0);
             let done = &mut done[usize::from(bytes[at])];
@@ -114,14 +114,16 @@ fn separated(bytes: &[u8], shortest: usize) -> Vec<String> {
     all
 }
 
-/// How many places are looked at together.
-const TOGETHER: usize = 16;
+/// How many places are looked at together: those of a word that have two more after them.
+const TOGETHER: usize = 62;
+const ALL: u64 = u64::MAX >> 2;
 
 /// The places at which a byte stands that stands two and four places later as well.
-fn same_thrice(bytes: &[u8; TOGETHER + 4]) -> u32 {
-    let at = |by: usize| bytes[by..].first_chunk().map_or(u8x16::ZERO, |lane| u8x16::new(*lane));
-    let b = at(2);
-    (at(0).simd_eq(b) & b.simd_eq(at(4))).to_bitmask()
+fn same_thrice(bytes: &[u8; TOGETHER + 4]) -> u64 {
+    let lane = |at: usize| bytes[at..].first_chunk().map_or(u8x16::ZERO, |lane| u8x16::new(*lane));
+    let same = |at: usize| u64::from(lane(at).simd_eq(lane(at + 2)).to_bitmask()) << at;
+    let twice = same(0) | same(16) | same(32) | same(48);
+    twice & twice >> 2
 }
 
 /// What stands beside the letter at a place, as far as it does, after `done`; and where that ends.
