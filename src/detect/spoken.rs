@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::marks::Marks;
+use super::marks::{Marks, bits};
 use super::view::{Encoding, Out};
 
 /// So many signs make a message.
@@ -174,21 +174,33 @@ fn has_words(text: &str, marks: &Marks) -> bool {
     let bytes = text.as_bytes();
     let lexicon = &*LEXICON;
     let (mut row, mut others) = (0, 0);
-    for (at, mut starts) in marks.words(fewest) {
-        while starts != 0 {
-            let start = at + starts.trailing_zeros() as usize;
-            starts &= starts - 1;
-            let may_be = lexicon.may_have(head(&bytes[start..])) || fewest == 1 && is_short(bytes[start]);
-            if !may_be || !is_known(bytes, start) {
-                others += 1;
-                continue;
-            }
+    for (at, starts) in marks.words(fewest) {
+        // What begins in a block may end beyond it.
+        let mut last = [0; 64 + 4];
+        let block = bytes[at..].first_chunk().unwrap_or_else(|| {
+            last[..bytes.len() - at].copy_from_slice(&bytes[at..]);
+            &last
+        });
+        // Without a branch for each word: few begin like a known one, but which is hard to foretell.
+        let (mut left, mut like_known) = (starts, 0);
+        while left != 0 {
+            let bit = left.trailing_zeros() as usize % 64;
+            left &= left - 1;
+            let may_be = lexicon.may_have(head(&block[bit..])) | (fewest == 1 && is_short(block[bit]));
+            like_known |= u64::from(may_be) << bit;
+        }
+        let mut passed = 0;
+        for bit in bits(like_known).filter(|bit| is_known(bytes, at + bit)) {
+            let before = (1 << bit) - 1;
+            others += (starts & before & !passed).count_ones();
+            passed = before | 1 << bit;
             row = if others > apart { 1 } else { row + 1 };
             others = 0;
             if row >= FEWEST {
                 return true;
             }
         }
+        others += (starts & !passed).count_ones();
     }
     false
 }
