@@ -73,10 +73,12 @@ impl Around<'_> {
 
     /// Whether eight hexadecimal digits in a row, or the first of four pairs, begin here.
     fn has_hex(self) -> bool {
-        if self.eight(Block::hex) != 0 {
+        let two = self.0[1].hex() & self.ahead(1, Block::hex);
+        let four = two & self.ahead(2, Block::hex) & self.ahead(3, Block::hex);
+        if four != 0 && self.eight(Block::hex) != 0 {
             return true;
         }
-        let pairs = self.0[1].hex() & self.ahead(1, Block::hex) & !self.ahead(2, Block::words);
+        let pairs = two & !self.ahead(2, Block::words);
         if pairs & !self.behind(Block::words) == 0 {
             return false;
         }
@@ -85,6 +87,21 @@ impl Around<'_> {
         let alone = begin & !(words >> 2);
         let chain = |step: u32| alone & alone >> step & alone >> (2 * step) & begin >> (3 * step);
         (chain(3) | chain(4)) as u64 != 0
+    }
+
+    /// Whether a mark of base64 stands here in a run of at least eight, and not first.
+    fn has_marked_run(self) -> bool {
+        let marked = self.0[1].marked() & self.behind(Block::base64);
+        if marked == 0 {
+            return false;
+        }
+        // Where eight in a row begin, in this block or the one before it; then all bytes of such runs.
+        let before = Around(&[Block::default(), self.0[0], self.0[1]]).eight(Block::base64);
+        let mut run = u128::from(self.eight(Block::base64)) << 64 | u128::from(before);
+        run |= run << 1;
+        run |= run << 2;
+        run |= run << 4;
+        marked & (run >> 64) as u64 != 0
     }
 
     fn leet(self) -> u64 {
@@ -143,8 +160,7 @@ impl Marks {
         }
         blocks.push(Block::default());
         let mut seen = Seen { ascii: text.is_ascii(), ..Seen::default() };
-        let mut before = 0;
-        blocks.array_windows().for_each(|around| before = seen.look(Around(around), before));
+        blocks.array_windows().for_each(|around| seen.look(Around(around)));
         self.seen = seen;
     }
 
@@ -205,25 +221,14 @@ impl Marks {
     }
 }
 
-/// The bits that 57 in a row have in common wherever they are in a block.
-const LONG: u64 = (u64::MAX << 7) & (u64::MAX >> 7);
-
 impl Seen {
-    /// Takes a block; `before` is where eight of base64 in a row begin in the block before it, and the same is returned
-    /// of this one.
+    /// Takes a block.
     #[inline]
-    fn look(&mut self, around: Around<'_>, before: u64) -> u64 {
-        let block = &around.0[1];
-        let eight = around.eight(Block::base64);
-        // All bytes of such runs.
-        let mut run = u128::from(eight) << 64 | u128::from(before);
-        run |= run << 1;
-        run |= run << 2;
-        run |= run << 4;
-        let marked = block.marked() & around.behind(Block::base64) & (run >> 64) as u64;
-        // One without marks counts when it has 64 bytes: 57 eights begin in it, here or across the blocks.
-        let is_long = eight & LONG == LONG || before.leading_ones() + eight.trailing_ones() >= 57;
-        self.base64 |= marked != 0 || is_long;
+    fn look(&mut self, around: Around<'_>) {
+        let [_, block, after] = around.0;
+        // A run without marks counts when it has 64 bytes.
+        let reach = block.base64().leading_ones() + after.base64().trailing_ones();
+        self.base64 |= reach >= 64 || around.has_marked_run();
         let prefixes = block.crosses & !around.behind(|b| b.letters);
         self.hex |= around.has_hex() || prefixes & around.ahead(1, Block::hex) & around.ahead(2, Block::hex) != 0;
         self.escapes |= block.escapes != 0;
@@ -232,7 +237,6 @@ impl Seen {
         self.code_points |= plus & around.behind(|b| b.capitals) != 0;
         self.leet |= around.leet() != 0;
         self.two_morse_signs |= block.morse_signs & around.ahead(1, |b| b.morse_signs) != 0;
-        eight
     }
 }
 
