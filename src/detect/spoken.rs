@@ -146,10 +146,15 @@ const fn hash(head: u32) -> usize {
     (head.wrapping_mul(0x9e37_79b1) >> 20) as usize
 }
 
-/// Three letters of a word as a number, or all of them if they are fewer.
+/// Four letters of a word as a number, or all of them if they are fewer: by three, many words begin like a known one,
+/// as `for` does.
 fn head(word: &[u8]) -> u32 {
     match word.first_chunk() {
-        Some(four) => (u32::from_le_bytes(*four) | 0x20_2020) & 0xff_ffff,
+        Some(four) => {
+            let four = u32::from_le_bytes(*four) | 0x2020_2020;
+            let is_letter = (four >> 24).wrapping_sub(u32::from(b'a')) < 26;
+            if is_letter { four } else { four & 0xff_ffff }
+        }
         None => (0..3).zip(word).fold(0, |head, (at, byte)| head | u32::from(*byte | 0x20) << (8 * at)),
     }
 }
@@ -189,6 +194,7 @@ fn has_words(text: &str, marks: &Marks) -> bool {
             let may_be = lexicon.may_have(head(&block[bit..])) | (fewest == 1 && is_short(block[bit]));
             like_known |= u64::from(may_be) << bit;
         }
+        // The words that are counted among the known or the others.
         let mut passed = 0;
         for bit in bits(like_known).filter(|bit| is_known(bytes, at + bit)) {
             let before = (1 << bit) - 1;
