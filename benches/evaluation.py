@@ -169,7 +169,10 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--models", type=int, default=len(grid()))
     arguments.add_argument("--out", default=None)
+    arguments.add_argument("--bounded", action="store_true", help="only the shortest run of each model")
     given = arguments.parse_args()
+    if given.bounded:
+        del RUNS[1:]
     begin = time.monotonic()
     cells = grid()[: given.models]
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, (os.cpu_count() or 2))) as pool:
