@@ -96,9 +96,9 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// Starts the thread of a job that is not over; `None` when another process trains it.
-    pub(super) fn start(home: &Home, record: Record, quotes: Quotes) -> Result<Option<Arc<Self>>, ProviderError> {
-        let folder = home.job(&record.id);
+    /// Starts the thread of a job; `None` when it is over, or another process trains it.
+    pub(super) fn start(home: &Home, id: &str, quotes: Quotes) -> Result<Option<Arc<Self>>, ProviderError> {
+        let folder = home.job(id);
         private_folder(&folder)?;
         let path = folder.join("lock");
         let fault = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", path.display()));
@@ -108,6 +108,8 @@ impl Live {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(e)) => return Err(fault(e)),
         }
+        // Read under the lock: whoever held it before may have ended the job.
+        let Some(record) = Record::read(&folder)?.filter(|record| !record.status.is_final()) else { return Ok(None) };
         let live = Arc::new(Self { record: Mutex::new(record), stop: false.into() });
         let (shared, home) = (Arc::clone(&live), home.clone());
         let spawned = std::thread::Builder::new().name("blabbermouth-tune".into()).spawn(move || {

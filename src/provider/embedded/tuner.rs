@@ -98,7 +98,7 @@ impl EmbeddedTuner {
         let record = if known { Record::read(&self.home.job(id))? } else { None };
         let record = record.ok_or_else(|| Self::no_job(id))?;
         if !record.status.is_final()
-            && let Some(live) = Live::start(&self.home, record.clone(), Arc::clone(&self.quotes))?
+            && let Some(live) = Live::start(&self.home, id, Arc::clone(&self.quotes))?
         {
             self.live().insert(id.to_owned(), live);
         }
