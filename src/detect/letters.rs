@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use wide::u8x16;
+use fearless_simd::{Level, Simd, dispatch, prelude::*};
 
-use super::marks::{Marks, bits};
+use super::marks::Marks;
 use super::view::{Encoding, Out};
 
 /// What leet stands around a sign of it, in bytes.
@@ -19,7 +19,7 @@ pub(super) fn each(text: &str, normal: &[u8], shortest: usize, marks: &Marks, ou
             out(&[Encoding::Leet], undressed(dressed, *one), source.clone());
         }
     }
-    for separated in separated(normal, shortest.min(SHORTEST_DECODED)) {
+    for separated in dispatch!(Level::new(), simd => separated(simd, normal, shortest.min(SHORTEST_DECODED))) {
         out(&[Encoding::Separated], separated, 0..text.len());
     }
 }
@@ -83,24 +83,26 @@ const SHORTEST: usize = 6;
 const SHORTEST_DECODED: usize = 8;
 
 /// What stands beside the same letter again and again, where that has so many bytes; of a normal form.
-fn separated(bytes: &[u8], shortest: usize) -> Vec<String> {
+#[inline(always)]
+fn separated<S: Simd>(simd: S, bytes: &[u8], shortest: usize) -> Vec<String> {
     let mut all = Vec::new();
     // For each letter how far it was followed: where two part others, one does not end what the other parts.
     let mut done = Vec::new();
     // Few texts have the same letter at three places two apart: many places are looked at together.
-    let mut first = 0;
-    while first + 4 < bytes.len() {
-        let (places, rest) = match bytes[first..].first_chunk() {
-            Some(next) => (same_thrice(next), 0),
-            None => {
-                let mut last = [0; TOGETHER + 4];
+    for first in (0..bytes.len().saturating_sub(4)).step_by(TOGETHER) {
+        let mut last = [0; TOGETHER + 4];
+        let (next, places) = bytes[first..].first_chunk().map_or_else(
+            || {
                 last[..bytes.len() - first].copy_from_slice(&bytes[first..]);
-                (same_thrice(&last), first + TOGETHER + 4 - bytes.len())
-            }
-        };
-        // Zeros beyond the end are the same as each other, too.
-        for bit in bits(places & (ALL >> rest)) {
-            let at = first + bit;
+                // Zeros beyond the end are the same as each other, too.
+                (&last, u64::MAX >> (first + TOGETHER + 4 - bytes.len()))
+            },
+            |next| (next, u64::MAX),
+        );
+        let mut places = places & same_thrice(simd, next);
+        while places != 0 {
+            let at = first + places.trailing_zeros() as usize;
+            places &= places - 1;
             done.resize(256, 0);
             let done = &mut done[usize::from(bytes[at])];
             if at >= *done {
@@ -109,21 +111,24 @@ fn separated(bytes: &[u8], shortest: usize) -> Vec<String> {
                 all.extend(between);
             }
         }
-        first += TOGETHER;
     }
     all
 }
 
-/// How many places are looked at together: those of a word that have two more after them.
-const TOGETHER: usize = 62;
-const ALL: u64 = u64::MAX >> 2;
+/// How many places are looked at together.
+const TOGETHER: usize = 64;
 
 /// The places at which a byte stands that stands two and four places later as well.
-fn same_thrice(bytes: &[u8; TOGETHER + 4]) -> u64 {
-    let lane = |at: usize| bytes[at..].first_chunk().map_or(u8x16::ZERO, |lane| u8x16::new(*lane));
-    let same = |at: usize| u64::from(lane(at).simd_eq(lane(at + 2)).to_bitmask()) << at;
-    let twice = same(0) | same(16) | same(32) | same(48);
-    twice & twice >> 2
+#[inline(always)]
+fn same_thrice<S: Simd>(simd: S, bytes: &[u8; TOGETHER + 4]) -> u64 {
+    let mut places = 0;
+    for at in (0..TOGETHER).step_by(S::u8s::LEN) {
+        let here = S::u8s::from_slice(simd, &bytes[at..][..S::u8s::LEN]);
+        let two_later = S::u8s::from_slice(simd, &bytes[at + 2..][..S::u8s::LEN]);
+        let four_later = S::u8s::from_slice(simd, &bytes[at + 4..][..S::u8s::LEN]);
+        places |= (here.simd_eq(two_later) & two_later.simd_eq(four_later)).to_bitmask() << at;
+    }
+    places
 }
 
 /// What stands beside the letter at a place, as far as it does, after `done`; and where that ends.
@@ -144,4 +149,23 @@ fn separated_at(bytes: &[u8], at: usize, done: usize, shortest: usize) -> (usize
         return (end, None);
     }
     (end, String::from_utf8(bytes[start..end].iter().copied().filter(|b| *b != separator).collect()).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::levels;
+
+    #[test]
+    fn letters_that_stand_between_others_are_seen_wherever_they_begin() {
+        for before in 0..150 {
+            for after in [0, 1, 70] {
+                let text = format!("{}sxexcxrxextx{}", "ab".repeat(before), "cd".repeat(after));
+                for level in levels() {
+                    let all = dispatch!(level, simd => separated(simd, text.as_bytes(), 6));
+                    assert!(all.iter().any(|text| text.contains("secret")), "{level:?} {before} {after} {all:?}");
+                }
+            }
+        }
+    }
 }

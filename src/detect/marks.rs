@@ -1,10 +1,10 @@
 //! Which bytes of a text are letters, digits and so on, 64 in a word: what the decoders look at first, so
 //! that an ordinary text costs little more than one pass.
 
-use wide::u8x16;
+use fearless_simd::{Level, Simd, dispatch, prelude::*};
 
 /// One bit for each of 64 bytes, by class.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Block {
     letters: u64,
     capitals: u64,
@@ -21,6 +21,7 @@ struct Block {
     escapes: u64,
     /// `x`.
     crosses: u64,
+    beyond_ascii: u64,
 }
 
 impl Block {
@@ -149,19 +150,7 @@ impl Marks {
     pub(super) fn read(&mut self, text: &str) {
         let blocks = &mut self.blocks;
         blocks.clear();
-        blocks.reserve(text.len() / 64 + 3);
-        blocks.push(Block::default());
-        let (chunks, rest) = text.as_bytes().as_chunks::<64>();
-        blocks.extend(chunks.iter().map(Block::of));
-        if !rest.is_empty() {
-            let mut last = [0; 64];
-            last[..rest.len()].copy_from_slice(rest);
-            blocks.push(Block::of(&last));
-        }
-        blocks.push(Block::default());
-        let mut seen = Seen { ascii: text.is_ascii(), ..Seen::default() };
-        blocks.array_windows().for_each(|around| seen.look(Around(around)));
-        self.seen = seen;
+        self.seen = dispatch!(Level::new(), simd => read(simd, text.as_bytes(), blocks));
     }
 
     /// Each block with its neighbours, and the place of its first byte.
@@ -221,9 +210,28 @@ impl Marks {
     }
 }
 
+/// Reads the classes of all bytes into blocks, with an empty one at either end, and says what they show.
+#[inline(always)]
+fn read<S: Simd>(simd: S, text: &[u8], blocks: &mut Vec<Block>) -> Seen {
+    let (chunks, rest) = text.as_chunks();
+    let mut last = [[0; 64]];
+    last[0][..rest.len()].copy_from_slice(rest);
+    let last = if rest.is_empty() { [].as_slice() } else { &last };
+    blocks.resize(chunks.len() + last.len() + 2, Block::default());
+    let mut seen = Seen { ascii: true, ..Seen::default() };
+    for (bytes, block) in chunks.iter().chain(last).zip(&mut blocks[1..]) {
+        *block = Block::of(simd, bytes);
+        seen.ascii &= block.beyond_ascii == 0;
+    }
+    for around in blocks.array_windows() {
+        seen.look(Around(around));
+    }
+    seen
+}
+
 impl Seen {
     /// Takes a block.
-    #[inline]
+    #[inline(always)]
     fn look(&mut self, around: Around<'_>) {
         let [_, block, after] = around.0;
         // A run without marks counts when it has 64 bytes.
@@ -241,7 +249,7 @@ impl Seen {
 }
 
 /// The places of the bits that are set.
-pub(super) fn bits(mut word: u64) -> impl Iterator<Item = usize> {
+fn bits(mut word: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let bit = word.trailing_zeros();
         word &= word.wrapping_sub(1);
@@ -250,37 +258,35 @@ pub(super) fn bits(mut word: u64) -> impl Iterator<Item = usize> {
 }
 
 impl Block {
-    fn of(bytes: &[u8; 64]) -> Self {
-        let (lanes, _) = bytes.as_chunks();
-        let lanes = [u8x16::new(lanes[0]), u8x16::new(lanes[1]), u8x16::new(lanes[2]), u8x16::new(lanes[3])];
-        let at_most = |b: u8x16, most: u8| b.min(u8x16::splat(most)).simd_eq(b);
-        let from = |b: u8x16, least: u8| b - u8x16::splat(least);
-        let is = |b: u8x16, byte: u8| b.simd_eq(u8x16::splat(byte));
-        let letter = |b: u8x16| from(b | u8x16::splat(0x20), b'a');
-        Self {
-            letters: word(lanes, |b| at_most(letter(b), 25)),
-            capitals: word(lanes, |b| at_most(from(b, b'A'), 25)),
-            digits: word(lanes, |b| at_most(from(b, b'0'), 9)),
-            hex_letters: word(lanes, |b| at_most(letter(b), 5)),
-            base64_signs: word(lanes, |b| is(b, b'+') | is(b, b'-') | is(b, b'/') | is(b, b'_')),
-            leet_signs: word(lanes, |b| is(b, b'+') | is(b, b'@') | is(b, b'$') | is(b, b'!') | is(b, b'|')),
-            morse_signs: word(lanes, |b| is(b, b'-') | is(b, b'.')),
-            crosses: word(lanes, |b| is(b | u8x16::splat(0x20), b'x')),
-            escapes: word(lanes, |b| is(b, b'%') | is(b, b'&') | is(b, b'\\')),
+    #[inline(always)]
+    fn of<S: Simd>(simd: S, bytes: &[u8; 64]) -> Self {
+        let mut block = Self::default();
+        for (at, bytes) in (0..).step_by(S::u8s::LEN).zip(bytes.chunks_exact(S::u8s::LEN)) {
+            let bytes = S::u8s::from_slice(simd, bytes);
+            let letter = (bytes | 0x20) - b'a';
+            let (plus, dash) = (bytes.simd_eq(b'+'), bytes.simd_eq(b'-'));
+            block.letters |= letter.simd_lt(26).to_bitmask() << at;
+            block.capitals |= (bytes - b'A').simd_lt(26).to_bitmask() << at;
+            block.digits |= (bytes - b'0').simd_lt(10).to_bitmask() << at;
+            block.hex_letters |= letter.simd_lt(6).to_bitmask() << at;
+            let base64 = plus | dash | bytes.simd_eq(b'/') | bytes.simd_eq(b'_');
+            block.base64_signs |= base64.to_bitmask() << at;
+            let leet = plus | bytes.simd_eq(b'@') | bytes.simd_eq(b'$') | bytes.simd_eq(b'!') | bytes.simd_eq(b'|');
+            block.leet_signs |= leet.to_bitmask() << at;
+            block.morse_signs |= (dash | bytes.simd_eq(b'.')).to_bitmask() << at;
+            block.crosses |= letter.simd_eq(b'x' - b'a').to_bitmask() << at;
+            let escapes = bytes.simd_eq(b'%') | bytes.simd_eq(b'&') | bytes.simd_eq(b'\\');
+            block.escapes |= escapes.to_bitmask() << at;
+            block.beyond_ascii |= bytes.simd_ge(0x80).to_bitmask() << at;
         }
+        block
     }
-}
-
-/// One bit for each byte that `of` says yes to.
-#[inline]
-fn word([a, b, c, d]: [u8x16; 4], of: impl Fn(u8x16) -> u8x16) -> u64 {
-    let bits = |lane: u8x16| u64::from(of(lane).to_bitmask());
-    bits(a) | bits(b) << 16 | bits(c) << 32 | bits(d) << 48
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::levels;
 
     #[test]
     fn runs_and_words_are_found_across_blocks() {
@@ -340,6 +346,12 @@ mod tests {
             let text = pieces.concat();
             let bytes = text.as_bytes();
             let marks = Marks::new(&text);
+            for level in levels() {
+                let mut blocks = vec![Block::default(); 3];
+                let seen = dispatch!(level, simd => read(simd, bytes, &mut blocks));
+                proptest::prop_assert_eq!(&blocks, &marks.blocks, "{:?}", level);
+                proptest::prop_assert_eq!(seen.ascii, text.is_ascii());
+            }
             let is = |at: usize, class: &dyn Fn(u8) -> bool| bytes.get(at).is_some_and(|byte| class(*byte));
             let is_sign = |byte: u8| b"+/-_".contains(&byte);
             let may_be = |(start, length): (usize, usize)| {

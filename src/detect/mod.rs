@@ -126,6 +126,21 @@ impl Detector {
     }
 }
 
+/// What this machine could have instead of what it has: each has to find the same.
+#[cfg(test)]
+fn levels() -> Vec<fearless_simd::Level> {
+    use fearless_simd::Level;
+    let level = Level::new();
+    let mut levels = vec![level, Level::baseline()];
+    #[cfg(target_arch = "x86_64")]
+    levels.extend(
+        [level.as_sse2().map(Level::Sse2), level.as_sse4_2().map(Level::Sse4_2), level.as_avx2().map(Level::Avx2)]
+            .into_iter()
+            .flatten(),
+    );
+    levels
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

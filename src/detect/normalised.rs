@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x16};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
@@ -13,19 +14,6 @@ static LATIN: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
     let letters: Vec<char> = LOOK_ALIKES.chars().collect();
     letters.as_chunks().0.iter().map(|[like, latin]| (*like, *latin)).collect()
 });
-
-/// Letters in lower case and digits as they are, 0 for the rest.
-const ASCII: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0u8;
-    while byte < 128 {
-        if byte.is_ascii_alphanumeric() {
-            table[byte as usize] = byte.to_ascii_lowercase();
-        }
-        byte += 1;
-    }
-    table
-};
 
 /// Reduces a text to what detection compares: compatibility decomposition (NFKD), marks and
 /// everything but letters and digits dropped, look-alikes of other scripts turned into Latin
@@ -58,27 +46,21 @@ pub(super) struct Normal {
     count: usize,
 }
 
-/// So many bytes are written together, of which not all may count.
-const AHEAD: usize = 256;
-/// Bytes that are looked at together; eight at a time.
-const STEP: usize = 248;
+/// Bytes that are looked at together.
+const TOGETHER: usize = 16;
 
 impl Normal {
     /// Takes the place of what was read before.
     pub(super) fn read(&mut self, text: &str) {
         self.count = 0;
-        self.reserve(text.len() + AHEAD);
         let mut rest = text;
-        if !text.is_ascii() {
-            while let Some(end) = beyond_ascii(rest.as_bytes()) {
-                self.push_ascii(&rest.as_bytes()[..end]);
-                let mut others = rest[end..].chars();
-                // One character at a time: the order of marks is all that would differ, and they are dropped.
-                others.next().into_iter().nfkd().for_each(|c| self.push(c));
-                rest = others.as_str();
-            }
+        while !rest.is_empty() {
+            let others = &rest[self.push_ascii(rest.as_bytes())..];
+            let end = others.find(|c: char| c.is_ascii()).unwrap_or(others.len());
+            // One character at a time: the order of marks is all that would differ, and they are dropped.
+            others[..end].chars().for_each(|other| std::iter::once(other).nfkd().for_each(|c| self.push(c)));
+            rest = &others[end..];
         }
-        self.push_ascii(rest.as_bytes());
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -97,31 +79,13 @@ impl Normal {
         }
     }
 
-    fn push_ascii(&mut self, ascii: &[u8]) {
-        self.reserve(ascii.len() + AHEAD);
-        for chunk in ascii.chunks(STEP) {
-            let Some(kept) = self.bytes[self.count..].first_chunk_mut::<AHEAD>() else { return };
-            // Without a branch: each byte is written, and the next one over it unless it counts.
-            let mut count = 0;
-            let mut push = |byte: u8| {
-                let byte = ASCII[usize::from(byte)];
-                kept[count % AHEAD] = byte;
-                count += usize::from(byte != 0);
-            };
-            let (eights, rest) = chunk.as_chunks::<8>();
-            for [a, b, c, d, e, f, g, h] in eights {
-                push(*a);
-                push(*b);
-                push(*c);
-                push(*d);
-                push(*e);
-                push(*f);
-                push(*g);
-                push(*h);
-            }
-            rest.iter().for_each(|byte| push(*byte));
-            self.count += count;
-        }
+    /// Adds what counts of the bytes before the first one beyond ASCII, and says how many these are.
+    fn push_ascii(&mut self, bytes: &[u8]) -> usize {
+        self.reserve(bytes.len() + TOGETHER);
+        let kept = &mut self.bytes[self.count..];
+        let (read, count) = dispatch!(Level::new(), simd => keep(simd, bytes, kept));
+        self.count += count;
+        read
     }
 
     /// Adds a character of a decomposed text.
@@ -145,10 +109,54 @@ impl Normal {
     }
 }
 
-/// Where the first byte beyond ASCII stands.
-fn beyond_ascii(bytes: &[u8]) -> Option<usize> {
-    // Most texts that have any have few.
-    let (lanes, _) = bytes.as_chunks::<16>();
-    let before = 16 * lanes.iter().take_while(|lane| lane.is_ascii()).count();
-    bytes[before..].iter().position(|byte| !byte.is_ascii()).map(|at| before + at)
+/// Writes the letters, in lower case, and the digits that stand before the first byte beyond ASCII: where that is,
+/// and how many they are. There has to be room for [`TOGETHER`] more than the text has.
+#[inline(always)]
+fn keep<S: Simd>(simd: S, text: &[u8], kept: &mut [u8]) -> (usize, usize) {
+    let (chunks, rest) = text.as_chunks();
+    let mut last = [[0; TOGETHER]];
+    last[0][..rest.len()].copy_from_slice(rest);
+    let last = if rest.is_empty() { [].as_slice() } else { &last };
+    let mut count = 0;
+    for (at, bytes) in (0..).step_by(TOGETHER).zip(chunks.iter().chain(last)) {
+        let bytes = u8x16::simd_from(simd, *bytes);
+        // The bit by which letters differ is set in digits.
+        let lower = bytes | 0x20;
+        let counts = (lower - b'a').simd_lt(26) | (bytes - b'0').simd_lt(10);
+        let Some(room) = kept[count..].first_chunk_mut() else { break };
+        *room = lower.compress(counts).into();
+        let beyond = bytes.simd_ge(0x80).to_bitmask();
+        if beyond != 0 {
+            let before = (1 << beyond.trailing_zeros()) - 1;
+            count += (counts.to_bitmask() & before).count_ones() as usize;
+            return (at + beyond.trailing_zeros() as usize, count);
+        }
+        count += counts.to_bitmask().count_ones() as usize;
+    }
+    (text.len(), count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::levels;
+
+    #[test]
+    fn letters_and_digits_are_kept_up_to_the_first_byte_beyond_ascii() {
+        let ascii: Vec<u8> = (0..128).cycle().step_by(37).take(300).collect();
+        for (from, length, beyond) in (0..128).flat_map(|i| [(i, i, false), (i, 300 - i, false), (i, 100, true)]) {
+            let mut text = ascii[from..][..length.min(300 - from)].to_vec();
+            let wanted: Vec<u8> =
+                text.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect();
+            let end = text.len();
+            if beyond {
+                text.extend("\u{e9}abc".bytes());
+            }
+            for level in levels() {
+                let mut kept = vec![b'.'; text.len() + TOGETHER];
+                let (read, count) = dispatch!(level, simd => keep(simd, &text, &mut kept));
+                assert_eq!((read, &kept[..count]), (end, wanted.as_slice()), "{level:?} {from}");
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Searches a text for all secrets of a run at once.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use super::grams::Grams;
@@ -138,7 +138,7 @@ impl Searcher {
     /// All secrets in a text, each once and with its strongest match, in the order of their owners.
     #[must_use]
     pub fn search(&self, text: &str) -> Vec<Match> {
-        let mut found = HashMap::new();
+        let mut found = BTreeMap::new();
         let mut room = ROOM.take();
         room.normal.read(text);
         self.scan(text, room.normal.as_bytes(), None, &mut room.distances, &mut found);
@@ -155,9 +155,7 @@ impl Searcher {
         if room.normal.room() <= MOST_KEPT {
             ROOM.set(room);
         }
-        let mut found: Vec<Match> = found.into_values().collect();
-        found.sort_unstable_by_key(|m| m.owner);
-        found
+        found.into_values().collect()
     }
 
     fn scan(
@@ -166,7 +164,7 @@ impl Searcher {
         normal: &[u8],
         decoded: Decoded<'_>,
         room: &mut Vec<u8>,
-        found: &mut HashMap<usize, Match>,
+        found: &mut BTreeMap<usize, Match>,
     ) {
         let mut verify = |number, start| self.verify(number, start, text, normal, decoded, found);
         for grams in &self.plain {
@@ -188,7 +186,7 @@ impl Searcher {
         text: &str,
         normal: &[u8],
         decoded: Decoded<'_>,
-        found: &mut HashMap<usize, Match>,
+        found: &mut BTreeMap<usize, Match>,
     ) {
         let pattern = &self.patterns[number as usize];
         let end = start + pattern.bytes.len();

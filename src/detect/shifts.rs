@@ -1,6 +1,6 @@
 //! Shifted letters: what stays the same whatever they are shifted by.
 
-use wide::u8x16;
+use fearless_simd::{Level, Simd, dispatch, prelude::*};
 
 /// Stands for a letter that follows no letter: it may be any.
 const ANY: u8 = b'{';
@@ -17,39 +17,29 @@ pub(super) fn distances(normal: &[u8]) -> Vec<u8> {
 pub(super) fn read_distances(normal: &[u8], distances: &mut Vec<u8>) {
     let after = normal.get(1..).unwrap_or_default();
     distances.clear();
-    distances.reserve(after.len() + LANE);
-    for (before, here) in normal.as_chunks().0.iter().zip(after.as_chunks().0) {
-        distances.extend_from_slice(&lane(before, here));
-    }
-    // The last ones may have been among the computed: few at a time would take longer than all of them again.
-    let before = &normal[..after.len()];
-    match (before.last_chunk(), after.last_chunk()) {
-        (Some(before), Some(here)) => {
-            distances.truncate(after.len() - LANE);
-            distances.extend_from_slice(&lane(before, here));
-        }
-        _ => distances.extend(before.iter().zip(after).map(|(before, here)| distance(*before, *here))),
-    }
+    dispatch!(Level::new(), simd => read(simd, &normal[..after.len()], after, distances));
 }
 
-/// Bytes that are computed together.
-const LANE: usize = 16;
-
-/// As [`distance`] does, many at a time.
-#[inline]
-fn lane(before: &[u8; LANE], here: &[u8; LANE]) -> [u8; LANE] {
-    let splat = u8x16::splat;
-    let (before, here) = (u8x16::new(*before), u8x16::new(*here));
-    let is_letter = |b: u8x16| {
-        let place = b - splat(b'a');
-        place.min(splat(25)).simd_eq(place)
-    };
-    let is_later = here.max(before).simd_eq(here);
-    let around = here - before + (!is_later & splat(26));
-    let after_letter = is_letter(before);
-    let letter = (after_letter & (around + splat(b'a'))) | (!after_letter & splat(ANY));
-    let is_here = is_letter(here);
-    ((is_here & letter) | (!is_here & here)).to_array()
+#[inline(always)]
+fn read<S: Simd>(simd: S, before: &[u8], after: &[u8], distances: &mut Vec<u8>) {
+    let lane = S::u8s::LEN;
+    distances.resize(after.len(), 0);
+    if after.len() < lane {
+        for ((before, here), distance_here) in before.iter().zip(after).zip(distances) {
+            *distance_here = distance(*before, *here);
+        }
+        return;
+    }
+    // The last ones may be computed twice: few at a time would take longer.
+    let last = after.len() - lane;
+    for at in (0..last).step_by(lane).chain([last]) {
+        let here = S::u8s::from_slice(simd, &after[at..][..lane]);
+        let before = S::u8s::from_slice(simd, &before[at..][..lane]);
+        let difference = here - before;
+        let around = here.simd_lt(before).select(difference + 26, difference);
+        let letter = (before - b'a').simd_lt(26).select(around + b'a', S::u8s::splat(simd, ANY));
+        (here - b'a').simd_lt(26).select(letter, here).store_slice(&mut distances[at..][..lane]);
+    }
 }
 
 /// The distance of a byte from the one before it.
@@ -80,6 +70,7 @@ pub(super) fn shift_between(pattern: &[u8], text: &[u8]) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::levels;
     use crate::detect::view::shifted;
 
     #[test]
@@ -93,13 +84,18 @@ mod tests {
         assert_eq!(distances(b"az1bc"), *b"z1{b");
         assert!(distances(b"a").is_empty() && distances(b"").is_empty());
         // Many at a time as one by one: in texts of every length, and for every pair of bytes.
-        for length in 0..70 {
-            let text: Vec<u8> = (0..length).map(|at: u8| at.wrapping_mul(length | 1).wrapping_mul(37)).collect();
+        let pairs = (0..=u8::MAX).flat_map(|before| (0..=u8::MAX).flat_map(move |here| [before, here])).collect();
+        let texts =
+            (0..200).map(|length: u8| (0..length).map(|at| at.wrapping_mul(length | 1).wrapping_mul(37)).collect());
+        for text in texts.chain([pairs]) {
+            let text: Vec<u8> = text;
+            let after = text.get(1..).unwrap_or_default();
             let one_by_one: Vec<u8> = text.windows(2).map(|pair| distance(pair[0], pair[1])).collect();
-            assert_eq!(distances(&text), one_by_one);
-        }
-        for (before, here) in (0..=u8::MAX).flat_map(|before| (0..=u8::MAX).map(move |here| (before, here))) {
-            assert_eq!(lane(&[before; LANE], &[here; LANE]), [distance(before, here); LANE]);
+            for level in levels() {
+                let mut together = vec![1; 7];
+                dispatch!(level, simd => read(simd, &text[..after.len()], after, &mut together));
+                assert_eq!(together, one_by_one, "{level:?}");
+            }
         }
     }
 }

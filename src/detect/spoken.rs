@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::marks::{Marks, bits};
+use fearless_simd::{Level, Simd, dispatch, prelude::*};
+
+use super::marks::Marks;
 use super::view::{Encoding, Out};
 
 /// So many signs make a message.
@@ -96,7 +98,7 @@ enum Word {
 
 /// The known words.
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
-    let mut lexicon = Lexicon { heads: [0; 64], words: vec![Vec::new(); 64] };
+    let mut lexicon = Lexicon { heads: [0; 64], words: vec![Vec::new(); 64], groups: Groups::default() };
     // `six` is the same in two languages, and stands for the same.
     for language in DIGITS {
         language.split(' ').zip(0..).for_each(|(word, digit)| lexicon.add(word, Word::Digit(digit)));
@@ -112,6 +114,8 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     // What is left of `x-ray` where it is parted in two: to be looked at, and no word.
     let ray = hash(head(b"ray"));
     lexicon.heads[ray / 64] |= 1 << (ray % 64);
+    let words = lexicon.words.iter().flatten().map(|(word, _)| *word).chain(["ray"]);
+    lexicon.groups = Groups::new(words.filter(|word| word.is_ascii() && word.len() >= FEWEST_LETTERS));
     lexicon
 });
 
@@ -120,6 +124,7 @@ struct Lexicon {
     /// A bit for each hash of a head.
     heads: [u64; 64],
     words: Vec<Vec<(&'static str, Word)>>,
+    groups: Groups,
 }
 
 impl Lexicon {
@@ -145,6 +150,84 @@ impl Lexicon {
 const fn hash(head: u32) -> usize {
     (head.wrapping_mul(0x9e37_79b1) >> 20) as usize
 }
+
+/// Letters of a word that are looked at in many places together.
+const HEAD: usize = 4;
+/// Letters of the words that are in groups.
+const FEWEST_LETTERS: usize = 3;
+
+/// Words in eight groups: what tells in a few instructions where one may begin in a stretch of text. A bit for each
+/// group that has a letter at a place of a word; a word begins where one group has all four.
+#[derive(Default)]
+struct Groups {
+    /// For each place, by the number of the letter; for letters of 0 to 15 and from 16 on. Each four times, for each
+    /// sixteenth of a vector.
+    letters: [[Repeated; 2]; HEAD],
+}
+
+/// A table of sixteen in every quarter of a vector.
+struct Repeated([u8; 64]);
+
+impl Default for Repeated {
+    fn default() -> Self {
+        Self([0; 64])
+    }
+}
+
+impl Groups {
+    /// Each word goes to the group that then lets the fewest other words pass.
+    fn new<'a>(words: impl Iterator<Item = &'a str>) -> Self {
+        /// Beyond the end of a word there may be anything.
+        const ANY: u32 = u32::MAX;
+        let letters = |word: &str| -> [u32; HEAD] {
+            std::array::from_fn(|at| word.as_bytes().get(at).map_or(ANY, |byte| 1 << (byte & 31)))
+        };
+        let with = |group: &[u32; HEAD], word: [u32; HEAD]| std::array::from_fn(|at| group[at] | word[at]);
+        let passing = |group: &[u32; HEAD]| group.iter().map(|letters| letters.count_ones()).product::<u32>();
+        let mut words: Vec<[u32; HEAD]> = words.map(letters).collect();
+        words.sort_unstable_by_key(|word| (u32::MAX - word[HEAD - 1], *word));
+        words.dedup();
+        let mut groups = [[0u32; HEAD]; 8];
+        for word in words {
+            let best = groups.iter_mut().min_by_key(|group| passing(&with(group, word)) - passing(group));
+            if let Some(group) = best {
+                *group = with(group, word);
+            }
+        }
+        let mut all = Self::default();
+        for (at, [low, high]) in all.letters.iter_mut().enumerate() {
+            for (number, bits) in low.0.iter_mut().enumerate() {
+                *bits = (0..8).map(|group| ((groups[group][at] >> (number % 16) & 1) as u8) << group).sum();
+            }
+            for (number, bits) in high.0.iter_mut().enumerate() {
+                *bits = (0..8).map(|group| ((groups[group][at] >> (16 + number % 16) & 1) as u8) << group).sum();
+            }
+        }
+        all
+    }
+
+    /// Where a word of the groups may begin.
+    #[inline(always)]
+    fn may_begin<S: Simd>(&self, simd: S, block: &[u8; BLOCK]) -> u64 {
+        let lane = S::u8s::LEN;
+        let mut places = 0;
+        for at in (0..64).step_by(lane) {
+            let mut passing = S::u8s::splat(simd, u8::MAX);
+            for (letter, [low, high]) in self.letters.iter().enumerate() {
+                let bytes = S::u8s::from_slice(simd, &block[at + letter..][..lane]);
+                let number = bytes & 15;
+                let low = S::u8s::from_slice(simd, &low.0[..lane]).swizzle_dyn_within_blocks(number);
+                let high = S::u8s::from_slice(simd, &high.0[..lane]).swizzle_dyn_within_blocks(number);
+                passing &= (bytes & 16).simd_eq(16).select(high, low);
+            }
+            places |= (!passing.simd_eq(0)).to_bitmask() << at;
+        }
+        places
+    }
+}
+
+/// The bytes in which words begin, and those after them that have to be looked at.
+const BLOCK: usize = 64 + HEAD;
 
 /// Four letters of a word as a number, or all of them if they are fewer: by three, many words begin like a known one,
 /// as `for` does.
@@ -172,31 +255,38 @@ const KELVIN: char = '\u{212a}';
 fn has_words(text: &str, marks: &Marks) -> bool {
     // Beyond ASCII there are words of two letters, and others of any number between them; and `fünf` and `zéro`
     // are no words of ASCII letters.
-    let (fewest, apart) = if marks.seen.ascii { (3, APART) } else { (1, u32::MAX) };
-    if fewest == 1 && beyond_ascii(text, [0xc3, 0xe2], &['ü', 'Ü', 'é', 'É', KELVIN]).next().is_some() {
+    if !marks.seen.ascii && beyond_ascii(text, [0xc3, 0xe2], &['ü', 'Ü', 'é', 'É', KELVIN]).next().is_some() {
         return true;
     }
-    let bytes = text.as_bytes();
     let lexicon = &*LEXICON;
+    dispatch!(Level::new(), simd => has_row(simd, text.as_bytes(), marks, lexicon))
+}
+
+#[inline(always)]
+fn has_row<S: Simd>(simd: S, bytes: &[u8], marks: &Marks, lexicon: &Lexicon) -> bool {
+    let (fewest, apart) = if marks.seen.ascii { (FEWEST_LETTERS, APART) } else { (1, u32::MAX) };
     let (mut row, mut others) = (0, 0);
     for (at, starts) in marks.words(fewest) {
         // What begins in a block may end beyond it.
-        let mut last = [0; 64 + 4];
+        let mut last = [0; BLOCK];
         let block = bytes[at..].first_chunk().unwrap_or_else(|| {
             last[..bytes.len() - at].copy_from_slice(&bytes[at..]);
             &last
         });
-        // Without a branch for each word: few begin like a known one, but which is hard to foretell.
-        let (mut left, mut like_known) = (starts, 0);
-        while left != 0 {
-            let bit = left.trailing_zeros() as usize % 64;
-            left &= left - 1;
-            let may_be = lexicon.may_have(head(&block[bit..])) | (fewest == 1 && is_short(block[bit]));
-            like_known |= u64::from(may_be) << bit;
+        let mut like_known = lexicon.groups.may_begin(simd, block);
+        if fewest == 1 {
+            like_known |= may_be_short(simd, block);
         }
         // The words that are counted among the known or the others.
         let mut passed = 0;
-        for bit in bits(like_known).filter(|bit| is_known(bytes, at + bit)) {
+        let mut left = like_known & starts;
+        while left != 0 {
+            let bit = left.trailing_zeros();
+            left &= left - 1;
+            let head = head(&block[bit as usize % 64..]);
+            if !(lexicon.may_have(head) || fewest == 1) || !is_known(bytes, at + bit as usize) {
+                continue;
+            }
             let before = (1 << bit) - 1;
             others += (starts & before & !passed).count_ones();
             passed = before | 1 << bit;
@@ -211,9 +301,15 @@ fn has_words(text: &str, marks: &Marks) -> bool {
     false
 }
 
-/// Whether a known word of one or two letters, or the `x` of `x-ray`, may begin with a letter.
-const fn is_short(letter: u8) -> bool {
-    matches!(letter, b'o' | b'O' | b'u' | b'U' | b'x' | b'X')
+/// Where a known word of one or two letters, or the `x` of `x-ray`, may begin.
+#[inline(always)]
+fn may_be_short<S: Simd>(simd: S, block: &[u8; BLOCK]) -> u64 {
+    let mut places = 0;
+    for at in (0..64).step_by(S::u8s::LEN) {
+        let letters = S::u8s::from_slice(simd, &block[at..][..S::u8s::LEN]) | 0x20;
+        places |= (letters.simd_eq(b'o') | letters.simd_eq(b'u') | letters.simd_eq(b'x')).to_bitmask() << at;
+    }
+    places
 }
 
 /// Whether a known word begins at a place.
@@ -286,4 +382,32 @@ fn words(text: &str) -> Option<(String, bool)> {
         decoded.push_str(&format!("{ten}0"));
     }
     (count >= FEWEST).then_some((decoded, letters))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::levels;
+
+    #[test]
+    fn every_known_word_is_in_a_group_and_few_others_are() {
+        let lexicon = &*LEXICON;
+        let known: Vec<&str> = lexicon.words.iter().flatten().map(|(word, _)| *word).collect();
+        let at = |word: &str, place: usize, level: Level| {
+            let mut block = [b' '; BLOCK + 16];
+            block[place..place + word.len()].copy_from_slice(word.as_bytes());
+            let block = block.first_chunk().expect("shorter");
+            dispatch!(level, simd => lexicon.groups.may_begin(simd, block)) >> place & 1 == 1
+        };
+        for level in levels() {
+            for word in known.iter().filter(|word| word.is_ascii() && word.len() >= FEWEST_LETTERS) {
+                for place in 0..64 {
+                    assert!(at(word, place, level) && at(&word.to_uppercase(), place, level), "{word} {level:?}");
+                }
+            }
+        }
+        let others = "the and that with for was are from which have has been their would about people there when what";
+        let passing = others.split(' ').filter(|word| at(word, 5, Level::new())).count();
+        assert!(passing < 9, "{passing}");
+    }
 }
