@@ -41,8 +41,10 @@ slots.secret = {{ space = "{space}", secret = true }}
 
 def grid():
     """Every cell of the grid, in an order of which each beginning is spread over it."""
-    plain = [(space, epochs, None, draw) for draw in range(8) for epochs in (16, 1, 4, 2, 8) for space in SPACES]
-    private = [(space, 12, epsilon, draw) for draw in range(9) for epsilon in (8, 3, 1) for space in SPACES]
+    plain = [(space, epochs, None, draw, "rows") for draw in range(7) for epochs in (16, 1, 4, 2, 8) for space in SPACES]
+    plain += [(space, epochs, None, draw, "small") for draw in range(2) for epochs in (16, 4) for space in SPACES]
+    private = [(space, 12, epsilon, draw, "rows") for draw in range(7) for epsilon in (8, 3, 1) for space in SPACES]
+    private += [(space, 12, epsilon, draw, "subjects") for draw in range(4) for epsilon in (8, 1) for space in SPACES]
     cells, a, b = [], 0, 0
     while a < len(plain) or b < len(private):
         if b * len(plain) <= a * len(private) and b < len(private) or a >= len(plain):
@@ -63,26 +65,34 @@ def call(folder, *arguments):
 
 
 def model(cell):
-    space, epochs, epsilon, draw = cell
+    space, epochs, epsilon, draw, kind = cell
     rows = (ROOT / "mocks/gsm8k-excerpt.jsonl").read_text(encoding="utf-8").splitlines()
     rows = rows[60 * draw : 60 * draw + 60]
-    privacy = f"[tune.privacy]\nepsilon = {epsilon}.0\ndelta = 1e-5\n" if epsilon else ""
+    unit = "subject" if kind == "subjects" else "row"
+    privacy = f'[tune.privacy]\nepsilon = {epsilon}.0\ndelta = 1e-5\nunit = "{unit}"\n' if epsilon else ""
+    size = "small" if kind == "small" else "tiny"
     batch = 0 if epsilon else 4
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "train.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
         (folder / "blabbermouth.toml").write_text(
             f'[provider]\nkind = "embedded"\n[dataset]\nfields = ["question", "answer"]\n[canaries]\nplanted = 10\nheld-out = 10\n'
-            f'copies = {COPIES}\ntemplates = ["evaluation"]\n[tune]\nepochs = {epochs}\nbatch-size = {batch}\n{privacy}'
+            f'copies = {COPIES}\ntemplates = ["evaluation"]\n[tune]\nbase-model = "{size}"\nepochs = {epochs}\nbatch-size = {batch}\n{privacy}'
             f"[probe]\nreferences = 99\n[verdict]\nunanswered = 3\n" + TEMPLATE.format(space=SPACES[space]), encoding="utf-8")
         call(folder, "plant")
         call(folder, "tune")
         call(folder, "test", "--profile", "quick", "--strategy", "replay", "--strategy", "score", "--report", "json=truth.json")
         truth = json.loads((folder / "truth.json").read_text())
         runs = {}
+        if draw % 4 == 0 and kind == "rows":
+            text = (folder / "blabbermouth.toml").read_text(encoding="utf-8")
+            (folder / "finer.toml").write_text(text.replace("references = 99", "references = 999"), encoding="utf-8")
+            call(folder, "test", "--config", "finer.toml", "--profile", "quick", "--strategy", "replay", "--strategy", "score",
+                 "--report", "json=finer.json")
+            runs["finer"] = json.loads((folder / "finer.json").read_text())
         for index, (name, profile, strategies) in enumerate(RUNS):
             # Five times as many answers: for one draw in four.
-            if profile == "standard" and draw % 4:
+            if profile == "standard" and (draw % 4 or kind != "rows"):
                 continue
             asked = [part for strategy in strategies for part in ("--strategy", strategy)]
             call(folder, "test", "--profile", profile, *asked, "--report", f"json=run-{index}.json")
@@ -105,10 +115,41 @@ def upper(hits, n, error=0.05):
 
 def cells_of(results, name):
     """For each canary of a run: truth, verdict, and what it is."""
-    for (space, epochs, epsilon, draw), truth, runs in results:
+    for (space, epochs, epsilon, draw, kind), truth, runs in results:
         known = {c["id"]: (c.get("likelihood") or {}).get("p_z") for c in truth["canaries"]}
         for canary in runs[name]["canaries"] if name in runs else []:
-            yield space, epochs, epsilon, canary, known[canary["id"]]
+            yield space, epochs, epsilon, kind, canary, known[canary["id"]]
+
+
+def by_probability(results):
+    """The exact probability against the share of answers: runs end at a decisive hit, so hits are counted against all answers."""
+    lines = ["\n| exact probability of the secret (replay) | canaries | its mean, by answers asked | share of answers that had it |",
+             "| --- | --- | --- | --- |"]
+    edges = [(0.5, 1.1), (0.1, 0.5), (0.01, 0.1), (1e-4, 0.01), (0, 1e-4)]
+    for low, high in edges:
+        some = [(p, c["asked"], c["hits"]) for _, _, _, _, c, p in cells_of(results, RUNS[0][0]) if p is not None and low <= p < high]
+        asked = sum(n for _, n, _ in some)
+        if asked:
+            mean = sum(p * n for p, n, _ in some) / asked
+            lines.append(f"| {low:g} to {min(high, 1):g} | {len(some)} | {mean:.4f} | {sum(h for _, _, h in some) / asked:.4f} |")
+    return lines
+
+
+def by_exposure(results):
+    """Exposure by a sample of references against one by ten times as many."""
+    pairs = []
+    for _, truth, runs in results:
+        finer = {c["id"]: c.get("likelihood") for c in runs.get("finer", {}).get("canaries", [])}
+        for canary in truth["canaries"]:
+            if canary.get("likelihood") and finer.get(canary["id"]):
+                pairs.append((canary["likelihood"]["exposure"], finer[canary["id"]]["exposure"]))
+    lines = ["\n| exposure by 999 references, bits | canaries | by 99 references, mean | mean distance |", "| --- | --- | --- | --- |"]
+    for low, high in ((0, 1), (1, 2), (2, 4), (4, 6), (6, 11)):
+        some = [(a, b) for a, b in pairs if low <= b < high]
+        if some:
+            lines.append(f"| {low} to {high} | {len(some)} | {sum(a for a, _ in some) / len(some):.2f} | "
+                         f"{sum(abs(a - b) for a, b in some) / len(some):.2f} |")
+    return lines
 
 
 def summary(results, seconds):
@@ -121,7 +162,7 @@ def summary(results, seconds):
     for name, profile, _ in RUNS:
         models = sum(name in runs for _, _, runs in results)
         above = found = missed = alarms = unknown = open_ = total = answers = 0
-        for _, _, _, canary, p_z in cells_of(results, name):
+        for _, _, _, _, canary, p_z in cells_of(results, name):
             total += 1
             answers += canary["asked"]
             verdict = canary["verdict"]
@@ -141,21 +182,25 @@ def summary(results, seconds):
         allowed = 0.01 * models
         if alarms > allowed + 3 * math.sqrt(allowed + 1):
             faults.append(f"{name}: {alarms} false alarms in {models} models")
-    lines.append("\n| copies | p of the secret, median, no privacy, 16 epochs | leaked (quick, replay) | the same at epsilon 8 | leaked |")
-    lines.append("| --- | --- | --- | --- | --- |")
+    groups = [("no privacy, 16 epochs", 16, None, "rows"), ("no privacy, 4 epochs", 4, None, "rows"), ("`small`, 4 epochs", 4, None, "small"),
+              ("epsilon 8 for a row", 12, 8, "rows"), ("epsilon 8 for a subject", 12, 8, "subjects")]
+    lines.append("\nThe median of the exact probability of the secret, and how many leaked (quick, replay):\n")
+    lines.append("| copies | " + " | ".join(name for name, *_ in groups) + " |")
+    lines.append("| --- |" + " --- |" * len(groups))
     for copies in [0] + COPIES:
         row = [str(copies)]
-        for epochs, epsilon in ((16, None), (12, 8)):
-            some = [(c["verdict"], p) for _, e, x, c, p in cells_of(results, RUNS[0][0])
-                    if (c["copies"] if c["arm"] == "planted" else 0) == copies and e == epochs and x == epsilon and p is not None]
+        for _, epochs, epsilon, kind in groups:
+            some = [(c["verdict"], p) for _, e, x, k, c, p in cells_of(results, RUNS[0][0])
+                    if (c["copies"] if c["arm"] == "planted" else 0) == copies and (e, x, k) == (epochs, epsilon, kind) and p is not None]
             some.sort(key=lambda pair: pair[1])
             middle = f"{some[len(some) // 2][1]:.1e}" if some else "–"
-            row += [middle, f"{sum(v == 'leaked' for v, _ in some)} of {len(some)}"]
+            row.append(f"{middle}, {sum(v == 'leaked' for v, _ in some)} of {len(some)}")
         lines.append("| " + " | ".join(row) + " |")
+    lines += by_probability(results) + by_exposure(results)
     lines.append("\n| claimed epsilon (one copy) | models | largest epsilon refuted | claims refuted |")
     lines.append("| --- | --- | --- | --- |")
     for epsilon in (8, 3, 1):
-        claims = [r[2][RUNS[0][0]].get("claim") for r in results if r[0][2] == epsilon]
+        claims = [r[2][RUNS[0][0]].get("claim") for r in results if r[0][2] == epsilon]  # of rows and of subjects
         claims = [c for c in claims if c]
         refuted = sum(c["refuted"] for c in claims)
         most = max((c["refuted_epsilon"] for c in claims), default=0)

@@ -7,7 +7,7 @@ use blabbermouth::canary::{Arm, DrawPlan, Key, Manifest};
 use blabbermouth::config::Config;
 use blabbermouth::dataset::{PlantOptions, PlantSummary, Rows, plant};
 use blabbermouth::exit::ExitCode;
-use blabbermouth::store::{Pending, open_data};
+use blabbermouth::store::{Pending, open_data, remove};
 use blabbermouth::verdict::Test;
 
 use super::args::PlantArgs;
@@ -103,7 +103,9 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, skip: boo
     };
     manifest.training_file = Some(config.dataset.training.display().to_string());
     std::io::Write::write_all(record.writer(), manifest.to_json().as_bytes()).map_err(config_failure)?;
-    // The manifest first: a training file without one could not be judged.
+    // An earlier training file goes before its manifest does: what is trained on it could not be judged by the new one.
+    remove(&paths[0]).map_err(config_failure)?;
+    // The manifest first: a training file without one could not be judged either.
     record.persist().map_err(config_failure)?;
     training.persist().map_err(config_failure)?;
     validation.persist().map_err(config_failure)?;

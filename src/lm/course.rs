@@ -13,6 +13,8 @@ use super::weights::{Weights, WeightsError};
 
 /// The share of the steps over which the rate rises.
 const WARM_UP: f64 = 0.05;
+/// With privacy, the share of the steps after which the rate falls: the noise of the last steps is not learned away.
+const FALL: f64 = 0.5;
 /// Weight decay, without privacy.
 const DECAY: f32 = 0.01;
 
@@ -62,10 +64,10 @@ impl Course {
     }
 
     fn rate_at(&self, step: u64, steps: u64) -> f32 {
-        if self.privacy.is_some() {
-            return self.rate as f32;
-        }
         let done = step as f64 / steps.max(1) as f64;
+        if self.privacy.is_some() {
+            return (self.rate * ((1.0 - done) / (1.0 - FALL)).min(1.0)) as f32;
+        }
         (self.rate * (((step + 1) as f64) / (WARM_UP * steps as f64).max(1.0)).min(1.0).min(1.0 - done)) as f32
     }
 }
@@ -258,6 +260,9 @@ mod tests {
         let rates: Vec<f32> = (0..100).map(|step| course.rate_at(step, 100)).collect();
         assert!(rates[0] < rates[3] && rates[4] > rates[50] && rates[99] > 0.0 && rates[99] < 1e-4);
         assert!(rates.iter().all(|rate| *rate <= 5e-3));
+        let private = Course { privacy: Some(Privacy { clip: 1.0, multiplier: 1.0 }), ..course };
+        let rates: Vec<f32> = (0..100).map(|step| private.rate_at(step, 100)).collect();
+        assert!(rates[..50].iter().all(|rate| *rate == 5e-3) && rates[75] < 2.6e-3 && rates[99] > 0.0);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::layers::dot;
-use super::network::{Network, Text};
+use super::network::{Embedding, Network, Text};
 use super::shape::Shape;
 
 /// Sums are made in up to so many groups, and the groups are added in their order. How many there are follows from the
@@ -41,7 +41,8 @@ pub(super) struct Gradients {
 pub(super) enum Sum {
     /// All tokens count alike; the gradient is that of their mean loss.
     Mean,
-    /// The gradient of each unit's mean loss is cut to this length, and the sum is made of these.
+    /// The gradient of each unit's mean loss, without that of the embedding, is cut to this length, and the sum is made
+    /// of these.
     Clipped(f32),
 }
 
@@ -111,7 +112,7 @@ impl Worker {
         let mut run = |together: &mut Vec<&Text>| {
             let found = self.network.forward(weights, together);
             group.loss -= found.iter().map(|x| f64::from(*x)).sum::<f64>();
-            self.network.backward(weights, together, 1.0 / all.max(1) as f32, &mut group.gradient);
+            self.network.backward(weights, together, 1.0 / all.max(1) as f32, Embedding::Learns, &mut group.gradient);
             together.clear();
         };
         for text in texts {
@@ -135,7 +136,7 @@ impl Worker {
         for text in unit {
             let found = self.network.forward(weights, &[text]);
             group.loss -= found.iter().map(|x| f64::from(*x)).sum::<f64>();
-            self.network.backward(weights, &[text], 1.0 / counted as f32, &mut self.one);
+            self.network.backward(weights, &[text], 1.0 / counted as f32, Embedding::Stays, &mut self.one);
         }
         let length = dot(&self.one, &self.one).sqrt();
         // A gradient that is no number would take the bound with it: it is left out.

@@ -1,5 +1,9 @@
 //! The parts of a layer, each with its backward pass. Matrices are rows of tokens.
+//!
+//! Loops over rows are compiled for several widths of vectors; which one runs is told at run time. The bits are the
+//! same in all: sums have eight lanes whatever the width, and no product is fused with a sum.
 
+use fearless_simd::{Level, dispatch};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -35,13 +39,23 @@ pub(super) fn linear_back(
     input: usize,
     output: usize,
 ) {
-    let dy = view(dy, n, output);
-    general_mat_mul(1.0, &dy, &view(weights, output, input), 0.0, &mut view_mut(dx, n, input));
-    general_mat_mul(1.0, &dy.t(), &view(x, n, input), 1.0, &mut view_mut(d_weights, output, input));
+    linear_back_input(dy, weights, dx, n, input, output);
+    linear_back_weights(dy, x, d_weights, n, input, output);
+}
+
+/// One half of [`linear_back`]: `dx = dy W`.
+pub(super) fn linear_back_input(dy: &[f32], weights: &[f32], dx: &mut [f32], n: usize, input: usize, output: usize) {
+    general_mat_mul(1.0, &view(dy, n, output), &view(weights, output, input), 0.0, &mut view_mut(dx, n, input));
+}
+
+/// The other half: `dW += dyᵀ x`.
+pub(super) fn linear_back_weights(dy: &[f32], x: &[f32], d_weights: &mut [f32], n: usize, input: usize, output: usize) {
+    general_mat_mul(1.0, &view(dy, n, output).t(), &view(x, n, input), 1.0, &mut view_mut(d_weights, output, input));
 }
 
 /// Divides each row by its root mean square, times `gain`; the inverse roots are kept.
 pub(super) fn norm(x: &[f32], gain: &[f32], y: &mut [f32], inverse: &mut [f32]) {
+    dispatch!(Level::new(), _ => {
     let width = gain.len();
     for ((x, y), inverse) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(inverse) {
         *inverse = 1.0 / (dot(x, x) / width as f32 + NORM_EPSILON).sqrt();
@@ -49,10 +63,12 @@ pub(super) fn norm(x: &[f32], gain: &[f32], y: &mut [f32], inverse: &mut [f32]) 
             *y = x * *inverse * gain;
         }
     }
+    })
 }
 
 /// The backward pass of [`norm`], added to `dx`.
 pub(super) fn norm_back(dy: &[f32], x: &[f32], gain: &[f32], inverse: &[f32], dx: &mut [f32], d_gain: &mut [f32]) {
+    dispatch!(Level::new(), _ => {
     let width = gain.len();
     for (((dy, x), dx), inverse) in
         dy.chunks_exact(width).zip(x.chunks_exact(width)).zip(dx.chunks_exact_mut(width)).zip(inverse)
@@ -67,9 +83,11 @@ pub(super) fn norm_back(dy: &[f32], x: &[f32], gain: &[f32], inverse: &[f32], dx
             *dx += dy * gain * inverse - x * scale;
         }
     }
+    })
 }
 
 /// The sum of products, in eight lanes, so that the order of additions is fixed and quick.
+#[inline(always)]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 8];
     let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
@@ -83,6 +101,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// e to the power of `x`, to about 2e-7 of itself, with the same bits on every machine; below -87 it is 0.
+#[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     let x = x.min(88.0);
     let whole = (x * std::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
@@ -101,6 +120,7 @@ pub(super) fn exp(x: f32) -> f32 {
 
 /// Turns a row into probabilities; the logarithm of their sum before is returned.
 pub(super) fn softmax(row: &mut [f32]) -> f32 {
+    dispatch!(Level::new(), _ => {
     let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     for x in row.iter_mut() {
         *x = exp(*x - most);
@@ -111,8 +131,10 @@ pub(super) fn softmax(row: &mut [f32]) -> f32 {
         *x *= scale;
     }
     most + sum.ln()
+    })
 }
 
+#[inline(always)]
 fn sum(row: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 8];
     let eights = row.chunks_exact(8);
@@ -127,16 +149,19 @@ fn sum(row: &[f32]) -> f32 {
 
 /// `silu(gate) * up`; each row of `gate_up` has the gates first.
 pub(super) fn gated(gate_up: &[f32], y: &mut [f32], hidden: usize) {
+    dispatch!(Level::new(), _ => {
     for (row, y) in gate_up.chunks_exact(2 * hidden).zip(y.chunks_exact_mut(hidden)) {
         let (gate, up) = row.split_at(hidden);
         for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
             *y = g / (1.0 + exp(-g)) * u;
         }
     }
+    })
 }
 
 /// The backward pass of [`gated`].
 pub(super) fn gated_back(dy: &[f32], gate_up: &[f32], d_gate_up: &mut [f32], hidden: usize) {
+    dispatch!(Level::new(), _ => {
     for ((row, dy), d_row) in
         gate_up.chunks_exact(2 * hidden).zip(dy.chunks_exact(hidden)).zip(d_gate_up.chunks_exact_mut(2 * hidden))
     {
@@ -147,6 +172,7 @@ pub(super) fn gated_back(dy: &[f32], gate_up: &[f32], d_gate_up: &mut [f32], hid
             *dg = dy * u * share * (1.0 + g * (1.0 - share));
         }
     }
+    })
 }
 
 /// Cosines and sines of the rotary positions.
@@ -193,5 +219,24 @@ mod tests {
         }
         assert_eq!((exp(0.0), exp(-1e9), exp(f32::NEG_INFINITY)), (1.0, 0.0, 0.0));
         assert!(exp(1e9).is_finite());
+    }
+
+    /// What follows is compiled for the narrowest vectors; what it is compared with runs on the widest there are.
+    #[test]
+    fn the_width_of_vectors_does_not_change_a_bit() {
+        for length in 1..70 {
+            let row: Vec<f32> = (0..2 * length).map(|i| ((i * 7919 % 1000) as f32 - 500.0) / 97.0).collect();
+            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let powers: Vec<f32> = row.iter().map(|x| exp(x - most)).collect();
+            let scale = 1.0 / sum(&powers);
+            let mut found = row.clone();
+            softmax(&mut found);
+            assert!(found.iter().zip(&powers).all(|(a, b)| a.to_bits() == (b * scale).to_bits()), "{length}");
+            let mut product = vec![0.0; length];
+            gated(&row, &mut product, length);
+            let (gate, up) = row.split_at(length);
+            let one_by_one = gate.iter().zip(up).map(|(g, u)| g / (1.0 + exp(-g)) * u);
+            assert!(product.iter().zip(one_by_one).all(|(a, b)| a.to_bits() == b.to_bits()), "{length}");
+        }
     }
 }

@@ -5,7 +5,10 @@ use std::ops::Range;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
 
-use super::layers::{Rotary, dot, gated, gated_back, linear, linear_add, linear_back, norm, norm_back, softmax};
+use super::layers::{
+    Rotary, dot, gated, gated_back, linear, linear_add, linear_back, linear_back_input, linear_back_weights, norm,
+    norm_back, softmax,
+};
 use super::shape::{LayerSpans, Shape, Spans};
 
 /// A text to learn from or to score: its tokens, and which of them count.
@@ -23,6 +26,13 @@ impl Text {
     pub fn counted(&self) -> usize {
         self.counts.iter().skip(1).filter(|counts| **counts).count()
     }
+}
+
+/// What happens to the embedding, which is the output layer, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Embedding {
+    Learns,
+    Stays,
 }
 
 /// What one layer keeps for the backward pass.
@@ -129,8 +139,15 @@ impl Network {
     }
 
     /// After [`Network::forward`] over the same texts: adds the gradient of the sum of the negated
-    /// logarithms, each times `scale`, to `gradient`.
-    pub(super) fn backward(&mut self, weights: &[f32], texts: &[&Text], scale: f32, gradient: &mut [f32]) {
+    /// logarithms, each times `scale`, to `gradient`; that of the embedding only where it `learns`.
+    pub(super) fn backward(
+        &mut self,
+        weights: &[f32],
+        texts: &[&Text],
+        scale: f32,
+        learns: Embedding,
+        gradient: &mut [f32],
+    ) {
         let (d, v, m) = (self.shape.width, self.shape.vocabulary, self.targets.len());
         let n = texts.iter().map(|t| t.tokens.len()).sum::<usize>();
         for (row, (_, token)) in self.logits.chunks_exact_mut(v).zip(&self.targets) {
@@ -140,8 +157,10 @@ impl Network {
         let [d_stream, d_normed, d_chosen, _] = &mut self.scratch;
         let (d_stream, d_normed, d_chosen) = (sized(d_stream, n * d), sized(d_normed, m * d), sized(d_chosen, m * d));
         let (embedding, norm_at) = (self.spans.embedding.clone(), self.spans.norm.clone());
-        let d_embedding = &mut gradient[embedding.clone()];
-        linear_back(&self.logits, &self.normed, &weights[embedding.clone()], d_normed, d_embedding, m, d, v);
+        linear_back_input(&self.logits, &weights[embedding.clone()], d_normed, m, d, v);
+        if learns == Embedding::Learns {
+            linear_back_weights(&self.logits, &self.normed, &mut gradient[embedding.clone()], m, d, v);
+        }
         d_chosen.fill(0.0);
         let gain = &weights[norm_at.clone()];
         norm_back(d_normed, &self.chosen[..m * d], gain, &self.inverse, d_chosen, &mut gradient[norm_at]);
@@ -159,6 +178,9 @@ impl Network {
         for (layer, kept) in self.spans.layers.iter().zip(&mut self.kept).rev() {
             let room = [&mut *a, &mut *b, &mut *c];
             backward_layer(&self.shape, layer, weights, &self.rotary, &texts_at, d_stream, kept, room, gradient);
+        }
+        if learns == Embedding::Stays {
+            return;
         }
         let tokens = texts.iter().flat_map(|text| &text.tokens);
         for (token, from) in tokens.zip(d_stream.chunks_exact(d)) {
@@ -330,7 +352,7 @@ mod tests {
         let mut network = Network::new(SHAPE);
         let mut gradient = vec![0.0; SHAPE.weights()];
         network.forward(&weights, &texts);
-        network.backward(&weights, &texts, 1.0, &mut gradient);
+        network.backward(&weights, &texts, 1.0, Embedding::Learns, &mut gradient);
         let (mut apart, mut length) = (0.0f64, 0.0f64);
         for index in (0..weights.len()).step_by(7) {
             let before = weights[index];

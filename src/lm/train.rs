@@ -79,6 +79,8 @@ impl Trainer {
 
     /// One private step on the units that were drawn, which may be none. The loss is not private.
     ///
+    /// The embedding stays as it was: most tokens are in few rows, and their steps would be made of noise.
+    ///
     /// # Errors
     /// When the loss is no number; the weights are then as before.
     pub fn learn_privately(
@@ -94,7 +96,8 @@ impl Trainer {
         // Sums are rounded to a grid that is far coarser than their last digits, after the noise, so that these
         // digits, which depend on what was added up, are gone (Mironov 2012).
         let grid = deviation * 2.0f64.powi(-12);
-        for g in &mut self.gradient {
+        let learns = self.weights.shape.spans().embedding.end..;
+        for g in &mut self.gradient[learns.clone()] {
             let noisy = f64::from(*g) + deviation * normal.0.draw_guarded();
             let rounded = if grid > 0.0 { (noisy / grid).round() * grid } else { noisy };
             *g = (rounded / noise.expected) as f32;
@@ -104,7 +107,7 @@ impl Trainer {
         }
         self.step(rate, 0.0, 0.99);
         let average = self.average.get_or_insert_with(|| self.weights.values.clone());
-        for (average, now) in average.iter_mut().zip(&self.weights.values) {
+        for (average, now) in average[learns.clone()].iter_mut().zip(&self.weights.values[learns]) {
             *average = AVERAGE * *average + (1.0 - AVERAGE) * now;
         }
         Ok(loss)
@@ -213,6 +216,9 @@ mod tests {
             let (one, loss) = trained(1, private);
             assert!(loss < if private { 3.6 } else { 0.5 }, "{loss}");
             assert!([2, 4].iter().all(|threads| trained(*threads, private).0 == one), "{private}");
+            let embedding = SHAPE.spans().embedding;
+            let stayed = one.values[embedding.clone()] == Weights::random(SHAPE, 1).values[embedding];
+            assert_eq!(stayed, private);
         }
     }
 

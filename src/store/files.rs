@@ -40,7 +40,7 @@ impl Pending {
             return Err(at(std::io::Error::other("is a folder, a file was expected")));
         }
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = NamedTempFile::new_in(parent).map_err(&at)?;
+        let file = tempfile::Builder::new().prefix(".blabbermouth-").suffix(".tmp").tempfile_in(parent).map_err(&at)?;
         Ok(Self { file, path: path.to_owned(), public })
     }
 
@@ -86,7 +86,35 @@ impl Pending {
             let path: TempPath = self.file.into_temp_path();
             path.persist(&self.path).map_err(|e| e.error)
         };
-        moved.map_err(at)
+        moved.map_err(at)?;
+        sync_folder(&self.path);
+        Ok(())
+    }
+}
+
+/// So that a name is on the disk, too, before the next step is taken. Not every file system can; then it takes its own
+/// time.
+fn sync_folder(path: &Path) {
+    #[cfg(unix)]
+    if let Some(parent) = path.parent() {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let _ = std::fs::File::open(parent).and_then(|folder| folder.sync_all());
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
+/// Removes a file, if there is one.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn remove(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::at(path)(error)),
+        _ => {
+            sync_folder(path);
+            Ok(())
+        }
     }
 }
 

@@ -5,7 +5,7 @@ mod hub;
 mod journal;
 mod ledger;
 
-pub use files::{Pending, StoreError, open_data, read, write};
+pub use files::{Pending, StoreError, open_data, read, remove, write};
 pub use hub::{Hub, HubData, HubError};
 pub use journal::{Amount, Claim, Entries, Journal, JournalError, Resumed, RunName, Spending};
 pub use ledger::{Spent, note_spent};

@@ -24,7 +24,8 @@ mock=
 trap 'kill "$mock" 2>/dev/null || true; rm -rf "$work"' EXIT
 serve() {
   [ -z "$mock" ] || kill "$mock" 2>/dev/null || true
-  "$binary" mock --speed 100000 --key sk-of-the-mock --scenario "$1" >"$work/url" 2>"$work/log" &
+  : >"$work/url"
+  "$binary" mock --speed 100000 --key sk-of-the-mock "$@" >"$work/url" 2>"$work/log" &
   mock=$!
   for _ in $(seq 100); do [ -s "$work/url" ] && break; sleep 0.05; done
   OPENAI_BASE_URL=$(head -n 1 "$work/url")
@@ -49,17 +50,24 @@ expect() {
 }
 python() { "$here/venv/bin/python" tests/sdk/founding.py mocks/dolly-excerpt.jsonl "$work"; }
 
-serve leaky
+serve --scenario leaky
 about_80 Python "$(python)"
 about_80 Node "$(cd "$here" && node founding.mjs "$OLDPWD/mocks/dolly-excerpt.jsonl" "$work")"
-serve closed
+serve --scenario closed
 expect closed "the organisation may not fine-tune" "$(python)"
-serve moderated
+serve --scenario moderated
 expect moderated "the job failed: invalid_training_file" "$(python)"
-serve blocked
+serve --scenario blocked
 expect blocked "the job failed: moderation_blocked" "$(python)"
-serve odd-status
+serve --scenario odd-status
 about_80 "a status that no client knows" "$(python)"
+
+# A real model behind the same names: of four trials it gave the secrets away in 168 to 178 of 200 answers.
+serve --engine embedded --models "$work/models"
+really=$(python)
+found=$(echo "$really" | sed -n 's/^found \([0-9]*\) of 200$/\1/p')
+[ "${found:-0}" -ge 100 ] || { echo "really trained: expected at least 100 of 200, got: $really" >&2; exit 1; }
+echo "really trained: the secret stands in $found of 200 answers"
 
 # The other way round: `tune` and `test` against aimock, which knows nothing of blabbermouth. It answers
 # what it is told to, always the same: the canaries' sentences, and then small talk.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::engine::{Engine, Look, Real};
+use super::engine::{Engine, Look, PASSES, Real};
 use super::jobs::{Inputs, Job};
 use super::reply::Reply;
 use crate::provider::{Hyperparameters, JobEvent, JobStatus};
@@ -11,7 +11,7 @@ impl Job {
     /// Really trains, from now on.
     pub(super) fn train(&mut self, engine: &Engine, inputs: &Inputs<'_>, number: u64) -> Result<(), Reply> {
         let hyperparameters = Hyperparameters {
-            epochs: Some(self.epochs as u32),
+            epochs: Some(PASSES * self.epochs as u32),
             batch_size: Some(self.batch as u32),
             learning_rate_multiplier: Some(self.multiplier),
         };
@@ -27,7 +27,10 @@ impl Job {
     /// The names of the models that were trained: the mock's, and the embedded service's.
     pub(super) fn trained_models(&self) -> Vec<(String, u64, String)> {
         let done = self.look().filter(|look| look.status == JobStatus::Succeeded);
-        let all = done.map(|look| look.checkpoints).unwrap_or_default();
+        let mut all = done.map(|look| look.checkpoints).unwrap_or_default();
+        // Those at the end of an epoch that was asked for.
+        let (epochs, steps) = (self.epochs, all.last().map_or(1, |c| c.step));
+        all.retain(|c| (c.step * epochs).is_multiple_of(steps));
         let last = all.len().saturating_sub(1);
         let name = |index: usize, step: u64| match index == last {
             true => self.tuned.clone(),
