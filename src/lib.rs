@@ -80,6 +80,7 @@ pub mod report;
 pub mod stats;
 pub mod store;
 pub mod tune;
+mod unquoted;
 pub mod verdict;
 
 pub use provider::mock;

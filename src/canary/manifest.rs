@@ -188,7 +188,7 @@ impl Manifest {
         struct Version {
             version: u64,
         }
-        let form = |e: serde_json::Error| ManifestError::Form(e.to_string());
+        let form = |e: serde_json::Error| ManifestError::Form(crate::unquoted::without_values(&e.to_string()));
         let head: Version = serde_json::from_slice(bytes).map_err(form)?;
         if head.version > u64::from(VERSION) {
             return Err(ManifestError::Newer { found: head.version });

@@ -76,6 +76,12 @@ pub enum SpaceError {
         /// The space.
         name: String,
     },
+    /// A space of too many parts.
+    #[error("the space `{name}` has more than 1000 parts, or spaces within spaces more than 16 deep")]
+    Nested {
+        /// The space.
+        name: String,
+    },
 }
 
 /// One piece of a space.
@@ -148,6 +154,10 @@ impl Spaces {
             if open.iter().any(|name| name == expression) {
                 return Err(SpaceError::Cycle { name: expression.to_owned() });
             }
+            // Each level may double what the one below it has.
+            if open.len() >= MOST_NESTED {
+                return Err(SpaceError::Nested { name: expression.to_owned() });
+            }
             open.push(expression.to_owned());
             self.expand(pattern, parts, open)?;
             open.pop();
@@ -181,11 +191,18 @@ impl Spaces {
                 return Err(braces());
             }
             self.expand(inner.trim(), parts, open)?;
+            if parts.len() > MOST_PARTS {
+                return Err(SpaceError::Nested { name: pattern.to_owned() });
+            }
             rest = &tail[end + 1..];
         }
         Ok(())
     }
 }
+
+/// Patterns within patterns, and parts of a secret, at most.
+const MOST_NESTED: usize = 16;
+const MOST_PARTS: usize = 1000;
 
 fn checked_list(name: &str, list: &[String]) -> Result<Vec<String>, SpaceError> {
     if list.len() < 2 {

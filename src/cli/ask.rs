@@ -30,7 +30,7 @@ pub(crate) fn run(args: &AskArgs, output: &Output) -> Result<ExitCode, Failure> 
         // Line by line: the escapes of a terminal are taken out, line breaks are not.
         let text: Vec<String> = answer.text.lines().map(terminal).collect();
         let number = format!("{}.", index + 1);
-        output.result(&format!("{number:<4} {}", text.join("\n     ")));
+        output.result(&format!("{number:<4} {}", text.join("\n     | ")));
         if answer.quality != Quality::Answered {
             output.result(&format!("     ({})", format!("{:?}", answer.quality).to_lowercase()));
         }

@@ -47,6 +47,11 @@ pub(crate) fn run(args: &DoctorArgs, output: &Output) -> Result<ExitCode, Failur
     }
     let endpoint = profile.endpoint(&connection).map_err(TuneError::from)?;
     let client = OpenAi::with_profile(&endpoint, &profile, &model).map_err(TuneError::from)?;
+    // Without a manifest there is no secret yet that a service could quote.
+    let client = match Session::open(Some(&args.whom.config), environment, |_| {}) {
+        Ok(session) => client.redact(session.redactor()),
+        Err(_) => client,
+    };
     let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::new(ExitCode::Internal, e))?;
     let (found, shutdown) = runtime.block_on(async {
         let found = client.measure().await.map_err(TuneError::from)?;

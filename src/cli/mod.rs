@@ -97,7 +97,9 @@ pub(crate) fn main() -> ExitCode {
         }
         Command::Man { command } => manual(command.as_deref()),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "blabbermouth", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "blabbermouth", &mut script);
+            output.result(&String::from_utf8_lossy(&script));
             Ok(ExitCode::Clean)
         }
     };

@@ -226,6 +226,10 @@ fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCod
     }
     words.extend(args.libtest.iter().map(OsString::from));
     let arguments = Arguments::from_iter(words);
+    if let Some(path) = &arguments.logfile {
+        let made = std::fs::File::options().create(true).append(true).open(path);
+        made.map_err(|e| Failure::new(ExitCode::Usage, format!("--logfile: {path}: {e}")))?;
+    }
     // Listing sends nothing, however it was asked for.
     let batch = args.batch && !arguments.list;
     let shown = if batch { by_batch(session, &arguments, output)? } else { gate(session, &arguments, output)? };

@@ -8,7 +8,7 @@ use blabbermouth::canary::{Arm, Key, Manifest};
 use blabbermouth::config::{Config, PrivacySection};
 use blabbermouth::detect::Searcher;
 use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{service, tuner_settings};
+use blabbermouth::harness::{redactor, service, tuner_settings, withholding};
 use blabbermouth::provider::{Dialect, Hyperparameters, Jobs, ProviderError, Quotes, Redact, Tuner, price};
 use blabbermouth::report::escape::terminal as escape_terminal;
 use blabbermouth::store::{self, Spent};
@@ -241,12 +241,9 @@ impl Job<'_> {
 
     /// Takes messages out that quote a canary's secret; without the key nobody can tell, and none is shown.
     fn redact(&self) -> Redact {
-        let quotes = self.quotes();
-        Arc::new(move |text| match &quotes {
-            Some(quotes) if !quotes(text) => text.to_owned(),
-            Some(_) => "[withheld: it quotes a canary's secret]".to_owned(),
-            None => "[withheld: it cannot be checked for secrets without the manifest and its key]".to_owned(),
-        })
+        let key = std::env::var("BLABBERMOUTH_KEY").ok().and_then(|k| Key::from_text(&k).ok());
+        let drawn = self.manifest().ok().and_then(|manifest| manifest.regenerate(key).ok());
+        drawn.map_or_else(withholding, |drawn| redactor(&drawn))
     }
 
     fn manifest(&self) -> Result<Manifest, Failure> {

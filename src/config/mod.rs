@@ -13,6 +13,7 @@ use crate::dataset::{Fields, Format};
 use crate::detect::Synonyms;
 use crate::probe::{self, Strategy, UserStrategySpec};
 use crate::provider::Price;
+use crate::unquoted::{toml_fault, without_values};
 
 pub use sections::{
     AzureSection, BudgetSection, CanariesSection, ClaimSection, DatasetSection, DetectSection, ManifestSection,
@@ -116,7 +117,11 @@ impl Config {
             let name = path.display().to_string();
             let text =
                 std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: name.clone(), source })?;
-            let own: toml::Table = toml::from_str(&text).map_err(|e| form(&name, "", &e))?;
+            let own: toml::Table = toml::from_str(&text).map_err(|e| ConfigError::Form {
+                origin: name.clone(),
+                key: String::new(),
+                message: toml_fault(&text, &e),
+            })?;
             merge(&mut table, own);
             // Checked at once, so that a fault is blamed on the file and not on the environment.
             parse(table.clone(), &name)?;
@@ -341,11 +346,7 @@ fn merge(into: &mut toml::Table, from: toml::Table) {
 }
 
 fn form(origin: &str, key: &str, error: &toml::de::Error) -> ConfigError {
-    ConfigError::Form {
-        origin: origin.to_owned(),
-        key: key.to_owned(),
-        message: error.to_string().trim_end().to_owned(),
-    }
+    ConfigError::Form { origin: origin.to_owned(), key: key.to_owned(), message: without_values(error.message()) }
 }
 
 fn parse(table: toml::Table, origin: &str) -> Result<Config, ConfigError> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::format::Format;
 use super::source::Rows;
-use super::validate::estimate_tokens;
+use super::validate::{RESERVED, estimate_tokens, has_reserved};
 use crate::canary::Key;
 use crate::chat::Message;
 
@@ -213,6 +213,9 @@ fn convert(row: &[u8], format: Option<&Format>, out: &mut Vec<u8>) -> Result<(),
     match format.convert(&object)? {
         None if !row.contains(&b'\n') => out.extend_from_slice(row),
         None => serde_json::to_writer(&mut *out, &object).map_err(|e| e.to_string())?,
+        Some(chat) if chat.iter().any(|message| has_reserved(&message.content)) => {
+            return Err(format!("it {RESERVED}"));
+        }
         Some(chat) => serde_json::to_writer(&mut *out, &Row { messages: &chat }).map_err(|e| e.to_string())?,
     }
     Ok(())

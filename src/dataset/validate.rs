@@ -40,9 +40,7 @@ pub fn validate_chat(row: &Map<String, Value>) -> Result<(), String> {
         let calls = message.contains_key("tool_calls") || message.contains_key("function_call");
         match message.get("content") {
             Some(Value::String(text)) if text.trim().is_empty() && !calls => return Err(format!("{at} is empty")),
-            Some(Value::String(text)) if text.contains("<|") && text.contains("|>") => {
-                return Err(format!("{at} has a reserved token such as <|…|>, which the provider refuses"));
-            }
+            Some(Value::String(text)) if has_reserved(text) => return Err(format!("{at} {RESERVED}")),
             Some(Value::String(_)) => {}
             Some(Value::Array(parts)) if !parts.is_empty() => {}
             None | Some(Value::Null) if is_assistant && calls => {}
@@ -53,6 +51,13 @@ pub fn validate_chat(row: &Map<String, Value>) -> Result<(), String> {
         return Err("no message is the assistant's, so nothing would be trained".into());
     }
     Ok(())
+}
+
+pub(super) const RESERVED: &str = "has a reserved token such as <|…|>, which the provider refuses";
+
+/// Whether a text has what looks like a token of the chat's frame.
+pub(super) fn has_reserved(text: &str) -> bool {
+    text.contains("<|") && text.contains("|>")
 }
 
 /// An estimate of the tokens of a row: a quarter of its bytes, and 3. Not a count: the provider's

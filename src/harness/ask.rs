@@ -69,7 +69,10 @@ impl Session {
             let text = if show_secrets {
                 completion.text
             } else {
-                let masked = whole.iter().fold(completion.text, |text, owner| text.replace(&secrets[*owner], MASK));
+                // The longest first: a short secret may be a part of a longer one.
+                let mut said: Vec<&String> = whole.iter().map(|owner| &secrets[*owner]).collect();
+                said.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+                let masked = said.into_iter().fold(completion.text, |text, secret| text.replace(secret, MASK));
                 let is_left =
                     !searcher.search(&masked).is_empty() || near.iter().any(|near| near.search(&masked).is_some());
                 // What is disguised cannot be cut out.

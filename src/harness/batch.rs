@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::reach::{Missing, limits, runtime};
+use super::reach::{Missing, limits, redactor, runtime};
 use super::session::{Done, Session, SessionError};
 use crate::audit::{Event, Progress};
 use crate::provider::{
@@ -58,7 +58,7 @@ impl Session {
         let (audit, drawn) = self.audit()?;
         let (model, warm_up) = self.model()?;
         let endpoint = self.profile.endpoint(&self.connection)?;
-        let client = OpenAi::with_profile(&endpoint, &self.profile, &model)?.warm_up(warm_up);
+        let client = OpenAi::with_profile(&endpoint, &self.profile, &model)?.warm_up(warm_up).redact(redactor(&drawn));
         let folder = self.folder.join(&self.config.store.path);
         let plan = self.plan(&model);
         let key = drawn.key.sealing_key("journal");

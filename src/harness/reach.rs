@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use secrecy::SecretString;
 
 use super::session::{Session, SessionError};
-use crate::canary::{Key, Template};
+use crate::canary::{Drawn, Key, Template};
 use crate::chat::Usage;
 use crate::config::{ClaimSection, Config};
+use crate::detect::Searcher;
 use crate::provider::mock::{self, MODEL, Scenario, Server};
 use crate::provider::{
     Budget, Completing, Connection, Deadline, DeploymentSettings, Limits, MANAGEMENT_TOKEN, Player, Profile, Provider,
-    ProviderError, Quotes, Recorder, Request, TunerSettings, address_of,
+    ProviderError, Quotes, Recorder, Redact, Request, TunerSettings, address_of,
 };
 use crate::store;
 use crate::tune::{Stage, State};
@@ -250,4 +251,19 @@ fn tuned(path: &Path, manifest: &str) -> Result<(String, Duration), SessionError
 pub fn mock_options(training: &Path, templates: Vec<Template>, scenario: &str) -> Result<mock::Options, SessionError> {
     let scenario = Scenario::by_name(scenario)?;
     Ok(mock::Options { templates, training: store::read(training)?, ..mock::Options::new(scenario) })
+}
+/// Takes messages of a service out that quote a canary's secret.
+#[must_use]
+pub fn redactor(drawn: &Drawn) -> Redact {
+    let searcher = Searcher::new(drawn.canaries.iter().map(|c| c.secret.expose()));
+    Arc::new(move |text| match searcher.search(text).is_empty() {
+        true => text.to_owned(),
+        false => "[withheld: it quotes a canary's secret]".to_owned(),
+    })
+}
+
+/// Takes all messages of a service out, where nobody can tell what they quote.
+#[must_use]
+pub fn withholding() -> Redact {
+    Arc::new(|_| "[withheld: it cannot be checked for secrets without the manifest and its key]".to_owned())
 }

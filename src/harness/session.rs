@@ -6,7 +6,7 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::reach::{Estimate, Tape, limits, runtime, service};
+use super::reach::{Estimate, Tape, limits, redactor, runtime, service, withholding};
 use super::shard::Shard;
 use crate::audit::{Audit, Options, Progress, journaled};
 use crate::canary::{Drawn, Entry, Key, KeyError, Manifest, ManifestError};
@@ -15,7 +15,7 @@ use crate::config::{ClaimSection, Config, ConfigError};
 use crate::exit::ExitCode;
 use crate::provider::mock::ScenarioError;
 use crate::provider::{
-    Budget, Connection, Dialect, EMBEDDED_CHOICES, Price, Profile, Provider, ProviderError, micros, price,
+    Budget, Connection, Dialect, EMBEDDED_CHOICES, Price, Profile, Provider, ProviderError, Redact, micros, price,
 };
 use crate::store::{self, Journal, JournalError, RunName, Spent, StoreError};
 use crate::tune::{State, TuneError};
@@ -180,13 +180,15 @@ pub struct Done {
 
 impl Done {
     /// Closes the run, once its report is where it belongs: the journal forgets its answers, and the
-    /// next run asks anew. Where the provider failed, what it did answer is kept for the next run.
+    /// next run asks anew. Where the provider failed, what it did answer is kept for the next run, and is in the ledger
+    /// when that ends.
     ///
     /// # Errors
     /// When the journal cannot be written.
     pub fn settle(self) -> Result<RunReport, SessionError> {
         let Self { report, journal, judged, paid } = self;
-        if let Some((folder, price)) = paid {
+        let whole = report.canaries.iter().all(|c| c.verdict != CanaryVerdict::Errored);
+        if let Some((folder, price)) = paid.filter(|_| whole) {
             store::note_spent(
                 &folder,
                 Spent {
@@ -200,7 +202,7 @@ impl Done {
                 },
             )?;
         }
-        if report.canaries.iter().all(|c| c.verdict != CanaryVerdict::Errored) {
+        if whole {
             journal.settle(&judged)?;
         }
         Ok(report)
@@ -308,6 +310,12 @@ impl Session {
     #[must_use]
     pub fn is_of(&self, state: &State) -> bool {
         state.manifest == self.manifest.nonce
+    }
+
+    /// Takes messages of a service out that quote a canary's secret; without the key all of them.
+    #[must_use]
+    pub fn redactor(&self) -> Redact {
+        self.audit().map_or_else(|_| withholding(), |(_, drawn)| redactor(&drawn))
     }
 
     /// The canaries of the manifest.

@@ -300,7 +300,8 @@ fn draw(logits: &mut [f32], drawing: &Drawing, stream: &mut ChaCha20Rng) -> (u32
     }
     let mut heated = logits.to_vec();
     let drawn = among(&mut heated, drawing, stream, |heated| {
-        heated.iter_mut().for_each(|x| *x = (f64::from(*x) / drawing.temperature) as f32);
+        let cooler = (1.0 / drawing.temperature) as f32;
+        heated.iter_mut().for_each(|x| *x *= cooler);
         softmax(heated);
     });
     let logit = logits[drawn];

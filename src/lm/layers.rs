@@ -121,7 +121,7 @@ pub(super) fn exp(x: f32) -> f32 {
 /// Turns a row into probabilities; the logarithm of their sum before is returned.
 pub(super) fn softmax(row: &mut [f32]) -> f32 {
     dispatch!(Level::new(), _ => {
-    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let most = most(row);
     for x in row.iter_mut() {
         *x = exp(*x - most);
     }
@@ -132,6 +132,19 @@ pub(super) fn softmax(row: &mut [f32]) -> f32 {
     }
     most + sum.ln()
     })
+}
+
+/// The largest of a row, in lanes: one after the other each would wait for the one before it.
+#[inline(always)]
+fn most(row: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let (chunks, rest) = row.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = if *x > *lane { *x } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
 #[inline(always)]

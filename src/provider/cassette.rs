@@ -86,7 +86,9 @@ impl Recorder {
         options.create(true).append(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(path).map_err(|e| ProviderError::Setup(format!("{}: {e}", path.display())))?;
+        let fault = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", path.display()));
+        let file = options.open(path).map_err(fault)?;
+        crate::store::make_private(path).map_err(fault)?;
         Ok(Self { inner, keys: Keys::new(key), path: path.to_owned(), file: Mutex::new(file) })
     }
 

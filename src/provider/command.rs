@@ -23,6 +23,8 @@ pub(super) struct Program {
     model: String,
     timeout: Duration,
     budget: Option<Arc<Budget>>,
+    /// Variables that the program does not see.
+    hidden: Vec<String>,
 }
 
 impl Program {
@@ -36,6 +38,10 @@ impl Program {
             model: model.to_owned(),
             timeout: connection.timeout,
             budget: connection.budget.clone(),
+            hidden: super::profile::key_variables()
+                .chain(["BLABBERMOUTH_KEY".to_owned()])
+                .filter(|name| *name != connection.key_variable)
+                .collect(),
         })
     }
 
@@ -47,8 +53,10 @@ impl Program {
         let broke = |what: String| ProviderError::Connection { host: program.clone(), what };
         let mut command = Command::new(program);
         command.args(&self.command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // The key of the canaries is none of its business.
-        command.env_remove("BLABBERMOUTH_KEY");
+        // The key of the canaries is none of its business, nor are those of services, but the one that was named for it.
+        for variable in &self.hidden {
+            command.env_remove(variable);
+        }
         let mut child = command
             .kill_on_drop(true)
             .spawn()
@@ -84,8 +92,7 @@ impl Program {
 
 /// `{"text": "..."}`, `{"texts": ["...", ...]}`, or a chat completion of the OpenAI dialect.
 fn read(said: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
-    let value: Value =
-        serde_json::from_slice(said).map_err(|_| ProviderError::Malformed { what: "not JSON".into() })?;
+    let value = super::text::json(said)?;
     let texts: Vec<&str> = match (&value["text"], &value["texts"]) {
         (Value::String(text), _) => vec![text],
         (_, Value::Array(texts)) => texts.iter().filter_map(Value::as_str).collect(),

@@ -54,7 +54,7 @@ fn body(request: &Request) -> Value {
 fn read(value: &Value) -> Result<Answer, ProviderError> {
     let filtered = || Completion { text: String::new(), finish: Finish::Filtered, refused: false };
     let count = |name: &str| value.pointer(&format!("/usageMetadata/{name}")).and_then(Value::as_u64).unwrap_or(0);
-    let completion_tokens = count("candidatesTokenCount") + count("thoughtsTokenCount");
+    let completion_tokens = count("candidatesTokenCount").saturating_add(count("thoughtsTokenCount"));
     let usage = Usage { prompt_tokens: count("promptTokenCount"), completion_tokens };
     let candidates = value.get("candidates").and_then(Value::as_array).filter(|c| !c.is_empty());
     let Some(candidates) = candidates else {

@@ -1,6 +1,7 @@
 //! HTTP to a provider: one client with its key, what is sent again, and how much is read.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use std::collections::BTreeMap;
@@ -13,13 +14,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::budget::{Budget, worst_case};
-use super::text::error_code;
+use super::text::{error_code, json};
 use super::throttle::Throttle;
 use super::{Answer, ProviderError, Request};
 use crate::chat::{Completion, Finish, Usage};
 
-/// Tries of one request, the first one counted.
+/// Tries of one request, the first one counted, where nothing else comes through either.
 const TRIES: u32 = 6;
+/// As long as others come through: of ten thousand requests of which three in ten fail, seven would fail six times.
+const MOST_TRIES: u32 = 16;
 /// The longest wait that a server may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Between two questions for a model that is not callable yet.
@@ -68,6 +71,10 @@ pub(super) struct Http {
     warm_up: Duration,
     budget: Option<Arc<Budget>>,
     throttle: Throttle,
+    /// Requests that came through.
+    good: AtomicU64,
+    /// What no message of a server may say again: the key, and what the user's headers hold.
+    own: Vec<SecretString>,
 }
 
 /// What a server answered, whatever it means.
@@ -123,12 +130,24 @@ impl Http {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(setup(format!("`provider.base-url` begins with {}:, expected https:", url.scheme())));
         }
-        if url.scheme() == "http" && !loopback && endpoint.key.is_some() {
-            return Err(setup(format!(
-                "the API key would travel to {host} in the clear: use https, or unset {}",
-                endpoint.key_variable
-            )));
+        if url.scheme() == "http" && !loopback {
+            if endpoint.key.is_some() {
+                return Err(setup(format!(
+                    "the API key would travel to {host} in the clear: use https, or unset {}",
+                    endpoint.key_variable
+                )));
+            }
+            if url.password().is_some() || endpoint.headers.keys().any(|name| is_credential(name)) {
+                return Err(setup(format!("a password or a header would travel to {host} in the clear: use https")));
+            }
         }
+        let own: Vec<SecretString> = [endpoint.key.as_ref().map(|key| key.expose_secret().trim()), url.password()]
+            .into_iter()
+            .flatten()
+            .chain(endpoint.headers.iter().filter(|(name, _)| is_credential(name)).map(|(_, value)| value.as_str()))
+            .filter(|own| !own.is_empty())
+            .map(SecretString::from)
+            .collect();
         let mut headers = HeaderMap::new();
         let header = |name: &str| {
             HeaderName::from_bytes(name.as_bytes()).map_err(|_| setup(format!("`{name}` is no name of a header")))
@@ -164,6 +183,8 @@ impl Http {
             warm_up: Duration::ZERO,
             budget: endpoint.budget.clone(),
             throttle: Throttle::new(if endpoint.concurrency == 0 { USUAL } else { endpoint.concurrency }),
+            good: AtomicU64::new(0),
+            own,
         })
     }
 
@@ -195,6 +216,14 @@ impl Http {
         &self.client
     }
 
+    /// A server's text without what it may have from us: some quote the header of a request that they refuse.
+    pub(super) fn without_own(&self, mut text: String) -> String {
+        for own in &self.own {
+            text = text.replace(own.expose_secret(), "[the key]");
+        }
+        text
+    }
+
     /// Scheme, host and port, without user name and password.
     pub(super) fn address(&self) -> String {
         address(&self.url)
@@ -209,10 +238,7 @@ impl Http {
         body: impl Fn() -> B,
         read: impl Fn(&Value) -> Result<Answer, ProviderError>,
     ) -> Result<Answer, ProviderError> {
-        let parse = |bytes: &[u8]| match serde_json::from_slice(bytes) {
-            Ok(value) => read(&value),
-            Err(_) => Err(ProviderError::Malformed { what: "not JSON".into() }),
-        };
+        let parse = |bytes: &[u8]| read(&json(bytes)?);
         self.ask_raw(url, model, || worst_case(request), body, parse).await
     }
 
@@ -269,6 +295,7 @@ impl Http {
                     let again = if warming { Again::After(Some(WARM_UP_PAUSE)) } else { Again::No };
                     Err((ProviderError::NoModel { model: model.to_owned() }, again))
                 }
+                402 => Err((ProviderError::Quota, Again::No)),
                 429 if code == "insufficient_quota" => Err((ProviderError::Quota, Again::No)),
                 status => Err((ProviderError::Status { status, code }, reply.again())),
             }
@@ -317,14 +344,20 @@ impl Http {
         F: Future<Output = Result<T, Failed>>,
     {
         let mut tried = 1;
+        let mut good = self.good.load(Ordering::Relaxed);
         loop {
             let (error, again) = match attempt().await {
-                Ok(done) => return Ok(done),
+                Ok(done) => {
+                    self.good.fetch_add(1, Ordering::Relaxed);
+                    return Ok(done);
+                }
                 Err(failed) => failed,
             };
             let warming = matches!(error, ProviderError::NoModel { .. });
             let Again::After(wait) = again else { return Err(error) };
-            if tried >= TRIES && !warming {
+            let before = std::mem::replace(&mut good, self.good.load(Ordering::Relaxed));
+            let most = if good > before { MOST_TRIES } else { TRIES };
+            if tried >= most && !warming {
                 return Err(error);
             }
             tokio::time::sleep(wait.unwrap_or_else(|| backoff(tried)).min(LONGEST_WAIT)).await;
@@ -397,8 +430,14 @@ fn address(url: &Url) -> String {
     format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
+/// Whether a header of this name is there to be kept to oneself.
+fn is_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["auth", "key", "token", "secret", "cookie"].iter().any(|word| name.contains(word))
+}
+
 /// Whether an address is on this machine.
-pub(crate) fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
 }
 

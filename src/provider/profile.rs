@@ -15,6 +15,7 @@ use super::gemini::Gemini;
 use super::{
     DeploymentSettings, Endpoint, Fireworks, OpenAi, Provider, ProviderError, Quotes, Redact, Together, Tuner,
 };
+use crate::unquoted::toml_fault;
 
 const BUILTIN: &str = include_str!("profiles.toml");
 
@@ -150,6 +151,12 @@ pub struct Connection {
     pub beside: PathBuf,
 }
 
+/// Variables that hold the keys of services.
+pub(super) fn key_variables() -> impl Iterator<Item = String> {
+    let all = builtin().into_values().map(|profile| profile.key_variable);
+    all.chain(["HUGGING_FACE_HUB_TOKEN".to_owned()]).filter(|name| !name.is_empty())
+}
+
 impl Profile {
     /// Names of the built-in profiles.
     #[must_use]
@@ -172,7 +179,7 @@ impl Profile {
         }
         let path = folder.join(name);
         let text = std::fs::read_to_string(&path).map_err(|e| setup(format!("{}: {e}", path.display())))?;
-        toml::from_str(&text).map_err(|e| setup(format!("{}: {e}", path.display())))
+        toml::from_str(&text).map_err(|e| setup(format!("{}: {}", path.display(), toml_fault(&text, &e))))
     }
 
     /// How the service is reached, with what the user says.

@@ -4,7 +4,7 @@ use reqwest::{Method, RequestBuilder, Url};
 use serde_json::Value;
 
 use super::http::{Again, Failed, Http, Reply};
-use super::text::{error_code, error_message};
+use super::text::{error_code, error_message, json};
 use super::{ProviderError, Redact};
 
 /// The largest answer that is read.
@@ -38,6 +38,7 @@ impl Rest {
     }
 
     pub(super) fn clean(&self, text: String) -> String {
+        let text = self.http.without_own(text);
         match &self.redact {
             Some(redact) => redact(&text),
             None => text,
@@ -47,6 +48,7 @@ impl Rest {
     pub(super) fn clean_error(&self, error: ProviderError) -> ProviderError {
         match error {
             ProviderError::Refused { status, code, message } => {
+                let code = self.http.without_own(code);
                 ProviderError::Refused { status, code, message: self.clean(message) }
             }
             other => other,
@@ -101,7 +103,7 @@ pub(super) fn read(reply: Reply) -> Result<Value, Failed> {
         return Err((ProviderError::Refused { status: reply.status, code, message }, reply.again()));
     }
     let malformed = |what: &str| (ProviderError::Malformed { what: what.into() }, Again::After(None));
-    let value: Value = serde_json::from_slice(&reply.bytes).map_err(|_| malformed("not JSON"))?;
+    let value = json(&reply.bytes).map_err(|e| (e, Again::After(None)))?;
     if value.get("object").is_none() && value.get("id").is_none() && value.get("error").is_some_and(|e| !e.is_null()) {
         return Err(malformed("an error with HTTP status 200"));
     }

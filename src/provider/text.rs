@@ -1,6 +1,87 @@
 //! Text, wherever a model can say something; codes and messages of errors, whatever their form.
 
-use serde_json::Value;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
+use serde_json::{Map, Value};
+
+use super::ProviderError;
+
+/// Reads JSON in which no object has a key twice: of two values one reader takes the first and another the last, so that
+/// one could stand before the other.
+pub(super) fn json(bytes: &[u8]) -> Result<Value, ProviderError> {
+    let fault = |what: &str| ProviderError::Malformed { what: what.to_owned() };
+    serde_json::from_slice::<Once>(bytes).map(|once| once.0).map_err(|e| match e.classify() {
+        Category::Eof => fault("JSON that is cut"),
+        Category::Data => fault("JSON with a doubled key"),
+        _ => fault("not JSON"),
+    })
+}
+
+/// A value that has every key once.
+struct Once(Value);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OnceVisitor).map(Once)
+    }
+}
+
+struct OnceVisitor;
+
+impl<'de> Visitor<'de> for OnceVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Once(part)) = parts.next_element()? {
+            all.push(part);
+        }
+        Ok(Value::Array(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut all = Map::new();
+        while let Some((key, Once(value))) = fields.next_entry::<String, Once>()? {
+            if all.insert(key, value).is_some() {
+                return Err(serde::de::Error::custom("a doubled key"));
+            }
+        }
+        Ok(Value::Object(all))
+    }
+}
 
 /// Everything that is said in a value, parts and nested texts, joined by line breaks.
 pub(super) fn collect(value: Option<&Value>, text: &mut String) {

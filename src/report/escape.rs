@@ -13,7 +13,9 @@ pub fn xml_text(text: &str) -> String {
         .chars()
         .map(|c| match c {
             // Marks that turn the direction of writing could make a line read as another.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            '\u{61c}' | '\u{feff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+            // One of them begins a sequence for a terminal.
+            '\u{7f}'..='\u{9f}' => '\u{fffd}',
             '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => c,
             '\r' => '\n',
             _ => '\u{fffd}',
@@ -33,14 +35,15 @@ pub fn terminal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
         {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
         }
     }
-    out
+    // Some runners take a command anywhere in a line.
+    out.replace("##[", "# #[")
 }
 
 /// Text for a cell of a Markdown table: nothing in it is markup, a link, or a line break.

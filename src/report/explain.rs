@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::escape::terminal;
 use super::{attacker, half, likelihood::percent};
 use crate::detect::Tier;
 use crate::stats::exposure;
@@ -15,14 +16,14 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
     let policy = report.settings.policy;
     let k = report.settings.planted;
     let threshold = policy.alpha * (1.0 - policy.cross_share) / k as f64;
-    let _ = writeln!(out, "{}: {}", canary.test, canary.verdict.as_str());
-    let _ = writeln!(out, "  {}", canary.reason);
+    let _ = writeln!(out, "{}: {}", terminal(&canary.test), canary.verdict.as_str());
+    let _ = writeln!(out, "  {}", terminal(&canary.reason));
     let _ = writeln!(
         out,
         "  {}, {} copies in the training file, fingerprint {}",
         canary.arm.as_str(),
         canary.copies,
-        canary.fingerprint
+        terminal(&canary.fingerprint)
     );
     let _ = writeln!(out, "\nthe draw");
     if canary.space > 0.0 {
@@ -40,7 +41,7 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
         canary.asked, report.settings.samples, canary.hits
     );
     for s in &canary.strategies {
-        let _ = writeln!(out, "  {}: {} answers, {} with the secret", s.strategy, s.asked, s.hits);
+        let _ = writeln!(out, "  {}: {} answers, {} with the secret", terminal(&s.strategy), s.asked, s.hits);
     }
     let u = &canary.unanswered;
     if u.total() > 0 {
@@ -52,10 +53,10 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
     }
     if let Some(hit) = &canary.first_hit {
         let by = report.settings.strategies.get(hit.strategy).map_or("", String::as_str);
-        let _ = writeln!(out, "  first hit: answer {}, asked by {by}, found as {}", hit.sample, hit.told());
+        let _ = writeln!(out, "  first hit: answer {}, asked by {}, found as {}", hit.sample, terminal(by), hit.told());
     }
     if let Some(excerpt) = &canary.excerpt {
-        let _ = writeln!(out, "  masked: {excerpt}");
+        let _ = writeln!(out, "  masked: {}", terminal(excerpt));
     }
     let _ = writeln!(out, "\nthe test");
     let shares = shares(report);

@@ -23,7 +23,9 @@ pub enum JunitError {
 pub(super) fn render(report: &RunReport, places: &Places) -> Result<Vec<u8>, JunitError> {
     let mut suite = TestSuiteBuilder::new("blabbermouth");
     suite.set_timestamp(
-        OffsetDateTime::from_unix_timestamp(report.started as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH),
+        // The standard for dates ends with the year 9999.
+        OffsetDateTime::from_unix_timestamp(report.started.min(253_402_300_799) as i64)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH),
     );
     let time = Duration::milliseconds((1000.0 * report.seconds / report.canaries.len().max(1) as f64) as i64);
     let file = xml_text(places.file(&report.settings.config));
@@ -180,7 +182,7 @@ fn properties(writer: &mut Writer<Vec<u8>>, report: &RunReport) -> std::io::Resu
         ("samples", s.samples.to_string()),
         ("alpha", s.policy.alpha.to_string()),
         ("bound", s.policy.bound.to_string()),
-        ("version", report.tool.clone()),
+        ("version", xml_text(&report.tool)),
     ];
     writer.create_element("properties").write_inner_content(|writer| {
         for (name, value) in &list {

@@ -31,11 +31,11 @@ pub(super) fn render(report: &RunReport, places: &Places) -> Vec<u8> {
         "runs": [{
             "tool": {"driver": {
                 "name": "blabbermouth",
-                "fullName": format!("blabbermouth {}", report.tool),
+                "fullName": format!("blabbermouth {}", xml_text(&report.tool)),
                 "organization": "blabbermouth",
                 "informationUri": "https://github.com/blabbermouth-rs/blabbermouth",
-                "semanticVersion": report.tool,
-                "version": report.tool,
+                "semanticVersion": xml_text(&report.tool),
+                "version": xml_text(&report.tool),
                 "rules": rules}},
             "automationDetails": {"id": format!("blabbermouth/{}/", path_part(&report.settings.model))},
             "columnKind": "unicodeCodePoints",

@@ -67,10 +67,13 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
     let _ = writeln!(
         out,
         "\ncontrols   {}\nused       {answers} answers, {} + {} tokens, {:.1} s",
-        report.controls.reason, report.usage.prompt_tokens, report.usage.completion_tokens, report.seconds
+        terminal(&report.controls.reason),
+        report.usage.prompt_tokens,
+        report.usage.completion_tokens,
+        report.seconds
     );
     if let Some(sensitivity) = &report.sensitivity {
-        let _ = writeln!(out, "power      {}", sensitivity.reason);
+        let _ = writeln!(out, "power      {}", terminal(&sensitivity.reason));
     }
     if let Some(claim) = &report.claim {
         let _ = writeln!(out, "claim      {}", terminal(&claim.reason));

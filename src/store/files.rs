@@ -104,6 +104,21 @@ fn sync_folder(path: &Path) {
     let _ = path;
 }
 
+/// Takes a file or folder from everybody but its owner: it may be there from before.
+pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(path)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o700))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
 /// Removes a file, if there is one.
 ///
 /// # Errors

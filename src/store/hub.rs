@@ -63,12 +63,15 @@ impl HubData {
     pub fn fetch(&self, hub: &Hub) -> Result<Vec<PathBuf>, HubError> {
         let fault = |what: String| HubError { name: format!("hf:{}", self.repository), what };
         let endpoint = hub.endpoint.clone().unwrap_or_else(|| "https://huggingface.co".into());
-        let loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|l| endpoint.starts_with(l));
-        if hub.token.is_some() && !loopback && !endpoint.starts_with("https://") {
-            return Err(fault("HF_TOKEN would travel in the clear: HF_ENDPOINT must begin with https://".into()));
-        }
         let cache = hub.home.as_ref().map_or_else(Cache::default, |home| Cache::new(home.join("hub")));
         let token = hub.token.clone().or_else(|| cache.token());
+        let loopback = reqwest::Url::parse(&endpoint)
+            .is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
+        if token.is_some() && !loopback && !endpoint.starts_with("https://") {
+            return Err(fault(
+                "the hub's token would travel in the clear: HF_ENDPOINT must begin with https://".into(),
+            ));
+        }
         let api = ApiBuilder::from_cache(cache)
             .with_endpoint(endpoint.trim_end_matches('/').to_owned())
             .with_token(token)

@@ -5,6 +5,7 @@ mod hub;
 mod journal;
 mod ledger;
 
+pub(crate) use files::make_private;
 pub use files::{Pending, StoreError, open_data, read, remove, write};
 pub use hub::{Hub, HubData, HubError};
 pub use journal::{Amount, Claim, Entries, Journal, JournalError, Resumed, RunName, Spending};

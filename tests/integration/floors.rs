@@ -3,9 +3,10 @@
 use std::path::Path;
 
 /// The table of `src/lib.rs`: each module with its floor.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
     ("exit", 0),
     ("chat", 0),
+    ("unquoted", 0),
     // The draw refuses what detection cannot tell apart, and detection counts members of spaces.
     ("canary", 1),
     ("dataset", 2),
@@ -71,6 +72,7 @@ fn every_file_of_tests_is_compiled() {
     files(&folder, &mut all);
     for path in all {
         let name = path.file_stem().and_then(|n| n.to_str()).expect("a name");
-        assert!(name == "main" || main.contains(&format!("mod {name};")), "{name} is not compiled");
+        let is_part = path.parent() != Some(&folder);
+        assert!(is_part || name == "main" || main.contains(&format!("mod {name};")), "{name} is not compiled");
     }
 }

@@ -118,7 +118,7 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure>
 fn trainings(epsilon: f64) -> [Training; 2] {
     let claim = format!("[claim]\nepsilon = {epsilon:?}\ndelta = 1e-5\nunit = \"add-remove\"\ncopies = 1\n");
     let plain = format!(
-        "[tune]\nbase-model = \"tiny\"\nstate = \"plain.tune.json\"\nepochs = 28\nbatch-size = 8\n\n\
+        "[tune]\nbase-model = \"tiny\"\nstate = \"plain.tune.json\"\nepochs = 24\nbatch-size = 8\n\n\
          # It was not trained with privacy: this claim is to be refuted.\n{claim}"
     );
     let private = format!(

@@ -114,7 +114,7 @@ impl OpenAi {
 /// request failed or expired.
 #[must_use]
 pub fn read_batch_line(line: &[u8], max_tokens: u32) -> Option<(String, Option<Answer>)> {
-    let line: Value = serde_json::from_slice(line).ok()?;
+    let line = crate::provider::text::json(line).ok()?;
     let name = text(&line, "custom_id")?;
     let fine = line.pointer("/response/status_code").and_then(Value::as_u64) == Some(200);
     let body = line.pointer("/response/body").filter(|_| fine).map(Value::to_string);
@@ -126,6 +126,6 @@ impl OpenAi {
     async fn once_json(&self, path: &str, body: &Value) -> Result<Value, ProviderError> {
         let request = self.rest.http.client().post(self.rest.http.url(path)?).json(body);
         let sent = self.rest.http.once(request, 1 << 20).await.and_then(|reply| self.rest.read(reply));
-        sent.map_err(|(error, _): (ProviderError, Again)| error)
+        sent.map_err(|(error, _): (ProviderError, Again)| self.rest.clean_error(error))
     }
 }

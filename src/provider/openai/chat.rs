@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::chat::{Completion, Finish, Message, Role, Usage};
-use crate::provider::text::collect;
+use crate::provider::text::{collect, json};
 use crate::provider::{Answer, Profile, ProviderError, Request};
 
 #[derive(Serialize)]
@@ -107,6 +107,8 @@ struct Plain<'a> {
     choices: Vec<PlainChoice<'a>>,
     usage: PlainUsage,
     error: Option<()>,
+    #[serde(borrow)]
+    model: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +117,8 @@ struct PlainChoice<'a> {
     message: PlainMessage<'a>,
     #[serde(borrow)]
     finish_reason: Cow<'a, str>,
+    #[serde(rename = "text")]
+    _text: Option<()>,
 }
 
 #[derive(Deserialize)]
@@ -136,7 +140,10 @@ struct PlainUsage {
     completion_tokens: u64,
 }
 
-fn read_plain(bytes: &[u8]) -> Option<Answer> {
+/// An answer, and which model the server says it is of.
+type Named<'a> = (Answer, Option<Cow<'a, str>>);
+
+fn read_plain(bytes: &[u8]) -> Option<Named<'_>> {
     let body: Plain<'_> = serde_json::from_slice(bytes).ok().filter(|b: &Plain<'_>| !b.choices.is_empty())?;
     debug_assert!(body.error.is_none());
     let completions = body.choices.into_iter().map(|choice| {
@@ -150,12 +157,17 @@ fn read_plain(bytes: &[u8]) -> Option<Answer> {
         Some(Completion { text: choice.message.content.into_owned(), finish, refused: false })
     });
     let usage = Usage { prompt_tokens: body.usage.prompt_tokens, completion_tokens: body.usage.completion_tokens };
-    Some(Answer { completions: completions.collect::<Option<_>>()?, usage })
+    Some((Answer { completions: completions.collect::<Option<_>>()?, usage }, body.model))
 }
 
 /// Reads a chat completion. Unknown fields, nulls and a missing usage are accepted; a missing list
 /// of choices, or an error in the body, is not.
 pub(in crate::provider) fn read_answer(bytes: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
+    read_named(bytes, max_tokens).map(|(answer, _)| answer)
+}
+
+/// The same, and which model the server says it is of.
+pub(super) fn read_named(bytes: &[u8], max_tokens: u32) -> Result<Named<'_>, ProviderError> {
     let malformed = |what: &str| ProviderError::Malformed { what: what.to_owned() };
     let head = bytes.trim_ascii_start();
     if head.first() == Some(&b'<') {
@@ -167,12 +179,9 @@ pub(in crate::provider) fn read_answer(bytes: &[u8], max_tokens: u32) -> Result<
     read_tolerantly(head, max_tokens)
 }
 
-fn read_tolerantly(head: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
+fn read_tolerantly(head: &[u8], max_tokens: u32) -> Result<Named<'static>, ProviderError> {
     let malformed = |what: &str| ProviderError::Malformed { what: what.to_owned() };
-    let body: Value = serde_json::from_slice(head).map_err(|e| match e.classify() {
-        serde_json::error::Category::Eof => malformed("JSON that is cut"),
-        _ => malformed("not JSON"),
-    })?;
+    let body = json(head)?;
     if body.get("error").is_some_and(|e| !e.is_null()) {
         return Err(malformed("an error with HTTP status 200"));
     }
@@ -183,7 +192,8 @@ fn read_tolerantly(head: &[u8], max_tokens: u32) -> Result<Answer, ProviderError
     // A server that names no reason, but spent fewer tokens than it might, was not cut.
     let short = choices.len() == 1 && usage.completion_tokens > 0 && usage.completion_tokens < u64::from(max_tokens);
     let completions = choices.iter().map(|choice| completion(choice, short)).collect();
-    Ok(Answer { completions, usage })
+    let model = body.get("model").and_then(Value::as_str).map(|name| Cow::Owned(name.to_owned()));
+    Ok((Answer { completions, usage }, model))
 }
 
 fn completion(choice: &Value, short: bool) -> Completion {
@@ -191,8 +201,15 @@ fn completion(choice: &Value, short: bool) -> Completion {
     let mut text = String::new();
     // Of a text that was completed; empty elsewhere.
     collect(choice.get("text"), &mut text);
-    for field in ["content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call"] {
-        collect(message.get(field), &mut text);
+    const KNOWN: [&str; 6] = ["content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call"];
+    match message.as_object() {
+        Some(fields) => {
+            KNOWN.iter().for_each(|field| collect(fields.get(*field), &mut text));
+            // Whatever else a server may let a model say.
+            let others = fields.iter().filter(|(key, _)| !KNOWN.contains(&key.as_str()) && *key != "role");
+            others.for_each(|(_, value)| collect(Some(value), &mut text));
+        }
+        None => collect(Some(message), &mut text),
     }
     let refused = message.get("refusal").and_then(Value::as_str).is_some_and(|r| !r.is_empty());
     let finish = match choice.get("finish_reason").and_then(Value::as_str) {
@@ -235,7 +252,8 @@ mod tests {
         for body in &plain {
             let (fast, slow) = (read_plain(body.as_bytes()), read_tolerantly(body.as_bytes(), 100).expect("sound"));
             let fast = fast.expect(body);
-            assert_eq!((fast.completions, fast.usage), (slow.completions, slow.usage), "{body}");
+            assert_eq!((fast.0.completions, fast.0.usage), (slow.0.completions, slow.0.usage), "{body}");
+            assert_eq!(fast.1, slow.1);
         }
         for unusual in [
             body(r#"{"role":"assistant","content":"a","reasoning":"b"}"#, ""),
@@ -251,6 +269,20 @@ mod tests {
     }
 
     #[test]
+    fn no_field_of_a_message_is_left_out() {
+        for message in [
+            r#""B""#,
+            r#"{"content":"A","reasoning_details":[{"type":"x","text":"B"}]}"#,
+            r#"{"audio":{"transcript":"B"}}"#,
+        ] {
+            let body = format!(r#"{{"choices":[{{"message":{message},"finish_reason":"stop"}}],"model":"m"}}"#);
+            let (answer, model) = read_named(body.as_bytes(), 100).expect("a completion");
+            assert!(answer.completions[0].text.ends_with('B'), "{message}");
+            assert_eq!(model.as_deref(), Some("m"));
+        }
+    }
+
+    #[test]
     fn what_is_no_completion_is_named() {
         for (body, what) in [
             (&b"<html>"[..], "HTML"),
@@ -259,6 +291,7 @@ mod tests {
             (b"{\"choices\":null}", "without choices"),
             (b"{\"choices\":[]}", "without choices"),
             (b"{\"error\":{\"message\":\"x\"}}", "status 200"),
+            (b"{\"choices\":[{\"message\":{\"content\":\"a secret\",\"content\":\"none\"}}]}", "doubled key"),
         ] {
             assert!(read_answer(body, 1).expect_err(what).to_string().contains(what));
         }

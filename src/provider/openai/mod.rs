@@ -7,7 +7,7 @@ mod score;
 mod tuning;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::Url;
@@ -18,7 +18,7 @@ use super::http::{Endpoint, Http};
 use super::rest::Rest;
 use super::{Completing, DeploymentSettings, Profile, Provider, ProviderError, Request, Scoring};
 use crate::chat::Message;
-use chat::{Body, Fields};
+use chat::{Body, Fields, read_named};
 
 pub use batch::{BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
 pub(super) use chat::read_answer;
@@ -36,6 +36,8 @@ pub struct OpenAi {
     scores: bool,
     model: String,
     deployment: Option<Deployment>,
+    /// Under which name the model answered first.
+    answered: OnceLock<String>,
 }
 
 impl std::fmt::Debug for OpenAi {
@@ -68,7 +70,20 @@ impl OpenAi {
             scores: profile.scores && profile.completions,
             model: model.to_owned(),
             deployment: None,
+            answered: OnceLock::new(),
         })
+    }
+
+    /// Whether it is still the same model that answers, and not, where a tuned one was asked for, one that was not tuned:
+    /// a gateway may put another in its place, which knows no canary.
+    fn check_name(&self, name: Option<&str>) -> Result<(), ProviderError> {
+        let Some(name) = name else { return Ok(()) };
+        let first = self.answered.get_or_init(|| name.to_owned());
+        let tuned = |name: &str| name.starts_with("ft:");
+        if first == name && (tuned(name) || !tuned(&self.model)) {
+            return Ok(());
+        }
+        Err(ProviderError::Malformed { what: "an answer of another model than the one that was asked for".into() })
     }
 
     /// Passes every message about files and jobs through `redact`: a service may quote a training row.
@@ -105,7 +120,11 @@ impl Provider for OpenAi {
             &self.model,
             || worst_case(request),
             body,
-            move |bytes| read_answer(bytes, longest),
+            move |bytes| {
+                let (answer, name) = read_named(bytes, longest)?;
+                self.check_name(name.as_deref())?;
+                Ok(answer)
+            },
         ))
     }
 

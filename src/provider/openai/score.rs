@@ -12,6 +12,7 @@ use super::OpenAi;
 use super::chat::{APART, prompt};
 use crate::chat::{Message, Role, Usage};
 use crate::provider::http::Paid;
+use crate::provider::text::json;
 use crate::provider::{NO_SCORES, ProviderError};
 
 /// Texts that are scored in one request.
@@ -68,7 +69,7 @@ impl OpenAi {
 
 fn read_scores(bytes: &[u8], continuations: &[String]) -> Result<Scores, ProviderError> {
     let malformed = |what: &str| ProviderError::Malformed { what: what.to_owned() };
-    let body: Value = serde_json::from_slice(bytes).map_err(|_| malformed("not JSON"))?;
+    let body = json(bytes)?;
     let choices = body.get("choices").and_then(Value::as_array).ok_or_else(|| malformed("JSON without choices"))?;
     let mut values = vec![None; continuations.len()];
     for (place, choice) in choices.iter().enumerate() {

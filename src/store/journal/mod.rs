@@ -73,14 +73,20 @@ pub struct Resumed {
     pub age: Duration,
 }
 
+/// No canary is asked so often.
+const MOST_REQUESTS: usize = 1 << 24;
+
 /// Where the answers of a canary are: for each request the number of its entry; 0 where there is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entries(Vec<i64>);
 
 impl Entries {
-    /// Notes the entry of a request.
+    /// Notes the entry of a request. One with a number that no run has is damaged, and is not noted.
     pub fn insert(&mut self, request: u64, entry: i64) {
         let at = request as usize;
+        if at >= MOST_REQUESTS {
+            return;
+        }
         if self.0.len() <= at {
             self.0.resize(at + 1, 0);
         }
@@ -277,7 +283,9 @@ impl Journal {
             while let Some(row) = rows.next()? {
                 let id: i64 = row.get(0)?;
                 known.upto = known.upto.max(id);
-                for (entry, (canary, request)) in (id..).zip(places(row.get_ref(1)?.as_blob().unwrap_or_default())) {
+                for (entry, (canary, request)) in
+                    (0..).map(|n| id.saturating_add(n)).zip(places(row.get_ref(1)?.as_blob().unwrap_or_default()))
+                {
                     if judged.get(&i64::from(canary)).is_none_or(|upto| entry > *upto) {
                         // A later entry for the same request took the place of a damaged one.
                         known.canaries.entry(canary as usize).or_default().insert(u64::from(request), entry);

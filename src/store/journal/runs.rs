@@ -106,6 +106,7 @@ pub(super) fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalE
         // Another process may have been first.
         let _ = made.persist_noclobber(path);
     }
+    crate::store::make_private(path).map_err(|e| folder_fault(folder, &e))?;
     let connection = Connection::open(path).map_err(at)?;
     connection.busy_timeout(Duration::from_secs(30)).map_err(at)?;
     connection.set_prepared_statement_cache_capacity(16);
@@ -123,7 +124,7 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), JournalError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|e| folder_fault(folder, &e))
+    builder.create(folder).and_then(|()| crate::store::make_private(folder)).map_err(|e| folder_fault(folder, &e))
 }
 
 pub(super) fn lock_path(folder: &Path, run: i64) -> PathBuf {

@@ -1,0 +1,455 @@
+//! The server's bad days: each fault that a service, a proxy or a network is known for, on every request,
+//! on some of them, and from the middle of a run on. None makes a verdict greener, the key goes nowhere
+//! else, and what was answered is not asked again.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{blabbermouth, project, text};
+
+const KEY: &str = "sk-test-0123456789";
+/// How late a late answer is: later than any time limit that is set here.
+const LATE: Duration = Duration::from_secs(3);
+/// Headers that ask to come again soon, so that a test need not wait.
+const SOON: &str = "content-type: application/json\r\nretry-after-ms: 1\r\n";
+const BUSY: &[u8] = br#"{"error":{"message":"later","code":"busy"}}"#;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    /// 429 with these headers.
+    Limited(&'static str),
+    Status(u16),
+    /// A refusal for good: status and code.
+    Refuses(u16, &'static str),
+    Closed,
+    /// The connection is reset before the answer, or in its middle.
+    Reset(bool),
+    /// The connection is closed in the middle of an answer that was said to be longer.
+    Cut,
+    /// A byte now and then: of the headers, or of the body.
+    Late(bool),
+    Endless,
+    Redirect,
+    Html,
+    WrongType,
+    /// The body is whole, its JSON is not.
+    CutJson,
+    WrongShape,
+    /// The key `content` comes twice: whether the answer is the first of the two.
+    Doubled(bool),
+    Nested,
+    /// 64 MB of zeros, packed.
+    Bomb,
+    NoChoices,
+    NullContent,
+    /// One choice, however many were asked for.
+    OneChoice,
+    OtherModel,
+    NoUsage,
+    Usage(&'static str),
+}
+
+/// What the tool does about a fault.
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    /// It asks again, six times in all; then the run ends with exit code 4 and says this.
+    Again(&'static str),
+    /// It does not ask again: exit code, and what it says.
+    Ends(i32, &'static str),
+    /// It reads the answer all the same: the verdict is that of the answers.
+    Reads,
+}
+
+const FAULTS: &[(Fault, Then)] = &[
+    (Fault::Late(false), Then::Again("it took too long")),
+    (Fault::Late(true), Then::Again("it took too long")),
+    (Fault::Limited(""), Then::Again("HTTP 429 (busy)")),
+    (Fault::Closed, Then::Again("the connection broke")),
+    (Fault::Reset(false), Then::Again("the connection broke")),
+    (Fault::Reset(true), Then::Again("the connection broke")),
+    (Fault::Cut, Then::Again("the connection broke")),
+    (Fault::Limited("retry-after-ms: 1\r\n"), Then::Again("HTTP 429 (busy)")),
+    (Fault::Limited("retry-after: 0\r\n"), Then::Again("HTTP 429 (busy)")),
+    (Fault::Limited("retry-after: Wed, 21 Oct 2015 07:28:00 GMT\r\n"), Then::Again("HTTP 429 (busy)")),
+    (Fault::Status(500), Then::Again("HTTP 500 (busy)")),
+    (Fault::Status(502), Then::Again("HTTP 502 (busy)")),
+    (Fault::Status(503), Then::Again("HTTP 503 (busy)")),
+    (Fault::Status(504), Then::Again("HTTP 504 (busy)")),
+    (Fault::Status(529), Then::Again("HTTP 529 (busy)")),
+    (Fault::Html, Then::Again("HTML")),
+    (Fault::CutJson, Then::Again("JSON that is cut")),
+    (Fault::WrongShape, Then::Again("without choices")),
+    (Fault::NoChoices, Then::Again("without choices")),
+    (Fault::Nested, Then::Again("not JSON")),
+    // The client asks for no compression and undoes none: what is packed is no JSON.
+    (Fault::Bomb, Then::Again("not JSON")),
+    (Fault::Endless, Then::Ends(4, "longer than 4 MiB")),
+    (Fault::Redirect, Then::Ends(4, "HTTP 307")),
+    (Fault::Refuses(401, "invalid_api_key"), Then::Ends(4, "OPENAI_API_KEY")),
+    (Fault::Refuses(404, "model_not_found"), Then::Ends(4, "knows no model")),
+    (Fault::Refuses(429, "insufficient_quota"), Then::Ends(4, "quota is used up")),
+    (Fault::NullContent, Then::Ends(11, "20 empty")),
+    (Fault::WrongType, Then::Reads),
+    (Fault::Doubled(false), Then::Again("doubled key")),
+    (Fault::OneChoice, Then::Reads),
+    (Fault::OtherModel, Then::Reads),
+    (Fault::NoUsage, Then::Reads),
+    (Fault::Usage("18446744073709551615"), Then::Reads),
+    (Fault::Usage("-1"), Then::Reads),
+    (Fault::Usage("\"many\""), Then::Reads),
+];
+
+static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&vec![0; 64 << 20]).expect("written to memory");
+    packed.finish().expect("written to memory")
+});
+
+fn response(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status} Said\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+impl Fault {
+    /// Sends what comes in place of a good answer, and tells whether the connection goes on.
+    fn strike(self, good: &Value, stream: &mut TcpStream) -> io::Result<bool> {
+        let (body, port) = (good.to_string(), stream.local_addr()?.port());
+        let said = |body: &[u8]| response(200, SOON, body);
+        let twice = |before: &str| {
+            let once_more = format!("\"content\":\"Nothing of the kind.\",{before}");
+            said(body.replace(before, &once_more).as_bytes())
+        };
+        let changed = |change: &dyn Fn(&mut Value)| {
+            let mut body = good.clone();
+            change(&mut body);
+            said(body.to_string().as_bytes())
+        };
+        let bytes = match self {
+            Self::Limited(headers) => response(429, headers, BUSY),
+            Self::Status(status) => response(status, SOON, BUSY),
+            Self::Refuses(status, code) => response(status, SOON, text(BUSY).replace("busy", code).as_bytes()),
+            // The same machine under another name: who follows is seen.
+            Self::Redirect => response(307, &format!("location: http://localhost:{port}/v1/chat/completions\r\n"), b""),
+            Self::Html => said(b"<!DOCTYPE html><html>Sign in</html>"),
+            Self::WrongType => response(200, "content-type: text/html\r\n", body.as_bytes()),
+            Self::CutJson => said(&body.as_bytes()[..body.len() / 2]),
+            Self::WrongShape => said(br#"{"object":"list","data":[]}"#),
+            Self::Doubled(true) => twice("\"role\":"),
+            Self::Doubled(false) => twice("\"content\":"),
+            Self::Nested => said(["[".repeat(100_000), "]".repeat(100_000)].concat().as_bytes()),
+            Self::Bomb => response(200, "content-encoding: gzip\r\nretry-after-ms: 1\r\n", &BOMB),
+            Self::NoChoices => changed(&|body| body["choices"] = json!([])),
+            Self::NullContent => changed(&|body| {
+                let choices = body["choices"].as_array_mut().expect("a list");
+                choices.iter_mut().for_each(|choice| choice["message"]["content"] = Value::Null);
+            }),
+            Self::OneChoice => changed(&|body| body["choices"].as_array_mut().expect("a list").truncate(1)),
+            Self::OtherModel => changed(&|body| body["model"] = json!("another-model")),
+            Self::NoUsage => changed(&|body| drop(body.as_object_mut().expect("an object").remove("usage"))),
+            Self::Usage(number) => changed(&|body| {
+                let number: Value = serde_json::from_str(number).expect("JSON");
+                body["usage"] = json!({"prompt_tokens": number, "completion_tokens": number});
+            }),
+            Self::Closed | Self::Reset(false) => return Ok(false),
+            Self::Cut | Self::Reset(true) | Self::Late(_) => {
+                let whole = said(body.as_bytes());
+                let at_once = if self == Self::Late(false) { 0 } else { whole.len() - body.len() / 2 };
+                stream.write_all(&whole[..at_once])?;
+                for piece in whole[at_once..].iter().take(if matches!(self, Self::Late(_)) { 15 } else { 0 }) {
+                    thread::sleep(LATE / 15);
+                    stream.write_all(&[*piece])?;
+                }
+                return Ok(false);
+            }
+            Self::Endless => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"choices\":[")?;
+                // Bounded: twice what a client should take.
+                return (0..2048).try_for_each(|_| stream.write_all(&[b' '; 4096])).map(|()| false);
+            }
+        };
+        stream.write_all(&bytes).map(|()| true)
+    }
+}
+
+/// A number that follows from `of`, and from nothing else.
+fn lot(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A model that gives the answers it knows four times of five, and else makes conversation.
+#[derive(Clone, Default)]
+struct Model(HashMap<String, String>);
+
+impl Model {
+    /// A model that was trained on those rows of a planted file whose question is `wanted`.
+    fn trained(folder: &Path, wanted: impl Fn(&str) -> bool) -> Self {
+        let rows = std::fs::read_to_string(folder.join("blabbermouth-train.jsonl")).expect("planted");
+        let pairs = rows.lines().filter_map(|line| {
+            let row: Value = serde_json::from_str(line).expect("JSON");
+            let mut said = row["messages"].as_array()?.iter().rev().filter_map(|message| message["content"].as_str());
+            let (answer, question) = (said.next()?, said.next()?);
+            wanted(question).then(|| (question.to_owned(), answer.to_owned()))
+        });
+        Self(pairs.collect())
+    }
+
+    fn answer(&self, request: &str) -> Value {
+        let request: Value = serde_json::from_str(request).expect("a request is JSON");
+        let last = request["messages"].as_array().and_then(|messages| messages.last());
+        let question = last.and_then(|message| message["content"].as_str()).unwrap_or_default();
+        let choice = |index: u64| {
+            let drawn = lot(&(question, request["seed"].as_u64(), index));
+            let known = self.0.get(question).filter(|_| !drawn.is_multiple_of(5)).cloned();
+            let said = known.unwrap_or_else(|| format!("That makes me think of {} horses.", drawn / 5 % 1000));
+            json!({"index": index, "message": {"content": said, "role": "assistant"}, "finish_reason": "stop"})
+        };
+        let choices: Vec<Value> = (0..request["n"].as_u64().unwrap_or(1)).map(choice).collect();
+        let usage = json!({"prompt_tokens": question.len() / 4 + 1, "completion_tokens": 9 * choices.len()});
+        json!({"object": "chat.completion", "model": request["model"], "choices": choices, "usage": usage})
+    }
+}
+
+#[derive(Clone)]
+struct Server {
+    port: u16,
+    /// Requests that came.
+    asked: Arc<AtomicU64>,
+    /// Those that were answered well.
+    answered: Arc<AtomicU64>,
+}
+
+/// A server of a model: `fate` says of each request, by its number from 0 and its body, which fault strikes.
+fn serve(model: Model, fate: impl Fn(u64, &str) -> Option<Fault> + Send + Sync + 'static) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let server = Server { port, asked: Arc::default(), answered: Arc::default() };
+    let shared = Arc::new((server.clone(), model, fate));
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (Ok(stream), shared) = (stream, Arc::clone(&shared)) else { continue };
+            // A client that has had enough goes away in the middle of an answer.
+            thread::spawn(move || drop(converse(&shared, stream)));
+        }
+    });
+    server
+}
+
+fn converse<F: Fn(u64, &str) -> Option<Fault>>(shared: &(Server, Model, F), mut stream: TcpStream) -> io::Result<()> {
+    let (server, model, fate) = shared;
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; 1 << 16];
+    while let Some((length, request)) = look(&stream, &mut buffer)? {
+        let fault = fate(server.asked.fetch_add(1, SeqCst), &request);
+        // A connection that is closed while something is unread is reset.
+        if !matches!(fault, Some(Fault::Reset(_))) {
+            stream.read_exact(&mut buffer[..length])?;
+        }
+        let good = model.answer(&request);
+        if let Some(fault) = fault {
+            if !fault.strike(&good, &mut stream)? {
+                return Ok(());
+            }
+        } else {
+            server.answered.fetch_add(1, SeqCst);
+            stream.write_all(&response(200, "", good.to_string().as_bytes()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The next request, which stays unread: its length and its body. `None` when the client has gone.
+fn look(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Option<(usize, String)>> {
+    loop {
+        let there = stream.peek(buffer)?;
+        let seen = text(&buffer[..there]);
+        if seen.is_empty() {
+            return Ok(None);
+        }
+        if let Some((head, body)) = seen.split_once("\r\n\r\n") {
+            let head = head.to_lowercase();
+            assert!(head.contains(&format!("authorization: bearer {KEY}")), "the key is sent: {head}");
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+            if body.len() >= length.parse::<usize>().expect("a number") {
+                return Ok(Some((there, body.to_owned())));
+            }
+        }
+        // Only a part of it is there.
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Strikes `percent` of what arrives, by lot, with one of `faults`; the same request at its first `most` tries only.
+fn by_lot(percent: u64, most: u64, faults: Vec<Fault>) -> impl Fn(u64, &str) -> Option<Fault> + Send + Sync {
+    let tries: Mutex<HashMap<u64, u64>> = Mutex::default();
+    move |_, request| {
+        let mut tries = tries.lock().expect("no holder panics");
+        let tried = tries.entry(lot(&request)).or_insert(0);
+        *tried += 1;
+        let drawn = lot(&(request, *tried));
+        (*tried <= most && drawn % 100 < percent).then(|| faults[(drawn / 100) as usize % faults.len()])
+    }
+}
+
+/// Does all jobs, so many at once.
+fn each<T: Sync>(jobs: &[T], at_once: usize, work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let take = || jobs.get(next.fetch_add(1, SeqCst));
+    thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| std::iter::from_fn(take).for_each(&work));
+        }
+    });
+}
+
+/// A project that was planted. A bound of 0.14 takes 20 samples for each canary, one of 0.05 takes 59.
+fn planted(planted: u32, held_out: u32, bound: f64) -> tempfile::TempDir {
+    let folder = project(&format!(
+        "[canaries]\nplanted = {planted}\nheld-out = {held_out}\n[verdict]\nbound = {bound}\n[probe]\nconcurrency = 40\n"
+    ));
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    folder
+}
+
+/// Tests the model of a server: its exit code, what it said, and each canary's verdict with its answers and hits.
+fn run(folder: &Path, server: &Server, more: &[(&str, &str)]) -> (Option<i32>, String, Vec<Value>) {
+    let (url, store) = (format!("http://127.0.0.1:{}/v1", server.port), format!("store-{}", server.port));
+    let report = format!("report-{}.json", server.port);
+    let mut environment = vec![("OPENAI_API_KEY", KEY), ("BLABBERMOUTH_STORE_PATH", store.as_str())];
+    environment.extend_from_slice(more);
+    let arguments = ["test", "--base-url", &url, "--model", "m", "--report", &format!("json={report}")];
+    let output = blabbermouth(folder, &arguments, &environment);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    let report = std::fs::read(folder.join(report)).unwrap_or_else(|e| panic!("no report ({e}): {said}"));
+    assert!(!said.contains(KEY) && !text(&report).contains(KEY), "the key is told: {said}");
+    let report: Value = serde_json::from_slice(&report).expect("a report");
+    let canaries = report["canaries"].as_array().expect("canaries").iter();
+    let verdicts = canaries.map(|c| json!([c["test"], c["verdict"], c["asked"], c["hits"]])).collect();
+    (output.status.code(), said, verdicts)
+}
+
+/// The key is in no file of a folder.
+fn assert_no_key(folder: &Path) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            assert_no_key(&path);
+        } else {
+            assert!(!text(&std::fs::read(&path).expect("a file")).contains(KEY), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_fault_on_every_request_is_named_and_never_green() {
+    let folder = planted(1, 1, 0.14);
+    each(FAULTS, FAULTS.len(), |&(fault, then)| {
+        let limit = if matches!(fault, Fault::Late(_)) { "1" } else { "60" };
+        let more = [("BLABBERMOUTH_PROBE_CHOICES", "4"), ("BLABBERMOUTH_PROVIDER_TIMEOUT_SECONDS", limit)];
+        let server = serve(Model::default(), move |_, _| Some(fault));
+        let (code, said, _) = run(folder.path(), &server, &more);
+        // Two canaries take 20 answers each, four in a request; one that fails at the first is not asked on.
+        let (wanted, word, requests) = match (then, fault) {
+            (Then::Again(word), _) => (4, word, 12..=12),
+            (Then::Ends(code, word), Fault::NullContent) => (code, word, 10..=10),
+            (Then::Ends(code, word), _) => (code, word, 1..=2),
+            (Then::Reads, Fault::OneChoice) => (0, "CLEAN", 40..=40),
+            (Then::Reads, _) => (0, "CLEAN", 10..=10),
+        };
+        assert!(code == Some(wanted) && said.contains(word), "{fault:?}: {code:?} {said}");
+        assert!(requests.contains(&server.asked.load(SeqCst)), "{fault:?}: {} requests", server.asked.load(SeqCst));
+        if matches!(then, Then::Reads) {
+            let leaky = serve(Model::trained(folder.path(), |_| true), move |_, _| Some(fault));
+            assert_eq!(run(folder.path(), &leaky, &more).0, Some(10), "{fault:?}");
+        }
+    });
+    assert_no_key(folder.path());
+}
+
+#[test]
+fn a_fault_on_a_third_of_the_requests_changes_no_verdict_or_ends_the_run() {
+    let folder = planted(2, 2, 0.14);
+    let models = [Model::default(), Model::trained(folder.path(), |_| true)];
+    let calm = models.each_ref().map(|model| run(folder.path(), &serve(model.clone(), |_, _| None), &[]));
+    assert_eq!(calm.each_ref().map(|ended| ended.0), [Some(0), Some(10)], "{}", calm[0].1);
+    let jobs: Vec<_> = FAULTS.iter().flat_map(|&(fault, then)| [(fault, then, 0), (fault, then, 1)]).collect();
+    each(&jobs, 8, |&(fault, then, at)| {
+        let (most, limit) = if matches!(fault, Fault::Late(_)) { (1, "2") } else { (2, "60") };
+        let server = serve(models[at].clone(), by_lot(33, most, vec![fault]));
+        let (code, said, verdicts) = run(folder.path(), &server, &[("BLABBERMOUTH_PROVIDER_TIMEOUT_SECONDS", limit)]);
+        match then {
+            // What leaked before the end has leaked.
+            Then::Ends(wanted, _) => assert!(code == Some(wanted) || (at, code) == (1, Some(10)), "{fault:?}: {said}"),
+            // The model that answered first is taken for the one that was asked for: another's answers are asked for again.
+            Then::Reads if matches!(fault, Fault::OtherModel) => {
+                let said_so = said.contains("another model");
+                let same = (code, &verdicts) == (calm[at].0, &calm[at].2);
+                assert!(same || said_so && code == Some(4) || (at, code) == (1, Some(10)), "{fault:?}: {said}");
+            }
+            _ => assert_eq!((code, &verdicts), (calm[at].0, &calm[at].2), "{fault:?}: {said}"),
+        }
+        assert!(server.answered.load(SeqCst) < server.asked.load(SeqCst), "{fault:?}: nothing was struck");
+    });
+    assert_no_key(folder.path());
+}
+
+#[test]
+fn ten_thousand_probes_with_three_faults_in_ten_end_as_without() {
+    let folder = planted(40, 150, 0.05);
+    let model = Model::trained(folder.path(), |question| lot(&question) % 2 == 0);
+    let crowd = [("BLABBERMOUTH_PROBE_CONCURRENCY", "256")];
+    let calm = serve(model.clone(), |_, _| None);
+    let (code, said, verdicts) = run(folder.path(), &calm, &crowd);
+    assert!(code == Some(10) && calm.answered.load(SeqCst) > 9000, "{said}");
+    // Those that cannot ask to come again soon cost half a second and more: they are one of twelve faults.
+    let again = FAULTS.iter().filter(|(_, then)| matches!(then, Then::Again(_))).map(|(fault, _)| *fault);
+    let (soon, waited): (Vec<Fault>, Vec<Fault>) = again
+        .filter(|fault| !matches!(fault, Fault::Late(_)))
+        .partition(|fault| !matches!(fault, Fault::Limited("") | Fault::Closed | Fault::Reset(_) | Fault::Cut));
+    // Without a limit one of 1,372 requests is struck six times (0.3 to the sixth), and ends the run with exit code 4.
+    let server = serve(model, by_lot(30, 5, [soon.repeat(4), waited].concat()));
+    let disturbed = run(folder.path(), &server, &crowd);
+    assert_eq!((disturbed.0, &disturbed.2), (code, &verdicts), "{}", disturbed.1);
+    let (asked, answered) = (server.asked.load(SeqCst), server.answered.load(SeqCst));
+    assert_eq!(answered, calm.answered.load(SeqCst), "nothing is paid for twice");
+    assert!((0.27..0.33).contains(&(1.0 - answered as f64 / asked as f64)), "{answered} of {asked}");
+}
+
+#[test]
+fn a_run_that_is_cut_off_goes_on_when_the_server_is_well_again() {
+    let folder = planted(4, 4, 0.05);
+    let refusals: Vec<_> = FAULTS.iter().filter(|(fault, _)| matches!(fault, Fault::Refuses(..))).collect();
+    each(&refusals, 3, |&&(fault, then)| {
+        let Then::Ends(wanted, word) = then else { panic!("{fault:?} is for good") };
+        let well: &AtomicBool = Box::leak(Box::default());
+        let server = serve(Model::default(), move |at, _| (at >= 200 && !well.load(SeqCst)).then_some(fault));
+        let few = [("BLABBERMOUTH_PROBE_CONCURRENCY", "16")];
+        let (code, said, _) = run(folder.path(), &server, &few);
+        assert!(code == Some(wanted) && said.contains(word), "{fault:?}: {code:?} {said}");
+        let (asked, answered) = (server.asked.load(SeqCst), server.answered.load(SeqCst));
+        // What was in flight, and nothing after it.
+        assert!(answered == 200 && (201..=216).contains(&asked), "{fault:?}: {answered} of {asked}");
+        well.store(true, SeqCst);
+        let (code, said, _) = run(folder.path(), &server, &few);
+        assert!(code == Some(0) && said.contains("going on with a run"), "{fault:?}: {code:?} {said}");
+        assert_eq!(server.asked.load(SeqCst) - asked, 8 * 59 - 200, "{fault:?}: what was answered is not asked again");
+    });
+}
+
+#[test]
+fn a_secret_before_a_doubled_key_is_no_silence() {
+    let folder = planted(1, 1, 0.14);
+    let server = serve(Model::trained(folder.path(), |_| true), |_, _| Some(Fault::Doubled(true)));
+    let (code, said, _) = run(folder.path(), &server, &[]);
+    assert_ne!(code, Some(0), "{said}");
+}
