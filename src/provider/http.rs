@@ -21,8 +21,10 @@ use crate::chat::{Completion, Finish, Usage};
 
 /// Tries of one request, the first one counted, where nothing else comes through either.
 const TRIES: u32 = 6;
-/// As long as others come through: of ten thousand requests of which three in ten fail, seven would fail six times.
+/// As long as others came through of late: of ten thousand requests of which three in ten fail, seven would fail six times.
 const MOST_TRIES: u32 = 16;
+/// What is of late.
+const OF_LATE: Duration = Duration::from_secs(60);
 /// The longest wait that a server may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Between two questions for a model that is not callable yet.
@@ -71,7 +73,7 @@ pub(super) struct Http {
     warm_up: Duration,
     budget: Option<Arc<Budget>>,
     throttle: Throttle,
-    /// Requests that came through.
+    /// When a request came through last: milliseconds from `begun`, and one; 0 for never.
     good: AtomicU64,
     /// What no message of a server may say again: the key, and what the user's headers hold.
     own: Vec<SecretString>,
@@ -344,19 +346,19 @@ impl Http {
         F: Future<Output = Result<T, Failed>>,
     {
         let mut tried = 1;
-        let mut good = self.good.load(Ordering::Relaxed);
         loop {
             let (error, again) = match attempt().await {
                 Ok(done) => {
-                    self.good.fetch_add(1, Ordering::Relaxed);
+                    self.good.store(self.begun.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
                     return Ok(done);
                 }
                 Err(failed) => failed,
             };
             let warming = matches!(error, ProviderError::NoModel { .. });
             let Again::After(wait) = again else { return Err(error) };
-            let before = std::mem::replace(&mut good, self.good.load(Ordering::Relaxed));
-            let most = if good > before { MOST_TRIES } else { TRIES };
+            let good = self.good.load(Ordering::Relaxed);
+            let others_come_through = good > 0 && self.begun.elapsed() < Duration::from_millis(good) + OF_LATE;
+            let most = if others_come_through { MOST_TRIES } else { TRIES };
             if tried >= most && !warming {
                 return Err(error);
             }
