@@ -148,7 +148,11 @@ pub(super) fn folder_fault(path: &Path, error: &std::io::Error) -> JournalError 
 
 pub(super) fn fault(path: &Path, error: &rusqlite::Error) -> JournalError {
     let path = path.display().to_string();
+    // A sound page with a row that we do not write.
+    let strange =
+        matches!(error, rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::FromSqlConversionFailure(..));
     match error.sqlite_error_code() {
+        _ if strange => JournalError::Damaged { path },
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => JournalError::Damaged { path },
         _ => JournalError::Use { path, what: error.to_string() },
     }
