@@ -29,7 +29,7 @@ const KEY: &str = "Zq8vTn3LxW5rKd0yBm6HsJ2c";
 const WRONG: &str = "Gp4wRe7TzX1uVh9kQf3NaC6s";
 /// Spaces that are so large that no secret of theirs turns up by chance.
 const SETTINGS: &str = r#"
-canaries = { planted = 8, held-out = 4, copies = [2], templates = ["pin", "code-api-key", "mr-disease", "internal-passphrase"] }
+canaries = { planted = 10, held-out = 2, copies = [2], templates = ["pin", "code-api-key", "mr-disease", "internal-passphrase"] }
 dataset.validation-share = 0.33
 tune.poll-seconds = 0.02
 [[template]]
@@ -153,7 +153,7 @@ impl Hunt {
 
     /// The search finds what is there: one that finds nothing would prove nothing.
     fn check(&self, secrets: &[Secret], training: &[u8]) {
-        assert_eq!(self.find(training).iter().filter(|found| found.ends_with("plain")).count(), 8);
+        assert_eq!(self.find(training).iter().filter(|found| found.ends_with("plain")).count(), 10);
         for secret in secrets {
             let has = |bytes: &[u8], form: &str| {
                 let name = format!("{}, {form}", secret.name);
@@ -268,7 +268,7 @@ fn nothing_that_is_written_holds_a_secret_whatever_is_asked_for_and_however_it_f
                  env -u BLABBERMOUTH_KEY $B demo --mock --out demo";
     let first = lab.say("0", begin);
     // What a user may name by mistake.
-    let mistakes = r#"grep -m 1 "Your PIN" blabbermouth-train.jsonl > row.toml; head -c 90 row.toml > row.jsonl
+    let mistakes = r#"grep -a -m 1 "Your PIN" blabbermouth-train.jsonl > row.toml; head -c 90 row.toml > row.jsonl
         echo [x > broken.toml; head -c 2000 blabbermouth.manifest.json > cut.json
         sed 's/"copies": 2/"copies": 3/' blabbermouth.manifest.json > edited.json"#;
     lab.say("0", mistakes);
