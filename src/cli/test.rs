@@ -167,6 +167,9 @@ fn worse(one: ExitCode, other: ExitCode) -> ExitCode {
 
 /// Says what the run will take, before anything is sent.
 fn describe(session: &Session, args: &TestArgs, output: &Output) -> Result<(), Failure> {
+    if let Some(why) = &session.untested_claim {
+        output.warning(why);
+    }
     let filter = args.filter.as_deref().unwrap_or_default();
     let selected: Vec<usize> = session
         .entries()

@@ -59,18 +59,27 @@ impl Session {
     }
 
     /// The claim that a tuned model carries, where the configuration makes none, is tested too; unless these canaries
-    /// could not refute it whatever came.
+    /// could not refute it whatever came, which is said.
     pub(super) fn take_up_claim(&mut self) -> Result<(), SessionError> {
-        if self.config.claim.is_some() || !self.config.provider.model.is_empty() || self.is_mocked() {
+        if self.config.claim.is_some() || self.is_mocked() {
             return Ok(());
         }
-        let state = State::read(&self.folder.join(&self.config.tune.state))?.filter(|state| self.is_of(state));
+        let named = &self.config.provider.model;
+        let state = match State::read(&self.folder.join(&self.config.tune.state)) {
+            // Who names a model needs no state.
+            Err(_) if !named.is_empty() => None,
+            state => state?.filter(|state| self.is_of(state)),
+        };
+        let state = state.filter(|state| named.is_empty() || state.model.as_ref() == Some(named));
         let Some(claim) = state.filter(|state| state.stage == Stage::Ready).and_then(|state| state.claim) else {
             return Ok(());
         };
+        let (epsilon, delta) = (claim.epsilon, claim.delta);
         self.config.claim = Some(ClaimSection::from(claim));
-        if self.audit().is_err() {
+        if let Err(error) = self.audit() {
             self.config.claim = None;
+            self.untested_claim =
+                Some(format!("the model's claim of epsilon {epsilon}, delta {delta:e} is not tested: {error}"));
         }
         Ok(())
     }

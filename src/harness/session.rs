@@ -153,6 +153,8 @@ impl SessionError {
 pub struct Session {
     /// The settings.
     pub config: Config,
+    /// Why the claim that the model carries is not tested, if so.
+    pub untested_claim: Option<String>,
     pub(super) folder: PathBuf,
     pub(super) name: String,
     pub(super) manifest: Manifest,
@@ -250,6 +252,7 @@ impl Session {
             tape: Tape::default(),
             shard: None,
             batch: false,
+            untested_claim: None,
         };
         session.take_up_claim()?;
         Ok(session)
