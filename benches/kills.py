@@ -437,7 +437,7 @@ def part_plant(given, chance, folder):
     project = Project(given.program, folder / "plant", PLANTING, 3000)
     planting = Planting(project)
     seconds = statistics.median(project.timed("--quiet", "plant", "--force") for _ in range(7))
-    kills, missed, refused, unpaired, taken, green, litter = 0, 0, 0, 0, 0, 0, 0
+    kills, missed, refused, unpaired, taken, green, litter, gone = 0, 0, 0, 0, 0, 0, 0, 0
     present = collections.Counter()
     while kills < given.kills and missed <= 2 * given.kills + 100:
         replaces, late = kills % 2 == 1, kills // 2 % 2 == 1
@@ -457,7 +457,9 @@ def part_plant(given, chance, folder):
         present[("replaced" if replaces else "written", *changed[:2])] += 1
         for name in planting.broken():
             fault(f"plant: killed after {moment:.4f} s: the {name} is not whole")
-        if replaces and changed[0] != changed[1]:
+        # The old training file goes first: without one there is nothing to tune on.
+        gone += replaces and new[1] is None
+        if replaces and changed[0] != changed[1] and new[1] is not None:
             # The manifest of one planting beside the training file of another: nothing may come of that.
             unpaired += 1
             code, _ = project.call("tune", "--dry-run", "--base-url", "http://127.0.0.1:9/v1")
@@ -488,7 +490,8 @@ def part_plant(given, chance, folder):
         ("plant: changed at the kill", reached),
         ("plant: files that are not whole", str(sum("not whole" in text for text in FAULTS if text.startswith("plant")))),
         ("plant: the same command again", f"succeeded, but for {refused} first plantings whose manifest was there: exit code 3, then `--force`"),
-        ("plant: new manifest, old training file", f"{unpaired}; taken by `tune` {taken}; clean by accident {green} of {min(3, unpaired)} tried"),
+        ("plant: replaced, and no training file at the kill", str(gone)),
+        ("plant: manifest and training file of two plantings", f"{unpaired}; taken by `tune` {taken}; clean by accident {green} of {min(3, unpaired)} tried"),
         ("plant: the same bytes with the same key", f"{same} (the nonce is drawn anew)"),
         ("plant: left behind", f"{litter} unfinished files, private"),
     ]
