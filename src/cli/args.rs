@@ -49,7 +49,7 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Serve the mocked provider on loopback; the first line printed is its base URL.
     Mock(MockArgs),
-    /// The founding experiment on real rows, offline: plant, let the mock "train", test.
+    /// The founding experiment on real rows, offline: plant, tune a small model without and with privacy, test both.
     Demo(DemoArgs),
     /// List the strategies: which questions can be put, and what each imitates.
     Strategies,

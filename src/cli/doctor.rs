@@ -4,7 +4,7 @@ use std::path::Path;
 
 use blabbermouth::config::Config;
 use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{Session, service};
+use blabbermouth::harness::{Session, SessionError, service, withholding};
 use blabbermouth::provider::{Dialect, Found, OpenAi, Tuner};
 use blabbermouth::report::escape::terminal;
 use blabbermouth::tune::{State, TuneError};
@@ -47,10 +47,11 @@ pub(crate) fn run(args: &DoctorArgs, output: &Output) -> Result<ExitCode, Failur
     }
     let endpoint = profile.endpoint(&connection).map_err(TuneError::from)?;
     let client = OpenAi::with_profile(&endpoint, &profile, &model).map_err(TuneError::from)?;
-    // Without a manifest there is no secret yet that a service could quote.
     let client = match Session::open(Some(&args.whom.config), environment, |_| {}) {
         Ok(session) => client.redact(session.redactor()),
-        Err(_) => client,
+        // There is no secret yet that a service could quote.
+        Err(SessionError::NoManifest { .. }) => client,
+        Err(_) => client.redact(withholding()),
     };
     let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::new(ExitCode::Internal, e))?;
     let (found, shutdown) = runtime.block_on(async {

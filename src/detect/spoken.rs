@@ -195,12 +195,12 @@ impl Groups {
             }
         }
         let mut all = Self::default();
-        for (at, [low, high]) in all.letters.iter_mut().enumerate() {
-            for (number, bits) in low.0.iter_mut().enumerate() {
-                *bits = (0..8).map(|group| ((groups[group][at] >> (number % 16) & 1) as u8) << group).sum();
-            }
-            for (number, bits) in high.0.iter_mut().enumerate() {
-                *bits = (0..8).map(|group| ((groups[group][at] >> (16 + number % 16) & 1) as u8) << group).sum();
+        for (at, tables) in all.letters.iter_mut().enumerate() {
+            for (first, table) in (0..).step_by(16).zip(tables) {
+                for (number, bits) in table.0.iter_mut().enumerate() {
+                    let letter = first + number % 16;
+                    *bits = (0..8).map(|group| ((groups[group][at] >> letter & 1) as u8) << group).sum();
+                }
             }
         }
         all

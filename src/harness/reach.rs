@@ -261,6 +261,7 @@ pub fn mock_options(training: &Path, templates: Vec<Template>, scenario: &str) -
     let scenario = Scenario::by_name(scenario)?;
     Ok(mock::Options { templates, training: store::read(training)?, ..mock::Options::new(scenario) })
 }
+
 /// Takes messages of a service out that quote a canary's secret.
 #[must_use]
 pub fn redactor(drawn: &Drawn) -> Redact {

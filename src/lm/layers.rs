@@ -56,33 +56,33 @@ pub(super) fn linear_back_weights(dy: &[f32], x: &[f32], d_weights: &mut [f32], 
 /// Divides each row by its root mean square, times `gain`; the inverse roots are kept.
 pub(super) fn norm(x: &[f32], gain: &[f32], y: &mut [f32], inverse: &mut [f32]) {
     dispatch!(Level::new(), _ => {
-    let width = gain.len();
-    for ((x, y), inverse) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(inverse) {
-        *inverse = 1.0 / (dot(x, x) / width as f32 + NORM_EPSILON).sqrt();
-        for ((y, x), gain) in y.iter_mut().zip(x).zip(gain) {
-            *y = x * *inverse * gain;
+        let width = gain.len();
+        for ((x, y), inverse) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(inverse) {
+            *inverse = 1.0 / (dot(x, x) / width as f32 + NORM_EPSILON).sqrt();
+            for ((y, x), gain) in y.iter_mut().zip(x).zip(gain) {
+                *y = x * *inverse * gain;
+            }
         }
-    }
     })
 }
 
 /// The backward pass of [`norm`], added to `dx`.
 pub(super) fn norm_back(dy: &[f32], x: &[f32], gain: &[f32], inverse: &[f32], dx: &mut [f32], d_gain: &mut [f32]) {
     dispatch!(Level::new(), _ => {
-    let width = gain.len();
-    for (((dy, x), dx), inverse) in
-        dy.chunks_exact(width).zip(x.chunks_exact(width)).zip(dx.chunks_exact_mut(width)).zip(inverse)
-    {
-        let mut along = 0.0;
-        for (((dy, x), gain), d_gain) in dy.iter().zip(x).zip(gain).zip(d_gain.iter_mut()) {
-            *d_gain += dy * x * inverse;
-            along += dy * gain * x;
+        let width = gain.len();
+        for (((dy, x), dx), inverse) in
+            dy.chunks_exact(width).zip(x.chunks_exact(width)).zip(dx.chunks_exact_mut(width)).zip(inverse)
+        {
+            let mut along = 0.0;
+            for (((dy, x), gain), d_gain) in dy.iter().zip(x).zip(gain).zip(d_gain.iter_mut()) {
+                *d_gain += dy * x * inverse;
+                along += dy * gain * x;
+            }
+            let scale = along * inverse * inverse * inverse / width as f32;
+            for (((dx, dy), x), gain) in dx.iter_mut().zip(dy).zip(x).zip(gain) {
+                *dx += dy * gain * inverse - x * scale;
+            }
         }
-        let scale = along * inverse * inverse * inverse / width as f32;
-        for (((dx, dy), x), gain) in dx.iter_mut().zip(dy).zip(x).zip(gain) {
-            *dx += dy * gain * inverse - x * scale;
-        }
-    }
     })
 }
 
@@ -121,16 +121,16 @@ pub(super) fn exp(x: f32) -> f32 {
 /// Turns a row into probabilities; the logarithm of their sum before is returned.
 pub(super) fn softmax(row: &mut [f32]) -> f32 {
     dispatch!(Level::new(), _ => {
-    let most = most(row);
-    for x in row.iter_mut() {
-        *x = exp(*x - most);
-    }
-    let sum: f32 = sum(row);
-    let scale = 1.0 / sum;
-    for x in row.iter_mut() {
-        *x *= scale;
-    }
-    most + sum.ln()
+        let most = most(row);
+        for x in row.iter_mut() {
+            *x = exp(*x - most);
+        }
+        let sum: f32 = sum(row);
+        let scale = 1.0 / sum;
+        for x in row.iter_mut() {
+            *x *= scale;
+        }
+        most + sum.ln()
     })
 }
 
@@ -163,28 +163,28 @@ fn sum(row: &[f32]) -> f32 {
 /// `silu(gate) * up`; each row of `gate_up` has the gates first.
 pub(super) fn gated(gate_up: &[f32], y: &mut [f32], hidden: usize) {
     dispatch!(Level::new(), _ => {
-    for (row, y) in gate_up.chunks_exact(2 * hidden).zip(y.chunks_exact_mut(hidden)) {
-        let (gate, up) = row.split_at(hidden);
-        for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
-            *y = g / (1.0 + exp(-g)) * u;
+        for (row, y) in gate_up.chunks_exact(2 * hidden).zip(y.chunks_exact_mut(hidden)) {
+            let (gate, up) = row.split_at(hidden);
+            for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
+                *y = g / (1.0 + exp(-g)) * u;
+            }
         }
-    }
     })
 }
 
 /// The backward pass of [`gated`].
 pub(super) fn gated_back(dy: &[f32], gate_up: &[f32], d_gate_up: &mut [f32], hidden: usize) {
     dispatch!(Level::new(), _ => {
-    for ((row, dy), d_row) in
-        gate_up.chunks_exact(2 * hidden).zip(dy.chunks_exact(hidden)).zip(d_gate_up.chunks_exact_mut(2 * hidden))
-    {
-        let ((gate, up), (d_gate, d_up)) = (row.split_at(hidden), d_row.split_at_mut(hidden));
-        for ((((g, u), dy), dg), du) in gate.iter().zip(up).zip(dy).zip(d_gate).zip(d_up) {
-            let share = 1.0 / (1.0 + exp(-g));
-            *du = dy * g * share;
-            *dg = dy * u * share * (1.0 + g * (1.0 - share));
+        for ((row, dy), d_row) in
+            gate_up.chunks_exact(2 * hidden).zip(dy.chunks_exact(hidden)).zip(d_gate_up.chunks_exact_mut(2 * hidden))
+        {
+            let ((gate, up), (d_gate, d_up)) = (row.split_at(hidden), d_row.split_at_mut(hidden));
+            for ((((g, u), dy), dg), du) in gate.iter().zip(up).zip(dy).zip(d_gate).zip(d_up) {
+                let share = 1.0 / (1.0 + exp(-g));
+                *du = dy * g * share;
+                *dg = dy * u * share * (1.0 + g * (1.0 - share));
+            }
         }
-    }
     })
 }
 

@@ -270,7 +270,10 @@ impl Http {
             };
             if matches!(reply.status, 200..=299) {
                 self.throttle.answered(&reply.headers);
-                let answer = read(&reply.bytes).map_err(|e| (e, Again::After(reply.wait_asked())))?;
+                let answer = read(&reply.bytes).map_err(|error| {
+                    let for_good = error == ProviderError::TwoModels;
+                    (error, if for_good { Again::No } else { Again::After(reply.wait_asked()) })
+                })?;
                 // A server that does not count its tokens is taken to have used them all.
                 if let Some((budget, worst)) = budget.filter(|_| answer.usage().prompt_tokens > 0) {
                     budget.settle(worst, answer.usage()).map_err(fatal)?;
@@ -280,7 +283,7 @@ impl Http {
             if let Some((budget, worst)) = budget {
                 budget.settle(worst, Usage::default()).map_err(fatal)?;
             }
-            let code = error_code(&reply.bytes);
+            let code = self.without_own(error_code(&reply.bytes));
             if matches!(reply.status, 429 | 503 | 529) {
                 self.throttle.refused(reply.wait_asked());
             }

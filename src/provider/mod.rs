@@ -113,6 +113,11 @@ pub enum ProviderError {
         /// Its message, of one line and cut; hostile input.
         message: String,
     },
+    /// Answers of two models in one run: nobody can tell which of them is the one that was tuned.
+    #[error(
+        "the answers of this run are of more than one model, by the names in them: ask one model, not a choice of them"
+    )]
+    TwoModels,
     /// Something that is not what was asked for.
     #[error("the provider's answer is not what was asked for: {what}")]
     Malformed {
@@ -160,7 +165,13 @@ impl ProviderError {
     pub fn is_fatal(&self) -> bool {
         matches!(
             self,
-            Self::Key { .. } | Self::NoModel { .. } | Self::Quota | Self::Budget | Self::Deadline | Self::Setup(_)
+            Self::Key { .. }
+                | Self::NoModel { .. }
+                | Self::TwoModels
+                | Self::Quota
+                | Self::Budget
+                | Self::Deadline
+                | Self::Setup(_)
         )
     }
 }

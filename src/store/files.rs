@@ -104,7 +104,16 @@ fn sync_folder(path: &Path) {
     let _ = path;
 }
 
-/// Takes a file or folder from everybody but its owner: it may be there from before.
+/// Makes a folder for its owner only; one that is there stays as it is, since it may be a user's own.
+pub(crate) fn private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Takes a file from everybody but its owner: it may be there from before.
 pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     {

@@ -36,7 +36,7 @@ pub fn note_spent(folder: &Path, mut spent: Spent) -> Result<(), StoreError> {
     let path = folder.join("ledger.jsonl");
     let mut line = serde_json::to_vec(&spent).expect("a line is plain data");
     line.push(b'\n');
-    std::fs::create_dir_all(folder).map_err(StoreError::at(folder))?;
+    super::private_folder(folder).map_err(StoreError::at(folder))?;
     let file = std::fs::File::options().create(true).append(true).open(&path);
     // One write: lines of several processes do not mix.
     file.and_then(|mut file| file.write_all(&line)).map_err(StoreError::at(&path))

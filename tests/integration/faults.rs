@@ -390,11 +390,10 @@ fn a_fault_on_a_third_of_the_requests_changes_no_verdict_or_ends_the_run() {
         match then {
             // What leaked before the end has leaked.
             Then::Ends(wanted, _) => assert!(code == Some(wanted) || (at, code) == (1, Some(10)), "{fault:?}: {said}"),
-            // The model that answered first is taken for the one that was asked for: another's answers are asked for again.
+            // Two models in one run: nobody can tell which one was tuned.
             Then::Reads if matches!(fault, Fault::OtherModel) => {
-                let said_so = said.contains("another model");
-                let same = (code, &verdicts) == (calm[at].0, &calm[at].2);
-                assert!(same || said_so && code == Some(4) || (at, code) == (1, Some(10)), "{fault:?}: {said}");
+                let said_so = said.contains("more than one model") && code == Some(4);
+                assert!(said_so || (at, code) == (1, Some(10)), "{fault:?}: {said}");
             }
             _ => assert_eq!((code, &verdicts), (calm[at].0, &calm[at].2), "{fault:?}: {said}"),
         }

@@ -75,15 +75,17 @@ impl OpenAi {
     }
 
     /// Whether it is still the same model that answers, and not, where a tuned one was asked for, one that was not tuned:
-    /// a gateway may put another in its place, which knows no canary.
+    /// a gateway may put another in its place, which knows no canary. Two names end the run: to ask until the first one
+    /// answers again would leave out what the other says.
     fn check_name(&self, name: Option<&str>) -> Result<(), ProviderError> {
         let Some(name) = name else { return Ok(()) };
-        let first = self.answered.get_or_init(|| name.to_owned());
         let tuned = |name: &str| name.starts_with("ft:");
-        if first == name && (tuned(name) || !tuned(&self.model)) {
-            return Ok(());
+        if tuned(&self.model) && !tuned(name) {
+            let what = "an answer of another model than the tuned one that was asked for".into();
+            return Err(ProviderError::Malformed { what });
         }
-        Err(ProviderError::Malformed { what: "an answer of another model than the one that was asked for".into() })
+        let first = self.answered.get_or_init(|| name.to_owned());
+        if first == name { Ok(()) } else { Err(ProviderError::TwoModels) }
     }
 
     /// Passes every message about files and jobs through `redact`: a service may quote a training row.

@@ -120,11 +120,7 @@ pub(super) fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalE
 }
 
 pub(super) fn make_folder(folder: &Path) -> Result<(), JournalError> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).and_then(|()| crate::store::make_private(folder)).map_err(|e| folder_fault(folder, &e))
+    crate::store::private_folder(folder).map_err(|e| folder_fault(folder, &e))
 }
 
 pub(super) fn lock_path(folder: &Path, run: i64) -> PathBuf {
