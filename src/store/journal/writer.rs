@@ -1,4 +1,4 @@
-//! What goes to disk together: one row for all answers of about a millisecond.
+//! What goes to disk together: one row for all answers of about two milliseconds.
 
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex};
@@ -12,7 +12,7 @@ use super::runs::{fault, now};
 use super::{JournalError, lock};
 
 /// How long the writer waits for company before it commits.
-const LINGER: Duration = Duration::from_millis(1);
+const LINGER: Duration = Duration::from_millis(2);
 /// Entries that one process can number.
 const ENTRIES: u32 = 36;
 /// What one answer takes up in `places`: canary and request.
