@@ -236,7 +236,7 @@ impl Job<'_> {
         let key = std::env::var("BLABBERMOUTH_KEY").ok().and_then(|k| Key::from_text(&k).ok());
         let drawn = self.manifest().ok().and_then(|manifest| manifest.regenerate(key).ok())?;
         let searcher = Searcher::new(drawn.canaries.iter().map(|c| c.secret.expose()));
-        Some(Arc::new(move |text| !searcher.search(text).is_empty()))
+        Some(Arc::new(move |text| searcher.may_hold(text)))
     }
 
     /// Takes messages out that quote a canary's secret; without the key nobody can tell, and none is shown.
