@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::grams::Grams;
 use super::marks::Marks;
-use super::normalised::Normal;
+use super::normalised::{Normal, width};
 use super::shifts::{distances, read_distances, shift_between};
 use super::view::{Encoding, MOST, Synonyms, segments_of};
 use super::{Detector, normalise};
@@ -262,9 +262,8 @@ fn characters(bytes: &[u8]) -> usize {
 /// Where a stretch of the normal form stands in the text, in bytes.
 fn raw_place(text: &str, skip: usize, count: usize) -> Range<usize> {
     let (mut seen, mut start, mut end) = (0, None, text.len());
-    let mut buffer = [0; 4];
     for (at, c) in text.char_indices() {
-        let many = normalise(c.encode_utf8(&mut buffer)).chars().count();
+        let many = width(c);
         if many == 0 {
             continue;
         }
@@ -278,4 +277,40 @@ fn raw_place(text: &str, skip: usize, count: usize) -> Range<usize> {
         }
     }
     start.unwrap_or(0)..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_of_the_normal_form_is_found_in_a_mixed_text() {
+        let text = "Nr. \u{200b}4\u{301}8: \u{fb01}sh, \u{ff21}\u{bd} \u{43e}\u{d55c} \u{130}\u{df} \u{1f600}\u{338f}.";
+        let normal = normalise(text);
+        let many = normal.chars().count();
+        // For each character of the normal form, where the one stands that it comes from.
+        let from: Vec<(usize, usize)> = text
+            .char_indices()
+            .flat_map(|(at, c)| {
+                let count = normalise(&c.to_string()).chars().count();
+                std::iter::repeat_n((at, at + c.len_utf8()), count)
+            })
+            .collect();
+        assert_eq!(from.len(), many);
+        assert!(many > 16, "{normal}");
+        for skip in 0..many {
+            for count in 1..=many - skip {
+                let wanted = from[skip].0..from[skip + count - 1].1;
+                assert_eq!(raw_place(text, skip, count), wanted, "{skip} {count}");
+            }
+        }
+        assert_eq!(&text[raw_place(text, 2, 2)], "4\u{301}8");
+    }
+
+    #[test]
+    fn a_place_at_the_end_of_a_long_text_is_found() {
+        let text = format!("{}4829-1377", "\u{e9}. ".repeat(1 << 20));
+        let found = Searcher::with(["48291377"], Synonyms::default(), false).search(&text);
+        assert_eq!(&text[found[0].place.clone()], "4829-1377");
+    }
 }
