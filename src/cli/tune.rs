@@ -26,9 +26,7 @@ impl From<TuneError> for Failure {
             }
             _ => ExitCode::Config,
         };
-        let message = config_failure(error).message;
-        // Line by line: the line breaks are ours.
-        Self::new(code, message.lines().map(escape_terminal).collect::<Vec<_>>().join("\n"))
+        Self::new(code, config_failure(error).message)
     }
 }
 
@@ -201,8 +199,7 @@ impl Job<'_> {
             state
         };
         if let (Stage::Failed | Stage::Refused, Some(reason)) = (state.stage, &state.reason) {
-            let reason: Vec<String> = reason.lines().map(escape_terminal).collect();
-            let text = format!("{}\n  once that is mended, `blabbermouth tune --retry` begins anew", reason.join("\n"));
+            let text = format!("{reason}\n  once that is mended, `blabbermouth tune --retry` begins anew");
             return Err(Failure::new(ExitCode::Provider, text));
         }
         let before = state.stage;
