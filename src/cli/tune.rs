@@ -202,21 +202,21 @@ impl Job<'_> {
             let text = format!("{reason}\n  once that is mended, `blabbermouth tune --retry` begins anew");
             return Err(Failure::new(ExitCode::Provider, text));
         }
-        let before = state.stage;
         let state = tune.watch(state).await?;
         bar.finish_and_clear();
-        if before != Stage::Ready && !self.here {
+        if !self.here {
             self.note(&state)?;
         }
         ready(&state, self.here, output);
         Ok(ExitCode::Clean)
     }
 
-    /// Adds what the training cost to the ledger.
+    /// Notes what the training cost in the ledger, once for a job: also where that was killed before.
     fn note(&self, state: &State) -> Result<(), Failure> {
         let tokens = state.trained_tokens.unwrap_or(0);
         let quoted = price(&state.base_model, &self.config.prices);
         let spent = Spent {
+            run: state.job.clone(),
             time: 0,
             on: "tune".into(),
             model: state.model.clone().unwrap_or_default(),
