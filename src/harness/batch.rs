@@ -12,10 +12,9 @@ use super::reach::{Missing, limits, redactor, runtime};
 use super::session::{Done, Session, SessionError};
 use crate::audit::{Event, Progress};
 use crate::provider::{
-    Budget, Dialect, MOST_BYTES, MOST_REQUESTS, OpenAi, Price, ProviderError, micros, price, read_batch_line,
-    worst_case,
+    Budget, Dialect, MOST_BYTES, MOST_REQUESTS, OpenAi, ProviderError, micros, price, read_batch_line, worst_case,
 };
-use crate::store::{self, Amount, Journal};
+use crate::store::{self, Amount, Journal, Rates};
 
 /// How long the service keeps the files: they hold questions about canaries.
 const KEPT: u32 = 7 * 24 * 60 * 60;
@@ -63,6 +62,9 @@ impl Session {
         let plan = self.plan(&model);
         let key = drawn.key.sealing_key("journal");
         let journal = Journal::open(&folder, key, &plan, self.run_name.as_ref(), self.fresh)?;
+        let quoted = price(&model, &self.config.prices).map(|quoted| quoted.price);
+        // Half the price.
+        self.bill(&journal, &model, quoted.map(|p| Rates { input: p.input / 2.0, output: p.output / 2.0 }))?;
         let at = folder.join(format!("batch-{}.json", &plan[..16]));
         let canaries = self.entries().len();
         let asked = if canaries == 0 { 0 } else { audit.requests(0).count() as u64 };
@@ -74,7 +76,6 @@ impl Session {
             work.collect_all().await?;
             let mut lines = Vec::new();
             let mut amount = Amount::default();
-            let quoted = price(&model, &self.config.prices).map(|quoted| quoted.price);
             // What an earlier batch answered is in the file of the journal by now.
             let known = journal.answered()?;
             for &index in selected {
@@ -111,12 +112,7 @@ impl Session {
                 progress(event);
             }
         });
-        let half = price(&model, &self.config.prices).map(|q| Price {
-            training: q.price.training,
-            input: q.price.input / 2.0,
-            output: q.price.output / 2.0,
-        });
-        self.judge_with(selected, quiet, Arc::new(Missing::new(&client)), half)
+        self.judge_with(selected, quiet, Arc::new(Missing::new(&client)))
     }
 }
 
@@ -227,6 +223,8 @@ impl Work<'_> {
         self.client.content(file, &mut held).await?;
         held.rewind().map_err(io)?;
         let (mut answered, mut newest) = (0, 0);
+        // What was collected before a kill is neither kept nor counted twice.
+        let mut known = self.journal.answered()?;
         for line in BufReader::new(held).split(b'\n') {
             let line = line.map_err(io)?;
             let Some((name, Some(answer))) = read_batch_line(&line, self.max_tokens) else { continue };
@@ -234,9 +232,13 @@ impl Work<'_> {
             // The service may say anything: only what was asked is answered.
             let asked = place.filter(|(canary, number)| *canary < self.canaries && *number < self.asked);
             let Some((canary, number)) = asked else { continue };
-            let bytes = serde_json::to_vec(&answer).expect("an answer is plain data");
-            newest = self.journal.record(canary, number, &bytes)?;
             answered += 1;
+            if !known.insert((canary, number)) {
+                continue;
+            }
+            let bytes = serde_json::to_vec(&answer).expect("an answer is plain data");
+            let answers = answer.completions.len() as u64;
+            newest = self.journal.record_paid(canary, number, &bytes, answers, answer.usage)?;
             if answered % 1000 == 0 {
                 self.journal.flush(newest).await?;
             }

@@ -41,6 +41,7 @@ pub(crate) use http::address_of;
 pub use openai::{BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, Redact, read_batch_line};
 pub use price::{Price, Quoted, price};
 pub use profile::{Connection, Dialect, Jobs, Profile, TunerSettings};
+pub(crate) use profile::{NO_VARIABLE, is_variable};
 pub use together::Together;
 pub use tuner::{
     Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, PrivacySettings, PrivacyUnit, Quotes,
