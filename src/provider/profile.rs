@@ -152,8 +152,7 @@ pub struct Connection {
 }
 
 /// What is said of something else than the name of a variable; the thing itself may be a key.
-pub(crate) const NO_VARIABLE: &str =
-    "expected the name of an environment variable, as in OPENAI_API_KEY: letters, digits and underscores, 64 at most; \
+pub(crate) const NO_VARIABLE: &str = "expected the name of an environment variable, as in OPENAI_API_KEY: letters, digits and underscores, 64 at most; \
      the key itself belongs into that variable, and not here";
 
 /// The longest name of a variable that is taken for one.
@@ -164,9 +163,8 @@ const KEY_LIKE: usize = 20;
 /// Whether a text may name a variable, and is no key that was pasted in its place.
 pub(crate) fn is_variable(name: &str) -> bool {
     let digits = |text: &str| text.bytes().any(|b| b.is_ascii_digit());
-    let both = |text: &str| {
-        text.bytes().any(|b| b.is_ascii_lowercase()) && text.bytes().any(|b| b.is_ascii_uppercase())
-    };
+    let both =
+        |text: &str| text.bytes().any(|b| b.is_ascii_lowercase()) && text.bytes().any(|b| b.is_ascii_uppercase());
     let is_random = |part: &str| part.len() >= KEY_LIKE && (digits(part) || both(part));
     name.len() <= LONGEST_NAME
         && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

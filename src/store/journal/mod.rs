@@ -540,9 +540,8 @@ mod tests {
     fn what_all_processes_of_a_named_run_were_paid_for_is_one_line() {
         let folder = tempfile::tempdir().expect("a folder");
         let name = RunName("r".into());
-        let mut all: Vec<Journal> = (0..3)
-            .map(|_| Journal::open(folder.path(), KEY, "a", Some(&name), false).expect("a journal"))
-            .collect();
+        let mut all: Vec<Journal> =
+            (0..3).map(|_| Journal::open(folder.path(), KEY, "a", Some(&name), false).expect("a journal")).collect();
         for (canary, journal) in all.iter().enumerate() {
             journal.bill("m", None).expect("billed");
             let entry = journal.record_paid(canary, 0, b"said", 2, Usage::default()).expect("recorded");
