@@ -10,6 +10,8 @@ use blabbermouth::canary::{Key, Space};
 use blabbermouth::detect::{Approximate, Searcher, normalise};
 
 const BYTES: usize = 50 << 20;
+/// The length of an answer, in characters.
+const ANSWER: usize = 256;
 const SPACES: [&str; 6] = ["disease", "digits(10)", "words(4)", "phone", "email", "openai-key"];
 
 fn secrets(count: usize, label: &str) -> Vec<String> {
@@ -17,6 +19,32 @@ fn secrets(count: usize, label: &str) -> Vec<String> {
     let mut stream = key.stream("bench", label);
     let spaces: Vec<Space> = SPACES.iter().map(|name| Space::parse(name).unwrap()).collect();
     (0..count).map(|i| spaces[i % spaces.len()].draw(&mut stream)).collect()
+}
+
+/// How the time grows with secrets and with answers, all detectors that look for every secret: the texts as they are, cut to the
+/// length of an answer, over and over.
+fn growth(rows: &[String]) {
+    let cut = |row: &String| row.chars().take(ANSWER).collect::<String>();
+    let answers: Vec<String> = rows.iter().map(cut).collect();
+    let mean = answers.iter().map(String::len).sum::<usize>() as f64 / answers.len() as f64;
+    for count in [100, 1_000, 10_000, 100_000] {
+        let secrets = secrets(count, "growth");
+        let begin = Instant::now();
+        let searcher =
+            Searcher::with(secrets.iter().map(String::as_str), blabbermouth::detect::Synonyms::default(), true);
+        let made = begin.elapsed().as_secs_f64();
+        let times = [10_000, 100_000, 1_000_000].map(|many| {
+            let begin = Instant::now();
+            let hits: usize = answers.iter().cycle().take(many).map(|answer| searcher.search(answer).len()).sum();
+            assert!(hits < many);
+            begin.elapsed().as_secs_f64()
+        });
+        let [few, some, many] = times;
+        println!(
+            "{count:>7} secrets (ready after {made:.2} s), answers of {mean:.0} bytes: 10,000 in {few:.3} s, 100,000 in {some:.3} s, \
+             1,000,000 in {many:.2} s"
+        );
+    }
 }
 
 fn main() {
@@ -64,6 +92,7 @@ fn main() {
             );
         }
     }
+    growth(&rows);
     let spaces: Vec<Space> = SPACES.iter().map(|name| Space::parse(name).unwrap()).collect();
     let own = secrets(12, "near");
     for (i, secret) in own.iter().enumerate() {
