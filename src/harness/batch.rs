@@ -12,8 +12,7 @@ use super::reach::{Missing, limits, redactor, runtime};
 use super::session::{Done, Session, SessionError};
 use crate::audit::{Event, Progress};
 use crate::provider::{
-    Budget, Dialect, MOST_BYTES, MOST_REQUESTS, OpenAi, Price, ProviderError, micros, price, read_batch_line,
-    worst_case,
+    Budget, Dialect, MOST_BYTES, MOST_REQUESTS, OpenAi, Price, ProviderError, micros, price, worst_case,
 };
 use crate::store::{self, Amount, Journal};
 
@@ -64,6 +63,10 @@ impl Session {
         let key = drawn.key.sealing_key("journal");
         let journal = Journal::open(&folder, key, &plan, self.run_name.as_ref(), self.fresh)?;
         let at = folder.join(format!("batch-{}.json", &plan[..16]));
+        if self.fresh {
+            // Their answers are of the run that is forgotten.
+            store::remove(&at)?;
+        }
         let canaries = self.entries().len();
         let asked = if canaries == 0 { 0 } else { audit.requests(0).count() as u64 };
         let max_tokens = self.sampling().max_tokens;
@@ -229,7 +232,7 @@ impl Work<'_> {
         let (mut answered, mut newest) = (0, 0);
         for line in BufReader::new(held).split(b'\n') {
             let line = line.map_err(io)?;
-            let Some((name, Some(answer))) = read_batch_line(&line, self.max_tokens) else { continue };
+            let Some((name, Some(answer))) = self.client.batch_answer(&line, self.max_tokens)? else { continue };
             let place = name.split_once('-').and_then(|(c, n)| Some((c.parse().ok()?, n.parse().ok()?)));
             // The service may say anything: only what was asked is answered.
             let asked = place.filter(|(canary, number)| *canary < self.canaries && *number < self.asked);
