@@ -56,12 +56,13 @@ impl Session {
         }
         let (audit, drawn) = self.audit()?;
         let (model, warm_up) = self.model()?;
-        let endpoint = self.profile.endpoint(&self.connection)?;
-        let client = OpenAi::with_profile(&endpoint, &self.profile, &model)?.warm_up(warm_up).redact(redactor(&drawn));
         let folder = self.folder.join(&self.config.store.path);
         let plan = self.plan(&model);
         let key = drawn.key.sealing_key("journal");
         let journal = Journal::open(&folder, key, &plan, self.run_name.as_ref(), self.fresh)?;
+        let mut endpoint = self.profile.endpoint(&self.connection)?;
+        endpoint.model_name = Some(journal.model_name());
+        let client = OpenAi::with_profile(&endpoint, &self.profile, &model)?.warm_up(warm_up).redact(redactor(&drawn));
         let at = folder.join(format!("batch-{}.json", &plan[..16]));
         if self.fresh {
             // Their answers are of the run that is forgotten.

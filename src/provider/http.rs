@@ -18,6 +18,7 @@ use super::text::{error_code, json};
 use super::throttle::Throttle;
 use super::{Answer, ProviderError, Request};
 use crate::chat::{Completion, Finish, Usage};
+use crate::store::ModelName;
 
 /// Tries of one request, the first one counted, where nothing else comes through either.
 const TRIES: u32 = 6;
@@ -57,6 +58,8 @@ pub struct Endpoint {
     pub budget: Option<Arc<Budget>>,
     /// Requests in flight, at most; 0 for 64.
     pub concurrency: usize,
+    /// Keeps the name under which the model of a run answers.
+    pub model_name: Option<ModelName>,
 }
 
 /// A client of one server.
@@ -271,8 +274,8 @@ impl Http {
             if matches!(reply.status, 200..=299) {
                 self.throttle.answered(&reply.headers);
                 let answer = read(&reply.bytes).map_err(|error| {
-                    let for_good = error == ProviderError::TwoModels;
-                    (error, if for_good { Again::No } else { Again::After(reply.wait_asked()) })
+                    let again = if error.is_fatal() { Again::No } else { Again::After(reply.wait_asked()) };
+                    (error, again)
                 })?;
                 // A server that does not count its tokens is taken to have used them all.
                 if let Some((budget, worst)) = budget.filter(|_| answer.usage().prompt_tokens > 0) {

@@ -115,9 +115,16 @@ pub enum ProviderError {
     },
     /// Answers of two models in one run: nobody can tell which of them is the one that was tuned.
     #[error(
-        "the answers of this run are of more than one model, by the names in them: ask one model, not a choice of them"
+        "the answers of this run are of more than one model, by the names in them: ask one model, not a choice of \
+         them; `--fresh` begins anew"
     )]
     TwoModels,
+    /// Another model than the one that answered this run before it was interrupted.
+    #[error(
+        "another model answers than before this run was interrupted, by the names in the answers: nothing more is \
+         asked; `--fresh` forgets what that one said, and asks anew"
+    )]
+    OtherModel,
     /// Something that is not what was asked for.
     #[error("the provider's answer is not what was asked for: {what}")]
     Malformed {
@@ -168,6 +175,7 @@ impl ProviderError {
             Self::Key { .. }
                 | Self::NoModel { .. }
                 | Self::TwoModels
+                | Self::OtherModel
                 | Self::Quota
                 | Self::Budget
                 | Self::Deadline

@@ -446,6 +446,39 @@ fn a_run_that_is_cut_off_goes_on_when_the_server_is_well_again() {
 }
 
 #[test]
+fn a_run_goes_on_with_the_model_that_answered_it_before() {
+    let folder = planted(2, 2, 0.05);
+    for fresh in [false, true] {
+        let day: &AtomicUsize = Box::leak(Box::default());
+        let server = serve(Model::default(), move |at, _| match day.load(SeqCst) {
+            0 => (at >= 100).then_some(Fault::Refuses(429, "insufficient_quota")),
+            1 => Some(Fault::OtherModel),
+            _ => None,
+        });
+        let few = [("BLABBERMOUTH_PROBE_CONCURRENCY", "4")];
+        let (code, said, _) = run(folder.path(), &server, &few);
+        assert!(code == Some(4) && said.contains("quota is used up"), "{code:?} {said}");
+        day.store(1, SeqCst);
+        let asked = server.asked.load(SeqCst);
+        let (code, said, _) = run(folder.path(), &server, &few);
+        assert!(code == Some(4) && said.contains("another model answers than before"), "{code:?} {said}");
+        assert!(said.contains("`--fresh`") && server.asked.load(SeqCst) - asked <= 4, "{said}");
+        if fresh {
+            let (url, store) = (format!("http://127.0.0.1:{}/v1", server.port), format!("store-{}", server.port));
+            let environment = [("OPENAI_API_KEY", KEY), ("BLABBERMOUTH_STORE_PATH", store.as_str())];
+            let arguments = ["test", "--base-url", &url, "--model", "m", "--fresh"];
+            let output = blabbermouth(folder.path(), &arguments, &environment);
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+        } else {
+            day.store(2, SeqCst);
+            let (code, said, _) = run(folder.path(), &server, &few);
+            assert!(code == Some(0) && said.contains("going on with a run"), "{code:?} {said}");
+            assert_eq!(server.answered.load(SeqCst), 4 * 59, "what was answered is not asked again");
+        }
+    }
+}
+
+#[test]
 fn a_secret_before_a_doubled_key_is_no_silence() {
     let folder = planted(1, 1, 0.14);
     let server = serve(Model::trained(folder.path(), |_| true), |_, _| Some(Fault::Doubled(true)));

@@ -5,6 +5,7 @@
 //! the file alone gives nothing away, and committed as one row at the end of the table. There is no
 //! index: each canary's prober keeps the numbers of its entries ([`Entries`]), eight bytes an answer.
 
+mod model;
 mod runs;
 mod spending;
 mod writer;
@@ -17,11 +18,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ring::aead::{CHACHA20_POLY1305, LessSafeKey, UnboundKey};
+use ring::hmac;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use runs::{choose, connect, fault, folder_fault, lock_path, make_folder, now, prepare, prune};
 use writer::{Row, Writer, places};
 
+pub use model::ModelName;
 pub use spending::{Amount, Spending};
 
 /// The journal cannot be used.
@@ -127,6 +130,8 @@ pub struct Journal {
     /// What was there when the run was opened.
     resumed: Option<Resumed>,
     cipher: LessSafeKey,
+    /// Of the names of models.
+    naming: hmac::Key,
     reader: Mutex<Connection>,
     known: Mutex<Known>,
     writer: Arc<Writer>,
@@ -205,6 +210,7 @@ impl Journal {
             shared: name.is_some(),
             resumed: None,
             cipher: cipher(),
+            naming: model::naming_key(&key),
             reader: Mutex::new(reader),
             known: Mutex::default(),
             writer,

@@ -9,12 +9,12 @@ use rusqlite::{Connection, ErrorCode, Transaction, params};
 use super::JournalError;
 
 /// The form of the file.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// How long an open run is kept, counted from its last answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const SCHEMA: &str = "
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, name TEXT, touched INTEGER NOT NULL,
-  used INTEGER NOT NULL DEFAULT 0);
+  used INTEGER NOT NULL DEFAULT 0, model BLOB);
 CREATE UNIQUE INDEX named ON runs (plan, name) WHERE name IS NOT NULL;
 CREATE TABLE writers (id INTEGER PRIMARY KEY AUTOINCREMENT);
 CREATE TABLE judged (run INTEGER NOT NULL, canary INTEGER NOT NULL, upto INTEGER NOT NULL, PRIMARY KEY (run, canary));
@@ -31,10 +31,13 @@ pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), 
             transaction.execute_batch(SCHEMA).map_err(at)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(at)
         }
-        // Answers of an interrupted run are worth keeping; the table of spending is what is new.
-        1 => {
+        // Answers of an interrupted run are worth keeping: `spent` is new since 1, the model's name since 2.
+        old @ (1 | 2) => {
             let spent = SCHEMA.lines().find(|line| line.starts_with("CREATE TABLE spent")).expect("it stands above");
-            transaction.execute_batch(spent).map_err(at)?;
+            if old == 1 {
+                transaction.execute_batch(spent).map_err(at)?;
+            }
+            transaction.execute_batch("ALTER TABLE runs ADD COLUMN model BLOB").map_err(at)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(at)
         }
         _ => Err(JournalError::Newer { path: path.display().to_string() }),
