@@ -8,7 +8,7 @@ use super::reach::runtime;
 use super::session::{Session, SessionError};
 use crate::chat::{Completion, Message, Quality};
 use crate::detect::{Approximate, Searcher};
-use crate::provider::Request;
+use crate::provider::{Broken, Request};
 
 /// What stands in place of a secret.
 const MASK: &str = "[masked]";
@@ -51,7 +51,8 @@ impl Session {
                 while begun < samples && flight.len() < self.config.probe.concurrency {
                     let (provider, messages) = (Arc::clone(&reached.provider), Arc::clone(&messages));
                     let seed = (first + begun) & 0x7fff_ffff;
-                    let request = Request { messages, sampling: self.sampling(), seed, choices: 1 };
+                    let (sampling, broken) = (self.sampling(), Broken::default());
+                    let request = Request { messages, sampling, seed, choices: 1, broken };
                     flight.spawn(async move { provider.complete(&request).await });
                     begun += 1;
                 }

@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod azure;
+mod broken;
 mod budget;
 mod cassette;
 mod command;
@@ -29,6 +30,8 @@ use serde::{Deserialize, Serialize};
 use crate::chat::{Completion, Message, Sampling, Usage};
 
 pub use azure::{DeploymentSettings, MANAGEMENT_TOKEN};
+pub use broken::Broken;
+pub(crate) use broken::texts;
 pub use budget::{Budget, Limits, micros, worst_case};
 pub(crate) use cassette::{Player, Recorder};
 pub(crate) use deadline::Deadline;
@@ -38,7 +41,9 @@ pub use fireworks::Fireworks;
 pub const EMBEDDED_CHOICES: u32 = 32;
 pub use http::Endpoint;
 pub(crate) use http::address_of;
-pub use openai::{BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, Redact, read_batch_line};
+pub use openai::{
+    BatchAnswer, BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, Redact, read_batch_line,
+};
 pub use price::{Price, Quoted, price};
 pub use profile::{Connection, Dialect, Jobs, Profile, TunerSettings};
 pub use together::Together;
@@ -62,6 +67,8 @@ pub struct Request {
     pub seed: u32,
     /// How many answers are asked for; a server may give fewer.
     pub choices: u32,
+    /// Who sees what came of answers that are thrown away, before it is asked again.
+    pub broken: Broken,
 }
 
 /// What came back.

@@ -21,7 +21,7 @@ use crate::chat::Message;
 use crate::store::ModelName;
 use chat::{Body, Fields, read_named};
 
-pub use batch::{BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
+pub use batch::{BatchAnswer, BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
 pub(super) use chat::read_answer;
 pub use measure::{Capability, Found};
 
@@ -132,6 +132,7 @@ impl Provider for OpenAi {
         Box::pin(self.rest.http.ask_raw(
             &self.chat,
             &self.model,
+            &request.broken,
             || worst_case(request),
             body,
             move |bytes| {

@@ -96,6 +96,12 @@ impl Entries {
         self.0[at] = entry;
     }
 
+    /// The number after that of the last request that has one.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.0.len() as u64
+    }
+
     /// How many requests have one.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -252,8 +258,14 @@ impl Journal {
             self.look()?;
             held = Some(file);
         }
-        let entries = lock(&self.known).canaries.remove(&canary).unwrap_or_default();
-        Ok(Claim { entries, _lock: held })
+        Ok(Claim { entries: self.entries(canary), _lock: held })
+    }
+
+    /// The answers of a canary, or of a name beside one that is claimed, that were there at the last look. They are
+    /// given once.
+    #[must_use]
+    pub fn entries(&self, canary: usize) -> Entries {
+        lock(&self.known).canaries.remove(&canary).unwrap_or_default()
     }
 
     /// Which requests of this run have an answer on disk, as canary and number.
