@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::faults::{End, Fault, KEY, Model, Server, lot, planted, run, serve_with};
-use crate::text;
+use crate::{blabbermouth, text};
 
 /// After which it is asked again.
 const FAULTS: [Fault; 5] =
@@ -135,4 +135,27 @@ fn a_killed_run_remembers_what_broke_off() {
     assert!(code == Some(11) && said.contains("going on with a run") && said.contains(TOLD), "{code:?} {said}");
     assert!(verdicts.iter().all(|canary| canary[2] == 299 && canary[3] == 0), "{verdicts:?}");
     assert_sealed(folder.path());
+}
+
+#[test]
+fn a_recorded_run_is_judged_with_what_broke_off() {
+    let folder = planted(1, 1, 0.14);
+    let (server, _) = hiding(folder.path(), Fault::Said(End::Json), u64::MAX);
+    let url = format!("http://127.0.0.1:{}/v1", server.port);
+    let ask = |arguments: &[&str]| {
+        let all = [arguments, ["--base-url", url.as_str(), "--model", "m"].as_slice()].concat();
+        let output = blabbermouth(folder.path(), &all, &[("OPENAI_API_KEY", KEY)]);
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    for part in ["1/2", "2/2"] {
+        let tape = format!("store-{}.cassette", &part[..1]);
+        let (code, said) = ask(&["test", "--shard", part, "--record", &tape]);
+        // The held-out canary alone says nothing of a model, either.
+        assert_eq!(code, Some(11), "{said}");
+    }
+    assert_sealed(folder.path());
+    let asked = server.asked.load(SeqCst);
+    let (code, said) = ask(&["report", "merge", "store-1.cassette", "store-2.cassette"]);
+    assert!(code == Some(11) && said.contains("1 of 1 planted canaries are inconclusive"), "{code:?} {said}");
+    assert_eq!(server.asked.load(SeqCst), asked, "merging asks nobody");
 }
