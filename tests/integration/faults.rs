@@ -283,10 +283,7 @@ pub(crate) fn serve_with(answer: impl Fn(u64, &str) -> (Value, Option<Fault>) + 
     server
 }
 
-fn converse<F: Fn(u64, &str) -> (Value, Option<Fault>)>(
-    shared: &(Server, F),
-    mut stream: TcpStream,
-) -> io::Result<()> {
+fn converse<F: Fn(u64, &str) -> (Value, Option<Fault>)>(shared: &(Server, F), mut stream: TcpStream) -> io::Result<()> {
     let (server, answer) = shared;
     stream.set_nodelay(true)?;
     let mut buffer = vec![0; 1 << 16];
