@@ -176,7 +176,7 @@ class Project:
 
     def litter(self):
         """Removes files that a killed process left half-written: nobody but the owner may read them."""
-        left = [path for pattern in (".tmp*", ".blabbermouth/.tmp*") for path in self.folder.glob(pattern)]
+        left = [path for pattern in (".tmp*", ".blabbermouth-*.tmp", ".blabbermouth/.*tmp*") for path in self.folder.glob(pattern)]
         for path in left:
             if path.stat().st_mode & 0o077:
                 fault(f"{path.name}, left by a killed process, may be read by others")

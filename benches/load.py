@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Load and speed: `benches/load.py PROGRAM [--rewrite PATH]` prints the table of docs/performance.md.
+"""Load and speed: `benches/load.py PROGRAM [--rewrite PATH] [--bare PATH]` prints the table of docs/performance.md.
 
-- probing: 1,000,000 probes in one run of `test`, with `PROGRAM mock` in a process of its own;
+- probing: 1,000,000 probes in one run of `test`, with `PROGRAM mock` in a process of its own, and shorter ones beside a bare
+  client (`--bare`: the program of benches/bare.rs, as `cargo bench --bench bare --no-run` names it);
 - planting: 1 GB of chats, and of Dolly rows that become chats, beside a plain read-parse-write of the same lines with the same JSON
   library (`--rewrite`: the program of benches/rewrite.rs, as `cargo bench --bench rewrite --no-run` names it), both in turn;
 - reports: 100,000 canaries in each format;
@@ -171,6 +172,27 @@ def part_probing(given, folder):
         f"{done.seconds:.1f} s, {probes / done.seconds:,.0f} answers/s; {1e6 * done.processor / probes:.1f} µs of processor time an answer; "
         f"exit code {done.code}")
     row("its peak memory", f"{megabytes(done.peak)} ({megabytes(beside)} of the mock)", "below 150 MB", done.peak < 150e6)
+    if given.bare:
+        # Shorter runs, each about canaries of its own: where an answer comes near to a secret by chance, all answers of that canary are
+        # ranked once, which takes up to some seconds and happens in about every tenth run.
+        ratios, speeds = [], []
+        few = max(1, samples // 10)
+        count = few * (PLANTED + HELD_OUT)
+        settings = folder / "blabbermouth.toml"
+        settings.write_text(settings.read_text().replace(f"samples = {samples}", f"samples = {few}"))
+        for _ in range(2 * given.rounds + 1):
+            Measured(folder, given.program, "--quiet", "plant", "--force").succeeded()
+            with Mock(given.program, folder, "--scenario", "clean") as mock:
+                said = Measured(folder, given.bare, "blabbermouth.manifest.json", mock.url, str(count)).succeeded().said
+                speeds.append(float(re.search(r"(\d+) requests/s", said)[1]))
+            with Mock(given.program, folder, "--scenario", "clean") as mock:
+                done = Measured(folder, given.program, "--quiet", "test", "--fresh", "--base-url", mock.url, "--model", PARROT)
+                done.succeeded(0, 11)
+                if mock.answered() != count:
+                    raise RuntimeError(f"{mock.answered()} requests were answered, {count} were expected")
+            ratios.append(count / done.seconds / speeds[-1])
+        row(f"`test` to a bare client, requests per second: median of {len(ratios)} rounds of {count:,} (the client: {statistics.median(speeds):,.0f}/s)",
+            f"{statistics.median(ratios):.2f}", "0.9 or more", statistics.median(ratios) >= 0.9)
 
 
 def part_planting(given, folder):
@@ -270,6 +292,7 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("program", type=whole)
     arguments.add_argument("--rewrite", type=whole, default=None, help="the program of benches/rewrite.rs; else planting stands alone")
+    arguments.add_argument("--bare", type=whole, default=None, help="the program of benches/bare.rs; else probing stands alone")
     arguments.add_argument("--probes", type=int, default=1_000_000)
     arguments.add_argument("--gigabytes", type=float, default=1.0)
     arguments.add_argument("--canaries", type=int, default=100_000)

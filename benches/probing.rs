@@ -1,15 +1,18 @@
 //! What the harness costs: 200 canaries × 300 samples against the mocked provider, beside a bare
 //! reqwest loop that sends the same requests with the same number in flight and reads the bodies.
 //!
-//! `cargo bench --bench probing [-- ROUNDS [SAMPLES]]`; both sides run in turn in one process, with
-//! the server in it, and the ratio of each round is printed with the median. The journal is on disk.
+//! `cargo bench --bench probing [-- ROUNDS [SAMPLES]] [bare|harness]`; both sides run in turn in one process, with
+//! the server in it, and the ratio of each round is printed with the median. The journal is on disk. One side alone is for a profiler.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints its figures")]
+
+#[path = "bare.rs"]
+mod bare;
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use bare::{Bodies, IN_FLIGHT, send};
 use blabbermouth::audit::{Audit, Options};
 use blabbermouth::canary::{DrawPlan, Drawn, Key, Manifest, Spaces, Template, builtin_templates};
 use blabbermouth::chat::Sampling;
@@ -18,11 +21,13 @@ use blabbermouth::probe::by_name;
 use blabbermouth::provider::{Endpoint, OpenAi};
 use blabbermouth::store::Journal;
 use blabbermouth::verdict::{Policy, RunVerdict};
-use tokio::task::JoinSet;
+
+/// The program's own, on both sides: with that of the system a bare client is slower (`benches/load.py`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PLANTED: usize = 150;
 const HELD_OUT: usize = 50;
-const IN_FLIGHT: usize = 64;
 const SAMPLING: Sampling = Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 256 };
 
 fn drawn() -> (Manifest, Drawn) {
@@ -86,31 +91,6 @@ async fn harness(base_url: &str, samples: u64) -> Duration {
     time
 }
 
-/// The bodies are made beforehand: what is left is the client and the server.
-async fn bare(base_url: &str, bodies: &Arc<Vec<Vec<u8>>>) -> Duration {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().unwrap();
-    let url = format!("{base_url}/chat/completions");
-    let next = Arc::new(AtomicUsize::new(0));
-    let begin = Instant::now();
-    let mut tasks = JoinSet::new();
-    for _ in 0..IN_FLIGHT {
-        let (client, url, next, bodies) = (client.clone(), url.clone(), Arc::clone(&next), Arc::clone(bodies));
-        tasks.spawn(async move {
-            while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let post = client.post(&url).header("content-type", "application/json").body(body.clone());
-                let answer = post.send().await.unwrap();
-                assert!(answer.status().is_success());
-                assert!(!answer.bytes().await.unwrap().is_empty());
-            }
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done.unwrap();
-    }
-    begin.elapsed()
-}
-
 /// Seconds of processor time of this process so far, of all threads (Linux).
 fn cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -127,20 +107,12 @@ fn main() {
     let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
     let rounds = numbers.first().copied().unwrap_or(5);
     let samples = numbers.get(1).copied().unwrap_or(300);
+    let only = std::env::args().find(|a| matches!(a.as_str(), "bare" | "harness"));
+    let wants = |side: &str| only.as_deref().is_none_or(|only| only == side);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let canaries = drawn().1;
-    let bodies: Vec<Vec<u8>> = (0..samples)
-        .flat_map(|sample| canaries.canaries.iter().enumerate().map(move |(i, c)| (sample, i, c)))
-        .map(|(sample, i, canary)| {
-            let body = serde_json::json!({
-                "model": MODEL, "messages": canaries.templates[0].prompt(&canary.subject), "temperature": 1.0,
-                "top_p": 1.0, "max_completion_tokens": 256, "n": 1, "seed": (i as u64) << 14 | sample, "store": false});
-            serde_json::to_vec(&body).unwrap()
-        })
-        .collect();
-    let bodies = Arc::new(bodies);
+    let requests = samples * (PLANTED + HELD_OUT) as u64;
     let mut ratios = Vec::new();
-    println!("{} requests, {IN_FLIGHT} in flight", bodies.len());
+    println!("{requests} requests, {IN_FLIGHT} in flight");
     for _ in 0..rounds {
         // A server of its own for each side: what one left behind does not slow the other.
         let start = || async {
@@ -149,14 +121,21 @@ fn main() {
             Server::start(TcpListener::bind("127.0.0.1:0").unwrap(), parrot).unwrap()
         };
         let start_cpu = cpu();
-        let bare = runtime.block_on(async { bare(&start().await.base_url(), &bodies).await });
+        let mut bare_time = Duration::ZERO;
+        if wants("bare") {
+            bare_time =
+                runtime.block_on(async { send(&start().await.base_url(), Bodies::new(&drawn().1, requests)).await });
+        }
         let middle = cpu();
-        let harness = runtime.block_on(async { harness(&start().await.base_url(), samples).await });
-        let ratio = harness.as_secs_f64() / bare.as_secs_f64();
+        let mut harness_time = Duration::ZERO;
+        if wants("harness") {
+            harness_time = runtime.block_on(async { harness(&start().await.base_url(), samples).await });
+        }
+        let ratio = harness_time.as_secs_f64() / bare_time.as_secs_f64();
         let (bare_cpu, harness_cpu) = (middle - start_cpu, cpu() - middle);
-        let rate = bodies.len() as f64 / harness.as_secs_f64();
+        let rate = requests as f64 / harness_time.as_secs_f64();
         println!(
-            "bare {bare:.2?}, harness {harness:.2?} ({rate:.0}/s), ratio {ratio:.3}; processor time {bare_cpu:.2} s, {harness_cpu:.2} s"
+            "bare {bare_time:.2?}, harness {harness_time:.2?} ({rate:.0}/s), ratio {ratio:.3}; processor time {bare_cpu:.2} s, {harness_cpu:.2} s"
         );
         ratios.push(ratio);
     }

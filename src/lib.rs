@@ -82,6 +82,7 @@ pub mod stats;
 pub mod store;
 pub mod tune;
 mod unquoted;
+mod unseen;
 pub mod verdict;
 
 pub use provider::mock;

@@ -2,6 +2,10 @@
 
 mod cli;
 
+/// With the allocator of the system, threads wait for each other: half of the requests in a second.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     cli::main().into()
 }

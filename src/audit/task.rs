@@ -129,7 +129,8 @@ impl Shared {
         let text: usize = answer.completions.iter().map(|c| c.text.len()).sum();
         let mut bytes = Vec::with_capacity(256 + 2 * text);
         serde_json::to_writer(&mut bytes, &answer).expect("an answer is plain data");
-        let entry = self.journal.record(canary, number, &bytes)?;
+        let answers = answer.completions.len() as u64;
+        let entry = self.journal.record_paid(canary, number, &bytes, answers, answer.usage)?;
         Ok((entry, answer))
     }
 

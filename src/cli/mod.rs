@@ -92,14 +92,14 @@ pub(crate) fn main() -> ExitCode {
         Command::Strategies => strategies::run(&output),
         Command::Schema { of } => {
             let config = of == "config";
-            output.result(&if config { blabbermouth::config::schema() } else { blabbermouth::report::schema() });
+            output.verbatim(&if config { blabbermouth::config::schema() } else { blabbermouth::report::schema() });
             Ok(ExitCode::Clean)
         }
         Command::Man { command } => manual(command.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "blabbermouth", &mut script);
-            output.result(&String::from_utf8_lossy(&script));
+            output.verbatim(&String::from_utf8_lossy(&script));
             Ok(ExitCode::Clean)
         }
     };

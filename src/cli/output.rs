@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use blabbermouth::audit::{Event, Progress};
 use blabbermouth::harness::describe;
+use blabbermouth::report::escape::{lines, message};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// The terminal, captured once.
@@ -44,8 +45,13 @@ impl Output {
         Self { hushed: true, ..*self }
     }
 
-    /// A result: printed always.
+    /// A result: printed always. What a file, a service or a model has said may be in it.
     pub(crate) fn result(&self, text: &str) {
+        self.verbatim(&lines(text));
+    }
+
+    /// A result that is printed as it is: it has colours, or is for a program, and holds nothing that was not escaped.
+    pub(crate) fn verbatim(&self, text: &str) {
         if self.hushed {
             return;
         }
@@ -69,11 +75,11 @@ impl Output {
     }
 
     pub(crate) fn warning(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "warning: {text}");
+        let _ = writeln!(std::io::stderr(), "warning: {}", message(text));
     }
 
     pub(crate) fn error(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "error: {text}");
+        let _ = writeln!(std::io::stderr(), "error: {}", message(text));
     }
 
     /// A progress bar over the samples of a run; none when piped or in CI.

@@ -45,7 +45,7 @@ fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let done = done?.ok_or_else(|| Failure::new(ExitCode::Inconclusive, "there is no canary in the manifest"))?;
     reports.write(&done.report, output)?;
-    output.result(&summary(&done.report, output.colour()));
+    output.verbatim(&summary(&done.report, output.colour()));
     let code = done.report.verdict.exit_code();
     done.settle()?;
     Ok(code)
@@ -121,7 +121,7 @@ fn read(path: &Path) -> Result<RunReport, Failure> {
 fn render(args: &RenderArgs, output: &Output) -> Result<ExitCode, Failure> {
     let report = read(&args.from)?;
     if args.report.is_empty() {
-        output.result(&summary(&report, output.colour()));
+        output.verbatim(&summary(&report, output.colour()));
     } else {
         Reports::begin(&args.report, Path::new(""), report.canaries.len())?.write(&report, output)?;
     }

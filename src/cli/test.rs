@@ -243,7 +243,7 @@ fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCod
         return Err(Failure::new(ExitCode::Inconclusive, "no canary was selected, so nothing was tested"));
     };
     reports.write(report, output)?;
-    output.result(&summary(report, output.colour()));
+    output.verbatim(&summary(report, output.colour()));
     for canary in &args.explain {
         super::report::told(report, canary, output)?;
     }

@@ -26,9 +26,7 @@ impl From<TuneError> for Failure {
             }
             _ => ExitCode::Config,
         };
-        let message = config_failure(error).message;
-        // Line by line: the line breaks are ours.
-        Self::new(code, message.lines().map(escape_terminal).collect::<Vec<_>>().join("\n"))
+        Self::new(code, config_failure(error).message)
     }
 }
 
@@ -201,25 +199,24 @@ impl Job<'_> {
             state
         };
         if let (Stage::Failed | Stage::Refused, Some(reason)) = (state.stage, &state.reason) {
-            let reason: Vec<String> = reason.lines().map(escape_terminal).collect();
-            let text = format!("{}\n  once that is mended, `blabbermouth tune --retry` begins anew", reason.join("\n"));
+            let text = format!("{reason}\n  once that is mended, `blabbermouth tune --retry` begins anew");
             return Err(Failure::new(ExitCode::Provider, text));
         }
-        let before = state.stage;
         let state = tune.watch(state).await?;
         bar.finish_and_clear();
-        if before != Stage::Ready && !self.here {
+        if !self.here {
             self.note(&state)?;
         }
         ready(&state, self.here, output);
         Ok(ExitCode::Clean)
     }
 
-    /// Adds what the training cost to the ledger.
+    /// Notes what the training cost in the ledger, once for a job: also where that was killed before.
     fn note(&self, state: &State) -> Result<(), Failure> {
         let tokens = state.trained_tokens.unwrap_or(0);
         let quoted = price(&state.base_model, &self.config.prices);
         let spent = Spent {
+            run: state.job.clone(),
             time: 0,
             on: "tune".into(),
             model: state.model.clone().unwrap_or_default(),
@@ -236,7 +233,7 @@ impl Job<'_> {
         let key = std::env::var("BLABBERMOUTH_KEY").ok().and_then(|k| Key::from_text(&k).ok());
         let drawn = self.manifest().ok().and_then(|manifest| manifest.regenerate(key).ok())?;
         let searcher = Searcher::new(drawn.canaries.iter().map(|c| c.secret.expose()));
-        Some(Arc::new(move |text| !searcher.search(text).is_empty()))
+        Some(Arc::new(move |text| searcher.may_hold(text)))
     }
 
     /// Takes messages out that quote a canary's secret; without the key nobody can tell, and none is shown.

@@ -12,7 +12,7 @@ use crate::canary::{Spaces, Template, TemplateError, TemplateSpec, builtin_templ
 use crate::dataset::{Fields, Format};
 use crate::detect::Synonyms;
 use crate::probe::{self, Strategy, UserStrategySpec};
-use crate::provider::Price;
+use crate::provider::{NO_VARIABLE, Price, is_variable};
 use crate::unquoted::{toml_fault, without_values};
 
 pub use sections::{
@@ -168,6 +168,10 @@ impl Config {
         }
         if !(0.0..1.0).contains(&self.dataset.validation_share) {
             return value("dataset.validation-share", "expected a share from 0 to below 1");
+        }
+        let variable = &self.provider.key_variable;
+        if !variable.is_empty() && !is_variable(variable) {
+            return value("provider.key-variable", NO_VARIABLE);
         }
         let (temperature, top_p) = (self.sampling.temperature, self.sampling.top_p);
         let in_range = (0.0..=2.0).contains(&temperature) && top_p > 0.0 && top_p <= 1.0;
@@ -388,6 +392,16 @@ mod tests {
             let error = load(text, &[]).expect_err(text).to_string();
             assert!(error.contains(key), "{error}");
         }
+        for pasted in ["sk-0123456789", "gsk_0123456789abcdefghijABCDEFGHIJ"] {
+            let file = load(&format!("[provider]\nkey-variable = \"{pasted}\"\n"), &[]);
+            let variable = load("", &[("BLABBERMOUTH_PROVIDER_KEY_VARIABLE", pasted)]);
+            for error in [file, variable].map(|loaded| loaded.expect_err("a key")) {
+                let said = format!("{error} {error:?}");
+                let expected = "provider.key-variable: expected the name of an environment variable";
+                assert!(said.contains(expected) && !said.contains("0123456789"), "{said}");
+            }
+        }
+        assert!(load("[provider]\nkey-variable = \"MY_KEY\"\n", &[]).is_ok());
         let error = load("", &[("BLABBERMOUTH_PROBE_SAMPLES", "many")]).expect_err("no number").to_string();
         assert!(error.contains("BLABBERMOUTH_PROBE_SAMPLES"), "{error}");
     }

@@ -6,7 +6,10 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use memchr::memmem::Finder;
+
 use super::candidates::Normal;
+use super::normalised::normal_bytes;
 use super::{Candidates, Detector, normalise};
 use crate::canary::Space;
 
@@ -39,6 +42,8 @@ pub struct Approximate {
     core: Vec<u8>,
     partial: bool,
     fuzzy: bool,
+    /// Pieces of the core of which an answer has one as it is, or nothing is found in it.
+    pieces: Vec<Finder<'static>>,
 }
 
 impl Approximate {
@@ -53,23 +58,34 @@ impl Approximate {
         let (head, tail) = (literal(space.parts().first()), literal(space.parts().last()));
         let normal = normalise(secret).into_bytes();
         let core = normal.get(head..normal.len().saturating_sub(tail)).unwrap_or_default().to_vec();
-        Self { core, partial, fuzzy }
+        let pieces = pieces(&core, partial, fuzzy);
+        Self { core, partial, fuzzy, pieces }
     }
 
     /// Whether nearly the secret is in an answer.
     #[must_use]
     pub fn search(&self, text: &str) -> Option<Detector> {
-        let normal = normalise(text);
+        self.search_normal(&normal_bytes(text))
+    }
+
+    /// The same for a text in normal form.
+    pub(crate) fn search_normal(&self, normal: &[u8]) -> Option<Detector> {
+        if self.pieces.iter().all(|piece| piece.find(normal).is_none()) {
+            return None;
+        }
+        self.compare(normal)
+    }
+
+    fn compare(&self, normal: &[u8]) -> Option<Detector> {
         let length = self.core.len();
         if self.partial && stretch(length) >= SHORTEST {
-            let found =
-                self.core.windows(stretch(length)).any(|w| memchr::memmem::find(normal.as_bytes(), w).is_some());
+            let found = self.core.windows(stretch(length)).any(|w| memchr::memmem::find(normal, w).is_some());
             if found {
                 return Some(Detector::Partial);
             }
         }
         if self.fuzzy && edits(length) > 0 {
-            let rows = Rows { text: normal.as_bytes(), most: edits(length) as u8 };
+            let rows = Rows { text: normal, most: edits(length) as u8 };
             let mut row = rows.start();
             for byte in &self.core {
                 row = rows.next(&row, *byte);
@@ -97,6 +113,21 @@ impl Approximate {
         }
         Some(count)
     }
+}
+
+/// What an answer must have one of. Every stretch of a core has its middle; and of one that is cut into one piece more
+/// than it may have wrong letters, one piece is as it was: a wrong, missing or further letter touches one of them.
+fn pieces(core: &[u8], partial: bool, fuzzy: bool) -> Vec<Finder<'static>> {
+    let (length, mut pieces) = (core.len(), Vec::new());
+    let whole = stretch(length);
+    if partial && whole >= SHORTEST {
+        pieces.push(&core[length - whole..whole]);
+    }
+    let wrong = edits(length);
+    if fuzzy && wrong > 0 {
+        pieces.extend(core.chunks(length.div_ceil(wrong + 1)));
+    }
+    pieces.into_iter().map(|piece| Finder::new(piece).into_owned()).collect()
 }
 
 /// The parts of a space without literals before and after.
@@ -277,6 +308,36 @@ mod tests {
         assert_eq!(it.search("x4829 1377 550 1234x"), Some(Detector::Fuzzy));
         assert_eq!(it.search("4829 1377 0000 1111"), None);
         assert_eq!(it.search("AC-"), None);
+    }
+
+    #[test]
+    fn what_has_no_piece_has_no_part_and_no_near_miss() {
+        let mut stream = Key::from_text("a key for the tests of pieces").expect("long").stream("t", "");
+        let mut lot = |below: u64| (rand_chacha::rand_core::Rng::next_u64(&mut stream) % below) as usize;
+        let mut found = 0;
+        for round in 0..4000 {
+            // Few letters, so that pieces turn up by chance, too.
+            let letters = |lot: &mut dyn FnMut(u64) -> usize, length: usize| -> Vec<u8> {
+                (0..length).map(|_| b"abc123"[lot(6)]).collect()
+            };
+            let length = 6 + round % 27;
+            let core = letters(&mut lot, length);
+            let it = Approximate { pieces: pieces(&core, true, true), core, partial: true, fuzzy: true };
+            let mut text = it.core.clone();
+            for _ in 0..lot(5) {
+                let at = lot(text.len() as u64);
+                match lot(3) {
+                    0 => text[at] = b'x',
+                    1 => text.insert(at, b'y'),
+                    _ => drop(text.remove(at)),
+                }
+            }
+            text.truncate(text.len() - lot(3));
+            let text = [letters(&mut lot, 9), text, letters(&mut lot, 9)].concat();
+            assert_eq!(it.search_normal(&text), it.compare(&text), "{text:?}");
+            found += u32::from(it.compare(&text).is_some());
+        }
+        assert!((1000..3900).contains(&found), "{found}");
     }
 
     #[test]

@@ -77,10 +77,14 @@ impl Candidates {
     }
 
     /// Adds every candidate in a text to `found`: what the detectors of a tier, and those of stricter ones,
-    /// would have accepted. The approximate tier counts for itself, see [`Approximate`](super::Approximate).
-    pub(crate) fn collect_all(&self, tier: Tier, text: &str, found: &mut Found) {
+    /// would have accepted. The approximate tier counts for itself, see [`Approximate`](super::Approximate). False
+    /// where the text decodes to more than is looked at, so that candidates may be missing.
+    pub(crate) fn collect_all(&self, tier: Tier, text: &str, found: &mut Found) -> bool {
         match tier {
-            Tier::Plain => self.collect(&normalise(text), found),
+            Tier::Plain => {
+                self.collect(&normalise(text), found);
+                true
+            }
             _ => each_view(text, &self.synonyms, self.letters, &mut |normal| self.collect(normal, found)),
         }
     }

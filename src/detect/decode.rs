@@ -374,7 +374,27 @@ fn escape(rest: &str) -> Option<(Vec<u8>, usize)> {
         let low = rest.get(prefix + digits..)?.strip_prefix("\\u")?.get(..4)?;
         let low = u32::from_str_radix(low, 16).ok().filter(|low| (0xdc00..0xe000).contains(low))?;
         let c = char::from_u32(0x10000 + ((value - 0xd800) << 10) + (low - 0xdc00))?;
-        return Some((c.to_string().into_bytes(), 12));
+        return Some((c.to_string().into_bytes(), prefix + digits + "\\uDC00".len()));
     }
     Some((scalar(text, 16)?, prefix + digits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_surrogates_are_one_character_and_taken_whole() {
+        for pair in ["\\ud83d\\ude00", "\\U0000d83d\\ude00", "\\U0001f600", "\\u{1f600}"] {
+            assert_eq!(escape(&format!("{pair}rest")), Some(("\u{1f600}".as_bytes().to_vec(), pair.len())), "{pair}");
+            let text = format!("a {pair} b");
+            let mut decoded = Vec::new();
+            escaped(&text, &Marks::new(&text), &mut |how, said, _| decoded.push((how.to_vec(), said)));
+            assert_eq!(decoded, [(vec![Encoding::Escapes], "a \u{1f600} b".to_owned())], "{pair}");
+        }
+        // One without the other is none.
+        for alone in ["\\ud83d", "\\ud83d rest", "\\U0000d83d\\u0041", "\\ude00"] {
+            assert_eq!(escape(alone), None, "{alone}");
+        }
+    }
 }

@@ -31,7 +31,7 @@ mod view;
 pub use approximate::Approximate;
 pub use candidates::Candidates;
 pub use normalised::normalise;
-pub use search::{Match, Searcher};
+pub use search::{Match, Searched, Searcher};
 pub use view::{Encoding, Segment, Synonyms, segments};
 
 /// How a secret was found; the strongest first.
@@ -224,6 +224,26 @@ mod tests {
         let near = Approximate::new(&space, "4829137755", true, true);
         let mut steps = 100_000;
         assert!(near.members(&Candidates::new(&space), &"48291377 ".repeat(20_000), &mut steps).is_none());
+    }
+
+    #[test]
+    fn a_text_that_was_not_searched_to_its_end_says_so() {
+        let secrets = || Searcher::new(["482913", "Pyrodraconosis"]).looking_at(256);
+        // Nothing is decoded, or no more than that.
+        for text in ["Nice day.", "It is NDgyOTEz in base64."] {
+            assert!(secrets().examine(text).whole, "{text}");
+        }
+        let padded = format!("{} then UHlyb2RyYWNvbm9zaXM=", "QSBuaWNlIGRheSB0byB5b3U= ".repeat(40));
+        let searched = secrets().examine(&padded);
+        assert_eq!((searched.matches, searched.whole), (Vec::new(), false));
+        assert!(secrets().may_hold(&padded) && !secrets().may_hold("Nice day."));
+        // What is said beside it is found all the same.
+        let said = secrets().examine(&format!("482913 {padded}"));
+        assert_eq!((said.matches.len(), said.whole), (1, false));
+        // Who undoes no disguise looks at all that counts.
+        let plain = Searcher::with(["482913"], Synonyms::default(), false).looking_at(256);
+        assert!(plain.examine(&padded).whole);
+        assert!(Searcher::new(["482913", "Pyrodraconosis"]).examine(&padded).whole);
     }
 
     #[test]

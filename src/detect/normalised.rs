@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x16};
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
 /// Letters of other scripts that look like a Latin one: pairs of look-alike and Latin.
 const LOOK_ALIKES: &str = "аaАaеeЕeоoОoрpРpсcСcуyУyхxХxіiІiјjЈjѕsЅsԁdһhНhкkКkМmмmТtтtВbвbԛqԝwѵvӏlαaΑaΒbεeΕeΖzηnΗhιiΙiκkΚkΜmνvΝnοoΟoρpΡpτtΤtυuΥyχxΧxγyօoսuհhոnսuցgıiȷjɡgɑaƖlǀlꓐbꓑpꓓdꓔtꓖgꓗkꓙjꓚcꓜzꓝfꓟmꓠnꓡlꓢsꓣrꓦvꓧhꓪwꓫxꓬyꓮaꓰeꓲiꓳoꓴu";
@@ -90,23 +90,37 @@ impl Normal {
 
     /// Adds a character of a decomposed text.
     fn push(&mut self, c: char) {
-        let mut push = |c: char| {
+        counting(c, |c| {
             let mut bytes = [0; 4];
             let bytes = c.encode_utf8(&mut bytes).as_bytes();
             self.reserve(bytes.len());
             self.bytes[self.count..][..bytes.len()].copy_from_slice(bytes);
             self.count += bytes.len();
-        };
-        if c.is_ascii_alphanumeric() {
-            push(c.to_ascii_lowercase());
-        } else if !c.is_ascii() && !is_combining_mark(c) {
-            match LATIN.get(&c) {
-                Some(latin) => push(*latin),
-                None if c.is_alphanumeric() => c.to_lowercase().filter(|c| c.is_alphanumeric()).for_each(push),
-                None => {}
-            }
+        });
+    }
+}
+
+/// Visits what counts of a character of a decomposed text.
+fn counting(c: char, mut visit: impl FnMut(char)) {
+    if c.is_ascii_alphanumeric() {
+        visit(c.to_ascii_lowercase());
+    } else if !c.is_ascii() && !is_combining_mark(c) {
+        match LATIN.get(&c) {
+            Some(latin) => visit(*latin),
+            None if c.is_alphanumeric() => c.to_lowercase().filter(|c| c.is_alphanumeric()).for_each(visit),
+            None => {}
         }
     }
+}
+
+/// How many characters the normal form of a character has.
+pub(super) fn width(c: char) -> usize {
+    if c.is_ascii() {
+        return usize::from(c.is_ascii_alphanumeric());
+    }
+    let mut count = 0;
+    decompose_compatible(c, |c| counting(c, |_| count += 1));
+    count
 }
 
 /// Writes the letters, in lower case, and the digits that stand before the first byte beyond ASCII: where that is,
@@ -140,6 +154,13 @@ fn keep<S: Simd>(simd: S, text: &[u8], kept: &mut [u8]) -> (usize, usize) {
 mod tests {
     use super::*;
     use crate::detect::levels;
+
+    #[test]
+    fn the_width_of_a_character_is_that_of_its_normal_form() {
+        for c in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            assert_eq!(width(c), normalise(c.encode_utf8(&mut [0; 4])).chars().count(), "{c:?}");
+        }
+    }
 
     #[test]
     fn letters_and_digits_are_kept_up_to_the_first_byte_beyond_ascii() {

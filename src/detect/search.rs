@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use super::grams::Grams;
 use super::marks::Marks;
-use super::normalised::Normal;
+use super::normalised::{Normal, width};
 use super::shifts::{distances, read_distances, shift_between};
-use super::view::{Encoding, Synonyms, segments_of};
+use super::view::{Encoding, MOST, Synonyms, segments_of};
 use super::{Detector, normalise};
 
 /// Where and how a secret was found.
@@ -22,6 +22,16 @@ pub struct Match {
     pub how: Vec<Encoding>,
     /// Where in the text, in bytes; for what had to be decoded the place of that.
     pub place: Range<usize>,
+}
+
+/// What the search of a text came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Searched {
+    /// All secrets in it, each once and with its strongest match, in the order of their owners.
+    pub matches: Vec<Match>,
+    /// Whether all of it was searched: a text that was made to decode to more than 64 MB was not, and may hold what
+    /// was not found.
+    pub whole: bool,
 }
 
 /// The normal form of a secret, or that form backward.
@@ -57,6 +67,8 @@ pub struct Searcher {
     decodes: bool,
     /// Bytes of the shortest pattern.
     shortest: usize,
+    /// Bytes of decoded text that are looked at.
+    most: usize,
 }
 
 /// Letters that a shifted pattern needs.
@@ -132,20 +144,42 @@ impl Searcher {
         };
         let [plain, shifted] = [plain, shifted].map(|grams| grams.into_iter().flatten().collect());
         let shortest = patterns.iter().map(|pattern| pattern.bytes.len()).min().unwrap_or_default();
-        Self { secrets, patterns, plain, shifted, synonyms, decodes, shortest }
+        Self { secrets, patterns, plain, shifted, synonyms, decodes, shortest, most: MOST }
     }
 
-    /// All secrets in a text, each once and with its strongest match, in the order of their owners.
+    /// The same where so many bytes of decoded text are looked at.
+    #[cfg(test)]
+    pub(crate) fn looking_at(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
+    /// All secrets that were found in a text, each once and with its strongest match, in the order of their owners.
+    /// Where silence counts, see [`Searcher::examine`].
     #[must_use]
     pub fn search(&self, text: &str) -> Vec<Match> {
+        self.examine(text).matches
+    }
+
+    /// Whether a text holds a secret, or was not searched to its end so that it may.
+    #[must_use]
+    pub fn may_hold(&self, text: &str) -> bool {
+        let searched = self.examine(text);
+        !searched.whole || !searched.matches.is_empty()
+    }
+
+    /// All secrets that were found in a text, and whether all of it was searched.
+    #[must_use]
+    pub fn examine(&self, text: &str) -> Searched {
         let mut found = BTreeMap::new();
+        let mut whole = true;
         let mut room = ROOM.take();
         room.normal.read(text);
         self.scan(text, room.normal.as_bytes(), None, &mut room.distances, &mut found);
         if self.decodes {
             room.marks.read(text);
             let normal = room.normal.as_bytes();
-            let segments = segments_of(text, normal, &room.marks, &self.synonyms, self.shortest);
+            let (segments, all) = segments_of(text, normal, &room.marks, &self.synonyms, self.shortest, self.most);
+            whole = all;
             for segment in segments {
                 let decoded = Some((segment.how.as_slice(), &segment.source));
                 room.normal.read(&segment.text);
@@ -155,7 +189,7 @@ impl Searcher {
         if room.normal.room() <= MOST_KEPT {
             ROOM.set(room);
         }
-        found.into_values().collect()
+        Searched { matches: found.into_values().collect(), whole }
     }
 
     fn scan(
@@ -228,9 +262,8 @@ fn characters(bytes: &[u8]) -> usize {
 /// Where a stretch of the normal form stands in the text, in bytes.
 fn raw_place(text: &str, skip: usize, count: usize) -> Range<usize> {
     let (mut seen, mut start, mut end) = (0, None, text.len());
-    let mut buffer = [0; 4];
     for (at, c) in text.char_indices() {
-        let many = normalise(c.encode_utf8(&mut buffer)).chars().count();
+        let many = width(c);
         if many == 0 {
             continue;
         }
@@ -244,4 +277,40 @@ fn raw_place(text: &str, skip: usize, count: usize) -> Range<usize> {
         }
     }
     start.unwrap_or(0)..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_of_the_normal_form_is_found_in_a_mixed_text() {
+        let text = "Nr. \u{200b}4\u{301}8: \u{fb01}sh, \u{ff21}\u{bd} \u{43e}\u{d55c} \u{130}\u{df} \u{1f600}\u{338f}.";
+        let normal = normalise(text);
+        let many = normal.chars().count();
+        // For each character of the normal form, where the one stands that it comes from.
+        let from: Vec<(usize, usize)> = text
+            .char_indices()
+            .flat_map(|(at, c)| {
+                let count = normalise(&c.to_string()).chars().count();
+                std::iter::repeat_n((at, at + c.len_utf8()), count)
+            })
+            .collect();
+        assert_eq!(from.len(), many);
+        assert!(many > 16, "{normal}");
+        for skip in 0..many {
+            for count in 1..=many - skip {
+                let wanted = from[skip].0..from[skip + count - 1].1;
+                assert_eq!(raw_place(text, skip, count), wanted, "{skip} {count}");
+            }
+        }
+        assert_eq!(&text[raw_place(text, 2, 2)], "4\u{301}8");
+    }
+
+    #[test]
+    fn a_place_at_the_end_of_a_long_text_is_found() {
+        let text = format!("{}4829-1377", "\u{e9}. ".repeat(1 << 20));
+        let found = Searcher::with(["48291377"], Synonyms::default(), false).search(&text);
+        assert_eq!(&text[found[0].place.clone()], "4829-1377");
+    }
 }

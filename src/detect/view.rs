@@ -84,31 +84,32 @@ pub struct Segment {
 /// Decoders are applied to what decoders gave, so often in all.
 const DEPTH: usize = 2;
 /// What all segments of a text may take up, in bytes, beyond which nothing is decoded: a text that
-/// decodes to more was made for that.
-const MOST: usize = 1 << 26;
+/// decodes to more was made for that, and its silence is none.
+pub(super) const MOST: usize = 1 << 26;
 
 /// The decoded parts of a text.
 #[must_use]
 pub fn segments(text: &str, synonyms: &Synonyms) -> Vec<Segment> {
-    segments_of(text, &normal_bytes(text), &Marks::new(text), synonyms, 1)
+    segments_of(text, &normal_bytes(text), &Marks::new(text), synonyms, 1, MOST).0
 }
 
 /// The same where the normal form and the marks are known, without some that have fewer than `shortest` bytes in
-/// that form.
+/// that form; and whether these are all, which take up `most` bytes or fewer.
 pub(super) fn segments_of(
     text: &str,
     normal: &[u8],
     marks: &Marks,
     synonyms: &Synonyms,
     shortest: usize,
-) -> Vec<Segment> {
+    most: usize,
+) -> (Vec<Segment>, bool) {
     let mut all: Vec<Segment> = Vec::new();
     let mut bytes = 0;
     let mut add = |from: Option<&Segment>, how: &[Encoding], text: String, source: Range<usize>| {
         bytes += text.len();
         let outer = from.map(|from| from.how.as_slice()).unwrap_or_default();
         let source = from.map_or(source, |from| from.source.clone());
-        (bytes <= MOST).then(|| Segment { how: [outer, how].concat(), text, source })
+        (bytes <= most).then(|| Segment { how: [outer, how].concat(), text, source })
     };
     each_decoded(text, normal, marks, Some(shortest), synonyms, &mut |how, decoded, source| {
         all.extend(add(None, how, decoded, source))
@@ -131,7 +132,7 @@ pub(super) fn segments_of(
         }
         at += 1;
     }
-    all
+    (all, bytes <= most)
 }
 
 /// Takes a decoded part: its steps, what it says, and where it stands.
@@ -149,8 +150,9 @@ fn each_decoded(text: &str, normal: &[u8], marks: &Marks, clothed: Option<usize>
     }
 }
 
-/// Visits the normal form of every view of a text; those of shifted letters only where `letters` matter.
-pub(crate) fn each_view(text: &str, synonyms: &Synonyms, letters: bool, visit: &mut dyn FnMut(&str)) {
+/// Visits the normal form of every view of a text; those of shifted letters only where `letters` matter. False
+/// where the text decodes to more than is looked at, so that views were left out.
+pub(crate) fn each_view(text: &str, synonyms: &Synonyms, letters: bool, visit: &mut dyn FnMut(&str)) -> bool {
     let mut turned = |normal: &str| {
         let reversed: String = normal.chars().rev().collect();
         for way in [normal, &reversed] {
@@ -164,9 +166,11 @@ pub(crate) fn each_view(text: &str, synonyms: &Synonyms, letters: bool, visit: &
     };
     let normal = normalise(text);
     turned(&normal);
-    for segment in segments_of(text, normal.as_bytes(), &Marks::new(text), synonyms, 1) {
+    let (segments, whole) = segments_of(text, normal.as_bytes(), &Marks::new(text), synonyms, 1, MOST);
+    for segment in segments {
         turned(&normalise(&segment.text));
     }
+    whole
 }
 
 /// A normal text with its letters shifted.

@@ -74,10 +74,15 @@ impl Session {
                 let mut said: Vec<&String> = whole.iter().map(|owner| &secrets[*owner]).collect();
                 said.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
                 let masked = said.into_iter().fold(completion.text, |text, secret| text.replace(secret, MASK));
-                let is_left =
-                    !searcher.search(&masked).is_empty() || near.iter().any(|near| near.search(&masked).is_some());
+                let left = searcher.examine(&masked);
                 // What is disguised cannot be cut out.
-                if is_left { format!("{MASK} (a whole answer with a disguised secret)") } else { masked }
+                if !left.matches.is_empty() || near.iter().any(|near| near.search(&masked).is_some()) {
+                    format!("{MASK} (a whole answer with a disguised secret)")
+                } else if !left.whole {
+                    format!("{MASK} (a whole answer that decodes to more than is searched)")
+                } else {
+                    masked
+                }
             };
             let given_away = given.iter().map(|owner| self.manifest.canaries[*owner].test_name()).collect();
             Said { text, quality, given_away }

@@ -14,9 +14,9 @@ use super::reach::{Missing, limits, redactor, runtime};
 use super::session::{Done, Session, SessionError};
 use crate::audit::{Audit, Event, Progress, Sieve};
 use crate::provider::{
-    Budget, Dialect, MOST_BYTES, MOST_REQUESTS, OpenAi, Price, ProviderError, micros, price, worst_case,
+    Budget, Dialect, MOST_BYTES, MOST_REQUESTS, OpenAi, ProviderError, micros, price, worst_case,
 };
-use crate::store::{self, Amount, Journal, JournalError};
+use crate::store::{self, Amount, Journal, JournalError, Rates};
 
 /// How long the service keeps the files: they hold questions about canaries.
 const KEPT: u32 = 7 * 24 * 60 * 60;
@@ -62,6 +62,9 @@ impl Session {
         let plan = self.plan(&model);
         let key = drawn.key.sealing_key("journal");
         let journal = Journal::open(&folder, key, &plan, self.run_name.as_ref(), self.fresh)?;
+        let quoted = price(&model, &self.config.prices).map(|quoted| quoted.price);
+        // Half the price.
+        self.bill(&journal, &model, quoted.map(|p| Rates { input: p.input / 2.0, output: p.output / 2.0 }))?;
         let mut endpoint = self.profile.endpoint(&self.connection)?;
         endpoint.model_name = Some(journal.model_name());
         let client = OpenAi::with_profile(&endpoint, &self.profile, &model)?.warm_up(warm_up).redact(redactor(&drawn));
@@ -92,7 +95,6 @@ impl Session {
             work.collect_all().await?;
             let mut lines = Vec::new();
             let mut amount = Amount::default();
-            let quoted = price(&model, &self.config.prices).map(|quoted| quoted.price);
             // What an earlier batch answered is in the file of the journal by now.
             let known = journal.answered()?;
             for &index in selected {
@@ -129,12 +131,7 @@ impl Session {
                 progress(event);
             }
         });
-        let half = price(&model, &self.config.prices).map(|q| Price {
-            training: q.price.training,
-            input: q.price.input / 2.0,
-            output: q.price.output / 2.0,
-        });
-        self.judge_with(selected, quiet, Arc::new(Missing::new(&client)), half)
+        self.judge_with(selected, quiet, Arc::new(Missing::new(&client)))
     }
 }
 
@@ -248,6 +245,8 @@ impl Work<'_> {
         self.client.content(file, &mut held).await?;
         held.rewind().map_err(io)?;
         let (mut answered, mut newest) = (0, 0i64);
+        // What was collected before a kill is neither kept nor counted twice.
+        let mut known = self.journal.answered()?;
         for line in BufReader::new(held).split(b'\n') {
             let line = line.map_err(io)?;
             let Some(said) = self.client.batch_answer(&line, self.max_tokens)? else { continue };
@@ -261,9 +260,13 @@ impl Work<'_> {
                 }
                 continue;
             };
-            let bytes = serde_json::to_vec(&answer).expect("an answer is plain data");
-            newest = newest.max(self.journal.record(canary, number, &bytes)?);
             answered += 1;
+            if !known.insert((canary, number)) {
+                continue;
+            }
+            let bytes = serde_json::to_vec(&answer).expect("an answer is plain data");
+            let answers = answer.completions.len() as u64;
+            newest = newest.max(self.journal.record_paid(canary, number, &bytes, answers, answer.usage)?);
             if answered % 1000 == 0 {
                 self.journal.flush(newest).await?;
             }

@@ -33,6 +33,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::audit::{Event, Progress};
 use crate::canary::{Arm, Entry};
+use crate::report::escape::{message, terminal};
 use crate::store::Resumed;
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
@@ -92,7 +93,7 @@ pub fn describe(resumed: &Resumed) -> String {
 
 #[expect(clippy::print_stderr, reason = "a test harness reports to standard error")]
 fn refuse(error: &SessionError) -> ExitCode {
-    eprintln!("blabbermouth: {}", error.chain());
+    eprintln!("blabbermouth: {}", message(&error.chain()));
     ExitCode::from(error.exit_code() as u8)
 }
 
@@ -248,8 +249,13 @@ pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Sho
     Shown { failed: shown.map_or(true, |conclusion| conclusion.has_failed()), hidden, done, listed: false }
 }
 
+/// What is shown is cleaned: a reason may quote what a service has said.
 fn trial(name: &str, kind: &str, outcome: Result<(), String>) -> Trial {
-    Trial::test(name, move || outcome.map_err(Failed::from)).with_kind(kind)
+    Trial::test(terminal(name), move || outcome.map_err(|reason| failed(&reason))).with_kind(kind)
+}
+
+fn failed(reason: &str) -> Failed {
+    Failed::from(message(reason))
 }
 
 fn outcome(canary: &CanaryReport) -> Result<(), String> {
@@ -262,4 +268,18 @@ fn outcome(canary: &CanaryReport) -> Result<(), String> {
         (verdict, _) => verdict.as_str(),
     };
     Err(format!("{word}: {} (copies {}, fingerprint {})", canary.reason, canary.copies, canary.fingerprint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_moves_no_terminal_and_commands_nobody() {
+        let shown = |reason: &str| failed(reason).message().unwrap_or_default().to_owned();
+        assert_eq!(shown("leaked: its secret was said\n  mend it"), "leaked: its secret was said\n  mend it");
+        let said = shown("errored: no\u{1b}[2J\u{202e}\u{200b}\n::error::x ##[error]y");
+        assert_eq!(said, "errored: no\\u{1b}[2J\\u{202e}\\u{200b}\n  : :error::x # #[error]y");
+        assert_eq!(shown("::error::x"), ": :error::x");
+    }
 }

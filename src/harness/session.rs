@@ -15,9 +15,9 @@ use crate::config::{ClaimSection, Config, ConfigError};
 use crate::exit::ExitCode;
 use crate::provider::mock::ScenarioError;
 use crate::provider::{
-    Budget, Connection, Dialect, EMBEDDED_CHOICES, Price, Profile, Provider, ProviderError, Redact, micros, price,
+    Budget, Connection, Dialect, EMBEDDED_CHOICES, Profile, Provider, ProviderError, Redact, micros, price,
 };
-use crate::store::{self, Journal, JournalError, RunName, Spent, StoreError};
+use crate::store::{self, Journal, JournalError, Rates, RunName, StoreError};
 use crate::tune::{State, TuneError};
 use crate::verdict::{CanaryVerdict, DesignError, PositiveControls, RunReport};
 
@@ -176,35 +176,19 @@ pub struct Done {
     pub report: RunReport,
     journal: Journal,
     judged: Vec<usize>,
-    /// Where the ledger is, and what tokens cost; none where nothing is paid.
-    paid: Option<(PathBuf, Option<Price>)>,
 }
 
 impl Done {
-    /// Closes the run, once its report is where it belongs: the journal forgets its answers, and the
-    /// next run asks anew. Where the provider failed, what it did answer is kept for the next run, and is in the ledger
-    /// when that ends.
+    /// Closes the run, once its report is where it belongs: what was paid for it is in the ledger, the journal forgets
+    /// its answers, and the next run asks anew. Where the provider failed, what it did answer is kept for the next run,
+    /// and noted all the same.
     ///
     /// # Errors
-    /// When the journal cannot be written.
+    /// When the journal or the ledger cannot be written.
     pub fn settle(self) -> Result<RunReport, SessionError> {
-        let Self { report, journal, judged, paid } = self;
-        let whole = report.canaries.iter().all(|c| c.verdict != CanaryVerdict::Errored);
-        if let Some((folder, price)) = paid.filter(|_| whole) {
-            store::note_spent(
-                &folder,
-                Spent {
-                    time: 0,
-                    on: "test".into(),
-                    model: report.settings.model.clone(),
-                    answers: report.canaries.iter().map(|c| c.asked).sum(),
-                    input_tokens: report.usage.prompt_tokens,
-                    output_tokens: report.usage.completion_tokens,
-                    usd: price.map(|p| micros(report.usage, Some(&p)) as f64 / 1e6),
-                },
-            )?;
-        }
-        if whole {
+        let Self { report, mut journal, judged } = self;
+        journal.note()?;
+        if report.canaries.iter().all(|c| c.verdict != CanaryVerdict::Errored) {
             journal.settle(&judged)?;
         }
         Ok(report)
@@ -381,6 +365,11 @@ impl Session {
         self.config.provider.kind == "mock" || self.profile.dialect == Dialect::Embedded
     }
 
+    /// Says what answers cost, for the ledger; nothing where nobody is paid.
+    pub(super) fn bill(&self, journal: &Journal, model: &str, rates: Option<Rates>) -> Result<(), JournalError> {
+        if self.is_free() || !self.tape.replay.is_empty() { Ok(()) } else { journal.bill(model, rates) }
+    }
+
     fn no_scores(&self, strategy: &str) -> SessionError {
         SessionError::NoScores { strategy: strategy.to_owned(), kind: self.config.provider.kind.clone() }
     }
@@ -442,6 +431,7 @@ impl Session {
             return Err(SessionError::NoPrice { model });
         }
         let price = quoted.map(|quoted| quoted.price);
+        self.bill(&journal, &model, price.map(|p| Rates { input: p.input, output: p.output }))?;
         let budget = if limits.is_none() { None } else { Some(Budget::new(journal.spending()?, limits, price)) };
         let runtime = runtime()?;
         let report = runtime.block_on(async {
@@ -456,7 +446,7 @@ impl Session {
             Ok::<_, SessionError>(report)
         })?;
         drop(runtime);
-        Ok(self.done(report, journal, selected, price))
+        Ok(self.done(report, journal, selected))
     }
 
     /// Judges what the journal has, asking `provider` for the rest.
@@ -465,7 +455,6 @@ impl Session {
         selected: &[usize],
         progress: Progress,
         provider: Arc<dyn Provider>,
-        price: Option<Price>,
     ) -> Result<Done, SessionError> {
         let (audit, drawn) = self.audit()?;
         let folder = self.folder.join(&self.config.store.path);
@@ -475,13 +464,11 @@ impl Session {
         let runtime = runtime()?;
         let report = runtime.block_on(audit.run(selected, provider, Arc::clone(&journal), progress))?;
         drop(runtime);
-        Ok(self.done(report, journal, selected, price))
+        Ok(self.done(report, journal, selected))
     }
 
-    fn done(&self, report: RunReport, journal: Arc<Journal>, selected: &[usize], price: Option<Price>) -> Done {
+    fn done(&self, report: RunReport, journal: Arc<Journal>, selected: &[usize]) -> Done {
         let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
-        let free = self.is_free() || !self.tape.replay.is_empty();
-        let paid = (!free).then(|| (self.folder.join(&self.config.store.path), price));
-        Done { report, journal, judged: journaled(selected, self.entries().len()), paid }
+        Done { report, journal, judged: journaled(selected, self.entries().len()) }
     }
 }

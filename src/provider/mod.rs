@@ -46,6 +46,7 @@ pub use openai::{
 };
 pub use price::{Price, Quoted, price};
 pub use profile::{Connection, Dialect, Jobs, Profile, TunerSettings};
+pub(crate) use profile::{NO_VARIABLE, is_variable};
 pub use together::Together;
 pub use tuner::{
     Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, PrivacySettings, PrivacyUnit, Quotes,

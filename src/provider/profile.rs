@@ -154,6 +154,28 @@ pub struct Connection {
     pub model_name: Option<ModelName>,
 }
 
+/// What is said of something else than the name of a variable; the thing itself may be a key.
+pub(crate) const NO_VARIABLE: &str = "expected the name of an environment variable, as in OPENAI_API_KEY: letters, digits and underscores, 64 at most; \
+     the key itself belongs into that variable, and not here";
+
+/// The longest name of a variable that is taken for one.
+const LONGEST_NAME: usize = 64;
+/// Letters and digits in a row, from which on a name with digits or of both cases is taken for a key.
+const KEY_LIKE: usize = 20;
+
+/// Whether a text may name a variable, and is no key that was pasted in its place.
+pub(crate) fn is_variable(name: &str) -> bool {
+    let digits = |text: &str| text.bytes().any(|b| b.is_ascii_digit());
+    let both =
+        |text: &str| text.bytes().any(|b| b.is_ascii_lowercase()) && text.bytes().any(|b| b.is_ascii_uppercase());
+    let is_random = |part: &str| part.len() >= KEY_LIKE && (digits(part) || both(part));
+    name.len() <= LONGEST_NAME
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !name.split('_').any(is_random)
+        && !(name.len() >= KEY_LIKE && digits(name) && both(name))
+}
+
 /// Variables that hold the keys of services.
 pub(super) fn key_variables() -> impl Iterator<Item = String> {
     let all = builtin().into_values().map(|profile| profile.key_variable);
@@ -182,7 +204,12 @@ impl Profile {
         }
         let path = folder.join(name);
         let text = std::fs::read_to_string(&path).map_err(|e| setup(format!("{}: {e}", path.display())))?;
-        toml::from_str(&text).map_err(|e| setup(format!("{}: {}", path.display(), toml_fault(&text, &e))))
+        let profile: Self =
+            toml::from_str(&text).map_err(|e| setup(format!("{}: {}", path.display(), toml_fault(&text, &e))))?;
+        if !profile.key_variable.is_empty() && !is_variable(&profile.key_variable) {
+            return Err(setup(format!("{}: `key-variable`: {NO_VARIABLE}", path.display())));
+        }
+        Ok(profile)
     }
 
     /// How the service is reached, with what the user says.
@@ -319,5 +346,50 @@ mod tests {
         assert_eq!(azure.path("mine", "/chat/completions"), "/deployments/mine/chat/completions");
         assert!(azure.endpoint(&Connection::default()).expect_err("a placeholder").to_string().contains("RESOURCE"));
         assert!(Profile::load("x", Path::new("")).expect_err("unknown").to_string().contains("vllm"));
+        for profile in builtin().into_values() {
+            assert!(profile.key_variable.is_empty() || is_variable(&profile.key_variable), "{}", profile.key_variable);
+        }
+    }
+
+    #[test]
+    fn a_key_is_told_from_the_name_of_a_variable() {
+        for name in [
+            "OPENAI_API_KEY",
+            "_key",
+            "k",
+            "hf_token",
+            "AZURE_OPENAI_API_KEY_2",
+            "OpenAiKeyOfTheTeam",
+            "ACCEPTANCE_TESTING_DEPARTMENT_AZURE_OPENAI_API_KEY_2024",
+        ] {
+            assert!(is_variable(name), "{name}");
+        }
+        for no_name in [
+            "",
+            "2KEYS",
+            "MY KEY",
+            "MY-KEY",
+            "sk-proj-abc",
+            "$OPENAI_API_KEY",
+            "OPENAI_API_KEY=x",
+            "KEY\u{e9}",
+            "gsk_0123456789abcdefghijABCDEFGHIJ",
+            "hf_AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEfGh",
+            "fw_3ZabcdefghijklmnopqrstuV",
+            "a3f90123456789abcdef0123456789ab",
+            "AIzaSyA1_bC2dE3fG4_hI5jK6lM7nO8",
+        ] {
+            assert!(!is_variable(no_name), "{no_name}");
+        }
+        assert!(is_variable(&"A".repeat(64)) && !is_variable(&"A".repeat(65)));
+    }
+
+    #[test]
+    fn a_profile_with_a_key_in_place_of_a_name_is_refused_and_not_quoted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = "dialect = \"openai\"\nbase-url = \"https://x.y/v1\"\nkey-variable = \"sk-0123456789\"\n";
+        std::fs::write(folder.path().join("own.toml"), text).expect("written");
+        let error = Profile::load("own.toml", folder.path()).expect_err("a key").to_string();
+        assert!(error.contains("`key-variable`: expected the name") && !error.contains("0123456789"), "{error}");
     }
 }

@@ -6,6 +6,7 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use super::ProviderError;
+use crate::unseen::one_line;
 
 /// Reads JSON in which no object has a key twice: of two values one reader takes the first and another the last, so that
 /// one could stand before the other.
@@ -122,5 +123,17 @@ pub(super) fn error_message(bytes: &[u8]) -> String {
     let body: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
     let places = ["/error/message", "/error", "/detail", "/detail/0/msg", "/detail/0", "/message"];
     let said = places.iter().find_map(|place| body.pointer(place).and_then(Value::as_str));
-    said.unwrap_or("no message").chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect()
+    one_line(said.unwrap_or("no message"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_of_an_error_is_one_line_that_is_seen() {
+        let body = r#"{"error": {"message": "no\u001b[2J\n::error::x \u009b\u202egnp\u200b\ufeff."}}"#;
+        assert_eq!(error_message(body.as_bytes()), "no [2J ::error::x   gnp  .");
+        assert_eq!(error_message(b"<html>"), "no message");
+    }
 }

@@ -105,7 +105,12 @@ impl Throttle {
 fn exhausted(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     let of = |remaining: &str, reset: &str| {
-        let left: f64 = text(remaining)?.trim().parse().ok()?;
+        let left = text(remaining)?.trim();
+        // Nearly always a number above zero.
+        if matches!(left.as_bytes(), [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit)) {
+            return None;
+        }
+        let left: f64 = left.parse().ok()?;
         if left > 0.0 { None } else { duration(text(reset)?).map(|wait| wait.min(LONGEST)) }
     };
     let requests = of("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests");

@@ -1,5 +1,7 @@
 //! Every escaper.
 
+use crate::unseen::is_unseen;
+
 /// Text for XML 1.0 and the readers of JUnit files: characters that XML has not, and marks that turn
 /// the direction of writing, become U+FFFD, line ends become `\n`, and the openings of GitLab attachments and of workflow commands are broken.
 ///
@@ -34,9 +36,7 @@ pub fn xml_text(text: &str) -> String {
 pub fn terminal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-        {
+        if is_unseen(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -44,6 +44,42 @@ pub fn terminal(text: &str) -> String {
     }
     // Some runners take a command anywhere in a line.
     out.replace("##[", "# #[")
+}
+
+/// One of several lines for a terminal: none begins with what a runner takes for a command.
+fn line(text: &str) -> String {
+    let clean = terminal(text);
+    let said = clean.trim_start();
+    match said.strip_prefix("::") {
+        Some(rest) => format!("{}: :{rest}", &clean[..clean.len() - said.len()]),
+        None => clean,
+    }
+}
+
+/// Several lines for a terminal, each as by [`terminal`]; none of them is a workflow command.
+///
+/// ```
+/// assert_eq!(blabbermouth::report::escape::lines("a\u{1b}\n ::error::b"), "a\\u{1b}\n : :error::b");
+/// ```
+#[must_use]
+pub fn lines(text: &str) -> String {
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// An error or a warning for a terminal, as by [`lines`]; all but the first are indented, so that what a file or a
+/// service says is not taken for a message of its own.
+///
+/// ```
+/// assert_eq!(blabbermouth::report::escape::message("no\nerror: b\n  mend it"), "no\n  error: b\n  mend it");
+/// ```
+#[must_use]
+pub fn message(text: &str) -> String {
+    let mut all = text.lines().map(line);
+    let first = all.next().unwrap_or_default();
+    all.fold(first, |all, line| {
+        let indent = if line.starts_with("  ") { "" } else { "  " };
+        format!("{all}\n{indent}{line}")
+    })
 }
 
 /// Text for a cell of a Markdown table: nothing in it is markup, a link, or a line break.

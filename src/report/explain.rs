@@ -45,11 +45,16 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
     }
     let u = &canary.unanswered;
     if u.total() > 0 {
-        let _ = writeln!(
+        let _ = write!(
             out,
             "  whose silence does not count: {} refused, {} filtered, {} cut, {} empty, {} ended otherwise",
             u.refused, u.filtered, u.cut, u.empty, u.unknown
         );
+        let unsearched = match u.unsearched {
+            0 => String::new(),
+            some => format!(", {some} decoded to more than is searched"),
+        };
+        let _ = writeln!(out, "{unsearched}");
     }
     if let Some(hit) = &canary.first_hit {
         let by = report.settings.strategies.get(hit.strategy).map_or("", String::as_str);

@@ -1,5 +1,7 @@
 //! Files: atomic, and private where they hold secrets.
 
+use std::ffi::OsStr;
+use std::fs::TryLockError;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,52 @@ impl StoreError {
     }
 }
 
+/// What the names of unfinished files begin and end with, and what they have between: so many letters and digits.
+const PREFIX: &str = ".blabbermouth-";
+const SUFFIX: &str = ".tmp";
+const RANDOM: usize = 6;
+/// So often a file is begun that another process takes for one that was left behind.
+const TRIES: usize = 16;
+
+/// Begins a file in a folder. It is locked until it is closed, so that no other process takes it for one that was left
+/// behind.
+fn begin(folder: &Path) -> std::io::Result<NamedTempFile> {
+    for _ in 0..TRIES {
+        let file = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM).tempfile_in(folder)?;
+        match file.as_file().try_lock() {
+            // It was swept away before it was locked, or is just now.
+            Ok(()) if !file.path().exists() => {}
+            Err(TryLockError::WouldBlock) => {}
+            // A file system without locks is one where nothing is swept, either.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
+        }
+    }
+    Err(std::io::Error::other("other processes remove what is begun here"))
+}
+
+/// Removes the unfinished files of killed processes from a folder: they may hold secrets. Who can lock one may remove
+/// it: a lock ends with its process. What cannot be locked or removed stays.
+fn sweep(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if !is_unfinished(&entry.file_name()) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let path = entry.path();
+        // Some file systems lock only what could be written.
+        let Ok(file) = std::fs::File::options().read(true).write(true).open(&path) else { continue };
+        if file.try_lock().is_ok() {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
+/// Whether a file has a name that only [`begin`] gives.
+fn is_unfinished(name: &OsStr) -> bool {
+    let random = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+    random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
 /// A file that takes its place only when it is whole. It is readable by its owner only until then,
 /// and after that too unless it is public.
 #[derive(Debug)]
@@ -30,7 +78,8 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Begins a file; fails here, before any work is done, when it could not be written.
+    /// Begins a file; fails here, before any work is done, when it could not be written. What killed processes left
+    /// unfinished beside it is removed.
     ///
     /// # Errors
     /// When its folder cannot be written to, or a folder stands in its place.
@@ -40,7 +89,8 @@ impl Pending {
             return Err(at(std::io::Error::other("is a folder, a file was expected")));
         }
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new().prefix(".blabbermouth-").suffix(".tmp").tempfile_in(parent).map_err(&at)?;
+        sweep(parent);
+        let file = begin(parent).map_err(&at)?;
         Ok(Self { file, path: path.to_owned(), public })
     }
 
@@ -82,11 +132,10 @@ impl Pending {
             self.file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(&at)?;
         }
         self.file.as_file().sync_all().map_err(&at)?;
-        let moved: Result<(), std::io::Error> = {
-            let path: TempPath = self.file.into_temp_path();
-            path.persist(&self.path).map_err(|e| e.error)
-        };
-        moved.map_err(at)?;
+        // It stays open, and so locked, until it has its name.
+        let (file, path): (std::fs::File, TempPath) = self.file.into_parts();
+        path.persist(&self.path).map_err(|e| at(e.error))?;
+        drop(file);
         sync_folder(&self.path);
         Ok(())
     }
@@ -173,4 +222,62 @@ pub fn open_data(path: &Path) -> Result<BufReader<Box<dyn Read>>, StoreError> {
     let reader: Box<dyn Read> =
         if gzip { Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
     Ok(BufReader::with_capacity(1 << 16, reader))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_is_being_written_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let names = || {
+            let all = std::fs::read_dir(folder.path()).expect("a folder");
+            let mut all: Vec<String> =
+                all.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+            all.sort();
+            all
+        };
+        // By a name of ours or of somebody else's, locked or not, a file or not.
+        for name in [".blabbermouth-left01.tmp", ".blabbermouth-locked.tmp", ".blabbermouth-notes1.old", "left.tmp"] {
+            std::fs::write(at(name), "a secret").expect("written");
+        }
+        std::fs::write(at(".blabbermouth-my-notes.tmp"), "mine").expect("written");
+        std::fs::create_dir(at(".blabbermouth-folder.tmp")).expect("made");
+        let held = std::fs::File::open(at(".blabbermouth-locked.tmp")).expect("opened");
+        held.lock().expect("locked");
+        let mut pending = Pending::create(&at("slow"), false).expect("begun").reserve(10_000).expect("room");
+        pending.writer().write_all(b"slow").expect("written");
+
+        write(&at("quick"), b"quick", true).expect("written");
+        let all = names();
+        assert!(!all.contains(&".blabbermouth-left01.tmp".to_owned()), "{all:?}");
+        // Five that are not ours to remove, the one that is being written, and the new one.
+        assert_eq!(all.len(), 7, "{all:?}");
+
+        pending.persist().expect("in its place");
+        assert_eq!(read(&at("slow")).expect("there"), b"slow");
+        drop(held);
+        write(&at("quick"), b"again", true).expect("written");
+        let left = [".blabbermouth-folder.tmp", ".blabbermouth-my-notes.tmp", ".blabbermouth-notes1.old"];
+        assert_eq!(names(), [left.as_slice(), &["left.tmp", "quick", "slow"]].concat());
+    }
+
+    #[test]
+    fn files_that_are_written_side_by_side_do_not_remove_each_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                let path = folder.path().join(format!("{number}"));
+                scope.spawn(move || {
+                    for round in 0..25 {
+                        write(&path, format!("{number} {round}").as_bytes(), false).expect("written");
+                    }
+                });
+            }
+        });
+        assert_eq!(read(&folder.path().join("3")).expect("there"), b"3 24");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 4);
+    }
 }

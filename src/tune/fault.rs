@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::provider::{Job, JobStatus};
+use crate::unseen::one_line;
 
 /// Why a job ended without a model. Texts are of one line and cut; hostile input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +63,7 @@ pub fn classify(job: &Job) -> Fault {
         return Fault::Cancelled;
     }
     let fault = job.fault.clone().unwrap_or_default();
-    let said: String =
-        fault.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect::<String>();
+    let said = one_line(&fault.message);
     let (code, words) = (fault.code.to_lowercase(), said.to_lowercase());
     let moderation = code.contains("moderation") || words.contains("moderation") || words.contains("usage policies");
     let said =

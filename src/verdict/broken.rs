@@ -35,6 +35,8 @@ pub struct Parts {
     half: u64,
     /// The p-value of the first of them.
     half_p: Option<f64>,
+    /// Those that were made to decode to more than is searched.
+    unsearched: u64,
     /// What was noted of some of them cannot be read any more.
     lost: bool,
 }
@@ -48,7 +50,7 @@ impl std::fmt::Debug for Parts {
 }
 
 impl Parts {
-    /// Adds one, by the texts that may be read in it, and tells whether it holds the secret of canary `own`.
+    /// Adds one, by the texts that may be read in it, and tells whether it holds, or may hold, the secret of `own`.
     pub fn add(
         &mut self,
         texts: &[String],
@@ -57,10 +59,12 @@ impl Parts {
         near: Option<&Approximate>,
         space: &Candidates,
     ) -> bool {
-        let (mut is_whole, mut is_near) = (false, false);
+        let (mut is_whole, mut is_near, mut is_part) = (false, false, false);
         let (mut said, mut others) = (Found::new(), HashSet::new());
         for text in texts {
-            for found in searcher.search(text) {
+            let searched = searcher.examine(text);
+            is_part |= !searched.whole;
+            for found in searched.matches {
                 // In a small space only what is plain counts.
                 if test == Test::GuessNumber || found.detector.tier() == Tier::Plain {
                     is_whole |= found.owner == own;
@@ -68,8 +72,10 @@ impl Parts {
                 }
             }
             match test {
-                Test::CountRank => space.collect_all(Tier::Plain, text, &mut said),
-                Test::GuessNumber => is_near = is_near || near.is_some_and(|near| near.search(text).is_some()),
+                Test::GuessNumber => is_near |= near.is_some_and(|near| near.search(text).is_some()),
+                Test::CountRank => {
+                    space.collect_all(Tier::Plain, text, &mut said);
+                }
             }
         }
         self.searched += 1;
@@ -85,7 +91,10 @@ impl Parts {
                 *self.beside.entry(other).or_default() += 1;
             }
         }
-        is_whole || is_near
+        // In a small space only what is plain counts, and all of that was looked at.
+        let is_open = is_part && !is_whole && test == Test::GuessNumber;
+        self.unsearched += u64::from(is_open);
+        is_whole || is_near || is_open
     }
 
     /// Notes one with the second half of the secret, where the first one was given away; `p_value` is its test's.
@@ -127,6 +136,7 @@ impl Parts {
             (true, ..) => format!("its secret was in {}", self.whole),
             (_, true, _) => format!("nearly its secret was in {}", self.near),
             (.., true) => format!("with half of its secret given away, the rest was in {}", self.half),
+            _ if self.unsearched > 0 => format!("more than is searched was to be decoded in {}", self.unsearched),
             _ => return None,
         };
         Some(format!(

@@ -83,7 +83,8 @@ impl HalfEvidence {
             self.said.add(&completion.text, space, None);
         }
         if !normalise(&completion.text).contains(self.rest.as_str()) {
-            hits.unanswered.add(completion.quality());
+            // Only what is said as it is counts here, and all of that was looked at.
+            hits.unanswered.add(completion.quality(), true);
             return;
         }
         hits.hits += 1;

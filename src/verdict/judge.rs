@@ -228,6 +228,7 @@ fn canary(
             (u.cut, "cut"),
             (u.empty, "empty"),
             (u.unknown, "ended for an unknown reason"),
+            (u.unsearched, "decoded to more than is searched"),
         ];
         let list: Vec<String> = kinds.iter().filter(|(n, _)| *n > 0).map(|(n, kind)| format!("{n} {kind}")).collect();
         (

@@ -40,7 +40,10 @@ impl Tally {
             return;
         }
         let mut found = Found::new();
-        space.collect_all(self.tier, text, &mut found);
+        if !space.collect_all(self.tier, text, &mut found) {
+            // What was not looked at may hold any number of candidates.
+            self.weight = f64::INFINITY;
+        }
         for (name, weight) in found {
             if self.names.contains(&name) {
                 continue;
@@ -94,7 +97,9 @@ impl Pool {
             return;
         }
         let mut found = Found::new();
-        space.collect_all(self.tier, text, &mut found);
+        if !space.collect_all(self.tier, text, &mut found) {
+            self.forgotten = f64::INFINITY;
+        }
         for (name, weight) in found {
             if let Some(known) = self.first.get_mut(&name) {
                 known.0 = known.0.min(place);

@@ -9,7 +9,7 @@ use blabbermouth::canary::{DrawPlan, Key, Manifest, Space, Spaces, Template, bui
 use blabbermouth::detect::{Approximate, Candidates, Detector, Searcher, Tier, normalise};
 use blabbermouth::provider::read_batch_line;
 use blabbermouth::report::escape::{
-    csv_cell, html, markdown_cell, terminal, workflow_data, workflow_property, xml_text,
+    csv_cell, html, lines, markdown_cell, message, terminal, workflow_data, workflow_property, xml_text,
 };
 use blabbermouth::report::{Compared, Places, ReportFormat, comparison, explain, summary};
 use blabbermouth::verdict::{CanaryVerdict, Evidence, Lens, RunReport, Sensitivity, Shares, StrategyHits, Tally, Test};
@@ -107,6 +107,23 @@ proptest! {
         prop_assert!(!shown.contains("##["), "{shown}");
         prop_assert_eq!(unescaped_unicode(&shown).replace("# #[", "##["), unescaped_unicode(&said).replace("# #[", "##["));
         prop_assert_eq!(terminal(&shown), shown);
+    }
+
+    #[test]
+    fn several_lines_on_a_terminal_are_seen_and_are_no_commands(said in hostile()) {
+        let is_command = |line: &str| line.trim_start().starts_with("::") || line.contains("##[");
+        let each: Vec<&str> = said.lines().collect();
+        for shown in [lines(&said), message(&said)] {
+            prop_assert!(!shown.contains(|c: char| moves(c) && c != '\n'), "{shown}");
+            prop_assert!(!shown.lines().any(is_command), "{shown}");
+            prop_assert_eq!(shown.split('\n').count(), each.len().max(1));
+        }
+        let (shown, told) = (lines(&said), message(&said));
+        let again = lines(&shown);
+        prop_assert_eq!(again.trim_end_matches('\n'), shown.trim_end_matches('\n'));
+        // What is said after a line break stands apart from what we say ourselves.
+        prop_assert!(told.lines().skip(1).all(|line| line.starts_with("  ")), "{told}");
+        prop_assert_eq!(message(&told), told);
     }
 
     /// Names become files, tests and lines of a log.
@@ -308,6 +325,29 @@ fn half_a_character_is_no_answer() {
         let body = format!(r#"{{"choices":[{{"message":{{"content":"{said}"}},"finish_reason":"stop"}}]}}"#);
         let line = format!(r#"{{"custom_id":"0-0","response":{{"status_code":200,"body":{body}}}}}"#);
         assert!(read_batch_line(line.as_bytes(), 64).is_none(), "{said}");
+    }
+}
+
+/// Errors and steps name files.
+#[test]
+fn the_name_of_a_file_commands_nobody() {
+    let folder = project("[canaries]\nplanted = 3\nheld-out = 2\n");
+    let name = "a\u{1b}[2J\u{9b}\u{202e}\u{200b}\r\n::error::x\n##[error]y\u{2028}.toml";
+    let manifest = "a\u{1b}[2J\u{9b}\u{202e}\u{200b}\r\n::error::x\n##[error]y\u{2028}.json";
+    let named = [("BLABBERMOUTH_MANIFEST_PATH", manifest)];
+    let refused = ["plant", "tune", "test", "doctor"].map(|command| {
+        let out = blabbermouth(folder.path(), &[command, "--config", name], &[]);
+        assert!(!out.status.success(), "{command}");
+        out
+    });
+    let planted = blabbermouth(folder.path(), &["plant"], &named);
+    assert!(planted.status.success(), "{}", text(&planted.stderr));
+    for out in refused.iter().chain([&planted]) {
+        let shown = text(&out.stdout) + &text(&out.stderr);
+        assert!(shown.contains("\\u{1b}[2J"), "{shown}");
+        for line in shown.lines() {
+            assert!(!line.trim_start().starts_with("::") && !line.contains("##[") && !line.contains(moves), "{line:?}");
+        }
     }
 }
 

@@ -115,6 +115,52 @@ fn costs_are_told_beforehand_limited_and_noted() {
 }
 
 #[test]
+fn the_ledger_has_each_run_once_whatever_becomes_of_it() {
+    let (folder, service) = set_up("clean");
+    let url = service.server.base_url();
+    let path = folder.path().join(".blabbermouth/ledger.jsonl");
+    let old = r#"{"time":1,"on":"test","model":"m","answers":3,"input_tokens":5,"output_tokens":7,"usd":null}"#;
+    std::fs::create_dir_all(folder.path().join(".blabbermouth")).expect("made");
+    std::fs::write(&path, format!("{old}\n")).expect("written");
+    let lines = || -> Vec<Value> {
+        let ledger = std::fs::read_to_string(&path).expect("a ledger");
+        assert!(ledger.starts_with(old), "{ledger}");
+        ledger.lines().skip(1).map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let answers = |line: &Value| line["answers"].as_u64().expect("a number");
+    // It fails for want of money: what was answered is noted.
+    let (code, said) = run(folder.path(), &url, &["test", "--max-requests", "500"]);
+    assert!(matches!(code, Some(4 | 11)), "{code:?} {said}");
+    let failed = lines();
+    assert_eq!((failed.len(), answers(&failed[0])), (1, service.server.answered()));
+    // Taken up again it has the same line.
+    assert_eq!(run(folder.path(), &url, &["test"]).0, Some(0));
+    let whole = lines();
+    assert_eq!((whole.len(), answers(&whole[0]), &whole[0]["run"]), (1, 18 * 299, &failed[0]["run"]));
+    // Killed and not taken up again it is noted before it is forgotten.
+    let before = service.server.answered();
+    let mut killed = Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
+        .arg("test")
+        .current_dir(folder.path())
+        .env_clear()
+        .envs([("BLABBERMOUTH_PROVIDER_BASE_URL", url.as_str()), ("BLABBERMOUTH_PROVIDER_MODEL", MODEL)])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("started");
+    while service.server.answered() < before + 1000 && killed.try_wait().expect("a child").is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    killed.kill().expect("killed");
+    killed.wait().expect("gone");
+    assert_eq!(lines().len(), 1);
+    assert_eq!(run(folder.path(), &url, &["test", "--fresh"]).0, Some(0));
+    let all = lines();
+    assert_eq!((all.len(), answers(&all[2])), (3, 18 * 299));
+    assert!((1..=service.server.answered()).contains(&answers(&all[1])), "{all:?}");
+}
+
+#[test]
 fn a_recorded_run_is_judged_again_without_a_network_and_gives_nothing_away() {
     let (folder, service) = set_up("leaky");
     let url = service.server.base_url();

@@ -5,6 +5,7 @@
 //! the file alone gives nothing away, and committed as one row at the end of the table. There is no
 //! index: each canary's prober keeps the numbers of its entries ([`Entries`]), eight bytes an answer.
 
+mod bill;
 mod model;
 mod runs;
 mod spending;
@@ -21,9 +22,13 @@ use ring::aead::{CHACHA20_POLY1305, LessSafeKey, UnboundKey};
 use ring::hmac;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+use bill::Paid;
 use runs::{choose, connect, fault, folder_fault, lock_path, make_folder, now, prepare, prune};
 use writer::{Row, Writer, places};
 
+use crate::chat::Usage;
+
+pub use bill::Rates;
 pub use model::ModelName;
 pub use spending::{Amount, Spending};
 
@@ -186,7 +191,7 @@ impl Journal {
         let at = |e: rusqlite::Error| fault(&path, &e);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
         prepare(&transaction, &path)?;
-        prune(&transaction, folder).map_err(at)?;
+        prune(&transaction, folder, &path).map_err(at)?;
         let (run, age, held) = match name {
             Some(RunName(name)) => {
                 let known = "INSERT INTO runs (plan, name, touched) VALUES (?1, ?2, ?3)
@@ -196,6 +201,7 @@ impl Journal {
             }
             None => choose(&transaction, folder, plan, fresh, &path)?,
         };
+        bill::begin(&transaction, run).map_err(at)?;
         // Numbers the entries of this process apart from those of any other, earlier or beside it.
         transaction.execute("INSERT INTO writers DEFAULT VALUES", []).map_err(at)?;
         let session = transaction.last_insert_rowid();
@@ -340,7 +346,22 @@ impl Journal {
     /// # Errors
     /// When an earlier one could not be written, for example because the disk is full.
     pub fn record(&self, canary: usize, request: u64, answer: &[u8]) -> Result<i64, JournalError> {
-        self.writer.push(canary as u32, request as u32, answer)
+        self.record_paid(canary, request, answer, 0, Usage::default())
+    }
+
+    /// The same for so many answers that were paid for: they are counted with it, for the ledger.
+    ///
+    /// # Errors
+    /// When an earlier one could not be written.
+    pub fn record_paid(
+        &self,
+        canary: usize,
+        request: u64,
+        answer: &[u8],
+        answers: u64,
+        usage: Usage,
+    ) -> Result<i64, JournalError> {
+        self.writer.push(canary as u32, request as u32, answer, Paid::new(answers, usage))
     }
 
     /// Waits until an entry, and all that were recorded before it, are on disk.
@@ -459,6 +480,114 @@ mod tests {
         journal.settle(&[4]).expect("settled");
         assert_eq!(open(folder.path(), "a").resumed(), None);
         assert_eq!(Journal::open(folder.path(), KEY, "a", None, true).expect("fresh").resumed(), None);
+    }
+
+    #[test]
+    fn what_a_run_was_paid_for_is_noted_once_whatever_becomes_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bill = |plan: &str, fresh: bool| {
+            let journal = Journal::open(folder.path(), KEY, plan, None, fresh).expect("a journal");
+            journal.bill("m", Some(Rates { input: 1e5, output: 2e5 })).expect("billed");
+            journal
+        };
+        let answer = |journal: &Journal, canary: usize, request: u64| {
+            let usage = Usage { prompt_tokens: 10, completion_tokens: 1 };
+            let entry = journal.record_paid(canary, request, b"said", 1, usage).expect("recorded");
+            wait(journal.flush(entry)).expect("written");
+        };
+        let noted = || -> Vec<(u64, Option<f64>)> {
+            let text = std::fs::read_to_string(folder.path().join("ledger.jsonl")).unwrap_or_default();
+            let lines = text.lines().map(|line| serde_json::from_str(line).expect("a line"));
+            let all: Vec<crate::store::Spent> = lines.collect();
+            let names: HashSet<&Option<String>> = all.iter().map(|spent| &spent.run).collect();
+            assert_eq!(names.len(), all.len(), "{text}");
+            all.iter().map(|spent| (spent.answers, spent.usd)).collect()
+        };
+        let mut journal = bill("a", false);
+        journal.note().expect("nothing to note");
+        assert!(noted().is_empty());
+        drop(journal);
+        // The provider failed: noted, and not settled.
+        let mut journal = bill("a", false);
+        answer(&journal, 3, 0);
+        answer(&journal, 4, 0);
+        journal.note().expect("noted");
+        assert_eq!(noted(), [(2, Some(2.4))]);
+        drop(journal);
+        // Taken up again, and killed between the line and the end of the journal.
+        let mut journal = bill("a", false);
+        answer(&journal, 3, 1);
+        journal.note().expect("noted");
+        drop(journal);
+        assert_eq!(noted(), [(3, Some(3.6))]);
+        // Settled in part, and then to the end.
+        let mut journal = bill("a", false);
+        journal.note().expect("noted");
+        journal.settle(&[3]).expect("settled");
+        let mut journal = bill("a", false);
+        answer(&journal, 4, 1);
+        journal.note().expect("noted");
+        journal.settle(&[4]).expect("settled");
+        assert_eq!(noted(), [(4, Some(4.8))]);
+        // Killed, and never taken up again: noted before it is forgotten.
+        let journal = bill("a", false);
+        answer(&journal, 0, 0);
+        drop(journal);
+        assert_eq!(noted().len(), 1);
+        let journal = bill("a", true);
+        assert_eq!(noted()[1..], [(1, Some(1.2))]);
+        answer(&journal, 0, 0);
+        answer(&journal, 0, 1);
+        drop(journal);
+        let connection = Connection::open(folder.path().join("journal.sqlite")).expect("opened");
+        connection.execute("UPDATE runs SET touched = 0", []).expect("changed");
+        drop(open(folder.path(), "b"));
+        assert_eq!(noted()[2..], [(2, Some(2.4))]);
+        // Nobody is paid, or nobody knows how much.
+        let mut free = open(folder.path(), "b");
+        record(&free, 0, 0, "said");
+        free.note().expect("nothing to note");
+        let mut unpriced = open(folder.path(), "c");
+        unpriced.bill("m", None).expect("billed");
+        answer(&unpriced, 0, 0);
+        unpriced.note().expect("noted");
+        assert_eq!(noted()[3..], [(1, None)]);
+    }
+
+    #[test]
+    fn what_all_processes_of_a_named_run_were_paid_for_is_one_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let name = RunName("r".into());
+        let mut all: Vec<Journal> =
+            (0..3).map(|_| Journal::open(folder.path(), KEY, "a", Some(&name), false).expect("a journal")).collect();
+        for (canary, journal) in all.iter().enumerate() {
+            journal.bill("m", None).expect("billed");
+            let entry = journal.record_paid(canary, 0, b"said", 2, Usage::default()).expect("recorded");
+            wait(journal.flush(entry)).expect("written");
+        }
+        all.iter_mut().rev().for_each(|journal| journal.note().expect("noted"));
+        let text = std::fs::read_to_string(folder.path().join("ledger.jsonl")).expect("a ledger");
+        assert!(text.lines().count() == 1 && text.contains("\"answers\":6"), "{text}");
+    }
+
+    #[test]
+    fn a_file_of_an_older_version_is_taken_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        record(&open(folder.path(), "a"), 3, 0, "said");
+        for (version, tables) in [(3, ""), (2, "DROP TABLE paid;"), (1, "DROP TABLE paid; DROP TABLE spent;")] {
+            let connection = Connection::open(folder.path().join("journal.sqlite")).expect("opened");
+            connection.execute_batch(tables).expect("dropped");
+            connection.execute_batch("ALTER TABLE runs DROP COLUMN model").expect("dropped");
+            connection.pragma_update(None, "user_version", version).expect("changed");
+            drop(connection);
+            let journal = open(folder.path(), "a");
+            assert_eq!(texts(&journal, 3), ["said"]);
+            journal.bill("m", None).expect("billed");
+            journal.spending().expect("a purse");
+            // What answered before is not known: the next one is taken.
+            let named = |name: &str| journal.model_name().keep(name).expect("kept");
+            assert!(named("two") && !named("one"), "{version}");
+        }
     }
 
     #[test]

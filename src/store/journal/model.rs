@@ -69,8 +69,6 @@ impl ModelName {
 mod tests {
     use std::path::Path;
 
-    use rusqlite::Connection;
-
     use super::*;
     use crate::store::RunName;
 
@@ -110,23 +108,5 @@ mod tests {
         let (one, two, other) = (share("r"), share("r"), share("s"));
         assert!(answer(&one, "one") && answer(&two, "one") && answer(&other, "two"));
         assert!(!answer(&two, "two") && !answer(&other, "one"));
-    }
-
-    #[test]
-    fn a_journal_of_an_older_form_goes_on() {
-        for version in [1, 2] {
-            let folder = tempfile::tempdir().expect("a folder");
-            assert!(answer(&open(folder.path(), None, false), "one"));
-            let file = Connection::open(folder.path().join("journal.sqlite")).expect("opened");
-            let spent = if version == 1 { "DROP TABLE spent;" } else { "" };
-            let older = format!("ALTER TABLE runs DROP COLUMN model; {spent} PRAGMA user_version = {version};");
-            file.execute_batch(&older).expect("made older");
-            drop(file);
-            let journal = open(folder.path(), None, false);
-            assert_eq!(journal.resumed().map(|resumed| resumed.requests), Some(1), "{version}");
-            // What answered before is not known: the next one is taken.
-            assert!(answer(&journal, "two") && !answer(&journal, "one"), "{version}");
-            assert!(journal.spending().is_ok(), "{version}");
-        }
     }
 }

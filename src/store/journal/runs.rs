@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 
-use super::JournalError;
+use super::{JournalError, bill};
 
 /// The form of the file.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 /// How long an open run is kept, counted from its last answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const SCHEMA: &str = "
@@ -19,6 +19,7 @@ CREATE UNIQUE INDEX named ON runs (plan, name) WHERE name IS NOT NULL;
 CREATE TABLE writers (id INTEGER PRIMARY KEY AUTOINCREMENT);
 CREATE TABLE judged (run INTEGER NOT NULL, canary INTEGER NOT NULL, upto INTEGER NOT NULL, PRIMARY KEY (run, canary));
 CREATE TABLE spent (run INTEGER PRIMARY KEY, requests INTEGER NOT NULL, tokens INTEGER NOT NULL, micros INTEGER NOT NULL);
+CREATE TABLE paid (run INTEGER PRIMARY KEY, name TEXT NOT NULL, model TEXT, answers, input, output, usd REAL);
 CREATE TABLE answers (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, places BLOB NOT NULL, sealed BLOB NOT NULL);
 ";
 
@@ -31,11 +32,14 @@ pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), 
             transaction.execute_batch(SCHEMA).map_err(at)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(at)
         }
-        // Answers of an interrupted run are worth keeping: `spent` is new since 1, the model's name since 2.
-        old @ (1 | 2) => {
-            let spent = SCHEMA.lines().find(|line| line.starts_with("CREATE TABLE spent")).expect("it stands above");
-            if old == 1 {
-                transaction.execute_batch(spent).map_err(at)?;
+        // Answers of an interrupted run are worth keeping; these tables, and the name of the model, are what is new.
+        version @ 1..VERSION => {
+            let is_new = |line: &&str| {
+                (version < 3 && line.starts_with("CREATE TABLE paid"))
+                    || (version < 2 && line.starts_with("CREATE TABLE spent"))
+            };
+            for table in SCHEMA.lines().filter(is_new) {
+                transaction.execute_batch(table).map_err(at)?;
             }
             transaction.execute_batch("ALTER TABLE runs ADD COLUMN model BLOB").map_err(at)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(at)
@@ -44,15 +48,17 @@ pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), 
     }
 }
 
-/// Forgets runs that nobody came back to.
-pub(super) fn prune(transaction: &Transaction<'_>, folder: &Path) -> rusqlite::Result<()> {
+/// Forgets runs that nobody came back to; one that cannot be noted in the ledger stays.
+pub(super) fn prune(transaction: &Transaction<'_>, folder: &Path, path: &Path) -> rusqlite::Result<()> {
     let oldest = now() - KEPT.as_secs() as i64;
     let stale: Vec<i64> = transaction
         .prepare("SELECT id FROM runs WHERE touched < ?1")?
         .query_map([oldest], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for run in stale {
-        if let Ok(Some(_lock)) = try_lock(folder, run) {
+        if let Ok(Some(_lock)) = try_lock(folder, run)
+            && bill::note(transaction, path, folder, run).is_ok()
+        {
             forget(transaction, folder, run)?;
         }
     }
@@ -64,6 +70,7 @@ pub(super) fn forget(transaction: &Transaction<'_>, folder: &Path, run: i64) -> 
     transaction.execute("DELETE FROM answers WHERE run = ?1", [run])?;
     transaction.execute("DELETE FROM judged WHERE run = ?1", [run])?;
     transaction.execute("DELETE FROM spent WHERE run = ?1", [run])?;
+    transaction.execute("DELETE FROM paid WHERE run = ?1", [run])?;
     transaction.execute("DELETE FROM runs WHERE id = ?1", [run])?;
     let _ = std::fs::remove_file(lock_path(folder, run));
     let _ = std::fs::remove_dir_all(folder.join(format!("run-{run}")));
@@ -89,6 +96,7 @@ pub(super) fn choose(
     for (run, touched, used) in open {
         let Some(lock) = try_lock(folder, run)? else { continue };
         if fresh || !used {
+            bill::note(transaction, path, folder, run)?;
             forget(transaction, folder, run).map_err(at)?;
             continue;
         }

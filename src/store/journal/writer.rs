@@ -1,18 +1,19 @@
-//! What goes to disk together: one row for all answers of about a millisecond.
+//! What goes to disk together: one row for all answers of about two milliseconds.
 
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
+use super::bill::{self, Paid, Rates};
 use super::runs::{fault, now};
 use super::{JournalError, lock};
 
 /// How long the writer waits for company before it commits.
-const LINGER: Duration = Duration::from_millis(1);
+const LINGER: Duration = Duration::from_millis(2);
 /// Entries that one process can number.
 const ENTRIES: u32 = 36;
 /// What one answer takes up in `places`: canary and request.
@@ -28,6 +29,8 @@ struct Queue {
     places: Vec<u8>,
     /// Each answer after its length.
     plain: Vec<u8>,
+    /// What was paid for these.
+    paid: Paid,
     waiting: Vec<oneshot::Sender<Result<(), JournalError>>>,
     failed: Option<JournalError>,
     closed: bool,
@@ -45,16 +48,23 @@ pub(super) struct Writer {
     cipher: LessSafeKey,
     queue: Mutex<Queue>,
     arrived: Condvar,
+    /// What answers cost, where somebody is paid for them.
+    rates: OnceLock<Option<Rates>>,
 }
 
 impl Writer {
     pub(super) fn new(path: PathBuf, run: i64, session: i64, cipher: LessSafeKey) -> Self {
         let written = session << ENTRIES;
         let queue = Queue { first: written + 1, written, ..Queue::default() };
-        Self { path, run, cipher, queue: Mutex::new(queue), arrived: Condvar::new() }
+        Self { path, run, cipher, queue: Mutex::new(queue), arrived: Condvar::new(), rates: OnceLock::new() }
     }
 
-    pub(super) fn push(&self, canary: u32, request: u32, answer: &[u8]) -> Result<i64, JournalError> {
+    /// Counts from now on what is paid.
+    pub(super) fn bill(&self, rates: Option<Rates>) {
+        let _ = self.rates.set(rates);
+    }
+
+    pub(super) fn push(&self, canary: u32, request: u32, answer: &[u8], paid: Paid) -> Result<i64, JournalError> {
         let mut queue = lock(&self.queue);
         if let Some(error) = &queue.failed {
             return Err(error.clone());
@@ -64,6 +74,7 @@ impl Writer {
         queue.places.extend_from_slice(&request.to_le_bytes());
         queue.plain.extend_from_slice(&(answer.len() as u32).to_le_bytes());
         queue.plain.extend_from_slice(answer);
+        queue.paid.add(paid);
         if queue.places.len() == PLACE {
             self.arrived.notify_one();
         }
@@ -111,17 +122,19 @@ impl Writer {
             places.clear();
             sealed.clear();
             sealed.resize(NONCE_LEN, 0);
-            let (first, next, waiting) = {
+            let (first, next, waiting, paid) = {
                 let mut queue = lock(&self.queue);
                 let first = queue.first;
                 queue.first = queue.next();
                 std::mem::swap(&mut queue.places, &mut places);
                 sealed.extend_from_slice(&queue.plain);
                 queue.plain.clear();
-                (first, queue.first, std::mem::take(&mut queue.waiting))
+                (first, queue.first, std::mem::take(&mut queue.waiting), std::mem::take(&mut queue.paid))
             };
-            let done =
-                if places.is_empty() { Ok(()) } else { self.commit(&mut connection, first, &places, &mut sealed) };
+            let done = match places.is_empty() {
+                true => Ok(()),
+                false => self.commit(&mut connection, first, &places, &mut sealed, paid),
+            };
             match &done {
                 Ok(()) => lock(&self.queue).written = next - 1,
                 Err(error) => lock(&self.queue).failed = Some(error.clone()),
@@ -142,6 +155,7 @@ impl Writer {
         id: i64,
         places: &[u8],
         sealed: &mut Vec<u8>,
+        paid: Paid,
     ) -> Result<(), JournalError> {
         let broken = |what: &str| JournalError::Use { path: self.path.display().to_string(), what: what.to_owned() };
         let mut nonce = [0u8; NONCE_LEN];
@@ -159,6 +173,9 @@ impl Writer {
             transaction
                 .prepare_cached("UPDATE runs SET touched = ?2, used = 1 WHERE id = ?1 AND (touched < ?2 OR used = 0)")?
                 .execute(params![self.run, now()])?;
+            if let Some(rates) = self.rates.get() {
+                bill::count(&transaction, self.run, paid, *rates)?;
+            }
             transaction.commit()
         };
         write(connection).map_err(|e| fault(&self.path, &e))
