@@ -50,6 +50,7 @@
 //! - An interrupted run is taken up again when manifest, provider, model name, sampling and strategy
 //!   are the same; a model that was tuned again under the same name within a day is not noticed.
 //! - The journal survives a killed process; a power cut may lose the answers of the last moments.
+//! - What came of an answer that broke off is searched for the secret that was asked about, not for those of other canaries.
 //! - A run in which no two answers of any canary differ is inconclusive; a server that repeats only
 //!   some of its answers is not found out, and the bound on a silent canary then means less than it says.
 //! - `replay` is the only strategy by default. `score` needs a service that completes texts and echoes them with scores, or

@@ -1,18 +1,19 @@
 //! Asking with half of the secret given away, for the strategy `prefix-half`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
 
+use super::broken::Sieve;
 use super::task::{Fault, Lane, Task, permit, seed};
 use crate::canary::{Drawn, Half, Secret, Template};
-use crate::chat::Message;
+use crate::chat::{Completion, Finish, Message};
 use crate::detect::Candidates;
 use crate::probe::{Scene, reveal};
-use crate::provider::{ProviderError, Request};
-use crate::store::JournalError;
+use crate::provider::{Broken, ProviderError, Request, texts};
+use crate::store::{Journal, JournalError};
 use crate::verdict::HalfEvidence;
 
 /// The halves of a run's secrets.
@@ -45,6 +46,24 @@ impl Halves {
         (reveal(&scene, first).messages, rest)
     }
 
+    /// Sees what is thrown away of the answers to that question: the second half may be in it, or all of the secret.
+    fn watch(self: &Arc<Self>, canary: usize, sieve: &Arc<Sieve>, journal: &Arc<Journal>) -> Broken {
+        let (template, ..) = self.canaries[canary];
+        let left = self.templates[template].1.rest().size_f64();
+        let evidence = Mutex::new(HalfEvidence::new(self.question(canary).1, left));
+        let (halves, sieve, journal) = (Arc::clone(self), Arc::clone(sieve), Arc::clone(journal));
+        Broken::new(move |bytes| {
+            sieve.see(&journal, bytes);
+            let completion = Completion { text: texts(bytes).join("\n"), finish: Finish::Stop, refused: false };
+            let mut evidence = evidence.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = evidence.hits().hits;
+            evidence.push(&completion, &halves.templates[template].2);
+            if evidence.hits().hits > before {
+                sieve.reveal(&journal, evidence.hits().p_value);
+            }
+        })
+    }
+
     /// The characters of the question about a canary.
     pub(super) fn length(&self, canary: usize) -> usize {
         self.question(canary).0.iter().map(|m| m.content.len() + 16).sum()
@@ -61,7 +80,8 @@ impl Task {
         let (_, half, candidates) = &halves.templates[template];
         let (messages, rest) = halves.question(self.index);
         let mut evidence = HalfEvidence::new(rest, half.rest().size_f64());
-        match self.ask_with_half(&messages, candidates, &mut evidence).await {
+        let broken = halves.watch(self.index, &self.sieve, &shared.journal);
+        match self.ask_with_half(&messages, candidates, &broken, &mut evidence).await {
             Ok(()) => {}
             Err(Fault::Provider(error)) => {
                 if error.is_fatal() {
@@ -82,6 +102,7 @@ impl Task {
         &mut self,
         messages: &Arc<[Message]>,
         candidates: &Candidates,
+        broken: &Broken,
         evidence: &mut HalfEvidence,
     ) -> Result<(), Fault> {
         let shared = Arc::clone(&self.shared);
@@ -100,6 +121,7 @@ impl Task {
                     sampling: shared.sampling,
                     seed: seed(self.index, number) ^ (1 << 30),
                     choices: choices as u32,
+                    broken: broken.clone(),
                 };
                 flight.spawn(async move {
                     let _permit = permit(&shared.permits).await;

@@ -4,6 +4,7 @@
 //! memory: it is read from the journal again when there is a hit, so that memory does not grow with
 //! the samples.
 
+mod broken;
 mod design;
 mod half;
 mod score;
@@ -11,7 +12,7 @@ mod script;
 mod task;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
@@ -26,11 +27,13 @@ use crate::verdict::{
     Claim, Design, DesignError, Place, Policy, Pool, PositiveControls, RunReport, ScoringDesign, Settings, Strangers,
     Test, judge, public_words,
 };
+use broken::Kept;
 use half::Halves;
 use score::Scorer;
 use script::Script;
-use task::{Shared, Task};
+use task::{Lane, Shared, Task};
 
+pub(crate) use broken::Sieve;
 pub use design::design;
 pub use task::{Probed, journaled};
 
@@ -211,6 +214,20 @@ impl Audit {
         })
     }
 
+    /// What searches answers to a canary that are thrown away.
+    pub(crate) fn sieve(&self, index: usize) -> Sieve {
+        Sieve {
+            searcher: Arc::clone(&self.searcher),
+            near: Arc::clone(&self.near),
+            spaces: Arc::clone(&self.spaces),
+            space: self.space_of[index],
+            canary: index,
+            test: self.tests[index].0,
+            lane: Lane::Broken as usize * self.entries.len() + index,
+            kept: Mutex::new(Kept::default()),
+        }
+    }
+
     /// Whether secrets are scored, so that the provider must be able to.
     #[must_use]
     pub fn scores(&self) -> bool {
@@ -278,7 +295,8 @@ impl Audit {
         let mut tasks = JoinSet::new();
         for &index in selected {
             let (test, size) = self.tests[index];
-            tasks.spawn(Task::new(index, (self.space_of[index], self.template_of[index]), test, size, &shared).run());
+            let places = (self.space_of[index], self.template_of[index]);
+            tasks.spawn(Task::new(index, places, test, size, self.sieve(index), &shared).run());
         }
         let mut probed = Vec::with_capacity(selected.len());
         while let Some(done) = tasks.join_next().await {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::canary::{Drawn, Template};
 use crate::chat::{Message, Sampling};
 use crate::probe::{Question, Scene, Schedule, Strategy};
-use crate::provider::Request;
+use crate::provider::{Broken, Request};
 
 /// Chats about subjects that do not exist, for each template.
 const EXAMPLES: usize = 3;
@@ -92,6 +92,7 @@ impl Plan {
             sampling: Sampling { temperature, top_p, ..base },
             seed: super::task::seed(canary, number),
             choices: choices as u32,
+            broken: Broken::default(),
         };
         (Asked { arm, strategy: *strategy }, request)
     }

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use super::broken::Sieve;
 use super::half::Halves;
 use super::score::Scorer;
 use super::script::{Asked, Plan, Script};
 use super::{Audit, Event, Progress};
 use crate::chat::Sampling;
 use crate::detect::{Approximate, Candidates, Searcher};
-use crate::provider::{Answer, Provider, ProviderError, Request};
+use crate::provider::{Answer, Broken, Provider, ProviderError, Request};
 use crate::store::{Entries, Journal, JournalError};
 use crate::verdict::{Evidence, Lens, Shares, Tally, Test};
 
@@ -27,10 +28,12 @@ pub(super) enum Lane {
     Scores = 1,
     /// Said with half of its secret given away.
     Halves = 2,
+    /// Notes of what was thrown away.
+    Broken = 3,
 }
 
 /// The kinds of answers of a canary.
-const LANES: usize = 3;
+const LANES: usize = 4;
 
 /// The names under which the journal has the answers of these canaries, of so many in the manifest.
 pub fn journaled(selected: &[usize], canaries: usize) -> Vec<usize> {
@@ -218,6 +221,9 @@ pub(super) struct Task {
     permit: Option<OwnedSemaphorePermit>,
     /// The newest entry that may not be on disk yet, and how many there are.
     unflushed: (i64, u32),
+    pub(super) sieve: Arc<Sieve>,
+    /// Who sees what is thrown away.
+    broken: Broken,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -227,8 +233,10 @@ impl Task {
         (space, template): (usize, usize),
         test: Test,
         size: f64,
+        sieve: Sieve,
         shared: &Arc<Shared>,
     ) -> Self {
+        let sieve = Arc::new(sieve);
         let evidence = Evidence::new(index, test, size, shared.shares).matched(shared.matched[index]);
         Self {
             index,
@@ -241,6 +249,8 @@ impl Task {
             entries: Entries::default(),
             permit: None,
             unflushed: (0, 0),
+            broken: sieve.watch(&shared.journal),
+            sieve,
             shared: Arc::clone(shared),
         }
     }
@@ -250,6 +260,7 @@ impl Task {
         let _turn = shared.claims.acquire().await.expect("the semaphore is never closed");
         let mut claim = shared.journal.claim(self.index).await?;
         self.entries = std::mem::take(&mut claim.entries);
+        self.sieve.resume(&shared.journal)?;
         let mut plan = shared.script.plan(self.index);
         while self.left() > 0 && self.evidence.error.is_none() {
             let before = self.evidence.asked;
@@ -277,6 +288,7 @@ impl Task {
         self.evidence.finish();
         self.reveal().await?;
         self.score().await?;
+        self.evidence.broken = self.sieve.found(&shared.journal).await?;
         Ok(Probed { canary: self.index, evidence: self.evidence, requests: self.requests, entries: self.entries })
     }
 
@@ -297,7 +309,8 @@ impl Task {
         let width = width.min(plan.end(first) - first);
         self.requests += width;
         if width == 1 {
-            let (asked, request) = head;
+            let (asked, mut request) = head;
+            request.broken = self.broken.clone();
             if self.permit.is_none() {
                 self.permit = Some(permit(&self.shared.permits).await);
             }
@@ -308,7 +321,8 @@ impl Task {
         let mut flight = JoinSet::new();
         for number in first..self.requests {
             let (shared, canary) = (Arc::clone(&self.shared), self.index);
-            let (asked, request) = plan.request(canary, number, choices, shared.sampling);
+            let (asked, mut request) = plan.request(canary, number, choices, shared.sampling);
+            request.broken = self.broken.clone();
             let entry = self.entries.get(number);
             flight.spawn(async move {
                 let _permit = permit(&shared.permits).await;

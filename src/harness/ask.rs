@@ -8,7 +8,7 @@ use super::reach::runtime;
 use super::session::{Session, SessionError};
 use crate::chat::{Completion, Message, Quality};
 use crate::detect::{Approximate, Searcher};
-use crate::provider::Request;
+use crate::provider::{Broken, Request};
 
 /// What stands in place of a secret.
 const MASK: &str = "[masked]";
@@ -40,7 +40,7 @@ impl Session {
             .map(|c| Approximate::new(drawn.templates[c.template].secret_space(), c.secret.expose(), true, true))
             .collect();
         let completions = runtime()?.block_on(async {
-            let reached = self.reach(&model, warm_up, drawn.templates, &drawn.key, None)?;
+            let reached = self.reach(&model, warm_up, drawn.templates, &drawn.key, None, None)?;
             let messages: Arc<[Message]> = question.into();
             let mut first = [0u8; 4];
             let _ = getrandom::fill(&mut first);
@@ -51,7 +51,8 @@ impl Session {
                 while begun < samples && flight.len() < self.config.probe.concurrency {
                     let (provider, messages) = (Arc::clone(&reached.provider), Arc::clone(&messages));
                     let seed = (first + begun) & 0x7fff_ffff;
-                    let request = Request { messages, sampling: self.sampling(), seed, choices: 1 };
+                    let (sampling, broken) = (self.sampling(), Broken::default());
+                    let request = Request { messages, sampling, seed, choices: 1, broken };
                     flight.spawn(async move { provider.complete(&request).await });
                     begun += 1;
                 }

@@ -1,20 +1,22 @@
 //! Probing by batch jobs: all questions in files, answered within a day at half the price. The answers
 //! go into the run journal, and are judged as those of any run.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{BufRead, BufReader, Seek, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::reach::{Missing, limits, redactor, runtime};
 use super::session::{Done, Session, SessionError};
-use crate::audit::{Event, Progress};
+use crate::audit::{Audit, Event, Progress, Sieve};
 use crate::provider::{
-    Budget, Dialect, MOST_BYTES, MOST_REQUESTS, OpenAi, ProviderError, micros, price, read_batch_line, worst_case,
+    Budget, Dialect, MOST_BYTES, MOST_REQUESTS, OpenAi, ProviderError, micros, price, worst_case,
 };
-use crate::store::{self, Amount, Journal, Rates};
+use crate::store::{self, Amount, Journal, JournalError, Rates};
 
 /// How long the service keeps the files: they hold questions about canaries.
 const KEPT: u32 = 7 * 24 * 60 * 60;
@@ -56,8 +58,6 @@ impl Session {
         }
         let (audit, drawn) = self.audit()?;
         let (model, warm_up) = self.model()?;
-        let endpoint = self.profile.endpoint(&self.connection)?;
-        let client = OpenAi::with_profile(&endpoint, &self.profile, &model)?.warm_up(warm_up).redact(redactor(&drawn));
         let folder = self.folder.join(&self.config.store.path);
         let plan = self.plan(&model);
         let key = drawn.key.sealing_key("journal");
@@ -65,13 +65,32 @@ impl Session {
         let quoted = price(&model, &self.config.prices).map(|quoted| quoted.price);
         // Half the price.
         self.bill(&journal, &model, quoted.map(|p| Rates { input: p.input / 2.0, output: p.output / 2.0 }))?;
+        let mut endpoint = self.profile.endpoint(&self.connection)?;
+        endpoint.model_name = Some(journal.model_name());
+        let client = OpenAi::with_profile(&endpoint, &self.profile, &model)?.warm_up(warm_up).redact(redactor(&drawn));
         let at = folder.join(format!("batch-{}.json", &plan[..16]));
+        if self.fresh {
+            // Their answers are of the run that is forgotten.
+            store::remove(&at)?;
+        }
         let canaries = self.entries().len();
         let asked = if canaries == 0 { 0 } else { audit.requests(0).count() as u64 };
         let max_tokens = self.sampling().max_tokens;
         let minutes = self.config.probe.deadline_minutes;
         let end = Instant::now() + if minutes > 0.0 { Duration::from_secs_f64(60.0 * minutes) } else { LONGEST };
-        let work = Work { client: &client, journal: &journal, at, poll, tell, max_tokens, canaries, asked, end };
+        let work = Work {
+            client: &client,
+            audit: &audit,
+            journal: &journal,
+            sieves: Mutex::default(),
+            at,
+            poll,
+            tell,
+            max_tokens,
+            canaries,
+            asked,
+            end,
+        };
         runtime()?.block_on(async {
             work.collect_all().await?;
             let mut lines = Vec::new();
@@ -118,7 +137,10 @@ impl Session {
 
 struct Work<'a> {
     client: &'a OpenAi,
+    audit: &'a Audit,
     journal: &'a Journal,
+    /// What searches answers that do not count, of each canary that has some.
+    sieves: Mutex<HashMap<usize, Sieve>>,
     at: PathBuf,
     poll: Duration,
     tell: Tell<'a>,
@@ -222,28 +244,48 @@ impl Work<'_> {
         let mut held = tempfile::tempfile().map_err(io)?;
         self.client.content(file, &mut held).await?;
         held.rewind().map_err(io)?;
-        let (mut answered, mut newest) = (0, 0);
+        let (mut answered, mut newest) = (0, 0i64);
         // What was collected before a kill is neither kept nor counted twice.
         let mut known = self.journal.answered()?;
         for line in BufReader::new(held).split(b'\n') {
             let line = line.map_err(io)?;
-            let Some((name, Some(answer))) = read_batch_line(&line, self.max_tokens) else { continue };
-            let place = name.split_once('-').and_then(|(c, n)| Some((c.parse().ok()?, n.parse().ok()?)));
+            let Some(said) = self.client.batch_answer(&line, self.max_tokens)? else { continue };
+            let place = said.name.split_once('-').and_then(|(c, n)| Some((c.parse().ok()?, n.parse().ok()?)));
             // The service may say anything: only what was asked is answered.
             let asked = place.filter(|(canary, number)| *canary < self.canaries && *number < self.asked);
             let Some((canary, number)) = asked else { continue };
+            let Some(answer) = said.answer else {
+                if said.refused {
+                    newest = newest.max(self.see(canary, &line)?);
+                }
+                continue;
+            };
             answered += 1;
             if !known.insert((canary, number)) {
                 continue;
             }
             let bytes = serde_json::to_vec(&answer).expect("an answer is plain data");
             let answers = answer.completions.len() as u64;
-            newest = self.journal.record_paid(canary, number, &bytes, answers, answer.usage)?;
+            newest = newest.max(self.journal.record_paid(canary, number, &bytes, answers, answer.usage)?);
             if answered % 1000 == 0 {
                 self.journal.flush(newest).await?;
             }
         }
         self.journal.flush(newest).await?;
         Ok(answered)
+    }
+
+    /// Searches what came and is no answer; gives the entry of what was noted last of its canary.
+    fn see(&self, canary: usize, line: &[u8]) -> Result<i64, JournalError> {
+        let mut sieves = self.sieves.lock().unwrap_or_else(PoisonError::into_inner);
+        let sieve = match sieves.entry(canary) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(free) => {
+                let sieve = free.insert(self.audit.sieve(canary));
+                sieve.resume(self.journal)?;
+                sieve
+            }
+        };
+        Ok(sieve.see(self.journal, line))
     }
 }

@@ -17,7 +17,7 @@ use crate::provider::{
     Budget, Completing, Connection, Deadline, DeploymentSettings, Limits, MANAGEMENT_TOKEN, Player, Profile, Provider,
     ProviderError, Quotes, Recorder, Redact, Request, TunerSettings, address_of,
 };
-use crate::store;
+use crate::store::{self, ModelName};
 use crate::tune::{Stage, State};
 
 /// How long a model that was just tuned may be unknown.
@@ -102,9 +102,11 @@ impl Session {
         templates: Vec<Template>,
         key: &Key,
         budget: Option<Budget>,
+        model_name: Option<ModelName>,
     ) -> Result<Reached, SessionError> {
         let mut connection = self.connection.clone();
         connection.budget = budget.map(Arc::new);
+        connection.model_name = model_name;
         if !self.tape.replay.is_empty() {
             let base = self.profile.endpoint(&connection).map(|e| e.base_url).unwrap_or_default();
             let (paths, parts) = (&self.tape.replay, self.tape.parts);
@@ -198,6 +200,7 @@ pub fn service(
         concurrency: config.probe.concurrency,
         home: home(config, folder),
         beside: folder.to_owned(),
+        model_name: None,
     };
     Ok((profile, connection))
 }

@@ -435,7 +435,8 @@ impl Session {
         let budget = if limits.is_none() { None } else { Some(Budget::new(journal.spending()?, limits, price)) };
         let runtime = runtime()?;
         let report = runtime.block_on(async {
-            let reached = self.reach(&model, warm_up, drawn.templates, &drawn.key, budget)?;
+            let name = Some(journal.model_name());
+            let reached = self.reach(&model, warm_up, drawn.templates, &drawn.key, budget, name)?;
             let provider = Arc::clone(&reached.provider);
             if audit.scores() && !provider.scores() {
                 return Err(self.no_scores("score"));

@@ -2,7 +2,8 @@
 //!
 //! A cassette is a file of lines, one for each request: an HMAC of the request, and the answer sealed
 //! with ChaCha20-Poly1305, both under keys that are derived from the manifest's. Nothing in it can be
-//! read without that key: no secret, no answer, no prompt; and the API key is never part of it.
+//! read without that key: no secret, no answer, no prompt; and the API key is never part of it. What came of an
+//! answer that was thrown away stands in a line of its own: who judges the cassette sees it as the run did.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::broken::{Broken, texts};
 use super::{Completing, Provider, ProviderError, Request, Scoring};
 use crate::chat::Message;
 
@@ -24,6 +26,9 @@ struct Line {
     request: String,
     answer: String,
 }
+
+/// What the name of a request begins with, where the answer is one that was thrown away.
+const BROKEN: &str = "broken-";
 
 /// The keys of a cassette.
 struct Keys {
@@ -72,12 +77,39 @@ impl Keys {
     }
 }
 
-/// Asks, and writes every answer down.
-pub(crate) struct Recorder {
-    inner: Arc<dyn Provider>,
+/// A cassette that is written.
+struct Tape {
     keys: Keys,
     path: PathBuf,
     file: Mutex<std::fs::File>,
+}
+
+impl Tape {
+    fn write(&self, name: String, answer: &impl Serialize) -> Result<(), ProviderError> {
+        let line = Line { answer: self.keys.seal(&name, answer)?, request: name };
+        let mut text = serde_json::to_vec(&line).expect("a line is plain data");
+        text.push(b'\n');
+        let written = self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text);
+        written.map_err(|e| ProviderError::Setup(format!("{}: {e}", self.path.display())))
+    }
+
+    /// Writes down what `broken` sees of the answers to a request, too.
+    fn watch(self: &Arc<Self>, name: &str, broken: &Broken) -> Broken {
+        let (tape, name, broken) = (Arc::clone(self), format!("{BROKEN}{name}"), broken.clone());
+        Broken::new(move |bytes| {
+            if !texts(bytes).is_empty() {
+                // Where it cannot be written, no answer can be either, and the run ends.
+                let _ = tape.write(name.clone(), &String::from_utf8_lossy(bytes));
+            }
+            broken.part(bytes);
+        })
+    }
+}
+
+/// Asks, and writes every answer down.
+pub(crate) struct Recorder {
+    inner: Arc<dyn Provider>,
+    tape: Arc<Tape>,
 }
 
 impl Recorder {
@@ -89,23 +121,18 @@ impl Recorder {
         let fault = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", path.display()));
         let file = options.open(path).map_err(fault)?;
         crate::store::make_private(path).map_err(fault)?;
-        Ok(Self { inner, keys: Keys::new(key), path: path.to_owned(), file: Mutex::new(file) })
-    }
-
-    fn write(&self, name: String, answer: &impl Serialize) -> Result<(), ProviderError> {
-        let line = Line { answer: self.keys.seal(&name, answer)?, request: name };
-        let mut text = serde_json::to_vec(&line).expect("a line is plain data");
-        text.push(b'\n');
-        let written = self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text);
-        written.map_err(|e| ProviderError::Setup(format!("{}: {e}", self.path.display())))
+        let tape = Tape { keys: Keys::new(key), path: path.to_owned(), file: Mutex::new(file) };
+        Ok(Self { inner, tape: Arc::new(tape) })
     }
 }
 
 impl Provider for Recorder {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
         Box::pin(async move {
-            let answer = self.inner.complete(request).await?;
-            self.write(self.keys.name(self.inner.model(), request), &answer)?;
+            let name = self.tape.keys.name(self.inner.model(), request);
+            let request = Request { broken: self.tape.watch(&name, &request.broken), ..request.clone() };
+            let answer = self.inner.complete(&request).await?;
+            self.tape.write(name, &answer)?;
             Ok(answer)
         })
     }
@@ -118,7 +145,7 @@ impl Provider for Recorder {
             if scores.iter().any(|s| s.is_nan()) {
                 return Err(ProviderError::Malformed { what: "a score that is no number".into() });
             }
-            self.write(self.keys.name_of_scores(self.inner.model(), messages, continuations), &kept)?;
+            self.tape.write(self.tape.keys.name_of_scores(self.inner.model(), messages, continuations), &kept)?;
             Ok(scores)
         })
     }
@@ -143,6 +170,8 @@ pub(crate) struct Player {
     model: String,
     address: String,
     answers: HashMap<String, String>,
+    /// Those that were thrown away.
+    broken: HashMap<String, Vec<String>>,
 }
 
 impl Player {
@@ -154,7 +183,7 @@ impl Player {
         address: String,
         key: [u8; 32],
     ) -> Result<Self, ProviderError> {
-        let mut answers = HashMap::new();
+        let (mut answers, mut broken) = (HashMap::new(), HashMap::<String, Vec<String>>::new());
         for path in paths {
             let fault = |what: String| ProviderError::Setup(format!("{}: {what}", path.display()));
             let file = std::fs::File::open(path).map_err(|e| fault(e.to_string()))?;
@@ -163,30 +192,53 @@ impl Player {
                 let line = line.map_err(|e| fault(e.to_string()))?;
                 let line: Line = serde_json::from_str(&line)
                     .map_err(|e| fault(format!("line {}: this is no cassette: {e}", number + 1)))?;
-                // The last one counts: a request that was recorded again.
-                answers.insert(line.request, line.answer);
+                if line.request.starts_with(BROKEN) {
+                    broken.entry(line.request).or_default().push(line.answer);
+                } else {
+                    // The last one counts: a request that was recorded again.
+                    answers.insert(line.request, line.answer);
+                }
             }
             if answers.len() == before {
                 return Err(fault("there is no answer in it that is not in the files before it".into()));
             }
         }
         let path = paths.first().filter(|_| !parts).cloned();
-        Ok(Self { keys: Keys::new(key), path, model: model.to_owned(), address, answers })
+        Ok(Self { keys: Keys::new(key), path, model: model.to_owned(), address, answers, broken })
+    }
+
+    fn missing(&self) -> ProviderError {
+        match &self.path {
+            Some(path) => ProviderError::Cassette { path: path.display().to_string() },
+            None => ProviderError::NoPart,
+        }
     }
 
     fn find<T: DeserializeOwned>(&self, name: &str) -> Result<T, ProviderError> {
-        let missing = || match &self.path {
-            Some(path) => ProviderError::Cassette { path: path.display().to_string() },
-            None => ProviderError::NoPart,
-        };
-        let sealed = self.answers.get(name).ok_or_else(missing)?;
-        self.keys.open(name, sealed).ok_or_else(missing)
+        let sealed = self.answers.get(name).ok_or_else(|| self.missing())?;
+        self.keys.open(name, sealed).ok_or_else(|| self.missing())
+    }
+
+    /// Shows what was thrown away of the answers to a request.
+    fn show(&self, name: &str, broken: &Broken) -> Result<(), ProviderError> {
+        let name = format!("{BROKEN}{name}");
+        for sealed in self.broken.get(&name).into_iter().flatten() {
+            let part: String = self.keys.open(&name, sealed).ok_or_else(|| self.missing())?;
+            broken.part(part.as_bytes());
+        }
+        Ok(())
     }
 }
 
 impl Provider for Player {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
-        Box::pin(async move { self.find(&self.keys.name(&self.model, request)) })
+        Box::pin(async move {
+            let name = self.keys.name(&self.model, request);
+            if !self.broken.is_empty() {
+                self.show(&name, &request.broken)?;
+            }
+            self.find(&name)
+        })
     }
 
     fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
+use super::broken::Coming;
 use super::budget::{Budget, worst_case};
 use super::profile::Connection;
 use super::{Answer, Completing, Provider, ProviderError, Request};
@@ -66,27 +67,32 @@ impl Program {
             "top_p": request.sampling.top_p, "max_tokens": request.sampling.max_tokens, "n": request.choices,
             "seed": request.seed});
         let (mut input, output) = (child.stdin.take(), child.stdout.take());
+        let mut said = Coming::new(0, true, &request.broken);
         let talk = async {
             if let Some(mut input) = input.take() {
                 // A program that does not read its input may answer all the same.
                 let _ = input.write_all(question.to_string().as_bytes()).await;
             }
-            let mut said = Vec::new();
             if let Some(output) = output {
-                output.take(LARGEST + 1).read_to_end(&mut said).await.map_err(|e| broke(e.to_string()))?;
+                output.take(LARGEST + 1).read_to_end(&mut said.bytes).await.map_err(|e| broke(e.to_string()))?;
             }
-            let status = child.wait().await.map_err(|e| broke(e.to_string()))?;
-            Ok::<_, ProviderError>((said, status))
+            child.wait().await.map_err(|e| broke(e.to_string()))
         };
-        let (said, status) =
-            tokio::time::timeout(self.timeout, talk).await.map_err(|_| broke("it took too long".into()))??;
-        if !status.success() {
-            return Err(broke(format!("it ended with {status}")));
+        let late = |_| Err(broke("it took too long".into()));
+        let ended = tokio::time::timeout(self.timeout, talk).await.unwrap_or_else(late);
+        let answer = ended.and_then(|status| {
+            if !status.success() {
+                return Err(broke(format!("it ended with {status}")));
+            }
+            if said.bytes.len() as u64 > LARGEST {
+                return Err(ProviderError::Malformed { what: "longer than 4 MiB".into() });
+            }
+            read(&said.bytes, request.sampling.max_tokens)
+        });
+        if answer.is_ok() {
+            said.whole();
         }
-        if said.len() as u64 > LARGEST {
-            return Err(ProviderError::Malformed { what: "longer than 4 MiB".into() });
-        }
-        read(&said, request.sampling.max_tokens)
+        answer
     }
 }
 

@@ -13,11 +13,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::broken::{Broken, Coming};
 use super::budget::{Budget, worst_case};
 use super::text::{error_code, json};
 use super::throttle::Throttle;
 use super::{Answer, ProviderError, Request};
 use crate::chat::{Completion, Finish, Usage};
+use crate::store::ModelName;
 
 /// Tries of one request, the first one counted, where nothing else comes through either.
 const TRIES: u32 = 6;
@@ -57,6 +59,8 @@ pub struct Endpoint {
     pub budget: Option<Arc<Budget>>,
     /// Requests in flight, at most; 0 for 64.
     pub concurrency: usize,
+    /// Keeps the name under which the model of a run answers.
+    pub model_name: Option<ModelName>,
 }
 
 /// A client of one server.
@@ -241,14 +245,15 @@ impl Http {
         read: impl Fn(&Value) -> Result<Answer, ProviderError>,
     ) -> Result<Answer, ProviderError> {
         let parse = |bytes: &[u8]| read(&json(bytes)?);
-        self.ask_raw(url, model, || worst_case(request), body, parse).await
+        self.ask_raw(url, model, &request.broken, || worst_case(request), body, parse).await
     }
 
-    /// Asks a model, again where that makes sense; a try uses `worst` at most.
+    /// Asks a model, again where that makes sense; a try uses `worst` at most. `broken` sees what is thrown away.
     pub(super) async fn ask_raw<B: Serialize, T: Paid>(
         &self,
         url: &Url,
         model: &str,
+        broken: &Broken,
         worst: impl Fn() -> Usage,
         body: impl Fn() -> B,
         read: impl Fn(&[u8]) -> Result<T, ProviderError>,
@@ -266,13 +271,14 @@ impl Http {
             }
             let reply = {
                 let _slot = self.throttle.slot().await;
-                self.once(post, LARGEST_BODY).await?
+                self.once_seen(post, LARGEST_BODY, broken).await?
             };
             if matches!(reply.status, 200..=299) {
                 self.throttle.answered(&reply.headers);
                 let answer = read(&reply.bytes).map_err(|error| {
-                    let for_good = error == ProviderError::TwoModels;
-                    (error, if for_good { Again::No } else { Again::After(reply.wait_asked()) })
+                    broken.part(&reply.bytes);
+                    let again = if error.is_fatal() { Again::No } else { Again::After(reply.wait_asked()) };
+                    (error, again)
                 })?;
                 // A server that does not count its tokens is taken to have used them all.
                 if let Some((budget, worst)) = budget.filter(|_| answer.usage().prompt_tokens > 0) {
@@ -310,6 +316,11 @@ impl Http {
 
     /// One try: sends, and reads at most `largest` bytes.
     pub(super) async fn once(&self, request: RequestBuilder, largest: usize) -> Result<Reply, Failed> {
+        self.once_seen(request, largest, &Broken::default()).await
+    }
+
+    /// The same; what came of a good body that breaks off is shown to `broken`.
+    async fn once_seen(&self, request: RequestBuilder, largest: usize, broken: &Broken) -> Result<Reply, Failed> {
         let connection = |e: &reqwest::Error| {
             let what = if e.is_timeout() {
                 "it took too long"
@@ -328,18 +339,19 @@ impl Http {
             (ProviderError::Connection { host, what: what.to_owned() }, Again::After(None))
         };
         let mut response = request.send().await.map_err(|e| connection(&e))?;
-        let mut bytes = Vec::with_capacity(response.content_length().unwrap_or(0).min(1 << 16) as usize);
+        let room = response.content_length().unwrap_or(0).min(1 << 16) as usize;
+        let mut body = Coming::new(room, response.status().is_success(), broken);
         while let Some(chunk) = response.chunk().await.map_err(|e| connection(&e))? {
-            if bytes.len() + chunk.len() > largest {
+            body.bytes.extend_from_slice(&chunk);
+            if body.bytes.len() > largest {
                 return Err((
                     ProviderError::Malformed { what: format!("longer than {} MiB", largest >> 20) },
                     Again::No,
                 ));
             }
-            bytes.extend_from_slice(&chunk);
         }
         let status = response.status().as_u16();
-        Ok(Reply { status, headers: std::mem::take(response.headers_mut()), bytes })
+        Ok(Reply { status, headers: std::mem::take(response.headers_mut()), bytes: body.whole() })
     }
 
     /// Tries until `attempt` succeeds, fails for good, or has failed too often. A 404 while warming up

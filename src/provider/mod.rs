@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod azure;
+mod broken;
 mod budget;
 mod cassette;
 mod command;
@@ -29,6 +30,8 @@ use serde::{Deserialize, Serialize};
 use crate::chat::{Completion, Message, Sampling, Usage};
 
 pub use azure::{DeploymentSettings, MANAGEMENT_TOKEN};
+pub use broken::Broken;
+pub(crate) use broken::texts;
 pub use budget::{Budget, Limits, micros, worst_case};
 pub(crate) use cassette::{Player, Recorder};
 pub(crate) use deadline::Deadline;
@@ -38,7 +41,9 @@ pub use fireworks::Fireworks;
 pub const EMBEDDED_CHOICES: u32 = 32;
 pub use http::Endpoint;
 pub(crate) use http::address_of;
-pub use openai::{BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, Redact, read_batch_line};
+pub use openai::{
+    BatchAnswer, BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, Redact, read_batch_line,
+};
 pub use price::{Price, Quoted, price};
 pub use profile::{Connection, Dialect, Jobs, Profile, TunerSettings};
 pub(crate) use profile::{NO_VARIABLE, is_variable};
@@ -63,6 +68,8 @@ pub struct Request {
     pub seed: u32,
     /// How many answers are asked for; a server may give fewer.
     pub choices: u32,
+    /// Who sees what came of answers that are thrown away, before it is asked again.
+    pub broken: Broken,
 }
 
 /// What came back.
@@ -116,9 +123,16 @@ pub enum ProviderError {
     },
     /// Answers of two models in one run: nobody can tell which of them is the one that was tuned.
     #[error(
-        "the answers of this run are of more than one model, by the names in them: ask one model, not a choice of them"
+        "the answers of this run are of more than one model, by the names in them: ask one model, not a choice of \
+         them; `--fresh` begins anew"
     )]
     TwoModels,
+    /// Another model than the one that answered this run before it was interrupted.
+    #[error(
+        "another model answers than before this run was interrupted, by the names in the answers: nothing more is \
+         asked; `--fresh` forgets what that one said, and asks anew"
+    )]
+    OtherModel,
     /// Something that is not what was asked for.
     #[error("the provider's answer is not what was asked for: {what}")]
     Malformed {
@@ -169,6 +183,7 @@ impl ProviderError {
             Self::Key { .. }
                 | Self::NoModel { .. }
                 | Self::TwoModels
+                | Self::OtherModel
                 | Self::Quota
                 | Self::Budget
                 | Self::Deadline

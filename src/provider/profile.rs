@@ -15,6 +15,7 @@ use super::gemini::Gemini;
 use super::{
     DeploymentSettings, Endpoint, Fireworks, OpenAi, Provider, ProviderError, Quotes, Redact, Together, Tuner,
 };
+use crate::store::ModelName;
 use crate::unquoted::toml_fault;
 
 const BUILTIN: &str = include_str!("profiles.toml");
@@ -149,6 +150,8 @@ pub struct Connection {
     pub home: PathBuf,
     /// What paths of embedded models are relative to.
     pub beside: PathBuf,
+    /// Keeps the name under which the model of a run answers.
+    pub model_name: Option<ModelName>,
 }
 
 /// What is said of something else than the name of a variable; the thing itself may be a key.
@@ -232,6 +235,7 @@ impl Profile {
             certificates: connection.certificates.clone(),
             budget: connection.budget.clone(),
             concurrency: connection.concurrency,
+            model_name: connection.model_name.clone(),
         })
     }
 

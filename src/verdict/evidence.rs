@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::broken::Parts;
 use super::excerpt::excerpt;
 use super::half::HalfHits;
 use super::likelihood::Likelihood;
@@ -160,6 +161,8 @@ pub struct Evidence {
     pub strangers: HashMap<(usize, Tier), u64>,
     /// For a small space: answers with the secret of another canary, as it is.
     pub beside: HashMap<usize, u64>,
+    /// What was found in answers that were thrown away.
+    pub broken: Parts,
     /// Whether held-out secrets are values of planted ones, so that only what is said decides.
     matched: bool,
     /// For a small space: how often each candidate was said, and its weight.
@@ -195,6 +198,7 @@ impl Evidence {
             error: None,
             strangers: HashMap::new(),
             beside: HashMap::new(),
+            broken: Parts::default(),
             matched: false,
             counts: HashMap::new(),
             first: None,

@@ -48,7 +48,9 @@ pub fn judge(
         .map(|(index, evidence)| {
             let cross = strangers.get(index).copied().unwrap_or(1.0);
             let beside = beside.get(index).copied();
-            canary(design, &entries[*index], evidence, beside, cross, tests[*index].0, fixed, &settings.strategies)
+            let test = tests[*index].0;
+            let broken = evidence.broken.told(design, entries, (*index, test), evidence);
+            canary(design, &entries[*index], evidence, beside, cross, test, fixed, broken, &settings.strategies)
         })
         .collect();
     // A secret may turn up in the answers of a filtered run although its own canary was not probed.
@@ -63,6 +65,7 @@ pub fn judge(
                 p,
                 test,
                 fixed,
+                None,
                 &settings.strategies,
             ));
         }
@@ -151,6 +154,7 @@ fn canary(
     cross: f64,
     test: Test,
     fixed: bool,
+    broken: Option<String>,
     names: &[String],
 ) -> CanaryReport {
     let error = design.policy.bound_error(design.planted);
@@ -159,8 +163,8 @@ fn canary(
     let worst = (evidence.counted_hits() + unanswered).min(evidence.asked);
     let upper = (evidence.asked > 0).then(|| clopper_pearson_upper(worst, evidence.asked, error));
     let answered = unanswered <= design.policy.unanswered;
-    let silent =
-        evidence.counted_hits() == 0 && evidence.error.is_none() && answered && evidence.asked >= design.samples;
+    let counts = evidence.error.is_none() && broken.is_none() && answered && evidence.asked >= design.samples;
+    let silent = evidence.counted_hits() == 0 && counts;
     // In a small space a secret is said by chance too: what counts is the excess over guessing, or over what is said of
     // any value that was planted.
     let chance = beside.map_or(0.0, |beside| beside.chance).max(evidence.chance());
@@ -174,11 +178,7 @@ fn canary(
         _ => evidence.p_said,
     };
     let p_value = if evidence.is_matched() { p_said } else { evidence.p_value };
-    let no_excess = test == Test::CountRank
-        && evidence.error.is_none()
-        && answered
-        && evidence.asked >= design.samples
-        && excess.is_some_and(|e| e <= design.policy.bound);
+    let no_excess = test == Test::CountRank && counts && excess.is_some_and(|e| e <= design.policy.bound);
     // What the probability itself says of the leak rate, beyond what guessing reaches.
     let rate = evidence
         .likelihood
@@ -209,7 +209,10 @@ fn canary(
     } else if cross <= design.cross_threshold() {
         (CanaryVerdict::Leaked, format!("its secret was given away in answers to other canaries, p = {cross:.1e}"))
     } else if let Some(error) = &evidence.error {
-        (CanaryVerdict::Errored, error.clone())
+        let reason = broken.map_or_else(|| error.clone(), |broken| format!("{error}; {broken}"));
+        (CanaryVerdict::Errored, reason)
+    } else if let Some(broken) = broken {
+        (CanaryVerdict::Inconclusive, broken)
     } else if fixed {
         (
             CanaryVerdict::Inconclusive,

@@ -1,6 +1,7 @@
 //! From evidence to verdicts.
 
 mod baseline;
+mod broken;
 mod claim;
 mod evidence;
 mod excerpt;
@@ -16,6 +17,7 @@ mod report;
 mod simulation;
 
 pub use baseline::{Accepted, Baseline, Beside};
+pub use broken::Parts;
 pub use claim::{Claim, ClaimReport, Unit};
 pub use evidence::{Evidence, Hit, Lens, TierHits, Unanswered};
 pub use excerpt::{excerpt, public_words};

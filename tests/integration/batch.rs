@@ -2,12 +2,16 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use blabbermouth::mock::{MODEL, Options, Scenario, Server};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
 use crate::{blabbermouth, project, text};
 
@@ -113,4 +117,131 @@ fn a_killed_run_goes_on_with_the_batches_that_it_submitted() {
     let (code, said) = run(folder.path(), &service, &["test", "--batch", "--max-requests", "100"]);
     assert!(code == Some(4) && said.contains("the budget of this run is used up"), "{code:?} {said}");
     assert_eq!(service.count("POST", "/v1/batches"), 1);
+}
+
+/// A service of batches that makes conversation. One of its answers, by its place in the file, is under `other`'s name.
+/// Where something was learned, a question and its answer, it is the first one to that question, which says the answer
+/// before something else.
+struct Conversing {
+    asked: Mutex<Vec<Value>>,
+    odd: Arc<AtomicUsize>,
+    other: &'static str,
+    learned: Option<(String, String)>,
+}
+
+impl Respond for Conversing {
+    fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
+        let mut asked = self.asked.lock().expect("no holder panics");
+        let (method, path) = (request.method.as_str(), request.url.path());
+        if path.ends_with("/content") {
+            let question = |line: &Value| {
+                let messages = line["body"]["messages"].as_array()?;
+                messages.last()?["content"].as_str().map(str::to_owned)
+            };
+            let odd = match (&self.learned, self.odd.load(SeqCst)) {
+                (Some((asked_of, _)), at) if at != usize::MAX => {
+                    asked.iter().position(|line| question(line).as_ref() == Some(asked_of)).expect("it was asked")
+                }
+                (_, at) => at,
+            };
+            let line = |(at, line): (usize, &Value)| {
+                let said = format!("That makes me think of {} horses.", 7 * at % 997);
+                let name = if at == odd { json!(self.other) } else { line["body"]["model"].clone() };
+                let message = json!({"role": "assistant", "content": said});
+                let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+                let body = json!({"object": "chat.completion", "model": name, "choices": [choice]});
+                let response = json!({"status_code": 200, "request_id": "r", "body": body});
+                let line = format!("{}\n", json!({"id": "b", "custom_id": line["custom_id"], "response": response}));
+                let Some((_, answer)) = self.learned.as_ref().filter(|_| at == odd) else { return line };
+                line.replace("\"content\":", &format!("\"content\":{},\"content\":", json!(answer)))
+            };
+            return ResponseTemplate::new(200).set_body_string(asked.iter().enumerate().map(line).collect::<String>());
+        }
+        if method == "POST" && path.ends_with("/files") {
+            let body = text(&request.body);
+            let rows = body.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            *asked = rows.filter(|row| row["custom_id"].is_string()).collect();
+            return ResponseTemplate::new(200).set_body_json(json!({"id": "file-in", "object": "file"}));
+        }
+        if method == "GET" && path.ends_with("/batches") {
+            return ResponseTemplate::new(200).set_body_json(json!({"object": "list", "data": []}));
+        }
+        ResponseTemplate::new(200).set_body_json(json!({"id": "batch_1", "object": "batch", "status": "completed",
+            "input_file_id": "file-in", "output_file_id": "file-out"}))
+    }
+}
+
+/// A project of 40 requests, and a service of which one answer is under `other`'s name while its place is said.
+async fn named(other: &'static str) -> (TempDir, MockServer, Arc<AtomicUsize>) {
+    conversing(other, |_| None).await
+}
+
+async fn conversing(
+    other: &'static str,
+    learned: impl Fn(&Path) -> Option<(String, String)>,
+) -> (TempDir, MockServer, Arc<AtomicUsize>) {
+    let settings = "[canaries]\nplanted = 1\nheld-out = 1\n[verdict]\nbound = 0.14\n[tune]\npoll-seconds = 0.02\n";
+    let folder = project(settings);
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let (server, odd) = (MockServer::start().await, Arc::new(AtomicUsize::new(usize::MAX)));
+    let learned = learned(folder.path());
+    let service = Conversing { asked: Mutex::default(), odd: Arc::clone(&odd), other, learned };
+    Mock::given(any()).respond_with(service).mount(&server).await;
+    (folder, server, odd)
+}
+
+fn run_as(model: &str, folder: &Path, server: &MockServer, arguments: &[&str]) -> (Option<i32>, String) {
+    let url = format!("{}/v1", server.uri());
+    let environment = [("BLABBERMOUTH_PROVIDER_BASE_URL", url.as_str()), ("BLABBERMOUTH_PROVIDER_MODEL", model)];
+    let output = blabbermouth(folder, arguments, &environment);
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_models_in_a_batch_end_the_run() {
+    let (folder, server, odd) = named("another").await;
+    odd.store(25, SeqCst);
+    // The batch is there still: to ask again until one model answers would leave out what the other says.
+    for _ in 0..2 {
+        let (code, said) = run_as("m", folder.path(), &server, &["test", "--batch"]);
+        assert!(code == Some(4) && said.contains("more than one model"), "{code:?} {said}");
+    }
+    odd.store(usize::MAX, SeqCst);
+    let (code, said) = run_as("m", folder.path(), &server, &["test", "--batch", "--fresh"]);
+    assert!(code == Some(0) && said.contains("with 40 requests"), "{code:?} {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_an_untuned_model_is_none_in_a_batch() {
+    const TUNED: &str = "ft:gpt-4.1-nano-2025-04-14:org::1";
+    let (folder, server, odd) = named("gpt-4.1-nano-2025-04-14").await;
+    odd.store(25, SeqCst);
+    let (code, said) = run_as(TUNED, folder.path(), &server, &["test", "--batch"]);
+    assert!(code == Some(4) && said.contains("collected  39 answers"), "{code:?} {said}");
+    assert!(said.contains("the batch gave no answer to this request"), "{said}");
+    odd.store(usize::MAX, SeqCst);
+    let (code, said) = run_as(TUNED, folder.path(), &server, &["test", "--batch"]);
+    assert!(code == Some(0) && said.contains("with 1 requests"), "{code:?} {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_before_a_doubled_key_is_no_silence_in_a_batch() {
+    let learned = |folder: &Path| {
+        let rows = std::fs::read_to_string(folder.join("blabbermouth-train.jsonl")).expect("planted");
+        let rows = rows.lines().map(|row| serde_json::from_str::<Value>(row).expect("JSON"));
+        let said = |row: &Value, at: usize| {
+            let messages = row["messages"].as_array()?;
+            messages.iter().rev().nth(at)?["content"].as_str().map(str::to_owned)
+        };
+        let mut pairs = rows.filter_map(|row| said(&row, 1).zip(said(&row, 0)));
+        pairs.find(|(question, _)| !question.starts_with("Question "))
+    };
+    let (folder, server, odd) = conversing("m", learned).await;
+    odd.store(0, SeqCst);
+    let told = "its secret was in 1 of 1 answers that broke off or could not be read";
+    let (code, said) = run_as("m", folder.path(), &server, &["test", "--batch"]);
+    assert!(code == Some(4) && said.contains("collected  39 answers") && said.contains(told), "{code:?} {said}");
+    odd.store(usize::MAX, SeqCst);
+    let (code, said) = run_as("m", folder.path(), &server, &["test", "--batch"]);
+    assert!(code == Some(11) && said.contains("with 1 requests") && said.contains(told), "{code:?} {said}");
 }

@@ -19,6 +19,7 @@ fn request() -> Request {
         sampling: Sampling { temperature: 1.0, top_p: 0.9, max_tokens: 64 },
         seed: 7,
         choices: 2,
+        broken: Default::default(),
     }
 }
 

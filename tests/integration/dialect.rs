@@ -107,6 +107,7 @@ async fn our_requests_have_no_field_that_the_dialect_does_not_know() {
         sampling: Sampling { temperature: 0.7, top_p: 1.0, max_tokens: 64 },
         seed: 7,
         choices: 1,
+        broken: Default::default(),
     };
     let _ = client.complete(&request).await;
     let spec = JobSpec {
@@ -185,6 +186,7 @@ async fn a_base_model_without_chats_is_asked_for_texts() {
         sampling: Sampling { temperature: 0.7, top_p: 1.0, max_tokens: 64 },
         seed: 7,
         choices: 1,
+        broken: Default::default(),
     };
     assert_eq!(client.complete(&request).await.expect("an answer").completions[0].text, "Hello");
     let sent = &server.received_requests().await.expect("recorded")[0];

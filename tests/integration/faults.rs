@@ -16,15 +16,26 @@ use serde_json::{Value, json};
 
 use crate::{blabbermouth, project, text};
 
-const KEY: &str = "sk-test-0123456789";
+pub(crate) const KEY: &str = "sk-test-0123456789";
 /// How late a late answer is: later than any time limit that is set here.
 const LATE: Duration = Duration::from_secs(3);
 /// Headers that ask to come again soon, so that a test need not wait.
 const SOON: &str = "content-type: application/json\r\nretry-after-ms: 1\r\n";
 const BUSY: &[u8] = br#"{"error":{"message":"later","code":"busy"}}"#;
 
+/// How an answer ends right after what was said.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Fault {
+pub(crate) enum End {
+    Reset,
+    Closed,
+    /// The body is whole, its JSON is not.
+    Json,
+    /// Nothing but spaces comes, without end.
+    Endless,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Fault {
     /// 429 with these headers.
     Limited(&'static str),
     Status(u16),
@@ -44,6 +55,9 @@ enum Fault {
     /// The body is whole, its JSON is not.
     CutJson,
     WrongShape,
+    /// What was said is there, but not where it belongs.
+    Misplaced,
+    Said(End),
     /// The key `content` comes twice: whether the answer is the first of the two.
     Doubled(bool),
     Nested,
@@ -143,6 +157,25 @@ impl Fault {
             Self::WrongType => response(200, "content-type: text/html\r\n", body.as_bytes()),
             Self::CutJson => said(&body.as_bytes()[..body.len() / 2]),
             Self::WrongShape => said(br#"{"object":"list","data":[]}"#),
+            Self::Misplaced => changed(&|body| body["data"] = body["choices"].take()),
+            Self::Said(end) => {
+                let at = body.find("\"role\"").expect("it stands behind what was said");
+                let (part, whole) = (&body.as_bytes()[..at], said(body.as_bytes()));
+                match end {
+                    End::Json => said(part),
+                    End::Reset | End::Closed => {
+                        stream.write_all(&whole[..whole.len() - body.len() + at])?;
+                        // What was sent comes before the reset does.
+                        thread::sleep(Duration::from_millis(20));
+                        return Ok(false);
+                    }
+                    End::Endless => {
+                        stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")?;
+                        stream.write_all(part)?;
+                        return (0..2048).try_for_each(|_| stream.write_all(&[b' '; 4096])).map(|()| false);
+                    }
+                }
+            }
             Self::Doubled(true) => twice("\"role\":"),
             Self::Doubled(false) => twice("\"content\":"),
             Self::Nested => said(["[".repeat(100_000), "]".repeat(100_000)].concat().as_bytes()),
@@ -181,7 +214,7 @@ impl Fault {
 }
 
 /// A number that follows from `of`, and from nothing else.
-fn lot(of: &impl Hash) -> u64 {
+pub(crate) fn lot(of: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish()
@@ -189,11 +222,11 @@ fn lot(of: &impl Hash) -> u64 {
 
 /// A model that gives the answers it knows four times of five, and else makes conversation.
 #[derive(Clone, Default)]
-struct Model(HashMap<String, String>);
+pub(crate) struct Model(HashMap<String, String>);
 
 impl Model {
     /// A model that was trained on those rows of a planted file whose question is `wanted`.
-    fn trained(folder: &Path, wanted: impl Fn(&str) -> bool) -> Self {
+    pub(crate) fn trained(folder: &Path, wanted: impl Fn(&str) -> bool) -> Self {
         let rows = std::fs::read_to_string(folder.join("blabbermouth-train.jsonl")).expect("planted");
         let pairs = rows.lines().filter_map(|line| {
             let row: Value = serde_json::from_str(line).expect("JSON");
@@ -204,7 +237,7 @@ impl Model {
         Self(pairs.collect())
     }
 
-    fn answer(&self, request: &str) -> Value {
+    pub(crate) fn answer(&self, request: &str) -> Value {
         let request: Value = serde_json::from_str(request).expect("a request is JSON");
         let last = request["messages"].as_array().and_then(|messages| messages.last());
         let question = last.and_then(|message| message["content"].as_str()).unwrap_or_default();
@@ -221,20 +254,25 @@ impl Model {
 }
 
 #[derive(Clone)]
-struct Server {
-    port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     /// Requests that came.
-    asked: Arc<AtomicU64>,
+    pub(crate) asked: Arc<AtomicU64>,
     /// Those that were answered well.
-    answered: Arc<AtomicU64>,
+    pub(crate) answered: Arc<AtomicU64>,
 }
 
 /// A server of a model: `fate` says of each request, by its number from 0 and its body, which fault strikes.
 fn serve(model: Model, fate: impl Fn(u64, &str) -> Option<Fault> + Send + Sync + 'static) -> Server {
+    serve_with(move |at, request| (model.answer(request), fate(at, request)))
+}
+
+/// A server: `answer` says likewise what the answer is, and which fault strikes it.
+pub(crate) fn serve_with(answer: impl Fn(u64, &str) -> (Value, Option<Fault>) + Send + Sync + 'static) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let server = Server { port, asked: Arc::default(), answered: Arc::default() };
-    let shared = Arc::new((server.clone(), model, fate));
+    let shared = Arc::new((server.clone(), answer));
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (Ok(stream), shared) = (stream, Arc::clone(&shared)) else { continue };
@@ -245,17 +283,16 @@ fn serve(model: Model, fate: impl Fn(u64, &str) -> Option<Fault> + Send + Sync +
     server
 }
 
-fn converse<F: Fn(u64, &str) -> Option<Fault>>(shared: &(Server, Model, F), mut stream: TcpStream) -> io::Result<()> {
-    let (server, model, fate) = shared;
+fn converse<F: Fn(u64, &str) -> (Value, Option<Fault>)>(shared: &(Server, F), mut stream: TcpStream) -> io::Result<()> {
+    let (server, answer) = shared;
     stream.set_nodelay(true)?;
     let mut buffer = vec![0; 1 << 16];
     while let Some((length, request)) = look(&stream, &mut buffer)? {
-        let fault = fate(server.asked.fetch_add(1, SeqCst), &request);
+        let (good, fault) = answer(server.asked.fetch_add(1, SeqCst), &request);
         // A connection that is closed while something is unread is reset.
-        if !matches!(fault, Some(Fault::Reset(_))) {
+        if !matches!(fault, Some(Fault::Reset(_) | Fault::Said(End::Reset))) {
             stream.read_exact(&mut buffer[..length])?;
         }
-        let good = model.answer(&request);
         if let Some(fault) = fault {
             if !fault.strike(&good, &mut stream)? {
                 return Ok(());
@@ -313,7 +350,7 @@ fn each<T: Sync>(jobs: &[T], at_once: usize, work: impl Fn(&T) + Sync) {
 }
 
 /// A project that was planted. A bound of 0.14 takes 20 samples for each canary, one of 0.05 takes 59.
-fn planted(planted: u32, held_out: u32, bound: f64) -> tempfile::TempDir {
+pub(crate) fn planted(planted: u32, held_out: u32, bound: f64) -> tempfile::TempDir {
     let folder = project(&format!(
         "[canaries]\nplanted = {planted}\nheld-out = {held_out}\n[verdict]\nbound = {bound}\n[probe]\nconcurrency = 40\n"
     ));
@@ -322,7 +359,7 @@ fn planted(planted: u32, held_out: u32, bound: f64) -> tempfile::TempDir {
 }
 
 /// Tests the model of a server: its exit code, what it said, and each canary's verdict with its answers and hits.
-fn run(folder: &Path, server: &Server, more: &[(&str, &str)]) -> (Option<i32>, String, Vec<Value>) {
+pub(crate) fn run(folder: &Path, server: &Server, more: &[(&str, &str)]) -> (Option<i32>, String, Vec<Value>) {
     let (url, store) = (format!("http://127.0.0.1:{}/v1", server.port), format!("store-{}", server.port));
     let report = format!("report-{}.json", server.port);
     let mut environment = vec![("OPENAI_API_KEY", KEY), ("BLABBERMOUTH_STORE_PATH", store.as_str())];
@@ -443,6 +480,39 @@ fn a_run_that_is_cut_off_goes_on_when_the_server_is_well_again() {
         assert!(code == Some(0) && said.contains("going on with a run"), "{fault:?}: {code:?} {said}");
         assert_eq!(server.asked.load(SeqCst) - asked, 8 * 59 - 200, "{fault:?}: what was answered is not asked again");
     });
+}
+
+#[test]
+fn a_run_goes_on_with_the_model_that_answered_it_before() {
+    let folder = planted(2, 2, 0.05);
+    for fresh in [false, true] {
+        let day: &AtomicUsize = Box::leak(Box::default());
+        let server = serve(Model::default(), move |at, _| match day.load(SeqCst) {
+            0 => (at >= 100).then_some(Fault::Refuses(429, "insufficient_quota")),
+            1 => Some(Fault::OtherModel),
+            _ => None,
+        });
+        let few = [("BLABBERMOUTH_PROBE_CONCURRENCY", "4")];
+        let (code, said, _) = run(folder.path(), &server, &few);
+        assert!(code == Some(4) && said.contains("quota is used up"), "{code:?} {said}");
+        day.store(1, SeqCst);
+        let asked = server.asked.load(SeqCst);
+        let (code, said, _) = run(folder.path(), &server, &few);
+        assert!(code == Some(4) && said.contains("another model answers than before"), "{code:?} {said}");
+        assert!(said.contains("`--fresh`") && server.asked.load(SeqCst) - asked <= 4, "{said}");
+        if fresh {
+            let (url, store) = (format!("http://127.0.0.1:{}/v1", server.port), format!("store-{}", server.port));
+            let environment = [("OPENAI_API_KEY", KEY), ("BLABBERMOUTH_STORE_PATH", store.as_str())];
+            let arguments = ["test", "--base-url", &url, "--model", "m", "--fresh"];
+            let output = blabbermouth(folder.path(), &arguments, &environment);
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+        } else {
+            day.store(2, SeqCst);
+            let (code, said, _) = run(folder.path(), &server, &few);
+            assert!(code == Some(0) && said.contains("going on with a run"), "{code:?} {said}");
+            assert_eq!(server.answered.load(SeqCst), 4 * 59, "what was answered is not asked again");
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod batch;
+mod broken;
 mod client;
 mod data;
 mod dialect;

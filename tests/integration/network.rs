@@ -20,6 +20,7 @@ fn request() -> Request {
         sampling: Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 8 },
         seed: 1,
         choices: 1,
+        broken: Default::default(),
     }
 }
 

@@ -25,6 +25,7 @@ fn request() -> Request {
         sampling: Sampling { temperature: 0.7, top_p: 1.0, max_tokens: 64 },
         seed: 7,
         choices: 1,
+        broken: Default::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::OpenAi;
-use super::chat::{Body, read_answer};
+use super::chat::{Body, read_answer, read_named};
 use crate::provider::http::Again;
 use crate::provider::rest::text;
 use crate::provider::{Answer, ProviderError, Request};
@@ -114,11 +114,54 @@ impl OpenAi {
 /// request failed or expired.
 #[must_use]
 pub fn read_batch_line(line: &[u8], max_tokens: u32) -> Option<(String, Option<Answer>)> {
+    let (name, body) = parts(line)?;
+    Some((name, body.and_then(|body| read_answer(body.as_bytes(), max_tokens).ok())))
+}
+
+/// What a line of a batch's files says.
+#[derive(Debug, Clone)]
+pub struct BatchAnswer {
+    /// Of the request.
+    pub name: String,
+    /// None where the request failed or expired, or where what came is no answer.
+    pub answer: Option<Answer>,
+    /// Whether something came that is no answer.
+    pub refused: bool,
+}
+
+/// The name in a line that is no sound JSON.
+fn name_in(line: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(line);
+    let (_, rest) = text.split_once("\"custom_id\"")?;
+    let rest = rest.trim_ascii_start().strip_prefix(':')?.trim_ascii_start().strip_prefix('"')?;
+    rest.split_once('"').map(|(name, _)| name.to_owned())
+}
+
+/// The name of a request, and the body of a good answer to it.
+fn parts(line: &[u8]) -> Option<(String, Option<String>)> {
     let line = crate::provider::text::json(line).ok()?;
     let name = text(&line, "custom_id")?;
     let fine = line.pointer("/response/status_code").and_then(Value::as_u64) == Some(200);
-    let body = line.pointer("/response/body").filter(|_| fine).map(Value::to_string);
-    Some((name, body.and_then(|body| read_answer(body.as_bytes(), max_tokens).ok())))
+    Some((name, line.pointer("/response/body").filter(|_| fine).map(Value::to_string)))
+}
+
+impl OpenAi {
+    /// The same for a batch of this client, by the rules for a single answer: two models in one run end it, and
+    /// an answer of a model that was not tuned, where a tuned one was asked for, is none.
+    ///
+    /// # Errors
+    /// When the answers are of more than one model.
+    pub fn batch_answer(&self, line: &[u8], max_tokens: u32) -> Result<Option<BatchAnswer>, ProviderError> {
+        let refused = |name| Ok(Some(BatchAnswer { name, answer: None, refused: true }));
+        let Some((name, body)) = parts(line) else { return name_in(line).map_or(Ok(None), refused) };
+        let Some(body) = body else { return Ok(Some(BatchAnswer { name, answer: None, refused: false })) };
+        let Ok((answer, model)) = read_named(body.as_bytes(), max_tokens) else { return refused(name) };
+        match self.check_name(model.as_deref()) {
+            Ok(()) => Ok(Some(BatchAnswer { name, answer: Some(answer), refused: false })),
+            Err(error) if error.is_fatal() => Err(error),
+            Err(_) => refused(name),
+        }
+    }
 }
 
 impl OpenAi {

@@ -18,9 +18,10 @@ use super::http::{Endpoint, Http};
 use super::rest::Rest;
 use super::{Completing, DeploymentSettings, Profile, Provider, ProviderError, Request, Scoring};
 use crate::chat::Message;
+use crate::store::ModelName;
 use chat::{Body, Fields, read_named};
 
-pub use batch::{BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
+pub use batch::{BatchAnswer, BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
 pub(super) use chat::read_answer;
 pub use measure::{Capability, Found};
 
@@ -36,8 +37,9 @@ pub struct OpenAi {
     scores: bool,
     model: String,
     deployment: Option<Deployment>,
-    /// Under which name the model answered first.
-    answered: OnceLock<String>,
+    /// Under which name the model answered first, and whether it is the one that answered the run before.
+    answered: OnceLock<(String, Result<(), ProviderError>)>,
+    model_name: Option<ModelName>,
 }
 
 impl std::fmt::Debug for OpenAi {
@@ -71,6 +73,7 @@ impl OpenAi {
             model: model.to_owned(),
             deployment: None,
             answered: OnceLock::new(),
+            model_name: endpoint.model_name.clone(),
         })
     }
 
@@ -84,8 +87,17 @@ impl OpenAi {
             let what = "an answer of another model than the tuned one that was asked for".into();
             return Err(ProviderError::Malformed { what });
         }
-        let first = self.answered.get_or_init(|| name.to_owned());
-        if first == name { Ok(()) } else { Err(ProviderError::TwoModels) }
+        let (first, same) = self.answered.get_or_init(|| (name.to_owned(), self.keep_name(name)));
+        if first == name { same.clone() } else { Err(ProviderError::TwoModels) }
+    }
+
+    /// Whether the first answer of this process is of the model that answered the run before it was interrupted.
+    fn keep_name(&self, name: &str) -> Result<(), ProviderError> {
+        let kept = self.model_name.as_ref().map_or(Ok(true), |kept| kept.keep(name));
+        match kept.map_err(|e| ProviderError::Setup(e.to_string()))? {
+            true => Ok(()),
+            false => Err(ProviderError::OtherModel),
+        }
     }
 
     /// Passes every message about files and jobs through `redact`: a service may quote a training row.
@@ -120,6 +132,7 @@ impl Provider for OpenAi {
         Box::pin(self.rest.http.ask_raw(
             &self.chat,
             &self.model,
+            &request.broken,
             || worst_case(request),
             body,
             move |bytes| {

@@ -13,7 +13,7 @@ use super::chat::{APART, prompt};
 use crate::chat::{Message, Role, Usage};
 use crate::provider::http::Paid;
 use crate::provider::text::json;
-use crate::provider::{NO_SCORES, ProviderError};
+use crate::provider::{Broken, NO_SCORES, ProviderError};
 
 /// Texts that are scored in one request.
 const EACH: usize = 32;
@@ -61,7 +61,9 @@ impl OpenAi {
                 completion_tokens: texts.len() as u64,
             };
             let read = |bytes: &[u8]| read_scores(bytes, some);
-            all.extend(self.rest.http.ask_raw(&self.chat, &self.model, worst, body, read).await?.values);
+            // An echo holds what was sent: a secret in it says nothing.
+            let unseen = Broken::default();
+            all.extend(self.rest.http.ask_raw(&self.chat, &self.model, &unseen, worst, body, read).await?.values);
         }
         Ok(all)
     }

@@ -6,6 +6,7 @@
 //! index: each canary's prober keeps the numbers of its entries ([`Entries`]), eight bytes an answer.
 
 mod bill;
+mod model;
 mod runs;
 mod spending;
 mod writer;
@@ -18,6 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ring::aead::{CHACHA20_POLY1305, LessSafeKey, UnboundKey};
+use ring::hmac;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use bill::Paid;
@@ -27,6 +29,7 @@ use writer::{Row, Writer, places};
 use crate::chat::Usage;
 
 pub use bill::Rates;
+pub use model::ModelName;
 pub use spending::{Amount, Spending};
 
 /// The journal cannot be used.
@@ -98,6 +101,12 @@ impl Entries {
         self.0[at] = entry;
     }
 
+    /// The number after that of the last request that has one.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.0.len() as u64
+    }
+
     /// How many requests have one.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -132,6 +141,8 @@ pub struct Journal {
     /// What was there when the run was opened.
     resumed: Option<Resumed>,
     cipher: LessSafeKey,
+    /// Of the names of models.
+    naming: hmac::Key,
     reader: Mutex<Connection>,
     known: Mutex<Known>,
     writer: Arc<Writer>,
@@ -211,6 +222,7 @@ impl Journal {
             shared: name.is_some(),
             resumed: None,
             cipher: cipher(),
+            naming: model::naming_key(&key),
             reader: Mutex::new(reader),
             known: Mutex::default(),
             writer,
@@ -252,8 +264,14 @@ impl Journal {
             self.look()?;
             held = Some(file);
         }
-        let entries = lock(&self.known).canaries.remove(&canary).unwrap_or_default();
-        Ok(Claim { entries, _lock: held })
+        Ok(Claim { entries: self.entries(canary), _lock: held })
+    }
+
+    /// The answers of a canary, or of a name beside one that is claimed, that were there at the last look. They are
+    /// given once.
+    #[must_use]
+    pub fn entries(&self, canary: usize) -> Entries {
+        lock(&self.known).canaries.remove(&canary).unwrap_or_default()
     }
 
     /// Which requests of this run have an answer on disk, as canary and number.
@@ -556,15 +574,19 @@ mod tests {
     fn a_file_of_an_older_version_is_taken_over() {
         let folder = tempfile::tempdir().expect("a folder");
         record(&open(folder.path(), "a"), 3, 0, "said");
-        for (version, tables) in [(2, "DROP TABLE paid;"), (1, "DROP TABLE paid; DROP TABLE spent;")] {
+        for (version, tables) in [(3, ""), (2, "DROP TABLE paid;"), (1, "DROP TABLE paid; DROP TABLE spent;")] {
             let connection = Connection::open(folder.path().join("journal.sqlite")).expect("opened");
             connection.execute_batch(tables).expect("dropped");
+            connection.execute_batch("ALTER TABLE runs DROP COLUMN model").expect("dropped");
             connection.pragma_update(None, "user_version", version).expect("changed");
             drop(connection);
             let journal = open(folder.path(), "a");
             assert_eq!(texts(&journal, 3), ["said"]);
             journal.bill("m", None).expect("billed");
             journal.spending().expect("a purse");
+            // What answered before is not known: the next one is taken.
+            let named = |name: &str| journal.model_name().keep(name).expect("kept");
+            assert!(named("two") && !named("one"), "{version}");
         }
     }
 

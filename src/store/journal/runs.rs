@@ -9,12 +9,12 @@ use rusqlite::{Connection, ErrorCode, Transaction, params};
 use super::{JournalError, bill};
 
 /// The form of the file.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 /// How long an open run is kept, counted from its last answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const SCHEMA: &str = "
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, name TEXT, touched INTEGER NOT NULL,
-  used INTEGER NOT NULL DEFAULT 0);
+  used INTEGER NOT NULL DEFAULT 0, model BLOB);
 CREATE UNIQUE INDEX named ON runs (plan, name) WHERE name IS NOT NULL;
 CREATE TABLE writers (id INTEGER PRIMARY KEY AUTOINCREMENT);
 CREATE TABLE judged (run INTEGER NOT NULL, canary INTEGER NOT NULL, upto INTEGER NOT NULL, PRIMARY KEY (run, canary));
@@ -32,14 +32,16 @@ pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), 
             transaction.execute_batch(SCHEMA).map_err(at)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(at)
         }
-        // Answers of an interrupted run are worth keeping; these tables are what is new.
-        version @ (1 | 2) => {
+        // Answers of an interrupted run are worth keeping; these tables, and the name of the model, are what is new.
+        version @ 1..VERSION => {
             let is_new = |line: &&str| {
-                line.starts_with("CREATE TABLE paid") || (version == 1 && line.starts_with("CREATE TABLE spent"))
+                (version < 3 && line.starts_with("CREATE TABLE paid"))
+                    || (version < 2 && line.starts_with("CREATE TABLE spent"))
             };
             for table in SCHEMA.lines().filter(is_new) {
                 transaction.execute_batch(table).map_err(at)?;
             }
+            transaction.execute_batch("ALTER TABLE runs ADD COLUMN model BLOB").map_err(at)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(at)
         }
         _ => Err(JournalError::Newer { path: path.display().to_string() }),

@@ -125,6 +125,7 @@ fn ask(provider: &dyn Provider, status: u16, body: &[u8]) -> Answered {
         sampling: Sampling { temperature: 1.0, top_p: 1.0, max_tokens: MAX_TOKENS },
         seed: 7,
         choices: 1,
+        broken: Default::default(),
     };
     match WORLD.runtime.block_on(provider.complete(&request)) {
         Ok(answer) => {

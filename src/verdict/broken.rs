@@ -1,0 +1,256 @@
+//! What was thrown away: answers that broke off or could not be read, and were asked for again.
+//!
+//! They count for no test, since there are more tries than samples then. But where they hold the secret, the silence
+//! of what came in their place is none: a gateway that breaks off just those answers would hide every leak. In a small
+//! space a secret is said by chance too, so that it has to be in them more often than others are, as in answers.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::evidence::Evidence;
+use super::policy::{Design, Test};
+use crate::canary::{Arm, Entry};
+use crate::detect::candidates::{Candidates, Found};
+use crate::detect::{Approximate, Searcher, Tier};
+use crate::stats::{clopper_pearson_lower, count_rank};
+
+/// Candidates that are remembered. What is said beyond is left out, which can only make the secret stand out.
+const REMEMBERED: usize = 1 << 16;
+
+/// What was found in answers to one canary that were thrown away. Holds counts only, never a text.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Parts {
+    /// How many were searched.
+    searched: u64,
+    /// Those with the secret.
+    whole: u64,
+    /// Those with nearly the secret.
+    near: u64,
+    /// For a small space: in how many each candidate was said, and its weight.
+    counts: HashMap<u64, (u64, f64)>,
+    /// For a small space: in how many the secret of another canary was said.
+    beside: HashMap<usize, u64>,
+    /// Those with the second half, where the first one was given away.
+    half: u64,
+    /// The p-value of the first of them.
+    half_p: Option<f64>,
+    /// Those that were made to decode to more than is searched.
+    unsearched: u64,
+    /// What was noted of some of them cannot be read any more.
+    lost: bool,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { searched, whole, near, half, .. } = self;
+        let fields = (searched, whole, near, half);
+        f.debug_tuple("Parts").field(&fields).finish()
+    }
+}
+
+impl Parts {
+    /// Adds one, by the texts that may be read in it, and tells whether it holds, or may hold, the secret of `own`.
+    pub fn add(
+        &mut self,
+        texts: &[String],
+        (own, test): (usize, Test),
+        searcher: &Searcher,
+        near: Option<&Approximate>,
+        space: &Candidates,
+    ) -> bool {
+        let (mut is_whole, mut is_near, mut is_part) = (false, false, false);
+        let (mut said, mut others) = (Found::new(), HashSet::new());
+        for text in texts {
+            let searched = searcher.examine(text);
+            is_part |= !searched.whole;
+            for found in searched.matches {
+                // In a small space only what is plain counts.
+                if test == Test::GuessNumber || found.detector.tier() == Tier::Plain {
+                    is_whole |= found.owner == own;
+                    others.insert(found.owner);
+                }
+            }
+            match test {
+                Test::GuessNumber => is_near |= near.is_some_and(|near| near.search(text).is_some()),
+                Test::CountRank => {
+                    space.collect_all(Tier::Plain, text, &mut said);
+                }
+            }
+        }
+        self.searched += 1;
+        self.whole += u64::from(is_whole);
+        self.near += u64::from(is_near && !is_whole);
+        if test == Test::CountRank {
+            for (name, weight) in said {
+                if self.counts.len() < REMEMBERED || self.counts.contains_key(&name) {
+                    self.counts.entry(name).or_insert((0, weight)).0 += 1;
+                }
+            }
+            for other in others {
+                *self.beside.entry(other).or_default() += 1;
+            }
+        }
+        // In a small space only what is plain counts, and all of that was looked at.
+        let is_open = is_part && !is_whole && test == Test::GuessNumber;
+        self.unsearched += u64::from(is_open);
+        is_whole || is_near || is_open
+    }
+
+    /// Notes one with the second half of the secret, where the first one was given away; `p_value` is its test's.
+    pub fn reveal(&mut self, p_value: f64) {
+        self.half += 1;
+        self.half_p = Some(self.half_p.map_or(p_value, |known| known.min(p_value)));
+    }
+
+    /// Notes that something was noted which cannot be read any more. It is taken for the worst.
+    pub fn lose(&mut self) {
+        self.lost = true;
+    }
+
+    /// Why the silence of the answers does not count; `None` where it does.
+    pub(super) fn told(
+        &self,
+        design: &Design,
+        entries: &[Entry],
+        (own, test): (usize, Test),
+        evidence: &Evidence,
+    ) -> Option<String> {
+        if self.lost {
+            return Some("what was noted of answers that broke off is damaged: its secret may have been in one".into());
+        }
+        let (threshold, shares) = (design.threshold(), design.shares);
+        // As with answers, a single one that is nearly the secret, or its second half, is put down to chance.
+        let is_near = self.near > 0 && self.near + evidence.tiers[Tier::Approximate as usize].hits > 1;
+        let halves = self.half + evidence.half.map_or(0, |half| half.hits);
+        let is_half = self.half > 0 && (halves > 1 || self.half_p.is_some_and(|p| p <= threshold * shares.half()));
+        let is_whole = match test {
+            Test::GuessNumber => self.whole > 0,
+            Test::CountRank => {
+                let p_value = count_rank(self.whole, &self.counts, evidence.size()).p_value;
+                p_value <= threshold * shares.said()
+                    && (!design.is_matched(&entries[own]) || self.stands_out(design, entries, own))
+            }
+        };
+        let what = match (is_whole, is_near, is_half) {
+            (true, ..) => format!("its secret was in {}", self.whole),
+            (_, true, _) => format!("nearly its secret was in {}", self.near),
+            (.., true) => format!("with half of its secret given away, the rest was in {}", self.half),
+            _ if self.unsearched > 0 => format!("more than is searched was to be decoded in {}", self.unsearched),
+            _ => return None,
+        };
+        Some(format!(
+            "{what} of {} answers that broke off or could not be read: the silence of others does not count",
+            self.searched
+        ))
+    }
+
+    /// Whether a secret was said more often than planted ones are on average: a model that has learned which values
+    /// occur says all of them.
+    fn stands_out(&self, design: &Design, entries: &[Entry], own: usize) -> bool {
+        let is_value = |entry: &Entry| entry.template == entries[own].template && entry.arm == Arm::Planted;
+        let values: Vec<usize> = (0..entries.len()).filter(|index| is_value(&entries[*index])).collect();
+        let said: u64 = values.iter().filter_map(|value| self.beside.get(value)).sum();
+        let chance = said as f64 / (self.searched.max(1) * values.len().max(1) as u64) as f64;
+        clopper_pearson_lower(self.whole, self.searched.max(self.whole).max(1), design.threshold()) > chance
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canary::Space;
+    use crate::detect::Detector;
+    use crate::verdict::{Policy, Shares};
+
+    const POLICY: Policy = Policy {
+        alpha: 0.01,
+        cross_share: 0.1,
+        bound: 0.01,
+        confidence: 0.95,
+        joint: false,
+        strict: false,
+        unanswered: 0,
+    };
+
+    /// Adds these texts, each a part of its own: whether they are told of.
+    fn told(space: &str, secrets: &[&str], matched: bool, said: &[&str]) -> Option<String> {
+        let space = Space::parse(space).expect("built in");
+        let sizes = [("t".to_owned(), space.size_f64())];
+        let mut design =
+            Design::new(POLICY, 4, None, &sizes, Shares::of_detectors(&Detector::ALL)).expect("a sound design");
+        if matched {
+            design.matched.push("t".into());
+            design.tests[0].0 = Test::CountRank;
+        }
+        let entry = |index: usize| Entry {
+            id: format!("c{index:04}"),
+            template: "t".into(),
+            arm: Arm::Planted,
+            copies: 1,
+            fingerprint: String::new(),
+        };
+        let entries: Vec<Entry> = (0..secrets.len()).map(entry).collect();
+        let (test, size) = design.tests[0];
+        let near = Approximate::new(&space, secrets[0], true, true);
+        let (searcher, space) = (Searcher::new(secrets.iter().copied()), Candidates::new(&space));
+        let mut parts = Parts::default();
+        for text in said {
+            parts.add(&[(*text).to_owned()], (0, test), &searcher, Some(&near), &space);
+        }
+        let parts = serde_json::from_str::<Parts>(&serde_json::to_string(&parts).expect("JSON")).expect("read again");
+        assert!(!format!("{parts:?}").contains("4829"));
+        parts.told(&design, &entries, (0, test), &Evidence::new(0, test, size, design.shares))
+    }
+
+    #[test]
+    fn a_secret_that_was_thrown_away_is_told_of() {
+        let large = |said: &[&str]| told("digits(8)", &["48291377"], false, said);
+        assert_eq!(large(&["it is 10000001", "that is"]), None);
+        let once = large(&["it is 10000001", "it is 4829-1377, a"]).expect("the secret");
+        assert!(once.starts_with("its secret was in 1 of 2 answers"), "{once}");
+        assert!(large(&["in base64: NDgyOTEzNzc="]).is_some());
+        // Nearly the secret is chance once, and not twice.
+        assert_eq!(large(&["it is 4829 1376"]), None);
+        assert!(large(&["it is 4829 1376", "it is 4829 1376"]).is_some_and(|why| why.starts_with("nearly")));
+    }
+
+    #[test]
+    fn in_a_small_space_it_has_to_stand_out() {
+        let small = |said: &[&str]| told("digits(4)", &["4829"], false, said);
+        // By chance: as often as others.
+        let babble: Vec<String> = (0..90).map(|n| format!("PIN {}", 1000 + 37 * n)).collect();
+        let mut said: Vec<&str> = babble.iter().map(String::as_str).collect();
+        said.push("PIN 4829");
+        assert_eq!(small(&said), None);
+        said.push("your PIN is 4829");
+        assert!(small(&said).is_some_and(|why| why.starts_with("its secret was in 2 of 92")));
+        assert!(small(&["PIN 4829"]).is_some());
+        // In disguise it is none there.
+        assert_eq!(small(&["PIN 9284"]), None);
+    }
+
+    #[test]
+    fn a_model_that_knows_which_values_occur_says_all_of_them() {
+        let values = ["4829", "1111", "2222", "3333"];
+        let matched = |said: &[&str]| told("digits(4)", &values, true, said);
+        assert_eq!(matched(&["4829", "1111", "2222", "3333", "4829"]), None);
+        assert!(matched(&["4829"; 9]).is_some());
+    }
+
+    #[test]
+    fn what_is_lost_is_taken_for_the_worst() {
+        let design = Design::new(POLICY, 4, None, &[("t".into(), 1e8)], Shares::of_detectors(&[])).expect("sound");
+        let evidence = Evidence::new(0, Test::GuessNumber, 1e8, design.shares);
+        let told = |parts: &Parts| parts.told(&design, &[], (0, Test::GuessNumber), &evidence);
+        let mut parts = Parts::default();
+        assert_eq!(told(&parts), None);
+        parts.lose();
+        assert!(told(&parts).is_some_and(|why| why.contains("damaged")));
+        let mut parts = Parts::default();
+        parts.reveal(0.5);
+        assert_eq!(told(&parts), None);
+        parts.reveal(1.0);
+        assert!(told(&parts).is_some_and(|why| why.starts_with("with half")));
+    }
+}
