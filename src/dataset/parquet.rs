@@ -9,6 +9,13 @@ use std::io::{Error, ErrorKind, Result, Write};
 /// When the file is none, is damaged, or is compressed otherwise than by Snappy; when nothing can be written.
 #[cfg(feature = "parquet")]
 pub fn parquet_to_jsonl(from: File, to: &mut impl Write) -> Result<u64> {
+    // The library takes some damaged files for faults of its own, and panics (found by fuzzing).
+    let read = std::panic::AssertUnwindSafe(|| rows_to_jsonl(from, to));
+    std::panic::catch_unwind(read).unwrap_or_else(|_| Err(Error::new(ErrorKind::InvalidData, "the file is damaged")))
+}
+
+#[cfg(feature = "parquet")]
+fn rows_to_jsonl(from: File, to: &mut impl Write) -> Result<u64> {
     use parquet::file::reader::{FileReader, SerializedFileReader};
     let fault = |e: parquet::errors::ParquetError| Error::new(ErrorKind::InvalidData, e.to_string());
     let reader = SerializedFileReader::new(from).map_err(fault)?;
@@ -87,5 +94,11 @@ mod tests {
         file.write_all(b"PAR1 and then nothing of the kind PAR1").expect("written");
         file.rewind().expect("rewound");
         assert!(parquet_to_jsonl(file, &mut Vec::new()).is_err());
+        // One for which the library panics; the first two bytes are for the fuzzing target.
+        let mut file = tempfile::tempfile().expect("a file");
+        let seed = include_bytes!("../../tests/fuzz/corpus/dataset/parquet-negative-length");
+        file.write_all(&seed[2..]).expect("written");
+        file.rewind().expect("rewound");
+        assert_eq!(parquet_to_jsonl(file, &mut Vec::new()).expect_err("damaged").to_string(), "the file is damaged");
     }
 }

@@ -13,9 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::reach::{Missing, limits, redactor, runtime};
 use super::session::{Done, Session, SessionError};
 use crate::audit::{Audit, Event, Progress, Sieve};
-use crate::provider::{
-    Budget, Dialect, MOST_BYTES, MOST_REQUESTS, OpenAi, ProviderError, micros, price, worst_case,
-};
+use crate::provider::{Budget, Dialect, MOST_BYTES, MOST_REQUESTS, OpenAi, ProviderError, micros, price, worst_case};
 use crate::store::{self, Amount, Journal, JournalError, Rates};
 
 /// How long the service keeps the files: they hold questions about canaries.

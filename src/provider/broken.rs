@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+type See = dyn Fn(&[u8]) + Send + Sync;
+
 /// Who sees the bodies, or what came of them, of good status whose answer does not count. Every try is seen.
 #[derive(Clone, Default)]
-pub struct Broken(Option<Arc<dyn Fn(&[u8]) + Send + Sync>>);
+pub struct Broken(Option<Arc<See>>);
 
 impl Broken {
     /// Shows them to `see`, each once, before the question is put again.

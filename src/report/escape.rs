@@ -23,7 +23,12 @@ pub fn xml_text(text: &str) -> String {
             _ => '\u{fffd}',
         })
         .collect();
-    clean.replace("[[ATTACHMENT|", "[ [ATTACHMENT|").replace("##[", "# #[").replace("]]>", "]] >")
+    open_nothing(&clean).replace("]]>", "]] >")
+}
+
+/// Breaks the openings of GitLab attachments and of workflow commands.
+pub(super) fn open_nothing(text: &str) -> String {
+    text.replace("[[ATTACHMENT|", "[ [ATTACHMENT|").replace("##[", "# #[")
 }
 
 /// Text for a terminal: control characters, and marks that turn the direction of writing, are shown
