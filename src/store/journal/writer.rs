@@ -1,4 +1,4 @@
-//! What goes to disk together: one row for all answers of about two milliseconds.
+//! What goes to disk together: one row for all answers of about a millisecond.
 
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, OnceLock};
@@ -13,7 +13,7 @@ use super::runs::{fault, now};
 use super::{JournalError, lock};
 
 /// How long the writer waits for company before it commits.
-const LINGER: Duration = Duration::from_millis(2);
+const LINGER: Duration = Duration::from_millis(1);
 /// Entries that one process can number.
 const ENTRIES: u32 = 36;
 /// What one answer takes up in `places`: canary and request.
