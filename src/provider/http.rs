@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::budget::{Budget, worst_case};
 use super::text::{error_code, json};
 use super::throttle::Throttle;
+use super::unreached::unreached;
 use super::{Answer, ProviderError, Request};
 use crate::chat::{Completion, Finish, Usage};
 
@@ -310,26 +311,10 @@ impl Http {
 
     /// One try: sends, and reads at most `largest` bytes.
     pub(super) async fn once(&self, request: RequestBuilder, largest: usize) -> Result<Reply, Failed> {
-        let connection = |e: &reqwest::Error| {
-            let what = if e.is_timeout() {
-                "it took too long"
-            } else if e.is_connect() {
-                "the connection could not be made"
-            } else {
-                "the connection broke"
-            };
-            let host = self.url.host_str().unwrap_or_default().to_owned();
-            if is_certificate_fault(e) {
-                let how = format!(
-                    "the certificate of {host} is not trusted; name it in `provider.certificates` if it is its own"
-                );
-                return (ProviderError::Setup(how), Again::No);
-            }
-            (ProviderError::Connection { host, what: what.to_owned() }, Again::After(None))
-        };
-        let mut response = request.send().await.map_err(|e| connection(&e))?;
+        let failed = |e: reqwest::Error| unreached(&e, &self.url);
+        let mut response = request.send().await.map_err(failed)?;
         let mut bytes = Vec::with_capacity(response.content_length().unwrap_or(0).min(1 << 16) as usize);
-        while let Some(chunk) = response.chunk().await.map_err(|e| connection(&e))? {
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if bytes.len() + chunk.len() > largest {
                 return Err((
                     ProviderError::Malformed { what: format!("longer than {} MiB", largest >> 20) },
@@ -384,12 +369,6 @@ fn backoff(tried: u32) -> Duration {
     let _ = getrandom::fill(&mut lot);
     let full = Duration::from_millis(500u64 << (tried - 1).min(4));
     full.mul_f64(1.0 - 0.25 * f64::from(lot[0]) / 255.0)
-}
-
-/// Whether a connection failed because of the server's certificate. The fault of rustls lies inside two
-/// errors that hide it from a downcast; only their debug form shows it.
-fn is_certificate_fault(error: &reqwest::Error) -> bool {
-    error.is_connect() && format!("{error:?}").contains("InvalidCertificate")
 }
 
 /// A client with these headers, by the rules for all of them.
