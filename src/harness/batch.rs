@@ -63,6 +63,9 @@ impl Session {
         let plan = self.plan(&model);
         let key = drawn.key.sealing_key("journal");
         let journal = Journal::open(&folder, key, &plan, self.run_name.as_ref(), self.fresh)?;
+        if journal.forgotten() > 0 {
+            progress(Event::Forgotten(journal.forgotten()));
+        }
         let at = folder.join(format!("batch-{}.json", &plan[..16]));
         let canaries = self.entries().len();
         let asked = if canaries == 0 { 0 } else { audit.requests(0).count() as u64 };

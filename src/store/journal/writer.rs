@@ -157,7 +157,7 @@ impl Writer {
                 .prepare_cached("INSERT INTO answers (id, run, places, sealed) VALUES (?1, ?2, ?3, ?4)")?
                 .execute(params![id, self.run, places, &*sealed])?;
             transaction
-                .prepare_cached("UPDATE runs SET touched = ?2, used = 1 WHERE id = ?1 AND (touched < ?2 OR used = 0)")?
+                .prepare_cached("UPDATE runs SET touched = ?2, used = 1 WHERE id = ?1 AND (touched <> ?2 OR used = 0)")?
                 .execute(params![self.run, now()])?;
             transaction.commit()
         };
