@@ -473,6 +473,10 @@ mod tests {
         assert_eq!(wait(&[("retry-after-ms", "250"), ("retry-after", "7")]), Some(Duration::from_millis(250)));
         assert_eq!(wait(&[now, ("retry-after", "Wed, 21 Oct 2026 07:28:09 GMT")]), Some(Duration::from_secs(9)));
         assert_eq!(wait(&[now, ("retry-after", "Wed, 21 Oct 2026 07:27:09 GMT")]), Some(Duration::ZERO));
+        // Years behind our clock, or ahead of it: the server's own tells.
+        let past = [("date", "Fri, 01 Jan 1999 00:00:00 GMT"), ("retry-after", "Fri, 01 Jan 1999 00:00:09 GMT")];
+        let ahead = [("date", "Mon, 01 Jan 2080 00:00:00 GMT"), ("retry-after", "Mon, 01 Jan 2080 00:00:09 GMT")];
+        assert_eq!([wait(&past), wait(&ahead)], [Some(Duration::from_secs(9)); 2]);
         for nonsense in ["soon", "-3", "NaN", "1e99", ""] {
             assert_eq!(wait(&[("retry-after", nonsense)]), None, "{nonsense}");
         }
