@@ -65,7 +65,8 @@ pub(super) fn prune(transaction: &Transaction<'_>, folder: &Path) -> rusqlite::R
 
 /// Sets right what was written by a clock that was ahead: else it would be kept until that time, however old it is.
 pub(super) fn set_right(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    transaction.execute("UPDATE runs SET touched = ?1 WHERE touched > ?1", [now()]).map(drop)
+    transaction.execute("UPDATE runs SET touched = ?1 WHERE touched > ?1", [now()])?;
+    Ok(())
 }
 
 /// How long ago something was, that was so many seconds ago by the clock; none where it is still to come.
