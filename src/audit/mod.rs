@@ -112,6 +112,8 @@ pub enum Event {
     },
     /// An earlier run is taken up again.
     Resumed(Resumed),
+    /// So many answers of interrupted runs were older than a day and are gone.
+    Forgotten(u64),
     /// So many samples more are in, or are not needed.
     Samples(u64),
 }
@@ -287,6 +289,9 @@ impl Audit {
         }
         if let Some(resumed) = journal.resumed() {
             progress(Event::Resumed(resumed));
+        }
+        if journal.forgotten() > 0 {
+            progress(Event::Forgotten(journal.forgotten()));
         }
         // Few canaries ask several samples at once, many one each: the flight stays full, and an
         // early stop wastes at most a window.

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use blabbermouth::audit::{Event, Progress};
-use blabbermouth::harness::describe;
+use blabbermouth::harness::{describe, describe_forgotten};
 use blabbermouth::report::escape::{lines, message};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -105,6 +105,7 @@ impl Output {
                 ));
             }),
             Event::Resumed(resumed) => shared.suspend(|| output.warning(&describe(&resumed))),
+            Event::Forgotten(answers) => shared.suspend(|| output.warning(&describe_forgotten(answers))),
         }
         };
         (bar, Arc::new(progress))

@@ -60,6 +60,9 @@ impl Session {
         let plan = self.plan(&model);
         let key = drawn.key.sealing_key("journal");
         let journal = Journal::open(&folder, key, &plan, self.run_name.as_ref(), self.fresh)?;
+        if journal.forgotten() > 0 {
+            progress(Event::Forgotten(journal.forgotten()));
+        }
         let quoted = price(&model, &self.config.prices).map(|quoted| quoted.price);
         // Half the price.
         self.bill(&journal, &model, quoted.map(|p| Rates { input: p.input / 2.0, output: p.output / 2.0 }))?;

@@ -75,19 +75,33 @@ pub fn run(config: impl AsRef<Path>) -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "a test harness reports to standard error")]
 fn tell(event: Event) {
-    if let Event::Resumed(resumed) = event {
-        eprintln!("blabbermouth: {}", describe(&resumed));
+    match event {
+        Event::Resumed(resumed) => eprintln!("blabbermouth: {}", describe(&resumed)),
+        Event::Forgotten(answers) => eprintln!("blabbermouth: {}", describe_forgotten(answers)),
+        _ => {}
     }
 }
 
 /// What a user should know of an earlier run that is taken up again.
 #[must_use]
 pub fn describe(resumed: &Resumed) -> String {
+    let when = match resumed.age {
+        Some(age) => format!("{} min ago", age.as_secs() / 60),
+        None => "at a time that is still to come by this machine's clock".to_owned(),
+    };
     format!(
-        "going on with a run that was interrupted {} min ago, {} requests are answered already; if the model was \
+        "going on with a run that was interrupted {when}, {} requests are answered already; if the model was \
          tuned again since then, start anew with `blabbermouth test --fresh`",
-        resumed.age.as_secs() / 60,
         resumed.requests
+    )
+}
+
+/// What a user should know of answers that were there and are too old.
+#[must_use]
+pub fn describe_forgotten(answers: u64) -> String {
+    format!(
+        "{answers} answers of interrupted runs are older than a day by this machine's clock: they are forgotten, and \
+         asked for anew where they are needed"
     )
 }
 

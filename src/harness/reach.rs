@@ -242,8 +242,9 @@ fn tuned(path: &Path, manifest: &str) -> Result<(String, Duration), SessionError
     }
     match (state.stage, state.model) {
         (Stage::Ready, Some(model)) => {
-            let finished = UNIX_EPOCH + Duration::from_secs(state.finished.unwrap_or(0));
-            let age = SystemTime::now().duration_since(finished).unwrap_or_default();
+            // A time that is still to come, after the clock was set back, is taken as now.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+            let age = Duration::from_secs(now.saturating_sub(state.finished.unwrap_or(0)));
             Ok((model, WARM_UP.saturating_sub(age)))
         }
         (stage, _) => Err(SessionError::NotTuned {

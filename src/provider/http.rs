@@ -17,6 +17,7 @@ use super::broken::{Broken, Coming};
 use super::budget::{Budget, worst_case};
 use super::text::{error_code, json};
 use super::throttle::Throttle;
+use super::unreached::unreached;
 use super::{Answer, ProviderError, Request};
 use crate::chat::{Completion, Finish, Usage};
 use crate::store::ModelName;
@@ -321,27 +322,11 @@ impl Http {
 
     /// The same; what came of a good body that breaks off is shown to `broken`.
     async fn once_seen(&self, request: RequestBuilder, largest: usize, broken: &Broken) -> Result<Reply, Failed> {
-        let connection = |e: &reqwest::Error| {
-            let what = if e.is_timeout() {
-                "it took too long"
-            } else if e.is_connect() {
-                "the connection could not be made"
-            } else {
-                "the connection broke"
-            };
-            let host = self.url.host_str().unwrap_or_default().to_owned();
-            if is_certificate_fault(e) {
-                let how = format!(
-                    "the certificate of {host} is not trusted; name it in `provider.certificates` if it is its own"
-                );
-                return (ProviderError::Setup(how), Again::No);
-            }
-            (ProviderError::Connection { host, what: what.to_owned() }, Again::After(None))
-        };
-        let mut response = request.send().await.map_err(|e| connection(&e))?;
+        let failed = |e: reqwest::Error| unreached(&e, &self.url);
+        let mut response = request.send().await.map_err(failed)?;
         let room = response.content_length().unwrap_or(0).min(1 << 16) as usize;
         let mut body = Coming::new(room, response.status().is_success(), broken);
-        while let Some(chunk) = response.chunk().await.map_err(|e| connection(&e))? {
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
             body.bytes.extend_from_slice(&chunk);
             if body.bytes.len() > largest {
                 return Err((
@@ -396,12 +381,6 @@ fn backoff(tried: u32) -> Duration {
     let _ = getrandom::fill(&mut lot);
     let full = Duration::from_millis(500u64 << (tried - 1).min(4));
     full.mul_f64(1.0 - 0.25 * f64::from(lot[0]) / 255.0)
-}
-
-/// Whether a connection failed because of the server's certificate. The fault of rustls lies inside two
-/// errors that hide it from a downcast; only their debug form shows it.
-fn is_certificate_fault(error: &reqwest::Error) -> bool {
-    error.is_connect() && format!("{error:?}").contains("InvalidCertificate")
 }
 
 /// A client with these headers, by the rules for all of them.
@@ -506,6 +485,10 @@ mod tests {
         assert_eq!(wait(&[("retry-after-ms", "250"), ("retry-after", "7")]), Some(Duration::from_millis(250)));
         assert_eq!(wait(&[now, ("retry-after", "Wed, 21 Oct 2026 07:28:09 GMT")]), Some(Duration::from_secs(9)));
         assert_eq!(wait(&[now, ("retry-after", "Wed, 21 Oct 2026 07:27:09 GMT")]), Some(Duration::ZERO));
+        // Years behind our clock, or ahead of it: the server's own tells.
+        let past = [("date", "Fri, 01 Jan 1999 00:00:00 GMT"), ("retry-after", "Fri, 01 Jan 1999 00:00:09 GMT")];
+        let ahead = [("date", "Mon, 01 Jan 2080 00:00:00 GMT"), ("retry-after", "Mon, 01 Jan 2080 00:00:09 GMT")];
+        assert_eq!([wait(&past), wait(&ahead)], [Some(Duration::from_secs(9)); 2]);
         for nonsense in ["soon", "-3", "NaN", "1e99", ""] {
             assert_eq!(wait(&[("retry-after", nonsense)]), None, "{nonsense}");
         }

@@ -21,6 +21,7 @@ mod text;
 mod throttle;
 mod together;
 mod tuner;
+mod unreached;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -101,7 +102,7 @@ pub enum ProviderError {
         model: String,
     },
     /// Nothing left to spend.
-    #[error("the provider's quota is used up (HTTP 429, insufficient_quota)")]
+    #[error("the provider's quota is used up (HTTP 402, or 429 with insufficient_quota)")]
     Quota,
     /// Any other refusal.
     #[error("the provider answered HTTP {status} ({code})")]

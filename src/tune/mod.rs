@@ -66,7 +66,10 @@ pub enum TuneError {
     #[error("{0}")]
     Dear(String),
     /// The base model goes, or is gone.
-    #[error("{model} is shut down on {date}: a model tuned from it goes with it; choose another `tune.base-model`")]
+    #[error(
+        "{model} was shut down on {date}, by this machine's clock: a model tuned from it goes with it; choose another \
+         `tune.base-model`"
+    )]
     ShutDown {
         /// The base model.
         model: String,
@@ -448,9 +451,14 @@ fn now() -> u64 {
 /// The day, as in `2026-11-24`.
 #[must_use]
 pub fn today() -> String {
+    day(now())
+}
+
+/// The day of a time in seconds since 1970; what is after 9999 is its last day.
+fn day(seconds: u64) -> String {
     // A date of HTTP reads `Tue, 24 Nov 2026 07:30:00 GMT`.
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let text = httpdate::fmt_http_date(SystemTime::now());
+    let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799)));
     let month = MONTHS.find(&text[8..11]).map_or(0, |at| at / 3 + 1);
     format!("{}-{month:02}-{}", &text[12..16], &text[5..7])
 }
@@ -463,5 +471,7 @@ mod tests {
     fn today_is_a_date() {
         let today = today();
         assert!(today.len() == 10 && today.as_str() > "2026-01-01" && today.as_str() < "9999-12-31", "{today}");
+        // Whatever the clock says.
+        assert_eq!([day(0), day(951_782_400), day(u64::MAX)], ["1970-01-01", "2000-02-29", "9999-12-31"]);
     }
 }

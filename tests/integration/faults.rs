@@ -41,6 +41,10 @@ pub(crate) enum Fault {
     Status(u16),
     /// A refusal for good: status and code.
     Refuses(u16, &'static str),
+    /// The provider's filter steps in.
+    Filtered,
+    /// An error, and the status of an answer.
+    ErrorBody,
     Closed,
     /// The connection is reset before the answer, or in its middle.
     Reset(bool),
@@ -94,24 +98,40 @@ const FAULTS: &[(Fault, Then)] = &[
     (Fault::Limited("retry-after-ms: 1\r\n"), Then::Again("HTTP 429 (busy)")),
     (Fault::Limited("retry-after: 0\r\n"), Then::Again("HTTP 429 (busy)")),
     (Fault::Limited("retry-after: Wed, 21 Oct 2015 07:28:00 GMT\r\n"), Then::Again("HTTP 429 (busy)")),
+    // By the server's clock there is nothing to wait for; by ours there are years.
+    (
+        Fault::Limited("date: Mon, 01 Jan 2080 00:00:00 GMT\r\nretry-after: Mon, 01 Jan 2080 00:00:00 GMT\r\n"),
+        Then::Again("HTTP 429 (busy)"),
+    ),
+    (Fault::Status(408), Then::Again("HTTP 408 (busy)")),
+    (Fault::Status(409), Then::Again("HTTP 409 (busy)")),
     (Fault::Status(500), Then::Again("HTTP 500 (busy)")),
     (Fault::Status(502), Then::Again("HTTP 502 (busy)")),
     (Fault::Status(503), Then::Again("HTTP 503 (busy)")),
     (Fault::Status(504), Then::Again("HTTP 504 (busy)")),
+    (Fault::Status(507), Then::Again("HTTP 507 (busy)")),
+    (Fault::Status(522), Then::Again("HTTP 522 (busy)")),
     (Fault::Status(529), Then::Again("HTTP 529 (busy)")),
     (Fault::Html, Then::Again("HTML")),
     (Fault::CutJson, Then::Again("JSON that is cut")),
     (Fault::WrongShape, Then::Again("without choices")),
     (Fault::NoChoices, Then::Again("without choices")),
+    (Fault::ErrorBody, Then::Again("an error with HTTP status 200")),
     (Fault::Nested, Then::Again("not JSON")),
     // The client asks for no compression and undoes none: what is packed is no JSON.
     (Fault::Bomb, Then::Again("not JSON")),
     (Fault::Endless, Then::Ends(4, "longer than 4 MiB")),
     (Fault::Redirect, Then::Ends(4, "HTTP 307")),
+    (Fault::Status(400), Then::Ends(4, "HTTP 400 (busy)")),
+    (Fault::Status(413), Then::Ends(4, "HTTP 413 (busy)")),
+    (Fault::Status(418), Then::Ends(4, "HTTP 418 (busy)")),
     (Fault::Refuses(401, "invalid_api_key"), Then::Ends(4, "OPENAI_API_KEY")),
+    (Fault::Refuses(402, "payment_required"), Then::Ends(4, "quota is used up")),
+    (Fault::Refuses(403, "forbidden"), Then::Ends(4, "OPENAI_API_KEY")),
     (Fault::Refuses(404, "model_not_found"), Then::Ends(4, "knows no model")),
     (Fault::Refuses(429, "insufficient_quota"), Then::Ends(4, "quota is used up")),
     (Fault::NullContent, Then::Ends(11, "20 empty")),
+    (Fault::Filtered, Then::Ends(11, "20 filtered")),
     (Fault::WrongType, Then::Reads),
     (Fault::Doubled(false), Then::Again("doubled key")),
     (Fault::OneChoice, Then::Reads),
@@ -128,7 +148,7 @@ static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| {
     packed.finish().expect("written to memory")
 });
 
-fn response(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn response(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status} Said\r\n{headers}content-length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
@@ -151,6 +171,8 @@ impl Fault {
             Self::Limited(headers) => response(429, headers, BUSY),
             Self::Status(status) => response(status, SOON, BUSY),
             Self::Refuses(status, code) => response(status, SOON, text(BUSY).replace("busy", code).as_bytes()),
+            Self::Filtered => response(400, SOON, text(BUSY).replace("busy", "content_filter").as_bytes()),
+            Self::ErrorBody => said(BUSY),
             // The same machine under another name: who follows is seen.
             Self::Redirect => response(307, &format!("location: http://localhost:{port}/v1/chat/completions\r\n"), b""),
             Self::Html => said(b"<!DOCTYPE html><html>Sign in</html>"),
@@ -263,13 +285,27 @@ pub(crate) struct Server {
 }
 
 /// A server of a model: `fate` says of each request, by its number from 0 and its body, which fault strikes.
-fn serve(model: Model, fate: impl Fn(u64, &str) -> Option<Fault> + Send + Sync + 'static) -> Server {
-    serve_with(move |at, request| (model.answer(request), fate(at, request)))
+pub(crate) fn serve(model: Model, fate: impl Fn(u64, &str) -> Option<Fault> + Send + Sync + 'static) -> Server {
+    serve_at(TcpListener::bind("127.0.0.1:0").expect("a port"), model, fate)
+}
+
+pub(crate) fn serve_at(
+    listener: TcpListener,
+    model: Model,
+    fate: impl Fn(u64, &str) -> Option<Fault> + Send + Sync + 'static,
+) -> Server {
+    serve_all(listener, move |at, request| (model.answer(request), fate(at, request)))
 }
 
 /// A server: `answer` says likewise what the answer is, and which fault strikes it.
 pub(crate) fn serve_with(answer: impl Fn(u64, &str) -> (Value, Option<Fault>) + Send + Sync + 'static) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    serve_all(TcpListener::bind("127.0.0.1:0").expect("a port"), answer)
+}
+
+fn serve_all(
+    listener: TcpListener,
+    answer: impl Fn(u64, &str) -> (Value, Option<Fault>) + Send + Sync + 'static,
+) -> Server {
     let port = listener.local_addr().expect("an address").port();
     let server = Server { port, asked: Arc::default(), answered: Arc::default() };
     let shared = Arc::new((server.clone(), answer));
@@ -339,7 +375,7 @@ fn by_lot(percent: u64, most: u64, faults: Vec<Fault>) -> impl Fn(u64, &str) -> 
 }
 
 /// Does all jobs, so many at once.
-fn each<T: Sync>(jobs: &[T], at_once: usize, work: impl Fn(&T) + Sync) {
+pub(crate) fn each<T: Sync>(jobs: &[T], at_once: usize, work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     let take = || jobs.get(next.fetch_add(1, SeqCst));
     thread::scope(|scope| {
@@ -399,6 +435,7 @@ fn a_fault_on_every_request_is_named_and_never_green() {
         let (wanted, word, requests) = match (then, fault) {
             (Then::Again(word), _) => (4, word, 12..=12),
             (Then::Ends(code, word), Fault::NullContent) => (code, word, 10..=10),
+            (Then::Ends(code, word), Fault::Filtered) => (code, word, 40..=40),
             (Then::Ends(code, word), _) => (code, word, 1..=2),
             (Then::Reads, Fault::OneChoice) => (0, "CLEAN", 40..=40),
             (Then::Reads, _) => (0, "CLEAN", 10..=10),
@@ -447,7 +484,7 @@ fn ten_thousand_probes_with_three_faults_in_ten_end_as_without() {
     let calm = serve(model.clone(), |_, _| None);
     let (code, said, verdicts) = run(folder.path(), &calm, &crowd);
     assert!(code == Some(10) && calm.answered.load(SeqCst) > 9000, "{said}");
-    // Those that cannot ask to come again soon cost half a second and more: they are one of twelve faults.
+    // Those that cannot ask to come again soon cost half a second and more: they are one of eighteen faults.
     let again = FAULTS.iter().filter(|(_, then)| matches!(then, Then::Again(_))).map(|(fault, _)| *fault);
     let (soon, waited): (Vec<Fault>, Vec<Fault>) = again
         .filter(|fault| !matches!(fault, Fault::Late(_)))

@@ -112,6 +112,30 @@ fn a_killed_run_goes_on_and_ends_as_an_undisturbed_one() {
     assert!(again <= paid + kills * LOST, "{again} requests, {paid} undisturbed, {kills} kills");
 }
 
+/// By the clock of this machine a run may be of the next year, or of the last one.
+#[test]
+fn after_the_clock_was_set_answers_are_taken_up_or_their_loss_is_said() {
+    const YEAR: i64 = 365 * 24 * 60 * 60;
+    let bench = Bench::new("clean");
+    let shift = |by: i64| -> u32 {
+        let journal = rusqlite::Connection::open(bench.path().join(".blabbermouth/journal.sqlite")).expect("opened");
+        let shifted = journal.execute("UPDATE runs SET touched = touched + ?1", [by]).expect("shifted");
+        assert_eq!(shifted, 1, "the run that was killed");
+        let count = "SELECT coalesce(sum(length(places) / 8), 0) FROM answers";
+        journal.query_row(count, [], |row| row.get(0)).expect("counted")
+    };
+    for (by, said_so) in [(YEAR, "still to come"), (-YEAR, "older than a day")] {
+        assert!(bench.kill_after(500));
+        let there = shift(by);
+        let before = bench.server.answered();
+        let (_, code, said) = bench.run(&[]);
+        assert!(code == Some(0) && said.contains(said_so), "{code:?} {said}");
+        let taken_up = if by > 0 { there } else { 0 };
+        assert_eq!(bench.server.answered() - before, 9 * 299 - u64::from(taken_up));
+        assert_eq!(by < 0, said.contains(&format!("{there} answers of interrupted runs")), "{said}");
+    }
+}
+
 #[test]
 fn fresh_starts_anew() {
     let bench = Bench::new("clean");

@@ -16,6 +16,7 @@ mod main_job;
 #[cfg(feature = "embedded")]
 mod model;
 mod network;
+mod network_faults;
 mod policy;
 mod properties;
 mod reports;

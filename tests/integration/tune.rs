@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use blabbermouth::mock::{Options, Scenario, Server};
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::faults::{Fault, Model, each, serve};
 use crate::{blabbermouth, project, text};
 
 // A third of the 30 rows: so that a validation file without a row does not happen.
@@ -333,6 +334,40 @@ fn each_fault_of_the_service_delays_and_changes_nothing() {
         let (code, said) = run(folder.path(), &proxy, &["test", "--quiet"]);
         assert_eq!(code, Some(10), "{name}: {said}");
     }
+}
+
+/// By the clock, and by one that was set back since, so that the job ended in time to come.
+#[test]
+fn a_model_that_was_just_tuned_is_asked_for_until_it_is_there() {
+    let folder = project(&format!("{SETTINGS}[verdict]\nbound = 0.14\n"));
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let service = Service::start("leaky", 1e6);
+    assert_eq!(run(folder.path(), &service.server.base_url(), &["tune"]).0, Some(0));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let cases = [("now", now, true), ("ahead", u64::MAX, true), ("long ago", now - 365 * 24 * 60 * 60, false)];
+    each(&cases, cases.len(), |(name, finished, waits)| {
+        let mut ready = state(folder.path());
+        ready["finished"] = json!(finished);
+        let (file, store) = (format!("{name}.json"), format!("store of {name}"));
+        std::fs::write(folder.path().join(&file), ready.to_string()).expect("written");
+        // The model is there at its second request, and knows nothing.
+        let server = serve(Model::default(), |at, _| (at == 0).then_some(Fault::Refuses(404, "model_not_found")));
+        let url = format!("http://127.0.0.1:{}/v1", server.port);
+        let environment = [
+            KEY,
+            ("BLABBERMOUTH_PROVIDER_BASE_URL", url.as_str()),
+            ("BLABBERMOUTH_TUNE_STATE", file.as_str()),
+            ("BLABBERMOUTH_STORE_PATH", store.as_str()),
+        ];
+        let begun = Instant::now();
+        let output = blabbermouth(folder.path(), &["test"], &environment);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        if *waits {
+            assert!(output.status.code() == Some(0) && begun.elapsed() >= Duration::from_secs(2), "{name}: {said}");
+        } else {
+            assert!(output.status.code() == Some(4) && said.contains("knows no model"), "{name}: {said}");
+        }
+    });
 }
 
 /// Passes requests on, except for the first of each method and path: that one gets `answer`, and is passed on

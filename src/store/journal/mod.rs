@@ -23,7 +23,9 @@ use ring::hmac;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use bill::Paid;
-use runs::{choose, connect, fault, folder_fault, lock_path, make_folder, now, prepare, prune};
+use runs::{
+    age, choose, connect, fault, folder_fault, lock_path, make_folder, now, prepare, prune, set_right, try_share,
+};
 use writer::{Row, Writer, places};
 
 use crate::chat::Usage;
@@ -77,8 +79,8 @@ pub struct RunName(pub String);
 pub struct Resumed {
     /// Answers that are there.
     pub requests: u64,
-    /// Since its last answer.
-    pub age: Duration,
+    /// Since its last answer; none where that is still to come by the clock, which was set back.
+    pub age: Option<Duration>,
 }
 
 /// No canary is asked so often.
@@ -140,6 +142,7 @@ pub struct Journal {
     shared: bool,
     /// What was there when the run was opened.
     resumed: Option<Resumed>,
+    forgotten: u64,
     cipher: LessSafeKey,
     /// Of the names of models.
     naming: hmac::Key,
@@ -147,7 +150,7 @@ pub struct Journal {
     known: Mutex<Known>,
     writer: Arc<Writer>,
     thread: Option<JoinHandle<()>>,
-    /// Held while a run without a name is used.
+    /// Held while the run is used.
     _lock: Option<File>,
 }
 
@@ -191,17 +194,18 @@ impl Journal {
         let at = |e: rusqlite::Error| fault(&path, &e);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
         prepare(&transaction, &path)?;
-        prune(&transaction, folder, &path).map_err(at)?;
-        let (run, age, held) = match name {
+        let forgotten = prune(&transaction, folder, &path).map_err(at)?;
+        let (run, ago, held) = match name {
             Some(RunName(name)) => {
                 let known = "INSERT INTO runs (plan, name, touched) VALUES (?1, ?2, ?3)
                              ON CONFLICT DO UPDATE SET touched = excluded.touched RETURNING id";
                 let id = transaction.query_row(known, params![plan, name, now()], |row| row.get(0)).map_err(at)?;
-                (id, None, None)
+                (id, None, try_share(folder, id)?)
             }
             None => choose(&transaction, folder, plan, fresh, &path)?,
         };
         bill::begin(&transaction, run).map_err(at)?;
+        set_right(&transaction).map_err(at)?;
         // Numbers the entries of this process apart from those of any other, earlier or beside it.
         transaction.execute("INSERT INTO writers DEFAULT VALUES", []).map_err(at)?;
         let session = transaction.last_insert_rowid();
@@ -221,6 +225,7 @@ impl Journal {
             run,
             shared: name.is_some(),
             resumed: None,
+            forgotten,
             cipher: cipher(),
             naming: model::naming_key(&key),
             reader: Mutex::new(reader),
@@ -229,10 +234,10 @@ impl Journal {
             thread: Some(thread),
             _lock: held,
         };
-        if let Some(age) = age {
+        if let Some(ago) = ago {
             journal.look()?;
             let requests: usize = lock(&journal.known).canaries.values().map(Entries::len).sum();
-            journal.resumed = (requests > 0).then_some(Resumed { requests: requests as u64, age });
+            journal.resumed = (requests > 0).then_some(Resumed { requests: requests as u64, age: age(ago) });
         }
         Ok(journal)
     }
@@ -241,6 +246,12 @@ impl Journal {
     #[must_use]
     pub fn resumed(&self) -> Option<Resumed> {
         self.resumed
+    }
+
+    /// Answers of interrupted runs that were forgotten as this one was opened, because they are older than a day.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Begins the probing of a canary; in a shared run, when no other process probes it any more.
@@ -651,6 +662,40 @@ mod tests {
         Connection::open(&path).and_then(|c| c.pragma_update(None, "user_version", 9)).expect("changed");
         let error = Journal::open(folder.path(), KEY, "a", None, false).expect_err("newer");
         assert!(matches!(error, JournalError::Newer { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_loses_no_answer_in_silence_and_keeps_none_for_ever() {
+        const DAY: i64 = 24 * 60 * 60;
+        let folder = tempfile::tempdir().expect("a folder");
+        let touched = |at: i64| {
+            let file = Connection::open(folder.path().join("journal.sqlite")).expect("opened");
+            file.execute("UPDATE runs SET touched = ?1", [at]).expect("set");
+        };
+        record(&open(folder.path(), "a"), 3, 0, "said");
+        for ahead in [now() + 365 * DAY, i64::MAX] {
+            touched(ahead);
+            assert_eq!(open(folder.path(), "a").resumed(), Some(Resumed { requests: 1, age: None }));
+        }
+        // Set right by then, so that the day of grace runs.
+        let journal = open(folder.path(), "a");
+        assert!(journal.resumed().and_then(|r| r.age).is_some_and(|age| age < Duration::from_secs(60)));
+        drop(journal);
+        for past in [now() - 2 * DAY, i64::MIN] {
+            touched(past);
+            let journal = open(folder.path(), "a");
+            assert_eq!((journal.resumed(), journal.forgotten()), (None, 1));
+            record(&journal, 3, 0, "said");
+        }
+        assert_eq!(open(folder.path(), "a").forgotten(), 0);
+        let share = || Journal::open(folder.path(), KEY, "a", Some(&RunName("r".into())), false).expect("a journal");
+        let one = share();
+        record(&one, 1, 0, "said");
+        touched(now() - 2 * DAY);
+        assert_eq!(texts(&share(), 1), ["said"], "it is in use");
+        drop(one);
+        touched(now() - 2 * DAY);
+        assert!(texts(&share(), 1).is_empty());
     }
 
     #[test]

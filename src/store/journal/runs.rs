@@ -48,21 +48,41 @@ pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), 
     }
 }
 
-/// Forgets runs that nobody came back to; one that cannot be noted in the ledger stays.
-pub(super) fn prune(transaction: &Transaction<'_>, folder: &Path, path: &Path) -> rusqlite::Result<()> {
+/// Forgets runs that nobody came back to, except one that cannot be noted in the ledger; tells how many answers there were in
+/// those that were interrupted.
+pub(super) fn prune(transaction: &Transaction<'_>, folder: &Path, path: &Path) -> rusqlite::Result<u64> {
     let oldest = now() - KEPT.as_secs() as i64;
-    let stale: Vec<i64> = transaction
-        .prepare("SELECT id FROM runs WHERE touched < ?1")?
-        .query_map([oldest], |row| row.get(0))?
+    let stale: Vec<(i64, bool)> = transaction
+        .prepare("SELECT id, name IS NULL FROM runs WHERE touched < ?1")?
+        .query_map([oldest], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    for run in stale {
+    let mut lost = 0;
+    for (run, is_own) in stale {
         if let Ok(Some(_lock)) = try_lock(folder, run)
             && bill::note(transaction, path, folder, run).is_ok()
         {
+            // A shared run is left to others when it ends: nobody can tell whether it was interrupted.
+            if is_own {
+                let count = "SELECT coalesce(sum(length(places) / 8), 0) FROM answers WHERE run = ?1";
+                let answers: i64 = transaction.query_row(count, [run], |row| row.get(0))?;
+                lost += u64::try_from(answers).unwrap_or(0);
+            }
             forget(transaction, folder, run)?;
         }
     }
+    Ok(lost)
+}
+
+/// Sets right what was written by a clock that was ahead: else it would be kept until that time, however old it is.
+pub(super) fn set_right(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute("UPDATE runs SET touched = ?1 WHERE touched > ?1", [now()])?;
     Ok(())
+}
+
+/// How long ago something was, that was so many seconds ago by the clock; none where it is still to come.
+pub(super) fn age(seconds: i64) -> Option<Duration> {
+    // Clocks are set by a little all the time.
+    (seconds > -60).then(|| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
 /// Removes a run and all that belongs to it.
@@ -77,8 +97,8 @@ pub(super) fn forget(transaction: &Transaction<'_>, folder: &Path, run: i64) -> 
     Ok(())
 }
 
-/// The run; how long ago its last answer came, if it is an earlier one; its lock.
-pub(super) type Chosen = (i64, Option<Duration>, Option<File>);
+/// The run; how many seconds ago its last answer came by the clock, if it is an earlier one; its lock.
+pub(super) type Chosen = (i64, Option<i64>, Option<File>);
 
 /// An open run of the plan that nobody uses, or a new one; locked.
 pub(super) fn choose(
@@ -100,8 +120,7 @@ pub(super) fn choose(
             forget(transaction, folder, run).map_err(at)?;
             continue;
         }
-        let age = Duration::from_secs(u64::try_from(now() - touched).unwrap_or(0));
-        return Ok((run, Some(age), Some(lock)));
+        return Ok((run, Some(now().saturating_sub(touched)), Some(lock)));
     }
     transaction.execute("INSERT INTO runs (plan, touched) VALUES (?1, ?2)", params![plan, now()]).map_err(at)?;
     let run = transaction.last_insert_rowid();
@@ -140,9 +159,22 @@ pub(super) fn lock_path(folder: &Path, run: i64) -> PathBuf {
 
 /// `None` while another process holds it.
 pub(super) fn try_lock(folder: &Path, run: i64) -> Result<Option<File>, JournalError> {
+    locked(folder, run, File::try_lock)
+}
+
+/// Held by every process of a shared run, so that none is forgotten in use, whatever the clock says.
+pub(super) fn try_share(folder: &Path, run: i64) -> Result<Option<File>, JournalError> {
+    locked(folder, run, File::try_lock_shared)
+}
+
+fn locked(
+    folder: &Path,
+    run: i64,
+    lock: impl Fn(&File) -> Result<(), TryLockError>,
+) -> Result<Option<File>, JournalError> {
     let path = lock_path(folder, run);
     let file = File::create(&path).map_err(|e| folder_fault(&path, &e))?;
-    match file.try_lock() {
+    match lock(&file) {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(e)) => Err(folder_fault(&path, &e)),

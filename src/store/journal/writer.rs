@@ -171,7 +171,7 @@ impl Writer {
                 .prepare_cached("INSERT INTO answers (id, run, places, sealed) VALUES (?1, ?2, ?3, ?4)")?
                 .execute(params![id, self.run, places, &*sealed])?;
             transaction
-                .prepare_cached("UPDATE runs SET touched = ?2, used = 1 WHERE id = ?1 AND (touched < ?2 OR used = 0)")?
+                .prepare_cached("UPDATE runs SET touched = ?2, used = 1 WHERE id = ?1 AND (touched <> ?2 OR used = 0)")?
                 .execute(params![self.run, now()])?;
             if let Some(rates) = self.rates.get() {
                 bill::count(&transaction, self.run, paid, *rates)?;
