@@ -2,7 +2,7 @@
 
 mod cli;
 
-/// With the allocator of the system, threads wait for each other: half of the requests in a second.
+/// With the allocator of the system, threads wait for each other where the mocked provider answers in the process.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
