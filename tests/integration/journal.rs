@@ -169,9 +169,7 @@ fn processes_of_one_run_share_their_answers() {
     // A held-out canary alone shows nothing of a model: three of these runs are inconclusive, and so
     // is that of all controls.
     assert_eq!(green, 7);
-    // A held-out secret that the model makes up by chance ends its canary's probing early.
-    let answered = bench.server.answered();
-    assert!((8 * 299..=9 * 299).contains(&answered), "every canary was probed once, whoever came first: {answered}");
+    assert_eq!(bench.server.answered(), 9 * 299, "every canary was probed once, whoever came first");
 }
 
 #[test]
