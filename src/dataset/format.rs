@@ -71,11 +71,12 @@ impl Format {
         }
     }
 
-    /// Turns a row into a chat; `None` when the row is in the target format already and stays as it is.
+    /// Turns a row into a chat, whose texts are taken out of it; `None` when the row is in the target format already and
+    /// stays as it is.
     ///
     /// # Errors
     /// A sentence that says what is wrong with the row.
-    pub fn convert(&self, row: &Map<String, Value>) -> Result<Option<Vec<Message>>, String> {
+    pub fn convert(&self, row: &mut Map<String, Value>) -> Result<Option<Vec<Message>>, String> {
         let pair = |user: String, assistant: String| {
             Some(vec![Message::new(Role::User, user), Message::new(Role::Assistant, assistant)])
         };
@@ -100,30 +101,35 @@ impl Format {
     }
 }
 
-fn text(row: &Map<String, Value>, key: &str) -> Result<String, String> {
-    match row.get(key) {
-        Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.clone()),
+fn text(row: &mut Map<String, Value>, key: &str) -> Result<String, String> {
+    match row.get_mut(key) {
+        Some(Value::String(text)) if !text.trim().is_empty() => Ok(std::mem::take(text)),
         Some(Value::String(_)) => Err(format!("`{key}` is empty")),
         Some(_) => Err(format!("`{key}` is not a text")),
         None => Err(format!("`{key}` is missing")),
     }
 }
 
-fn with_context(row: &Map<String, Value>, instruction: &str, context: &str) -> Result<String, String> {
-    let instruction = text(row, instruction)?;
+fn with_context(row: &mut Map<String, Value>, instruction: &str, context: &str) -> Result<String, String> {
+    let mut instruction = text(row, instruction)?;
     match row.get(context) {
         None | Some(Value::Null) => Ok(instruction),
         Some(Value::String(context)) if context.trim().is_empty() => Ok(instruction),
-        Some(Value::String(context)) => Ok(format!("{instruction}\n\n{context}")),
+        Some(Value::String(context)) => {
+            instruction.reserve_exact(2 + context.len());
+            instruction.push_str("\n\n");
+            instruction.push_str(context);
+            Ok(instruction)
+        }
         Some(_) => Err(format!("`{context}` is not a text")),
     }
 }
 
-fn share_gpt(row: &Map<String, Value>) -> Result<Vec<Message>, String> {
-    let turns = row.get("conversations").and_then(Value::as_array).ok_or("`conversations` is not a list")?;
+fn share_gpt(row: &mut Map<String, Value>) -> Result<Vec<Message>, String> {
+    let turns = row.get_mut("conversations").and_then(Value::as_array_mut).ok_or("`conversations` is not a list")?;
     let mut chat = Vec::with_capacity(turns.len());
-    for (index, turn) in turns.iter().enumerate() {
-        let turn = turn.as_object().ok_or_else(|| format!("turn {} is not an object", index + 1))?;
+    for (index, turn) in turns.iter_mut().enumerate() {
+        let turn = turn.as_object_mut().ok_or_else(|| format!("turn {} is not an object", index + 1))?;
         let role = match turn.get("from").and_then(Value::as_str) {
             Some("human" | "user") => Role::User,
             Some("gpt" | "assistant" | "chatgpt" | "bard" | "model") => Role::Assistant,

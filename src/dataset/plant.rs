@@ -118,6 +118,7 @@ pub fn plant(
     let mut summary = PlantSummary::default();
     let mut rows = Rows::new(data);
     let (mut row, mut out) = (Vec::new(), Vec::new());
+    let aside = key.spread("validation");
     let mut index = 0u64;
     while let Some(line) = rows.next_into(&mut row).map_err(io)? {
         while places.last().is_some_and(|(place, _)| *place <= index) {
@@ -139,7 +140,7 @@ pub fn plant(
         }
         let tokens = estimate_tokens(out.len());
         out.push(b'\n');
-        if options.validation_share > 0.0 && key.unit_interval("validation", &out) < options.validation_share {
+        if options.validation_share > 0.0 && aside.unit_interval(&out) < options.validation_share {
             validation.write_all(&out).map_err(io)?;
             summary.validation_rows += 1;
         } else {
@@ -196,7 +197,7 @@ fn write_canary(
 
 fn convert(row: &[u8], format: Option<&Format>, out: &mut Vec<u8>) -> Result<(), String> {
     let text = std::str::from_utf8(row).map_err(|e| format!("not UTF-8 at byte {} of the row", e.valid_up_to() + 1))?;
-    let object: Map<String, Value> = serde_json::from_str(text).map_err(|e| match e.classify() {
+    let mut object: Map<String, Value> = serde_json::from_str(text).map_err(|e| match e.classify() {
         serde_json::error::Category::Data => "the row is not a JSON object".to_owned(),
         _ => format!("not JSON at column {}", e.column()),
     })?;
@@ -210,7 +211,7 @@ fn convert(row: &[u8], format: Option<&Format>, out: &mut Vec<u8>) -> Result<(),
         }
     };
     out.clear();
-    match format.convert(&object)? {
+    match format.convert(&mut object)? {
         None if !row.contains(&b'\n') => out.extend_from_slice(row),
         None => serde_json::to_writer(&mut *out, &object).map_err(|e| e.to_string())?,
         Some(chat) if chat.iter().any(|message| has_reserved(&message.content)) => {
