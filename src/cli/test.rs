@@ -170,6 +170,9 @@ fn describe(session: &Session, args: &TestArgs, output: &Output) -> Result<(), F
     if let Some(why) = &session.untested_claim {
         output.warning(why);
     }
+    if output.is_quiet() {
+        return Ok(());
+    }
     let filter = args.filter.as_deref().unwrap_or_default();
     let selected: Vec<usize> = session
         .entries()

@@ -169,7 +169,18 @@ fn processes_of_one_run_share_their_answers() {
     // A held-out canary alone shows nothing of a model: three of these runs are inconclusive, and so
     // is that of all controls.
     assert_eq!(green, 7);
-    assert_eq!(bench.server.answered(), 9 * 299, "every canary was probed once, whoever came first");
+    // Another process of the run has nothing left to ask, and knows every answer: each canary was probed once, whoever
+    // came first. One whose secret was said by chance, or nearly, ended there.
+    let answered = bench.server.answered();
+    let all = bench.command(&[]).env("NEXTEST_RUN_ID", "7f1c").output().expect("blabbermouth starts");
+    assert_eq!(all.status.code(), Some(0), "{}", text(&all.stderr));
+    assert_eq!(bench.server.answered(), answered);
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(bench.path().join("report.json")).expect("written")).expect("a report");
+    let canaries = report["canaries"].as_array().expect("canaries");
+    let whole = |canary: &Value| canary["asked"] == 299 || canary["hits"] == 1;
+    assert!(canaries.len() == 9 && canaries.iter().all(whole), "{canaries:?}");
+    assert_eq!(canaries.iter().filter_map(|canary| canary["asked"].as_u64()).sum::<u64>(), answered);
 }
 
 #[test]

@@ -410,10 +410,7 @@ impl Journal {
                 runs::forget(&transaction, &self.folder, self.run)?;
             }
             transaction.commit()?;
-            // The space goes back to the file system, a page a step; other runs stay as they are.
-            reader.prepare("PRAGMA incremental_vacuum")?.query_map([], |_| Ok(()))?.for_each(drop);
-            reader.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-            Ok(())
+            runs::give_back(&reader)
         })();
         done.map_err(|e| fault(&self.path, &e))?;
         if !left {
@@ -718,4 +715,30 @@ mod tests {
         one.settle(&[1]).expect("settled");
         assert_eq!(texts(&share(), 1), ["said"], "left to the others");
     }
+
+    #[test]
+    fn the_space_of_a_settled_run_goes_back_and_others_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let size = || std::fs::metadata(folder.path().join("journal.sqlite")).expect("there").len();
+        let (other, one) = (open(folder.path(), "other"), open(folder.path(), "plan"));
+        let kept = record(&other, 3, 0, "of another run");
+        (0..8).for_each(|number| drop(record(&one, 3, number, &"x".repeat(1 << 18))));
+        drop(other);
+        one.settle(&[3]).expect("settled");
+        assert!(size() < 1 << 17, "{}", size());
+        let other = open(folder.path(), "other");
+        assert_eq!(other.recall(3, 0, kept).expect("there"), b"of another run");
+        // Where more is left than is worth copying, the space waits for the next run.
+        let large = record(&other, 3, 1, &"x".repeat(5 << 20));
+        let one = open(folder.path(), "plan");
+        (0..8).for_each(|number| drop(record(&one, 3, number, &"x".repeat(1 << 18))));
+        one.settle(&[3]).expect("settled");
+        let before = size();
+        let one = open(folder.path(), "plan");
+        (0..4).for_each(|number| drop(record(&one, 3, number, &"x".repeat(1 << 18))));
+        drop(one);
+        assert!(before > 7 << 20 && size() <= before + (1 << 16), "{before}, {}", size());
+        assert_eq!(other.recall(3, 1, large).expect("there").len(), 5 << 20);
+    }
+
 }

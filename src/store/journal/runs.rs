@@ -97,6 +97,19 @@ pub(super) fn forget(transaction: &Transaction<'_>, folder: &Path, run: i64) -> 
     Ok(())
 }
 
+/// Pages (of 4 KiB) that are copied so that the others go back to the file system.
+const FEW_PAGES: i64 = 1024;
+
+/// Gives the space of forgotten runs back to the file system where little is left in the file; else the next runs use it.
+pub(super) fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+    let count = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    let free = count("PRAGMA freelist_count")?;
+    if free > 0 && count("PRAGMA page_count")? - free <= FEW_PAGES {
+        connection.execute_batch("VACUUM")?;
+    }
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
 /// The run; how many seconds ago its last answer came by the clock, if it is an earlier one; its lock.
 pub(super) type Chosen = (i64, Option<i64>, Option<File>);
 
@@ -142,7 +155,7 @@ pub(super) fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalE
     connection.set_prepared_statement_cache_capacity(16);
     connection
         .execute_batch(
-            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+            "PRAGMA auto_vacuum = NONE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
              PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;",
         )
         .map_err(at)?;
