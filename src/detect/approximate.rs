@@ -85,12 +85,12 @@ impl Approximate {
             }
         }
         if self.fuzzy && edits(length) > 0 {
-            let rows = Rows { text: normal, most: edits(length) as u8 };
+            let rows = Rows::new(normal, edits(length));
             let mut row = rows.start();
             for byte in &self.core {
                 row = rows.next(&row, *byte);
             }
-            if row.iter().any(|d| usize::from(*d) <= edits(length)) {
+            if rows.is_near(&row, edits(length)) {
                 return Some(Detector::Fuzzy);
             }
         }
@@ -106,10 +106,10 @@ impl Approximate {
         let mut count = 0.0;
         if self.partial {
             let slack = longest - stretch(longest).min(longest) + 1;
-            count += members(parts, &Stretches { text: normal.as_bytes(), slack }, steps)?;
+            count += members(parts, &Stretches { places: Places::new(normal.as_bytes()), slack }, steps)?;
         }
         if self.fuzzy && edits(longest) > 0 {
-            count += members(parts, &Rows { text: normal.as_bytes(), most: edits(longest) as u8 }, steps)?;
+            count += members(parts, &Rows::new(normal.as_bytes(), edits(longest)), steps)?;
         }
         Some(count)
     }
@@ -161,43 +161,32 @@ trait Walk {
 fn members<W: Walk>(parts: &[Normal], walk: &W, steps: &mut u64) -> Option<f64> {
     let mut states: HashMap<W::State, f64> = HashMap::from([(walk.start(), 1.0)]);
     let cost = 1 + walk.text().len() as u64 / 512;
-    let mut spend = || {
+    let mut step = |state: &W::State, byte: u8| -> Option<Option<W::State>> {
         *steps = steps.checked_sub(cost)?;
-        Some(())
+        Some(walk.step(state, byte))
     };
     for part in parts {
         let rounds = if let Normal::Chars { count, .. } = part { *count } else { 1 };
         for _ in 0..rounds {
             let mut next: HashMap<W::State, f64> = HashMap::with_capacity(states.len());
-            for (state, weight) in &states {
-                let mut spell = |bytes: &[u8], factor: f64| -> Option<()> {
-                    let mut at = state.clone();
-                    for byte in bytes {
-                        spend()?;
-                        match walk.step(&at, *byte) {
-                            Some(next) => at = next,
-                            None => return Some(()),
-                        }
-                    }
-                    *next.entry(at).or_insert(0.0) += weight * factor;
-                    Some(())
-                };
+            for (state, weight) in states {
+                let mut reach = |state: W::State, many: f64| *next.entry(state).or_insert(0.0) += weight * many;
                 match part {
-                    Normal::Literal(text) => spell(text.as_bytes(), 1.0)?,
+                    Normal::Literal(text) => spell_each(std::slice::from_ref(text), state, &mut step, &mut reach)?,
+                    Normal::Choice { sorted, .. } => spell_each(sorted, state, &mut step, &mut reach)?,
                     Normal::Chars { weight, .. } => {
                         for (byte, many) in (0u8..=255).zip(weight.iter()).filter(|(_, many)| **many > 0) {
-                            spell(&[byte], f64::from(*many))?;
-                        }
-                    }
-                    Normal::Choice { entries, .. } => {
-                        for entry in entries {
-                            spell(entry.as_bytes(), 1.0)?;
+                            if let Some(next) = step(&state, byte)? {
+                                reach(next, f64::from(*many));
+                            }
                         }
                     }
                     // Any digit: that can only count too many.
                     Normal::Luhn => {
                         for digit in b'0'..=b'9' {
-                            spell(&[digit], 1.0)?;
+                            if let Some(next) = step(&state, digit)? {
+                                reach(next, 1.0);
+                            }
                         }
                     }
                 }
@@ -208,34 +197,141 @@ fn members<W: Walk>(parts: &[Normal], walk: &W, steps: &mut u64) -> Option<f64> 
     Some(states.iter().filter(|(state, _)| walk.accepts(state)).map(|(_, weight)| weight).sum())
 }
 
-/// Edit distances (Sellers 1980): at each place of the text, the distance between what was spelled and the
-/// best stretch that ends there.
-struct Rows<'a> {
-    text: &'a [u8],
-    most: u8,
+/// Spells each of `texts`, which are in order, from `state` on. What several begin with is spelled once; where it leads
+/// nowhere, all of them are passed over.
+fn spell_each<S: Clone>(
+    texts: &[String],
+    state: S,
+    step: &mut impl FnMut(&S, u8) -> Option<Option<S>>,
+    reach: &mut impl FnMut(S, f64),
+) -> Option<()> {
+    // The states after none, one, two… letters of the text before.
+    let (mut reached, mut before, mut rest) = (vec![state], "", texts);
+    'texts: while let Some(text) = rest.first() {
+        let shared = before.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
+        reached.truncate(1 + shared);
+        for at in reached.len() - 1..text.len() {
+            match step(&reached[at], text.as_bytes()[at])? {
+                Some(next) => reached.push(next),
+                None => {
+                    let dead = &text.as_bytes()[..=at];
+                    rest = &rest[rest.partition_point(|other| other.as_bytes().starts_with(dead))..];
+                    before = text;
+                    continue 'texts;
+                }
+            }
+        }
+        reach(reached[text.len()].clone(), 1.0);
+        (before, rest) = (text, &rest[1..]);
+    }
+    Some(())
 }
 
-impl Rows<'_> {
-    fn start(&self) -> Vec<u8> {
-        vec![0; self.text.len() + 1]
+/// Where each byte of a text stands: a bit for the place behind it.
+struct Places<'a> {
+    text: &'a [u8],
+    /// Of one set of places.
+    words: usize,
+    /// The places that there are in the last word.
+    last: u64,
+    /// Which of `masks` is that of a byte.
+    index: [u16; 256],
+    /// The first is that of the bytes that are nowhere.
+    masks: Vec<u64>,
+}
+
+impl<'a> Places<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        let words = text.len() / 64 + 1;
+        let (mut index, mut masks) = ([0; 256], vec![0; words]);
+        for (before, byte) in text.iter().enumerate() {
+            let mask = &mut index[usize::from(*byte)];
+            if *mask == 0 {
+                *mask = (masks.len() / words) as u16;
+                masks.resize(masks.len() + words, 0);
+            }
+            let place = before + 1;
+            masks[usize::from(*mask) * words + place / 64] |= 1 << (place % 64);
+        }
+        Self { text, words, last: u64::MAX >> (63 - text.len() % 64), index, masks }
     }
 
-    fn next(&self, row: &[u8], byte: u8) -> Vec<u8> {
-        let cap = self.most + 1;
-        let mut next = Vec::with_capacity(row.len());
-        next.push((row[0] + 1).min(cap));
-        for (at, here) in self.text.iter().enumerate() {
-            let changed = row[at] + u8::from(*here != byte);
-            let dropped = row[at + 1] + 1;
-            let added = next[at] + 1;
-            next.push(changed.min(dropped).min(added).min(cap));
+    /// All places, also that before the text.
+    fn all(&self) -> Vec<u64> {
+        let mut places = vec![u64::MAX; self.words];
+        places[self.words - 1] = self.last;
+        places
+    }
+
+    fn of(&self, byte: u8) -> &[u64] {
+        &self.masks[usize::from(self.index[usize::from(byte)]) * self.words..][..self.words]
+    }
+
+    /// Whether a stretch stands anywhere.
+    fn have(&self, stretch: &[u8]) -> bool {
+        let mut places = self.all();
+        stretch.iter().all(|byte| {
+            let (mut carried, mut any) = (0, 0);
+            for (places, mask) in places.iter_mut().zip(self.of(*byte)) {
+                let here = ((*places << 1) | carried) & mask;
+                carried = *places >> 63;
+                any |= here;
+                *places = here;
+            }
+            any != 0
+        })
+    }
+}
+
+/// Edit distances (Sellers 1980): at each place of the text, the distance between what was spelled and the best stretch
+/// that ends there. A row says for 0, 1, … `most` where the distance is that or less (Wu and Manber 1992, with the bits
+/// along the text).
+struct Rows<'a> {
+    places: Places<'a>,
+    most: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(text: &'a [u8], most: usize) -> Self {
+        Self { places: Places::new(text), most }
+    }
+
+    /// Nothing is spelled: no distance anywhere.
+    fn start(&self) -> Vec<u64> {
+        self.places.all().repeat(self.most + 1)
+    }
+
+    fn next(&self, row: &[u64], byte: u8) -> Vec<u64> {
+        let (words, mask) = (self.places.words, self.places.of(byte));
+        let mut next = vec![0; row.len()];
+        for distance in 0..=self.most {
+            let same = &row[distance * words..][..words];
+            let (nearer, here) = next.split_at_mut(distance * words);
+            let (mut from_same, mut from_either) = (0, 0);
+            for (word, mask) in mask.iter().enumerate() {
+                // The same letter; or one that is left out, changed, or put in.
+                here[word] = ((same[word] << 1) | from_same) & mask;
+                from_same = same[word] >> 63;
+                if distance > 0 {
+                    let less = row[(distance - 1) * words + word];
+                    let either = less | nearer[(distance - 1) * words + word];
+                    here[word] |= less | (either << 1) | from_either;
+                    from_either = either >> 63;
+                }
+            }
+            here[words - 1] &= self.places.last;
         }
         next
+    }
+
+    /// Whether there is a place with at most so large a distance.
+    fn is_near(&self, row: &[u64], distance: usize) -> bool {
+        row[distance * self.places.words..][..self.places.words].iter().any(|places| *places != 0)
     }
 }
 
 impl Walk for Rows<'_> {
-    type State = (Vec<u8>, usize);
+    type State = (Vec<u64>, usize);
 
     fn start(&self) -> Self::State {
         (Rows::start(self), 0)
@@ -243,21 +339,21 @@ impl Walk for Rows<'_> {
 
     fn step(&self, (row, length): &Self::State, byte: u8) -> Option<Self::State> {
         let next = self.next(row, byte);
-        next.iter().any(|d| *d <= self.most).then(|| (next, length + 1))
+        self.is_near(&next, self.most).then(|| (next, length + 1))
     }
 
     fn text(&self) -> &[u8] {
-        self.text
+        self.places.text
     }
 
     fn accepts(&self, (row, length): &Self::State) -> bool {
-        edits(*length) > 0 && row.iter().any(|d| usize::from(*d) <= edits(*length))
+        edits(*length) > 0 && self.is_near(row, edits(*length))
     }
 }
 
 /// The longest stretch of the text that what was spelled ends with, the longest so far, and the length spelled.
 struct Stretches<'a> {
-    text: &'a [u8],
+    places: Places<'a>,
     /// A stretch that is long enough begins within so many bytes.
     slack: usize,
 }
@@ -270,17 +366,19 @@ impl Walk for Stretches<'_> {
     }
 
     fn step(&self, (end, best, length): &Self::State, byte: u8) -> Option<Self::State> {
-        let mut all = end.clone();
+        let mut all = Vec::with_capacity(end.len() + 1);
+        all.extend_from_slice(end);
         all.push(byte);
-        let from = (0..all.len()).find(|from| memchr::memmem::find(self.text, &all[*from..]).is_some());
-        let end = all.split_off(from.unwrap_or(all.len()));
-        let best = (*best).max(end.len());
-        let alive = best + self.slack > *length || end.len() + self.slack > *length;
-        alive.then_some((end, best, length + 1))
+        // Where none so far is long enough, this one has to be.
+        let least = if best + self.slack > *length { 0 } else { length + 1 - self.slack };
+        let from = (0..=all.len().checked_sub(least)?).find(|from| self.places.have(&all[*from..]))?;
+        all.drain(..from);
+        let best = (*best).max(all.len());
+        Some((all, best, length + 1))
     }
 
     fn text(&self) -> &[u8] {
-        self.text
+        self.places.text
     }
 
     fn accepts(&self, (_, best, length): &Self::State) -> bool {
@@ -338,6 +436,41 @@ mod tests {
             found += u32::from(it.compare(&text).is_some());
         }
         assert!((1000..3900).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn members_of_lists_are_counted_exactly() {
+        // Some begin alike, one is the beginning of another, and some differ in one letter.
+        let lists = [
+            &["pyrolu", "pyrol", "pyro", "pylor", "qyrolu", "zebra", "zen"][..],
+            &["drac", "draco", "drag", "trac", "xx"],
+            &["onosis", "onitis", "emia", "onosi", "kk"],
+        ];
+        let part = |list: &&[&str]| {
+            let mut sorted: Vec<String> = list.iter().map(|e| (*e).to_owned()).collect();
+            sorted.sort_unstable();
+            Normal::Choice { entries: Default::default(), lengths: vec![6], heads: Default::default(), sorted }
+        };
+        let space = Candidates::of_parts(lists.iter().map(part).collect());
+        let all: Vec<String> = lists[0]
+            .iter()
+            .flat_map(|a| lists[1].iter().flat_map(move |b| lists[2].iter().map(move |c| format!("{a}{b}{c}"))))
+            .collect();
+        for text in [
+            "pyroludraconosis",
+            "pyroldracemia and zebratracemia",
+            "pyrlodraconiosis, pyrodraconosi: qyroluxxonitis",
+            "zenxxkk zebrakk trackk",
+            "nothing of the kind",
+        ] {
+            for (partial, fuzzy) in [(true, false), (false, true)] {
+                let it = |core: &str| Approximate { core: core.into(), partial, fuzzy, pieces: Vec::new() };
+                let near = |member: &&String| it(member).compare(&normal_bytes(text)).is_some();
+                let mut steps = 100_000;
+                let counted = it("").members(&space, text, &mut steps).expect("within the steps");
+                assert_eq!(counted, all.iter().filter(near).count() as f64, "{text} {partial}");
+            }
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) enum Normal {
     },
     Choice {
         entries: HashSet<String>,
+        /// The same in their order.
+        sorted: Vec<String>,
         lengths: Vec<usize>,
         heads: HashSet<u8>,
     },
@@ -55,7 +57,9 @@ impl Candidates {
                 lengths.sort_unstable();
                 lengths.dedup();
                 let heads = entries.iter().filter_map(|e| e.bytes().next()).collect();
-                Some(Normal::Choice { entries, lengths, heads })
+                let mut sorted: Vec<String> = entries.iter().cloned().collect();
+                sorted.sort_unstable();
+                Some(Normal::Choice { entries, sorted, lengths, heads })
             }
         });
         let parts: Vec<Normal> = parts.collect();
@@ -67,6 +71,11 @@ impl Candidates {
             Normal::Luhn => false,
         });
         Self { parts, letters, synonyms: Synonyms::default() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_parts(parts: Vec<Normal>) -> Self {
+        Self { parts, letters: true, synonyms: Synonyms::default() }
     }
 
     /// The same for texts in which other words may stand for values.
@@ -152,7 +161,7 @@ impl Candidates {
                     next(*count, factor);
                 }
             }
-            Normal::Choice { entries, lengths, heads } => {
+            Normal::Choice { entries, lengths, heads, .. } => {
                 if rest.first().is_none_or(|b| !heads.contains(b)) {
                     return;
                 }

@@ -722,7 +722,8 @@ mod tests {
         let size = || std::fs::metadata(folder.path().join("journal.sqlite")).expect("there").len();
         let (other, one) = (open(folder.path(), "other"), open(folder.path(), "plan"));
         let kept = record(&other, 3, 0, "of another run");
-        (0..8).for_each(|number| drop(record(&one, 3, number, &"x".repeat(1 << 18))));
+        let fill = |of: &Journal, times| (0..times).map(|number| record(of, 3, number, &"x".repeat(1 << 18))).max();
+        fill(&one, 8);
         drop(other);
         one.settle(&[3]).expect("settled");
         assert!(size() < 1 << 17, "{}", size());
@@ -731,14 +732,13 @@ mod tests {
         // Where more is left than is worth copying, the space waits for the next run.
         let large = record(&other, 3, 1, &"x".repeat(5 << 20));
         let one = open(folder.path(), "plan");
-        (0..8).for_each(|number| drop(record(&one, 3, number, &"x".repeat(1 << 18))));
+        fill(&one, 8);
         one.settle(&[3]).expect("settled");
         let before = size();
         let one = open(folder.path(), "plan");
-        (0..4).for_each(|number| drop(record(&one, 3, number, &"x".repeat(1 << 18))));
+        fill(&one, 4);
         drop(one);
         assert!(before > 7 << 20 && size() <= before + (1 << 16), "{before}, {}", size());
         assert_eq!(other.recall(3, 1, large).expect("there").len(), 5 << 20);
     }
-
 }
