@@ -389,12 +389,15 @@ impl Task {
             }
             if let Some(tier) = self.evidence.unranked() {
                 self.flush().await?;
-                let mut tally = Tally::new(tier);
+                let (mut tally, share, size) = (Tally::new(tier), shared.shares.of(tier), self.size);
+                let mut p_value = 1.0;
                 shared.read(self.index, &self.entries, number + 1, self.evidence.asked, |_, text| {
                     tally.add(text, space, near);
-                    true
+                    p_value = tally.p_value(size);
+                    // From here on it says nothing, whatever is still counted.
+                    p_value < share
                 })?;
-                self.evidence.rank(tier, tally.p_value(self.size));
+                self.evidence.rank(tier, if p_value < share { p_value } else { 1.0 });
             }
         }
         Ok(())

@@ -100,16 +100,19 @@ impl Approximate {
     /// How many members of the space these detectors would have accepted in an answer; `None` when that takes
     /// more than the `steps` that are left.
     pub(crate) fn members(&self, space: &Candidates, text: &str, steps: &mut u64) -> Option<f64> {
-        let normal = normalise(text);
+        let (mut text, backwards) = (normalise(text).into_bytes(), space.backwards);
+        if backwards {
+            text.reverse();
+        }
         let parts = core(&space.parts);
         let longest: usize = parts.iter().map(longest).sum();
         let mut count = 0.0;
         if self.partial {
-            let slack = longest - stretch(longest).min(longest) + 1;
-            count += members(parts, &Stretches { places: Places::new(normal.as_bytes()), slack }, steps)?;
+            let middle = (longest - stretch(longest), stretch(parts.iter().map(shortest).sum()));
+            count += members(parts, backwards, &Stretches { places: Places::new(&text), middle }, steps)?;
         }
         if self.fuzzy && edits(longest) > 0 {
-            count += members(parts, &Rows::new(normal.as_bytes(), edits(longest)), steps)?;
+            count += members(parts, backwards, &Rows::new(&text, edits(longest)), steps)?;
         }
         Some(count)
     }
@@ -146,6 +149,20 @@ fn longest(part: &Normal) -> usize {
     }
 }
 
+fn shortest(part: &Normal) -> usize {
+    if let Normal::Choice { lengths, .. } = part { lengths.first().copied().unwrap_or(0) } else { longest(part) }
+}
+
+/// How many texts a part stands for.
+fn many(part: &Normal) -> f64 {
+    match part {
+        Normal::Literal(_) => 1.0,
+        Normal::Chars { weight, count } => weight.iter().map(|w| f64::from(*w)).sum::<f64>().powi(*count as i32),
+        Normal::Choice { sorted, .. } => sorted.len() as f64,
+        Normal::Luhn => 10.0,
+    }
+}
+
 /// What happens to a detector as a member of the space is spelled out, byte by byte.
 trait Walk {
     type State: Eq + Hash + Clone;
@@ -153,76 +170,100 @@ trait Walk {
     /// `None` when no member that begins so can be accepted.
     fn step(&self, state: &Self::State, byte: u8) -> Option<Self::State>;
     fn accepts(&self, state: &Self::State) -> bool;
+    /// Whether all members that go on with as many bytes as `rest` says, at least and at most, are accepted, or none
+    /// is; `None` where that is not known yet.
+    fn fate(&self, state: &Self::State, rest: (usize, usize)) -> Option<bool>;
     /// The text that is walked along: a step takes longer in a long one.
     fn text(&self) -> &[u8];
 }
 
-/// The members of a space that a walk accepts.
-fn members<W: Walk>(parts: &[Normal], walk: &W, steps: &mut u64) -> Option<f64> {
-    let mut states: HashMap<W::State, f64> = HashMap::from([(walk.start(), 1.0)]);
+/// States with the number of members that lead there.
+type States<S> = HashMap<S, f64>;
+
+/// The members of a space that a walk accepts; `backwards`, if they and the text are read from their ends.
+fn members<W: Walk>(parts: &[Normal], backwards: bool, walk: &W, steps: &mut u64) -> Option<f64> {
     let cost = 1 + walk.text().len() as u64 / 512;
-    let mut step = |state: &W::State, byte: u8| -> Option<Option<W::State>> {
-        *steps = steps.checked_sub(cost)?;
-        Some(walk.step(state, byte))
-    };
-    for part in parts {
-        let rounds = if let Normal::Chars { count, .. } = part { *count } else { 1 };
-        for _ in 0..rounds {
-            let mut next: HashMap<W::State, f64> = HashMap::with_capacity(states.len());
-            for (state, weight) in states {
-                let mut reach = |state: W::State, many: f64| *next.entry(state).or_insert(0.0) += weight * many;
-                match part {
-                    Normal::Literal(text) => spell_each(std::slice::from_ref(text), state, &mut step, &mut reach)?,
-                    Normal::Choice { sorted, .. } => spell_each(sorted, state, &mut step, &mut reach)?,
-                    Normal::Chars { weight, .. } => {
-                        for (byte, many) in (0u8..=255).zip(weight.iter()).filter(|(_, many)| **many > 0) {
-                            if let Some(next) = step(&state, byte)? {
-                                reach(next, f64::from(*many));
-                            }
-                        }
-                    }
-                    // Any digit: that can only count too many.
-                    Normal::Luhn => {
-                        for digit in b'0'..=b'9' {
-                            if let Some(next) = step(&state, digit)? {
-                                reach(next, 1.0);
-                            }
-                        }
-                    }
-                }
+    // One byte more, which `many` letters have for their normal form.
+    let mut step = |states: &States<W::State>, byte: u8, many: f64, next: &mut States<W::State>| {
+        *steps = steps.checked_sub(cost * states.len() as u64)?;
+        for (state, weight) in states {
+            if let Some(state) = walk.step(state, byte) {
+                *next.entry(state).or_insert(0.0) += weight * many;
             }
-            states = next;
         }
+        Some(())
+    };
+    let mut states = States::from([(walk.start(), 1.0)]);
+    let turn = |number| if backwards { parts.len() - 1 - number } else { number };
+    let mut accepted = 0.0;
+    for number in 0..parts.len() {
+        let left = || (number..parts.len()).map(|number| &parts[turn(number)]);
+        let rest = (left().map(shortest).sum(), left().map(longest).sum());
+        states.retain(|state, weight| {
+            let fate = walk.fate(state, rest);
+            if fate == Some(true) {
+                accepted += *weight * left().map(many).product::<f64>();
+            }
+            fate.is_none()
+        });
+        let part = &parts[turn(number)];
+        let mut next = States::new();
+        match part {
+            Normal::Literal(text) => {
+                let mut text = text.clone().into_bytes();
+                if backwards {
+                    text.reverse();
+                }
+                spell(&[text], 0, states, &mut step, &mut next)?;
+            }
+            Normal::Choice { sorted, .. } => spell(sorted, 0, states, &mut step, &mut next)?,
+            Normal::Chars { weight, count } => {
+                for _ in 0..*count {
+                    next = States::new();
+                    for (byte, many) in (0u8..=255).zip(weight.iter()).filter(|(_, many)| **many > 0) {
+                        step(&states, byte, f64::from(*many), &mut next)?;
+                    }
+                    states = std::mem::take(&mut next);
+                }
+                next = states;
+            }
+            // Any digit: that can only count too many.
+            Normal::Luhn => (b'0'..=b'9').try_for_each(|digit| step(&states, digit, 1.0, &mut next))?,
+        }
+        states = next;
     }
-    Some(states.iter().filter(|(state, _)| walk.accepts(state)).map(|(_, weight)| weight).sum())
+    let last = states.iter().filter(|(state, _)| walk.accepts(state)).map(|(_, weight)| weight);
+    Some(accepted + last.sum::<f64>())
 }
 
-/// Spells each of `texts`, which are in order, from `state` on. What several begin with is spelled once; where it leads
-/// nowhere, all of them are passed over.
-fn spell_each<S: Clone>(
-    texts: &[String],
-    state: S,
-    step: &mut impl FnMut(&S, u8) -> Option<Option<S>>,
-    reach: &mut impl FnMut(S, f64),
+/// Spells each of `texts`, of which the first `depth` bytes are the same and spelled already. They are in order: what
+/// several go on with is spelled once for all of them, and what leads nowhere is passed over.
+fn spell<S: Eq + Hash + Clone>(
+    texts: &[Vec<u8>],
+    mut depth: usize,
+    mut states: States<S>,
+    step: &mut impl FnMut(&States<S>, u8, f64, &mut States<S>) -> Option<()>,
+    reached: &mut States<S>,
 ) -> Option<()> {
-    // The states after none, one, two… letters of the text before.
-    let (mut reached, mut before, mut rest) = (vec![state], "", texts);
-    'texts: while let Some(text) = rest.first() {
-        let shared = before.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
-        reached.truncate(1 + shared);
-        for at in reached.len() - 1..text.len() {
-            match step(&reached[at], text.as_bytes()[at])? {
-                Some(next) => reached.push(next),
-                None => {
-                    let dead = &text.as_bytes()[..=at];
-                    rest = &rest[rest.partition_point(|other| other.as_bytes().starts_with(dead))..];
-                    before = text;
-                    continue 'texts;
-                }
+    let mut rest = texts;
+    while let Some((text, others)) = rest.split_first().filter(|_| !states.is_empty()) {
+        let Some(byte) = text.get(depth) else {
+            for (state, weight) in &states {
+                *reached.entry(state.clone()).or_insert(0.0) += weight;
             }
+            rest = others;
+            continue;
+        };
+        let alike = rest.partition_point(|other| other[depth] == *byte);
+        let mut next = States::new();
+        step(&states, *byte, 1.0, &mut next)?;
+        if alike == rest.len() {
+            // All that is left goes on so.
+            (states, depth) = (next, depth + 1);
+        } else {
+            spell(&rest[..alike], depth + 1, next, step, reached)?;
+            rest = &rest[alike..];
         }
-        reach(reached[text.len()].clone(), 1.0);
-        (before, rest) = (text, &rest[1..]);
     }
     Some(())
 }
@@ -349,13 +390,18 @@ impl Walk for Rows<'_> {
     fn accepts(&self, (row, length): &Self::State) -> bool {
         edits(*length) > 0 && self.is_near(row, edits(*length))
     }
+
+    fn fate(&self, (row, length): &Self::State, (_, longest): (usize, usize)) -> Option<bool> {
+        (!self.is_near(row, edits(length + longest))).then_some(false)
+    }
 }
 
 /// The longest stretch of the text that what was spelled ends with, the longest so far, and the length spelled.
 struct Stretches<'a> {
     places: Places<'a>,
-    /// A stretch that is long enough begins within so many bytes.
-    slack: usize,
+    /// Where a stretch that is long enough has begun at the latest, and where it ends at the earliest, whatever the
+    /// length of the member.
+    middle: (usize, usize),
 }
 
 impl Walk for Stretches<'_> {
@@ -369,12 +415,13 @@ impl Walk for Stretches<'_> {
         let mut all = Vec::with_capacity(end.len() + 1);
         all.extend_from_slice(end);
         all.push(byte);
-        // Where none so far is long enough, this one has to be.
-        let least = if best + self.slack > *length { 0 } else { length + 1 - self.slack };
+        let (length, (begin, end)) = (length + 1, self.middle);
+        // Up to the end of the middle only what reaches back to its beginning counts; after it, what has.
+        let least = if length <= end { length.saturating_sub(begin) } else { 0 };
         let from = (0..=all.len().checked_sub(least)?).find(|from| self.places.have(&all[*from..]))?;
         all.drain(..from);
-        let best = (*best).max(all.len());
-        Some((all, best, length + 1))
+        let best = if length < end { 0 } else { (*best).max(all.len()) };
+        Some((all, best, length))
     }
 
     fn text(&self) -> &[u8] {
@@ -383,6 +430,15 @@ impl Walk for Stretches<'_> {
 
     fn accepts(&self, (_, best, length): &Self::State) -> bool {
         stretch(*length) >= SHORTEST && *best >= stretch(*length)
+    }
+
+    fn fate(&self, (end, best, length): &Self::State, (shortest, longest): (usize, usize)) -> Option<bool> {
+        let (least, most) = (stretch(length + shortest), stretch(length + longest));
+        if least >= SHORTEST && *best >= most {
+            return Some(true);
+        }
+        // What is left can make a stretch of its own, or end this one.
+        (*best < least && end.len() + longest < least).then_some(false)
     }
 }
 
@@ -446,12 +502,17 @@ mod tests {
             &["drac", "draco", "drag", "trac", "xx"],
             &["onosis", "onitis", "emia", "onosi", "kk"],
         ];
-        let part = |list: &&[&str]| {
-            let mut sorted: Vec<String> = list.iter().map(|e| (*e).to_owned()).collect();
+        let part = |list: &&[&str], backwards: bool| {
+            let mut sorted: Vec<Vec<u8>> = list.iter().map(|e| e.bytes().collect()).collect();
+            sorted.iter_mut().filter(|_| backwards).for_each(|e| e.reverse());
             sorted.sort_unstable();
-            Normal::Choice { entries: Default::default(), lengths: vec![6], heads: Default::default(), sorted }
+            Normal::Choice {
+                entries: Default::default(),
+                lengths: vec![list.iter().map(|e| e.len()).min().unwrap_or(0), 6],
+                heads: Default::default(),
+                sorted,
+            }
         };
-        let space = Candidates::of_parts(lists.iter().map(part).collect());
         let all: Vec<String> = lists[0]
             .iter()
             .flat_map(|a| lists[1].iter().flat_map(move |b| lists[2].iter().map(move |c| format!("{a}{b}{c}"))))
@@ -463,7 +524,11 @@ mod tests {
             "zenxxkk zebrakk trackk",
             "nothing of the kind",
         ] {
-            for (partial, fuzzy) in [(true, false), (false, true)] {
+            for (partial, fuzzy, backwards) in
+                [(true, false, false), (false, true, false), (true, false, true), (false, true, true)]
+            {
+                let parts = lists.iter().map(|list| part(list, backwards));
+                let space = Candidates::of_parts(parts.collect(), backwards);
                 let it = |core: &str| Approximate { core: core.into(), partial, fuzzy, pieces: Vec::new() };
                 let near = |member: &&String| it(member).compare(&normal_bytes(text)).is_some();
                 let mut steps = 100_000;

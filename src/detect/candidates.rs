@@ -11,6 +11,8 @@ use crate::canary::{Part, Space};
 #[derive(Debug)]
 pub struct Candidates {
     pub(super) parts: Vec<Normal>,
+    /// Whether members are quicker walked through from their ends: where the last part is the shorter list.
+    pub(super) backwards: bool,
     /// Whether members may have letters, which can be shifted.
     letters: bool,
     synonyms: Synonyms,
@@ -26,8 +28,8 @@ pub(super) enum Normal {
     },
     Choice {
         entries: HashSet<String>,
-        /// The same in their order.
-        sorted: Vec<String>,
+        /// The same in their order, each from its end where members are walked through so.
+        sorted: Vec<Vec<u8>>,
         lengths: Vec<usize>,
         heads: HashSet<u8>,
     },
@@ -41,6 +43,13 @@ impl Candidates {
     /// Prepares the counting for a space.
     #[must_use]
     pub fn new(space: &Space) -> Self {
+        let width = |part: Option<&Part>| match part {
+            Some(Part::Choice(list)) => list.len(),
+            Some(Part::Chars { alphabet, .. }) => alphabet.len(),
+            _ => 1,
+        };
+        let drawn = || space.parts().iter().filter(|part| !matches!(part, Part::Literal(_)));
+        let backwards = width(drawn().next_back()) < width(drawn().next());
         let parts = space.parts().iter().filter_map(|part| match part {
             Part::Literal(text) => Some(normalise(text)).filter(|t| !t.is_empty()).map(Normal::Literal),
             Part::Luhn => Some(Normal::Luhn),
@@ -57,7 +66,10 @@ impl Candidates {
                 lengths.sort_unstable();
                 lengths.dedup();
                 let heads = entries.iter().filter_map(|e| e.bytes().next()).collect();
-                let mut sorted: Vec<String> = entries.iter().cloned().collect();
+                let mut sorted: Vec<Vec<u8>> = entries.iter().map(|e| e.clone().into_bytes()).collect();
+                if backwards {
+                    sorted.iter_mut().for_each(|e| e.reverse());
+                }
                 sorted.sort_unstable();
                 Some(Normal::Choice { entries, sorted, lengths, heads })
             }
@@ -70,12 +82,12 @@ impl Candidates {
             Normal::Choice { entries, .. } => entries.iter().any(|e| is_letter(e)),
             Normal::Luhn => false,
         });
-        Self { parts, letters, synonyms: Synonyms::default() }
+        Self { parts, backwards, letters, synonyms: Synonyms::default() }
     }
 
     #[cfg(test)]
-    pub(super) fn of_parts(parts: Vec<Normal>) -> Self {
-        Self { parts, letters: true, synonyms: Synonyms::default() }
+    pub(super) fn of_parts(parts: Vec<Normal>, backwards: bool) -> Self {
+        Self { parts, backwards, letters: true, synonyms: Synonyms::default() }
     }
 
     /// The same for texts in which other words may stand for values.
