@@ -418,7 +418,12 @@ impl Walk for Stretches<'_> {
         let (length, (begin, end)) = (length + 1, self.middle);
         // Up to the end of the middle only what reaches back to its beginning counts; after it, what has.
         let least = if length <= end { length.saturating_sub(begin) } else { 0 };
-        let from = (0..=all.len().checked_sub(least)?).find(|from| self.places.have(&all[*from..]))?;
+        let latest = all.len().checked_sub(least)?;
+        // Where the shorter is nowhere, the longer is not, either.
+        if !self.places.have(&all[latest..]) {
+            return None;
+        }
+        let from = (0..latest).find(|from| self.places.have(&all[*from..])).unwrap_or(latest);
         all.drain(..from);
         let best = if length < end { 0 } else { (*best).max(all.len()) };
         Some((all, best, length))
