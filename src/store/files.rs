@@ -126,12 +126,13 @@ impl Pending {
         let file = self.file.as_file_mut();
         let end = file.stream_position().map_err(&at)?;
         file.set_len(end).map_err(&at)?;
+        self.file.as_file().sync_all().map_err(&at)?;
+        // At the last moment: writing out takes a while, and a process may be killed meanwhile.
         #[cfg(unix)]
         if self.public {
             use std::os::unix::fs::PermissionsExt;
             self.file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(&at)?;
         }
-        self.file.as_file().sync_all().map_err(&at)?;
         // It stays open, and so locked, until it has its name.
         let (file, path): (std::fs::File, TempPath) = self.file.into_parts();
         path.persist(&self.path).map_err(|e| at(e.error))?;

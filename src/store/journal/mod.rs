@@ -409,10 +409,10 @@ impl Journal {
             } else {
                 runs::forget(&transaction, &self.folder, self.run)?;
             }
-            transaction.commit()?;
-            runs::give_back(&reader)
+            transaction.commit()
         })();
         done.map_err(|e| fault(&self.path, &e))?;
+        runs::give_back(&reader);
         if !left {
             let _ = std::fs::remove_file(lock_path(&self.folder, self.run));
         }

@@ -101,13 +101,15 @@ pub(super) fn forget(transaction: &Transaction<'_>, folder: &Path, run: i64) -> 
 const FEW_PAGES: i64 = 1024;
 
 /// Gives the space of forgotten runs back to the file system where little is left in the file; else the next runs use it.
-pub(super) fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+/// A full disk, or a page of another run that is damaged, is no fault of this one, which was judged and is forgotten:
+/// the space stays with the file then.
+pub(super) fn give_back(connection: &Connection) {
     let count = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
-    let free = count("PRAGMA freelist_count")?;
-    if free > 0 && count("PRAGMA page_count")? - free <= FEW_PAGES {
-        connection.execute_batch("VACUUM")?;
+    let free = count("PRAGMA freelist_count").unwrap_or(0);
+    if free > 0 && count("PRAGMA page_count").is_ok_and(|all| all - free <= FEW_PAGES) {
+        let _ = connection.execute_batch("VACUUM");
     }
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
 }
 
 /// The run; how many seconds ago its last answer came by the clock, if it is an earlier one; its lock.
