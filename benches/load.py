@@ -174,7 +174,7 @@ def part_probing(given, folder):
     row("its peak memory", f"{megabytes(done.peak)} ({megabytes(beside)} of the mock)", "below 150 MB", done.peak < 150e6)
     if given.bare:
         # Shorter runs, each about canaries of its own: where an answer comes near to a secret by chance, all answers of that canary are
-        # ranked once, which takes up to some seconds and happens in about every tenth run.
+        # ranked once.
         ratios, speeds = [], []
         few = max(1, samples // 10)
         count = few * (PLANTED + HELD_OUT)
