@@ -236,12 +236,12 @@ impl Config {
                 key: "dataset.format",
                 message: format!("unknown format `{}`; expected {}", d.format, Format::NAMES.join(", ")),
             }),
-            [prompt, response] => {
+            [prompt, response] if prompt != response => {
                 Ok(Some(Format::Fields(Fields { prompt: prompt.clone(), response: response.clone(), system: None })))
             }
             _ => Err(ConfigError::Value {
                 key: "dataset.fields",
-                message: "expected two fields, as in [\"question\", \"answer\"]".into(),
+                message: "expected two different fields, as in [\"question\", \"answer\"]".into(),
             }),
         }
     }
@@ -387,6 +387,7 @@ mod tests {
             ("[canaries]\nplanted = \"x\"\n", "canaries.planted"),
             ("[verdict]\nalpha = 2.0\n", "verdict"),
             ("[probe]\nstrategies = [\"x\"]\n", "replay"),
+            ("[dataset]\nfields = [\"text\", \"text\"]\n", "two different fields"),
             ("[canaries\n", "line 1"),
         ] {
             let error = load(text, &[]).expect_err(text).to_string();
