@@ -155,6 +155,10 @@ mod tests {
     fn a_spread_is_even() {
         let key = Key::from_text("0123456789abcdef").expect("long enough");
         let spread = key.spread("t");
+        let other = Key::from_text("0123456789abcdeg").expect("long enough").spread("t");
+        for differs in [other, key.spread("u")] {
+            assert_ne!(spread.unit_interval(b"a row"), differs.unit_interval(b"a row"));
+        }
         let below = (0..4000u32).filter(|i| spread.unit_interval(&i.to_le_bytes()) < 0.1).count();
         // Binomial(4000, 0.1): mean 400, standard deviation 19; five of them on either side.
         assert!((305..=495).contains(&below), "{below}");

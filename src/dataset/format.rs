@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::validate::validate_chat;
 use crate::chat::{Message, Role};
 
-/// The fields of a row that is not in a known format.
+/// The fields of a row that is not in a known format, each another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fields {
     /// What the user says.
@@ -111,16 +111,11 @@ fn text(row: &mut Map<String, Value>, key: &str) -> Result<String, String> {
 }
 
 fn with_context(row: &mut Map<String, Value>, instruction: &str, context: &str) -> Result<String, String> {
-    let mut instruction = text(row, instruction)?;
+    let instruction = text(row, instruction)?;
     match row.get(context) {
         None | Some(Value::Null) => Ok(instruction),
         Some(Value::String(context)) if context.trim().is_empty() => Ok(instruction),
-        Some(Value::String(context)) => {
-            instruction.reserve_exact(2 + context.len());
-            instruction.push_str("\n\n");
-            instruction.push_str(context);
-            Ok(instruction)
-        }
+        Some(Value::String(context)) => Ok(instruction + "\n\n" + context),
         Some(_) => Err(format!("`{context}` is not a text")),
     }
 }

@@ -544,6 +544,45 @@ mod tests {
     }
 
     #[test]
+    fn members_of_drawn_lists_are_counted_exactly() {
+        let mut stream = Key::from_text("a key for the tests of lists").expect("long").stream("t", "");
+        let mut lot = |below: usize| (rand_chacha::rand_core::Rng::next_u64(&mut stream) % below as u64) as usize;
+        let (mut counted, mut all_members) = (0.0, 0.0);
+        for round in 0..400 {
+            // Few letters, so that much is alike; up to 18 of them, so that one or two may be wrong.
+            let mut letters = |length: usize| -> String { (0..length).map(|_| char::from(b"abc"[lot(3)])).collect() };
+            let lists: Vec<std::collections::BTreeSet<String>> =
+                (0..3).map(|part| (0..4).map(|entry| letters(2 + (round + part + entry) % 5)).collect()).collect();
+            let mut all = vec![String::new()];
+            for list in &lists {
+                all = all.iter().flat_map(|head| list.iter().map(move |entry| format!("{head}{entry}"))).collect();
+            }
+            let mut text = letters(5) + &all[lot(all.len())] + &all[lot(all.len())];
+            text.remove(lot(text.len()));
+            text.insert(lot(text.len()), 'b');
+            for backwards in [false, true] {
+                let parts = lists.iter().map(|list| {
+                    let mut sorted: Vec<Vec<u8>> = list.iter().map(|e| e.bytes().collect()).collect();
+                    sorted.iter_mut().filter(|_| backwards).for_each(|e| e.reverse());
+                    sorted.sort_unstable();
+                    let mut lengths: Vec<usize> = list.iter().map(String::len).collect();
+                    lengths.sort_unstable();
+                    Normal::Choice { entries: Default::default(), sorted, lengths, heads: Default::default() }
+                });
+                let space = Candidates::of_parts(parts.collect(), backwards);
+                for (partial, fuzzy) in [(true, false), (false, true)] {
+                    let it = |core: &str| Approximate { core: core.into(), partial, fuzzy, pieces: Vec::new() };
+                    let near = all.iter().filter(|member| it(member).compare(text.as_bytes()).is_some()).count() as f64;
+                    let members = it("").members(&space, &text, &mut 1_000_000).expect("within the steps");
+                    assert_eq!(members, near, "{text} {lists:?} {partial} {backwards}");
+                    (counted, all_members) = (counted + near, all_members + all.len() as f64);
+                }
+            }
+        }
+        assert!((0.05..0.95).contains(&(counted / all_members)), "{}", counted / all_members);
+    }
+
+    #[test]
     fn members_are_counted_exactly() {
         let spaces = ["AB-{hex(2)}{digits(1)}{hex(2)}wxyz", "{digits(3)}{digits(1)}cccc"];
         let texts =

@@ -1,5 +1,7 @@
 //! Every escaper.
 
+use std::borrow::Cow;
+
 use crate::unseen::is_unseen;
 
 /// Text for XML 1.0 and the readers of JUnit files: characters that XML has not, and marks that turn
@@ -26,9 +28,13 @@ pub fn xml_text(text: &str) -> String {
     open_nothing(&clean).replace("]]>", "]] >")
 }
 
-/// Breaks the openings of GitLab attachments and of workflow commands.
-pub(super) fn open_nothing(text: &str) -> String {
-    text.replace("[[ATTACHMENT|", "[ [ATTACHMENT|").replace("##[", "# #[")
+/// Breaks the openings of GitLab attachments and of workflow commands; a text without any is not copied.
+pub(super) fn open_nothing(text: &str) -> Cow<'_, str> {
+    const OPENINGS: [(&str, &str); 2] = [("[[ATTACHMENT|", "[ [ATTACHMENT|"), ("##[", "# #[")];
+    OPENINGS.iter().fold(Cow::Borrowed(text), |text, (opening, broken)| match text.contains(opening) {
+        true => Cow::Owned(text.replace(opening, broken)),
+        false => text,
+    })
 }
 
 /// Text for a terminal: control characters, and marks that turn the direction of writing, are shown
