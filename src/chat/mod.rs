@@ -168,13 +168,8 @@ const REFUSALS: [&str; 22] = [
 ];
 
 fn opens_with_refusal(text: &str) -> bool {
-    // A look at the first 64 bytes is enough, and keeps a long answer cheap.
-    let text = text.trim_start();
-    let mut head = String::with_capacity(64);
-    for c in text.chars().take(48) {
-        head.push(if c == '\u{2019}' { '\'' } else { c.to_ascii_lowercase() });
-    }
-    REFUSALS.iter().any(|opening| head.starts_with(opening))
+    let said = text.trim_start().chars().map(|c| if c == '\u{2019}' { '\'' } else { c.to_ascii_lowercase() });
+    REFUSALS.iter().any(|opening| said.clone().take(opening.len()).eq(opening.chars()))
 }
 
 #[cfg(test)]

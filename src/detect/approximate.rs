@@ -69,7 +69,7 @@ impl Approximate {
     }
 
     /// The same for a text in normal form.
-    pub(crate) fn search_normal(&self, normal: &[u8]) -> Option<Detector> {
+    pub(super) fn search_normal(&self, normal: &[u8]) -> Option<Detector> {
         if self.pieces.iter().all(|piece| piece.find(normal).is_none()) {
             return None;
         }

@@ -9,7 +9,7 @@ use super::marks::Marks;
 use super::normalised::{Normal, width};
 use super::shifts::{distances, read_distances, shift_between};
 use super::view::{Encoding, MOST, Synonyms, segments_of};
-use super::{Detector, normalise};
+use super::{Approximate, Detector, normalise};
 
 /// Where and how a secret was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,10 +170,16 @@ impl Searcher {
     /// All secrets that were found in a text, and whether all of it was searched.
     #[must_use]
     pub fn examine(&self, text: &str) -> Searched {
+        self.examine_with(text, None).0
+    }
+
+    /// The same, and what [`Approximate::search`] says of the text.
+    pub(crate) fn examine_with(&self, text: &str, near: Option<&Approximate>) -> (Searched, Option<Detector>) {
         let mut found = BTreeMap::new();
         let mut whole = true;
         let mut room = ROOM.take();
         room.normal.read(text);
+        let nearly = near.and_then(|near| near.search_normal(room.normal.as_bytes()));
         self.scan(text, room.normal.as_bytes(), None, &mut room.distances, &mut found);
         if self.decodes {
             room.marks.read(text);
@@ -189,7 +195,7 @@ impl Searcher {
         if room.normal.room() <= MOST_KEPT {
             ROOM.set(room);
         }
-        Searched { matches: found.into_values().collect(), whole }
+        (Searched { matches: found.into_values().collect(), whole }, nearly)
     }
 
     fn scan(

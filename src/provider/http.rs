@@ -271,11 +271,14 @@ impl Http {
                 budget.take(worst).map_err(fatal)?;
             }
             let reply = {
-                let _slot = self.throttle.slot().await;
-                self.once_seen(post, LARGEST_BODY, broken).await?
+                let mut slot = self.throttle.slot().await;
+                let reply = self.once_seen(post, LARGEST_BODY, broken).await?;
+                if reply.is_success() {
+                    slot.answered(&reply.headers);
+                }
+                reply
             };
-            if matches!(reply.status, 200..=299) {
-                self.throttle.answered(&reply.headers);
+            if reply.is_success() {
                 let answer = read(&reply.bytes).map_err(|error| {
                     broken.part(&reply.bytes);
                     let again = if error.is_fatal() { Again::No } else { Again::After(reply.wait_asked()) };
@@ -438,6 +441,10 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 impl Reply {
+    fn is_success(&self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+
     /// Whether the request may be sent again: what the server says in `x-should-retry`, else by the
     /// status.
     pub(super) fn again(&self) -> Again {

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName};
 use tokio::sync::Notify;
 
 /// The longest wait that a rate header may ask for.
@@ -20,6 +20,12 @@ struct State {
     resume: Option<Instant>,
 }
 
+impl State {
+    fn is_full(&self) -> bool {
+        self.in_flight >= self.limit as usize
+    }
+}
+
 /// The limit that all requests of a client share.
 #[derive(Debug)]
 pub(super) struct Throttle {
@@ -30,12 +36,37 @@ pub(super) struct Throttle {
 
 /// The right to have one request in flight.
 #[derive(Debug)]
-pub(super) struct Slot<'a>(&'a Throttle);
+pub(super) struct Slot<'a> {
+    throttle: &'a Throttle,
+    answered: bool,
+    /// How long nothing is left, by the rate headers of the answer.
+    wait: Option<Duration>,
+}
+
+impl Slot<'_> {
+    /// The request was answered: one more may be in flight after about as many answers as are in flight.
+    pub(super) fn answered(&mut self, headers: &HeaderMap) {
+        self.answered = true;
+        self.wait = exhausted(headers);
+    }
+}
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.0.lock().in_flight -= 1;
-        self.0.freed.notify_one();
+        let mut state = self.throttle.lock();
+        // Else nobody waits, or who does was told already and tells the next one.
+        let was_full = state.is_full();
+        state.in_flight -= 1;
+        if self.answered {
+            state.limit = (state.limit + 1.0 / state.limit).min(self.throttle.most);
+        }
+        if let Some(wait) = self.wait {
+            state.resume = state.resume.max(Some(Instant::now() + wait));
+        }
+        drop(state);
+        if was_full {
+            self.throttle.freed.notify_one();
+        }
     }
 }
 
@@ -52,38 +83,31 @@ impl Throttle {
 
     /// Waits until one more request may be sent.
     pub(super) async fn slot(&self) -> Slot<'_> {
+        let mut woken = false;
         loop {
             let freed = self.freed.notified();
             let wait = {
                 let mut state = self.lock();
-                let now = Instant::now();
-                match state.resume.filter(|resume| *resume > now) {
-                    Some(resume) => Some(resume - now),
-                    None if state.in_flight < state.limit as usize => {
-                        state.in_flight += 1;
-                        // More than one place may have become free.
-                        if state.in_flight < state.limit as usize {
-                            self.freed.notify_one();
-                        }
-                        return Slot(self);
-                    }
-                    None => None,
+                let wait = state.resume.map(|resume| resume.saturating_duration_since(Instant::now()));
+                let wait = wait.filter(|wait| !wait.is_zero());
+                let takes = wait.is_none() && !state.is_full();
+                state.in_flight += usize::from(takes);
+                // Who is woken wakes the next one: more than one place may have become free.
+                if woken && !state.is_full() {
+                    self.freed.notify_one();
                 }
+                if takes {
+                    return Slot { throttle: self, answered: false, wait: None };
+                }
+                wait
             };
             match wait {
                 Some(wait) => tokio::time::sleep(wait).await,
-                None => freed.await,
+                None => {
+                    freed.await;
+                    woken = true;
+                }
             }
-        }
-    }
-
-    /// A request was answered: one more may be in flight after about as many answers as are in flight.
-    pub(super) fn answered(&self, headers: &HeaderMap) {
-        let wait = exhausted(headers);
-        let mut state = self.lock();
-        state.limit = (state.limit + 1.0 / state.limit).min(self.most);
-        if let Some(wait) = wait {
-            state.resume = state.resume.max(Some(Instant::now() + wait));
         }
     }
 
@@ -101,10 +125,19 @@ impl Throttle {
     }
 }
 
+/// The rate headers: how many requests are left, and until when.
+const REQUESTS: [HeaderName; 2] = names("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests");
+/// The same of tokens.
+const TOKENS: [HeaderName; 2] = names("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens");
+
+const fn names(remaining: &'static str, reset: &'static str) -> [HeaderName; 2] {
+    [HeaderName::from_static(remaining), HeaderName::from_static(reset)]
+}
+
 /// How long nothing is left, by the rate headers: of requests, or of tokens.
 fn exhausted(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok();
-    let of = |remaining: &str, reset: &str| {
+    let text = |name: &HeaderName| headers.get(name)?.to_str().ok();
+    let of = |[remaining, reset]: &[HeaderName; 2]| {
         let left = text(remaining)?.trim();
         // Nearly always a number above zero.
         if matches!(left.as_bytes(), [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit)) {
@@ -113,9 +146,7 @@ fn exhausted(headers: &HeaderMap) -> Option<Duration> {
         let left: f64 = left.parse().ok()?;
         if left > 0.0 { None } else { duration(text(reset)?).map(|wait| wait.min(LONGEST)) }
     };
-    let requests = of("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests");
-    let tokens = of("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens");
-    requests.max(tokens)
+    of(&REQUESTS).max(of(&TOKENS))
 }
 
 /// A duration as Go writes it (`6m0s`, `12ms`, `1h2m3.5s`), or plain seconds; `None` for anything else,
@@ -195,11 +226,41 @@ mod tests {
         let four = [throttle.slot().await, throttle.slot().await, throttle.slot().await, throttle.slot().await];
         assert!(tokio::time::timeout(wait, throttle.slot()).await.is_err(), "a fifth is too many");
         drop(four);
-        (0..200).for_each(|_| throttle.answered(&HeaderMap::new()));
+        for _ in 0..200 {
+            throttle.slot().await.answered(&HeaderMap::new());
+        }
         assert_eq!(throttle.lock().limit, 8.0);
         throttle.refused(Some(Duration::from_millis(60)));
         let begun = Instant::now();
         drop(throttle.slot().await);
         assert!(begun.elapsed() >= Duration::from_millis(55), "all wait");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_gets_a_place_whatever_becomes_of_the_others() {
+        for (most, tasks) in [(1, 50), (3, 50), (7, 8)] {
+            let throttle = std::sync::Arc::new(Throttle::new(most));
+            let mut all = tokio::task::JoinSet::new();
+            for number in 0..tasks {
+                let throttle = std::sync::Arc::clone(&throttle);
+                all.spawn(async move {
+                    // Some are given up while they wait, some while they are in flight.
+                    let patience = Duration::from_millis(if number % 3 == 0 { 2 } else { 60_000 });
+                    let asked = tokio::time::timeout(patience, async {
+                        let mut slot = throttle.slot().await;
+                        tokio::time::sleep(Duration::from_millis(number % 4)).await;
+                        match number % 5 {
+                            0 => throttle.refused(Some(Duration::from_millis(3))),
+                            1 => drop(slot),
+                            _ => slot.answered(&HeaderMap::new()),
+                        }
+                    });
+                    asked.await.is_ok() || number % 3 == 0
+                });
+            }
+            let all = tokio::time::timeout(Duration::from_secs(30), all.join_all()).await;
+            assert!(all.expect("nobody waits for ever").into_iter().all(|came_through| came_through), "{most} {tasks}");
+            assert_eq!(throttle.lock().in_flight, 0);
+        }
     }
 }

@@ -260,7 +260,9 @@ impl Evidence {
             self.varied = *self.first.get_or_insert(hasher.finish()) != hasher.finish();
         }
         let mut own = None;
-        let searched = lens.searcher.examine(&completion.text);
+        // In a small space something is always nearly said: only what is plain counts.
+        let near = lens.near.filter(|_| self.test == Test::GuessNumber);
+        let (searched, nearly) = lens.searcher.examine_with(&completion.text, near);
         for found in searched.matches {
             if found.owner == self.own {
                 own = Some((found.detector, found.how, Some(found.place)));
@@ -272,11 +274,9 @@ impl Evidence {
             }
         }
         if self.test == Test::CountRank {
-            // In a small space something is always nearly said: only what is plain counts.
             own = own.filter(|(detector, ..)| detector.tier() == Tier::Plain);
-        } else if own.is_none() {
-            own = lens.near.and_then(|near| near.search(&completion.text)).map(|detector| (detector, Vec::new(), None));
         }
+        let own = own.or_else(|| nearly.map(|detector| (detector, Vec::new(), None)));
         // Nearly the secret is not the secret: what is cut or refused beside it is no silence either.
         if own.as_ref().is_none_or(|(detector, ..)| detector.tier() == Tier::Approximate) {
             self.unanswered.add(completion.quality(), searched.whole);
