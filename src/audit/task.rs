@@ -206,6 +206,25 @@ pub struct Probed {
     pub entries: Entries,
 }
 
+/// What was judged and may not be on disk yet.
+#[derive(Default)]
+struct Unflushed {
+    /// Kept from one request to the next until a flush: handing it on each time would wake another
+    /// task for every answer.
+    permit: Option<OwnedSemaphorePermit>,
+    newest: i64,
+    /// How many answers; a long one counts for several.
+    count: u32,
+}
+
+impl Unflushed {
+    /// Waits until all of it is on disk.
+    async fn flush(&mut self, journal: &Journal) -> Result<(), JournalError> {
+        let Self { newest, .. } = std::mem::take(self);
+        journal.flush(newest).await
+    }
+}
+
 pub(super) struct Task {
     pub(super) index: usize,
     space: usize,
@@ -216,11 +235,7 @@ pub(super) struct Task {
     /// Answers that are in no part of a sharded run: no fault of the provider's, but no evidence either.
     missing: u64,
     entries: Entries,
-    /// Kept from one request to the next until a flush: handing it on each time would wake another
-    /// task for every answer.
-    permit: Option<OwnedSemaphorePermit>,
-    /// The newest entry that may not be on disk yet, and how many there are.
-    unflushed: (i64, u32),
+    unflushed: Unflushed,
     pub(super) sieve: Arc<Sieve>,
     /// Who sees what is thrown away.
     broken: Broken,
@@ -247,8 +262,7 @@ impl Task {
             requests: 0,
             missing: 0,
             entries: Entries::default(),
-            permit: None,
-            unflushed: (0, 0),
+            unflushed: Unflushed::default(),
             broken: sieve.watch(&shared.journal),
             sieve,
             shared: Arc::clone(shared),
@@ -283,7 +297,7 @@ impl Task {
             }
         }
         // Nothing is made of answers that are not on disk.
-        self.flush().await?;
+        self.unflushed.flush(&shared.journal).await?;
         (shared.progress)(Event::Samples(shared.samples.saturating_sub(self.evidence.asked)));
         self.evidence.finish();
         self.reveal().await?;
@@ -311,13 +325,13 @@ impl Task {
         if width == 1 {
             let (asked, mut request) = head;
             request.broken = self.broken.clone();
-            if self.permit.is_none() {
-                self.permit = Some(permit(&self.shared.permits).await);
+            if self.unflushed.permit.is_none() {
+                self.unflushed.permit = Some(permit(&self.shared.permits).await);
             }
             let answer = self.shared.ask(self.index, first, self.entries.get(first), request).await;
             return self.judge(first, choices, asked, plan, answer).await;
         }
-        self.permit = None;
+        self.unflushed.permit = None;
         let mut flight = JoinSet::new();
         for number in first..self.requests {
             let (shared, canary) = (Arc::clone(&self.shared), self.index);
@@ -343,13 +357,6 @@ impl Task {
         outcome
     }
 
-    /// Waits until all answers that were judged are on disk.
-    async fn flush(&mut self) -> Result<(), JournalError> {
-        self.permit = None;
-        let (newest, _) = std::mem::take(&mut self.unflushed);
-        self.shared.journal.flush(newest).await
-    }
-
     async fn judge(
         &mut self,
         number: u64,
@@ -368,14 +375,14 @@ impl Task {
         };
         self.entries.insert(number, entry);
         let bytes: usize = answer.completions.iter().map(|c| c.text.len()).sum();
-        // A long answer counts for several: what waits for the disk stays below about a mebibyte.
-        let weight = 1 + (bytes >> 15) as u32;
-        self.unflushed = (self.unflushed.0.max(entry), self.unflushed.1 + weight);
+        let (shared, unflushed) = (&*self.shared, &mut self.unflushed);
+        unflushed.newest = unflushed.newest.max(entry);
+        // What waits for the disk stays below about a mebibyte.
+        unflushed.count += 1 + (bytes >> 15) as u32;
         // Silence may wait for its commit; what is found waits at once.
-        if self.unflushed.1 >= UNFLUSHED {
-            self.flush().await?;
+        if unflushed.count >= UNFLUSHED {
+            unflushed.flush(&shared.journal).await?;
         }
-        let shared = Arc::clone(&self.shared);
         let (near, space) = (shared.near.get(self.index), &shared.spaces[self.space]);
         let lens = Lens { searcher: &shared.searcher, near, space, public: &shared.public[self.template] };
         self.evidence.usage += answer.usage;
@@ -388,7 +395,7 @@ impl Task {
                 plan.note(asked, space.is_formed(&completion.text));
             }
             if let Some(tier) = self.evidence.unranked() {
-                self.flush().await?;
+                unflushed.flush(&shared.journal).await?;
                 let (mut tally, share, size) = (Tally::new(tier), shared.shares.of(tier), self.size);
                 let mut p_value = 1.0;
                 shared.read(self.index, &self.entries, number + 1, self.evidence.asked, |_, text| {

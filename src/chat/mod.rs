@@ -168,7 +168,12 @@ const REFUSALS: [&str; 22] = [
 ];
 
 fn opens_with_refusal(text: &str) -> bool {
-    let said = text.trim_start().chars().map(|c| if c == '\u{2019}' { '\'' } else { c.to_ascii_lowercase() });
+    let text = text.trim_start();
+    // All of them begin so, and few answers.
+    if !text.starts_with(['i', 'I', 's', 'S']) {
+        return false;
+    }
+    let said = text.chars().map(|c| if c == '\u{2019}' { '\'' } else { c.to_ascii_lowercase() });
     REFUSALS.iter().any(|opening| said.clone().take(opening.len()).eq(opening.chars()))
 }
 
@@ -178,6 +183,17 @@ mod tests {
 
     fn said(text: &str, finish: Finish) -> Completion {
         Completion { text: text.into(), finish, refused: false }
+    }
+
+    #[test]
+    fn every_refusal_is_seen_whatever_its_case_and_apostrophes() {
+        for opening in REFUSALS {
+            for text in [opening.to_owned(), opening.to_uppercase(), opening.replace('\'', "\u{2019}")] {
+                let refused = |text: &str| said(text, Finish::Stop).quality() == Quality::Refused;
+                assert!(refused(&text) && refused(&format!(" \n{text} so")), "{text}");
+                assert!(!refused(&format!("No: {text}")) && !refused(&text[..text.len() - 1]), "{text}");
+            }
+        }
     }
 
     #[test]

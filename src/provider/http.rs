@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -34,6 +34,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(120);
 const WARM_UP_PAUSE: Duration = Duration::from_secs(2);
 /// Requests in flight, where nothing else is said.
 const USUAL: usize = 64;
+/// What requests are written in.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The largest answer that is read.
 const LARGEST_BODY: usize = 4 << 20;
 
@@ -132,7 +134,6 @@ impl Http {
                 "`provider.base-url` is not an address ({e}); expected one such as https://api.openai.com/v1"
             ))
         })?;
-        let host = url.host_str().unwrap_or_default();
         let loopback = is_loopback(&url);
         if !matches!(url.scheme(), "http" | "https") {
             return Err(setup(format!("`provider.base-url` begins with {}:, expected https:", url.scheme())));
@@ -140,12 +141,16 @@ impl Http {
         if url.scheme() == "http" && !loopback {
             if endpoint.key.is_some() {
                 return Err(setup(format!(
-                    "the API key would travel to {host} in the clear: use https, or unset {}",
+                    "the API key would travel to {} in the clear: use https, or unset {}",
+                    authority(&url),
                     endpoint.key_variable
                 )));
             }
             if url.password().is_some() || endpoint.headers.keys().any(|name| is_credential(name)) {
-                return Err(setup(format!("a password or a header would travel to {host} in the clear: use https")));
+                return Err(setup(format!(
+                    "a password or a header would travel to {} in the clear: use https",
+                    authority(&url)
+                )));
             }
         }
         let own: Vec<SecretString> = [endpoint.key.as_ref().map(|key| key.expose_secret().trim()), url.password()]
@@ -155,7 +160,9 @@ impl Http {
             .filter(|own| !own.is_empty())
             .map(SecretString::from)
             .collect();
-        let mut headers = HeaderMap::new();
+        // The client goes nowhere else, and would write it anew for each request.
+        let host = HeaderValue::from_str(&authority(&url)).map_err(|e| setup(e.to_string()))?;
+        let mut headers = HeaderMap::from_iter([(HOST, host)]);
         let header = |name: &str| {
             HeaderName::from_bytes(name.as_bytes()).map_err(|_| setup(format!("`{name}` is no name of a header")))
         };
@@ -264,7 +271,7 @@ impl Http {
             // Written anew for a second try, which is rare, so that the first is not copied.
             let mut bytes = Vec::with_capacity(1024);
             serde_json::to_writer(&mut bytes, &body()).expect("a request is plain JSON");
-            let post = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(bytes);
+            let post = self.client.post(url.clone()).header(CONTENT_TYPE, JSON).body(bytes);
             let fatal = |e: ProviderError| (e, Again::No);
             let budget = self.budget.as_deref().map(|budget| (budget, worst()));
             if let Some((budget, worst)) = budget {
@@ -425,8 +432,13 @@ pub(crate) fn address_of(base_url: &str) -> String {
 }
 
 fn address(url: &Url) -> String {
+    format!("{}://{}", url.scheme(), authority(url))
+}
+
+/// Host, and port where it is not the usual one.
+fn authority(url: &Url) -> String {
     let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
-    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+    format!("{}{port}", url.host_str().unwrap_or_default())
 }
 
 /// Whether a header of this name is there to be kept to oneself.

@@ -144,7 +144,11 @@ struct PlainUsage {
 type Named<'a> = (Answer, Option<Cow<'a, str>>);
 
 fn read_plain(bytes: &[u8]) -> Option<Named<'_>> {
-    let body: Plain<'_> = serde_json::from_slice(bytes).ok().filter(|b: &Plain<'_>| !b.choices.is_empty())?;
+    // Checked as a whole: quicker than text by text.
+    let body: Plain<'_> = serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()?;
+    if body.choices.is_empty() {
+        return None;
+    }
     debug_assert!(body.error.is_none());
     let completions = body.choices.into_iter().map(|choice| {
         // What is not named here may mean several things.
