@@ -126,17 +126,14 @@ impl Shared {
             return Err(ProviderError::Setup("not asked: an earlier request failed for good".into()).into());
         }
         let answer = self.provider.complete(&request).await?;
-        let text: usize = answer.completions.iter().map(|c| c.text.len()).sum();
-        let mut bytes = Vec::with_capacity(256 + 2 * text);
-        serde_json::to_writer(&mut bytes, &answer).expect("an answer is plain data");
         let answers = answer.completions.len() as u64;
-        let entry = self.journal.record_paid(canary, number, &bytes, answers, answer.usage)?;
+        let entry = self.journal.record_paid(canary, number, &answer.pack(), answers, answer.usage)?;
         Ok((entry, answer))
     }
 
     fn recall(&self, canary: usize, number: u64, entry: i64) -> Result<Answer, JournalError> {
         let bytes = self.journal.recall(canary, number, entry)?;
-        serde_json::from_slice(&bytes).map_err(|_| JournalError::Entry)
+        Answer::unpack(&bytes).ok_or(JournalError::Entry)
     }
 
     /// Reads the judged answers of a canary again, in the order of the samples from 1, until `visit`

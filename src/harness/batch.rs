@@ -265,9 +265,8 @@ impl Work<'_> {
             if !known.insert((canary, number)) {
                 continue;
             }
-            let bytes = serde_json::to_vec(&answer).expect("an answer is plain data");
             let answers = answer.completions.len() as u64;
-            newest = newest.max(self.journal.record_paid(canary, number, &bytes, answers, answer.usage)?);
+            newest = newest.max(self.journal.record_paid(canary, number, &answer.pack(), answers, answer.usage)?);
             if answered % 1000 == 0 {
                 self.journal.flush(newest).await?;
             }

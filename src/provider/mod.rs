@@ -73,13 +73,39 @@ pub struct Request {
     pub broken: Broken,
 }
 
-/// What came back.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What came back. What is in it, and in which order, is a form of the run journal: another one needs another number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// At least one completion.
     pub completions: Vec<Completion>,
     /// Tokens, where the server counts them.
     pub usage: Usage,
+}
+
+/// The first byte of a packed answer. Before there was this form, answers were packed as JSON objects.
+const PACKED: u8 = 1;
+
+impl Answer {
+    /// The answer as the run journal keeps it.
+    #[must_use]
+    pub fn pack(&self) -> Vec<u8> {
+        let text: usize = self.completions.iter().map(|completion| completion.text.len() + 8).sum();
+        let mut bytes = Vec::with_capacity(32 + text);
+        bytes.push(PACKED);
+        postcard::to_extend(self, bytes).expect("an answer is plain data")
+    }
+
+    /// What was packed; `None` where that is damaged.
+    #[must_use]
+    pub fn unpack(bytes: &[u8]) -> Option<Self> {
+        match bytes.split_first()? {
+            (&PACKED, rest) => match postcard::take_from_bytes(rest).ok()? {
+                (answer, []) => Some(answer),
+                _ => None,
+            },
+            _ => serde_json::from_slice(bytes).ok(),
+        }
+    }
 }
 
 /// Why there is no answer. Messages never hold an answer's text or a key.
@@ -217,4 +243,47 @@ pub trait Provider: Send + Sync {
     fn model(&self) -> &str;
     /// The provider's address, for reports.
     fn address(&self) -> String;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Finish;
+
+    fn answer() -> Answer {
+        let said = |text: &str, finish, refused| Completion { text: text.to_owned(), finish, refused };
+        let completions = vec![
+            said("no", Finish::Stop, true),
+            said("\u{e9}\0", Finish::Other, false),
+            said("", Finish::Length, false),
+        ];
+        Answer { completions, usage: Usage { prompt_tokens: 300, completion_tokens: u64::MAX } }
+    }
+
+    #[test]
+    fn an_answer_is_packed_as_journals_have_it() {
+        let most = [0xff; 9];
+        let packed = [&b"\x01\x03\x02no\x00\x01\x03\xc3\xa9\0\x03\x00\x00\x01\x00\xac\x02"[..], &most, &[1]].concat();
+        assert_eq!(answer().pack(), packed);
+        assert_eq!(Answer::unpack(&packed), Some(answer()));
+        let before = serde_json::to_vec(&answer()).expect("plain data");
+        assert_eq!(Answer::unpack(&before), Some(answer()), "of an older version");
+    }
+
+    #[test]
+    fn a_damaged_answer_is_none() {
+        let packed = answer().pack();
+        for end in 0..packed.len() {
+            assert_eq!(Answer::unpack(&packed[..end]), None, "{end}");
+        }
+        assert_eq!(Answer::unpack(&[&packed[..], b"\0"].concat()), None);
+        assert_eq!(
+            Answer::unpack(b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01no"),
+            None,
+            "of more texts than there can be"
+        );
+        for other in [&b"\0"[..], b"\x02", b"[]", b"{}"] {
+            assert_eq!(Answer::unpack(other), None);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What a run was paid for: counted with its answers, in the same transaction, so that a kill takes both or none.
+//! What a run was paid for: counted with its answers, in the same rows, so that a kill takes both or none.
 //!
 //! The ledger has a line for each run, by a name that no other run has. It is written whenever a process of the run
 //! ends, also where the provider failed, and before a run is forgotten that nobody took up again; each time it says all
@@ -35,6 +35,14 @@ impl Paid {
         Self { answers, usage }
     }
 
+    /// What stands beside the answers on disk: how many, tokens of questions and of answers, and USD where rates are known.
+    pub(super) fn columns(self, rates: Option<Rates>) -> (i64, i64, i64, Option<f64>) {
+        let most = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let (input, output) = (self.usage.prompt_tokens, self.usage.completion_tokens);
+        let usd = rates.map(|rates| (input as f64 * rates.input + output as f64 * rates.output) / 1e6);
+        (most(self.answers), most(input), most(output), usd)
+    }
+
     pub(super) fn add(&mut self, more: Self) {
         self.answers = self.answers.saturating_add(more.answers);
         self.usage += more.usage;
@@ -43,30 +51,17 @@ impl Paid {
 
 /// Gives a run its name in the ledger, unless it has one.
 pub(super) fn begin(connection: &Connection, run: i64) -> rusqlite::Result<()> {
-    let name = "INSERT OR IGNORE INTO paid (run, name, answers, input, output, usd)
-                VALUES (?1, lower(hex(randomblob(16))), 0, 0, 0, 0.0)";
-    connection.execute(name, [run])?;
-    Ok(())
-}
-
-/// Counts answers of a run; without rates what it cost is not known from then on.
-pub(super) fn count(connection: &Connection, run: i64, paid: Paid, rates: Option<Rates>) -> rusqlite::Result<()> {
-    // A sum that is too large stays at the largest number.
-    let add = "UPDATE paid SET answers = min(answers + ?2, 9223372036854775807),
-               input = min(input + ?3, 9223372036854775807),
-               output = min(output + ?4, 9223372036854775807), usd = usd + ?5 WHERE run = ?1";
-    let most = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let (input, output) = (paid.usage.prompt_tokens, paid.usage.completion_tokens);
-    let usd = rates.map(|rates| (input as f64 * rates.input + output as f64 * rates.output) / 1e6);
-    let values = params![run, most(paid.answers), most(input), most(output), usd];
-    connection.prepare_cached(add)?.execute(values)?;
+    connection.execute("INSERT OR IGNORE INTO paid (run, name) VALUES (?1, lower(hex(randomblob(16))))", [run])?;
     Ok(())
 }
 
 /// What was counted of a run; `None` where nothing was, or nobody is paid.
 fn spent(connection: &Connection, run: i64) -> rusqlite::Result<Option<Spent>> {
-    let known = "SELECT name, model, answers, input, output, usd FROM paid
-                 WHERE run = ?1 AND model IS NOT NULL AND (answers > 0 OR input > 0)";
+    // Where the rates of some answers are not known, the sum is not. A number that is too large stays at the largest.
+    let known = "SELECT name, model, CAST(number AS INTEGER), CAST(input AS INTEGER), CAST(output AS INTEGER), usd
+                 FROM paid, (SELECT total(number) AS number, total(input) AS input, total(output) AS output,
+                             CASE WHEN count(usd) = count(number) THEN total(usd) END AS usd FROM answers WHERE run = ?1)
+                 WHERE run = ?1 AND model IS NOT NULL AND (number > 0 OR input > 0)";
     connection.query_row(known, [run], read).optional()
 }
 

@@ -560,6 +560,19 @@ mod tests {
         answer(&unpriced, 0, 0);
         unpriced.note().expect("noted");
         assert_eq!(noted()[3..], [(1, None)]);
+        drop(unpriced);
+        // What it was in all is not known then, and a server that counts without sense breaks no sum.
+        let mut journal = open(folder.path(), "c");
+        journal.bill("m", Some(Rates { input: 1.0, output: 1.0 })).expect("billed");
+        for request in 1..4 {
+            let usage = Usage { prompt_tokens: u64::MAX, completion_tokens: 1 };
+            let entry = journal.record_paid(0, request, b"said", 1, usage).expect("recorded");
+            wait(journal.flush(entry)).expect("written");
+        }
+        journal.note().expect("noted");
+        assert_eq!(noted()[3..], [(4, None)]);
+        let text = std::fs::read_to_string(folder.path().join("ledger.jsonl")).expect("a ledger");
+        assert!(text.contains(&format!("\"input_tokens\":{}", i64::MAX)), "{text}");
     }
 
     #[test]
@@ -580,21 +593,42 @@ mod tests {
 
     #[test]
     fn a_file_of_an_older_version_is_taken_over() {
-        let folder = tempfile::tempdir().expect("a folder");
-        record(&open(folder.path(), "a"), 3, 0, "said");
-        for (version, tables) in [(3, ""), (2, "DROP TABLE paid;"), (1, "DROP TABLE paid; DROP TABLE spent;")] {
+        let beside = "ALTER TABLE answers DROP COLUMN number; ALTER TABLE answers DROP COLUMN input;
+                      ALTER TABLE answers DROP COLUMN output; ALTER TABLE answers DROP COLUMN usd;";
+        let counted = "ALTER TABLE paid ADD COLUMN answers; ALTER TABLE paid ADD COLUMN input;
+                       ALTER TABLE paid ADD COLUMN output; ALTER TABLE paid ADD COLUMN usd REAL;
+                       UPDATE paid SET answers = 2, input = 300, output = 5, usd = 0.25;";
+        let unnamed = "ALTER TABLE runs DROP COLUMN model;";
+        for (version, was) in [
+            (4, [beside, counted, ""]),
+            (3, [beside, counted, unnamed]),
+            (2, [beside, "DROP TABLE paid;", unnamed]),
+            (1, [beside, "DROP TABLE paid; DROP TABLE spent;", unnamed]),
+        ] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let journal = open(folder.path(), "a");
+            record(&journal, 3, 0, "said");
+            record(&journal, 3, 1, "said again");
+            drop(journal);
             let connection = Connection::open(folder.path().join("journal.sqlite")).expect("opened");
-            connection.execute_batch(tables).expect("dropped");
-            connection.execute_batch("ALTER TABLE runs DROP COLUMN model").expect("dropped");
+            connection.execute_batch(&was.concat()).expect("as it was");
             connection.pragma_update(None, "user_version", version).expect("changed");
             drop(connection);
-            let journal = open(folder.path(), "a");
-            assert_eq!(texts(&journal, 3), ["said"]);
-            journal.bill("m", None).expect("billed");
+            let mut journal = open(folder.path(), "a");
+            assert_eq!(texts(&journal, 3), ["said", "said again"]);
+            journal.bill("m", Some(Rates { input: 1e5, output: 2e5 })).expect("billed");
             journal.spending().expect("a purse");
             // What answered before is not known: the next one is taken.
             let named = |name: &str| journal.model_name().keep(name).expect("kept");
             assert!(named("two") && !named("one"), "{version}");
+            let usage = Usage { prompt_tokens: 10, completion_tokens: 5 };
+            journal.record_paid(3, 2, b"said once more", 1, usage).expect("recorded");
+            journal.note().expect("noted");
+            let text = std::fs::read_to_string(folder.path().join("ledger.jsonl")).expect("a ledger");
+            let (answers, input, output, usd) = if version >= 3 { (3, 310, 10, 2.25) } else { (1, 10, 5, 2.0) };
+            let noted =
+                format!("\"answers\":{answers},\"input_tokens\":{input},\"output_tokens\":{output},\"usd\":{usd:?}");
+            assert!(text.lines().count() == 1 && text.contains(&noted), "{version}: {text}");
         }
     }
 

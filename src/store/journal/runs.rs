@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, params};
 use super::{JournalError, bill};
 
 /// The form of the file.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// How long an open run is kept, counted from its last answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const SCHEMA: &str = "
@@ -19,8 +19,27 @@ CREATE UNIQUE INDEX named ON runs (plan, name) WHERE name IS NOT NULL;
 CREATE TABLE writers (id INTEGER PRIMARY KEY AUTOINCREMENT);
 CREATE TABLE judged (run INTEGER NOT NULL, canary INTEGER NOT NULL, upto INTEGER NOT NULL, PRIMARY KEY (run, canary));
 CREATE TABLE spent (run INTEGER PRIMARY KEY, requests INTEGER NOT NULL, tokens INTEGER NOT NULL, micros INTEGER NOT NULL);
-CREATE TABLE paid (run INTEGER PRIMARY KEY, name TEXT NOT NULL, model TEXT, answers, input, output, usd REAL);
-CREATE TABLE answers (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, places BLOB NOT NULL, sealed BLOB NOT NULL);
+CREATE TABLE paid (run INTEGER PRIMARY KEY, name TEXT NOT NULL, model TEXT);
+CREATE TABLE answers (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, number INTEGER, input INTEGER, output INTEGER, usd REAL,
+  places BLOB NOT NULL, sealed BLOB NOT NULL);
+";
+
+/// What a run was paid for stands beside its answers since version 5.
+const COUNTED_WITH_ANSWERS: &str = "
+ALTER TABLE answers ADD COLUMN number INTEGER;
+ALTER TABLE answers ADD COLUMN input INTEGER;
+ALTER TABLE answers ADD COLUMN output INTEGER;
+ALTER TABLE answers ADD COLUMN usd REAL;
+";
+/// What was counted for the run as a whole goes to its last answers.
+const COUNTED_BEFORE: &str = "
+UPDATE answers SET (number, input, output, usd) = (SELECT p.answers, p.input, p.output, p.usd FROM paid AS p
+    WHERE p.run = answers.run AND (p.answers > 0 OR p.input > 0))
+  WHERE id IN (SELECT max(id) FROM answers GROUP BY run);
+ALTER TABLE paid DROP COLUMN answers;
+ALTER TABLE paid DROP COLUMN input;
+ALTER TABLE paid DROP COLUMN output;
+ALTER TABLE paid DROP COLUMN usd;
 ";
 
 /// Makes the tables, if they are not there.
@@ -32,7 +51,7 @@ pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), 
             transaction.execute_batch(SCHEMA).map_err(at)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(at)
         }
-        // Answers of an interrupted run are worth keeping; these tables, and the name of the model, are what is new.
+        // Answers of an interrupted run are worth keeping.
         version @ 1..VERSION => {
             let is_new = |line: &&str| {
                 (version < 3 && line.starts_with("CREATE TABLE paid"))
@@ -41,7 +60,13 @@ pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), 
             for table in SCHEMA.lines().filter(is_new) {
                 transaction.execute_batch(table).map_err(at)?;
             }
-            transaction.execute_batch("ALTER TABLE runs ADD COLUMN model BLOB").map_err(at)?;
+            if version < 4 {
+                transaction.execute_batch("ALTER TABLE runs ADD COLUMN model BLOB").map_err(at)?;
+            }
+            transaction.execute_batch(COUNTED_WITH_ANSWERS).map_err(at)?;
+            if version >= 3 {
+                transaction.execute_batch(COUNTED_BEFORE).map_err(at)?;
+            }
             transaction.pragma_update(None, "user_version", VERSION).map_err(at)
         }
         _ => Err(JournalError::Newer { path: path.display().to_string() }),

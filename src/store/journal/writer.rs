@@ -8,7 +8,7 @@ use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
-use super::bill::{self, Paid, Rates};
+use super::bill::{Paid, Rates};
 use super::runs::{fault, now};
 use super::{JournalError, lock};
 
@@ -111,7 +111,7 @@ impl Writer {
 
     /// Writes until it is closed and nothing waits.
     pub(super) fn work(&self, mut connection: Connection) {
-        let (mut places, mut sealed) = (Vec::new(), Vec::new());
+        let (mut places, mut sealed, mut touched) = (Vec::new(), Vec::new(), 0);
         loop {
             let idle = |queue: &mut Queue| queue.places.is_empty() && queue.waiting.is_empty() && !queue.closed;
             let queue = self.arrived.wait_while(lock(&self.queue), idle);
@@ -133,7 +133,7 @@ impl Writer {
             };
             let done = match places.is_empty() {
                 true => Ok(()),
-                false => self.commit(&mut connection, first, &places, &mut sealed, paid),
+                false => self.commit(&mut connection, first, &places, &mut sealed, paid, &mut touched),
             };
             match &done {
                 Ok(()) => lock(&self.queue).written = next - 1,
@@ -156,6 +156,7 @@ impl Writer {
         places: &[u8],
         sealed: &mut Vec<u8>,
         paid: Paid,
+        touched: &mut i64,
     ) -> Result<(), JournalError> {
         let broken = |what: &str| JournalError::Use { path: self.path.display().to_string(), what: what.to_owned() };
         let mut nonce = [0u8; NONCE_LEN];
@@ -165,20 +166,27 @@ impl Writer {
         let place = Aad::from(place(self.run, id, places));
         let tag = self.cipher.seal_in_place_separate_tag(nonce, place, &mut sealed[NONCE_LEN..]);
         sealed.extend_from_slice(tag.map_err(|_| broken("answers could not be sealed"))?.as_ref());
+        let now = now();
+        let counted = self.rates.get().map(|rates| paid.columns(*rates));
+        let (number, input, output) = (counted.map(|c| c.0), counted.map(|c| c.1), counted.map(|c| c.2));
+        let usd = counted.and_then(|c| c.3);
         let write = |connection: &mut Connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction
-                .prepare_cached("INSERT INTO answers (id, run, places, sealed) VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![id, self.run, places, &*sealed])?;
-            transaction
-                .prepare_cached("UPDATE runs SET touched = ?2, used = 1 WHERE id = ?1 AND (touched <> ?2 OR used = 0)")?
-                .execute(params![self.run, now()])?;
-            if let Some(rates) = self.rates.get() {
-                bill::count(&transaction, self.run, paid, *rates)?;
+                .prepare_cached(
+                    "INSERT INTO answers (id, run, number, input, output, usd, places, sealed)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                )?
+                .execute(params![id, self.run, number, input, output, usd, places, &*sealed])?;
+            // Once a second.
+            if now != *touched {
+                transaction.execute("UPDATE runs SET touched = ?2, used = 1 WHERE id = ?1", params![self.run, now])?;
             }
             transaction.commit()
         };
-        write(connection).map_err(|e| fault(&self.path, &e))
+        write(connection).map_err(|e| fault(&self.path, &e))?;
+        *touched = now;
+        Ok(())
     }
 }
 
