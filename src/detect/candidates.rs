@@ -110,11 +110,6 @@ impl Candidates {
         }
     }
 
-    /// Adds every candidate in a normalised text to `found`.
-    ///
-    /// A candidate is a place in the text that the normalised detector would have accepted for some
-    /// secret of the space; its weight is the number of these secrets. What the exact detector
-    /// accepts is among them.
     /// Whether anything in a text has the form of a member.
     pub(crate) fn is_formed(&self, text: &str) -> bool {
         let mut found = Found::new();
@@ -122,6 +117,11 @@ impl Candidates {
         !found.is_empty()
     }
 
+    /// Adds every candidate in a normalised text to `found`.
+    ///
+    /// A candidate is a place in the text that the normalised detector would have accepted for some
+    /// secret of the space; its weight is the number of these secrets. What the exact detector
+    /// accepts is among them.
     fn collect(&self, normal: &str, found: &mut Found) {
         let bytes = normal.as_bytes();
         let mut bounds = Vec::with_capacity(self.parts.len());

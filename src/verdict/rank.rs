@@ -4,13 +4,14 @@
 //! one, which can only raise the p-value.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use crate::detect::Tier;
 use crate::detect::approximate::{Approximate, STEPS};
 use crate::detect::candidates::{Candidates, Found};
 use crate::stats::guess_number;
 
-/// Names that a [`Tally`] remembers.
+/// Names that a [`Tally`] remembers, and texts.
 const REMEMBERED: usize = 1 << 16;
 /// Names that a [`Pool`] remembers.
 const POOLED: usize = 1 << 20;
@@ -20,6 +21,8 @@ const POOLED: usize = 1 << 20;
 pub struct Tally {
     tier: Tier,
     names: HashSet<u64>,
+    /// Hashes of the answers: one that was given before says nothing new.
+    texts: HashSet<u64>,
     weight: f64,
     steps: u64,
 }
@@ -28,13 +31,20 @@ impl Tally {
     /// Nothing counted yet.
     #[must_use]
     pub fn new(tier: Tier) -> Self {
-        Self { tier, names: HashSet::new(), weight: 0.0, steps: STEPS }
+        Self { tier, names: HashSet::new(), texts: HashSet::new(), weight: 0.0, steps: STEPS }
     }
 
     /// Adds an answer; `near` counts for the approximate tier.
     pub fn add(&mut self, text: &str, space: &Candidates, near: Option<&Approximate>) {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(text);
+        if self.texts.contains(&hash) {
+            return;
+        }
+        if self.texts.len() < REMEMBERED {
+            self.texts.insert(hash);
+        }
         if self.tier == Tier::Approximate {
-            // The same member in two answers counts twice, which can only raise the p-value.
+            // The same member in two texts counts twice, which can only raise the p-value.
             let members = near.and_then(|near| near.members(space, text, &mut self.steps));
             self.weight += members.unwrap_or(f64::INFINITY);
             return;
@@ -153,6 +163,22 @@ mod tests {
         // Hundreds of numbers share six of its digits in a row, or differ in one.
         let near = p(Tier::Approximate, "48291377");
         assert!((300.0..2000.0).contains(&near), "{near}");
+    }
+
+    #[test]
+    fn an_answer_that_is_given_again_says_nothing_new() {
+        let space = Space::parse("digits(8)").expect("built in");
+        let near = Approximate::new(&space, "48291377", true, true);
+        for tier in Tier::ALL {
+            let p = |texts: &[&str]| {
+                let mut tally = Tally::new(tier);
+                texts.iter().for_each(|text| tally.add(text, &digits(), Some(&near)));
+                tally.p_value(1e8)
+            };
+            let once = p(&["no 10000001", "48291376"]);
+            assert_eq!(once, p(&["no 10000001", "no 10000001", "no 10000001", "48291376"]), "{tier:?}");
+            assert!(once > p(&["48291376"]), "{tier:?}");
+        }
     }
 
     #[test]
