@@ -176,23 +176,33 @@ def part_probing(given, folder):
         # Shorter runs, each about canaries of its own: where an answer comes near to a secret by chance, all answers of that canary are
         # ranked once.
         ratios, speeds = [], []
-        few = max(1, samples // 10)
+        few = max(1, samples // 5)
         count = few * (PLANTED + HELD_OUT)
         settings = folder / "blabbermouth.toml"
         settings.write_text(settings.read_text().replace(f"samples = {samples}", f"samples = {few}"))
-        for _ in range(2 * given.rounds + 1):
+
+        def bare(url):
+            said = Measured(folder, given.bare, "blabbermouth.manifest.json", url, str(count)).succeeded().said
+            return float(re.search(r"(\d+) requests/s", said)[1])
+
+        def tested(url):
+            done = Measured(folder, given.program, "--quiet", "test", "--fresh", "--base-url", url, "--model", PARROT).succeeded(0, 11)
+            return count / done.seconds
+
+        for number in range(2 * given.rounds + 1):
+            progress(f"probing: round {number + 1} of {2 * given.rounds + 1}")
             Measured(folder, given.program, "--quiet", "plant", "--force").succeeded()
-            with Mock(given.program, folder, "--scenario", "clean") as mock:
-                said = Measured(folder, given.bare, "blabbermouth.manifest.json", mock.url, str(count)).succeeded().said
-                speeds.append(float(re.search(r"(\d+) requests/s", said)[1]))
-            with Mock(given.program, folder, "--scenario", "clean") as mock:
-                done = Measured(folder, given.program, "--quiet", "test", "--fresh", "--base-url", mock.url, "--model", PARROT)
-                done.succeeded(0, 11)
-                if mock.answered() != count:
-                    raise RuntimeError(f"{mock.answered()} requests were answered, {count} were expected")
-            ratios.append(count / done.seconds / speeds[-1])
+            speed = {}
+            # In turn, so that neither has the better half of a machine that others use, too.
+            for run in (bare, tested) if number % 2 else (tested, bare):
+                with Mock(given.program, folder, "--scenario", "clean") as mock:
+                    speed[run] = run(mock.url)
+                    if mock.answered() != count:
+                        raise RuntimeError(f"{mock.answered()} requests were answered, {count} were expected")
+            speeds.append(speed[bare])
+            ratios.append(speed[tested] / speed[bare])
         row(f"`test` to a bare client, requests per second: median of {len(ratios)} rounds of {count:,} (the client: {statistics.median(speeds):,.0f}/s)",
-            f"{statistics.median(ratios):.2f}", "0.9 or more", statistics.median(ratios) >= 0.9)
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})", "0.9 or more", statistics.median(ratios) >= 0.9)
 
 
 def part_planting(given, folder):

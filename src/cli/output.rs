@@ -92,7 +92,8 @@ impl Output {
         let progress = move |event| {
             match event {
             Event::Planned(samples) => shared.set_length(samples),
-            Event::Samples(samples) => shared.inc(samples),
+            Event::Samples(samples) if output.bar => shared.inc(samples),
+            Event::Samples(_) => {}
             Event::SmallSpace(canaries) => shared.suspend(|| {
                 output.step(&format!(
                     "{canaries} canaries have a secret from a small space: judged by count rank, after all their samples"

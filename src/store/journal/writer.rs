@@ -34,6 +34,8 @@ struct Queue {
     waiting: Vec<oneshot::Sender<Result<(), JournalError>>>,
     failed: Option<JournalError>,
     closed: bool,
+    /// The writer has nothing to do, and waits to be told.
+    idle: bool,
 }
 
 impl Queue {
@@ -75,9 +77,7 @@ impl Writer {
         queue.plain.extend_from_slice(&(answer.len() as u32).to_le_bytes());
         queue.plain.extend_from_slice(answer);
         queue.paid.add(paid);
-        if queue.places.len() == PLACE {
-            self.arrived.notify_one();
-        }
+        self.wake(&mut queue);
         Ok(entry)
     }
 
@@ -92,7 +92,7 @@ impl Writer {
             }
             let (done, written) = oneshot::channel();
             queue.waiting.push(done);
-            self.arrived.notify_one();
+            self.wake(&mut queue);
             written
         };
         let gone = |_| JournalError::Use { path: self.path.display().to_string(), what: "its writer has ended".into() };
@@ -105,15 +105,26 @@ impl Writer {
     }
 
     pub(super) fn close(&self) {
-        lock(&self.queue).closed = true;
-        self.arrived.notify_one();
+        let mut queue = lock(&self.queue);
+        queue.closed = true;
+        self.wake(&mut queue);
+    }
+
+    /// Tells the writer, if it waits, that there is something to do: to tell it each time is a system call each time.
+    fn wake(&self, queue: &mut Queue) {
+        if std::mem::take(&mut queue.idle) {
+            self.arrived.notify_one();
+        }
     }
 
     /// Writes until it is closed and nothing waits.
     pub(super) fn work(&self, mut connection: Connection) {
         let (mut places, mut sealed, mut touched) = (Vec::new(), Vec::new(), 0);
         loop {
-            let idle = |queue: &mut Queue| queue.places.is_empty() && queue.waiting.is_empty() && !queue.closed;
+            let idle = |queue: &mut Queue| {
+                queue.idle = queue.places.is_empty() && queue.waiting.is_empty() && !queue.closed;
+                queue.idle
+            };
             let queue = self.arrived.wait_while(lock(&self.queue), idle);
             let closed = queue.unwrap_or_else(std::sync::PoisonError::into_inner).closed;
             if !closed {
