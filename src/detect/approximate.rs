@@ -178,7 +178,7 @@ trait Walk {
 }
 
 /// States with the number of members that lead there.
-type States<S> = HashMap<S, f64>;
+type States<S> = HashMap<S, f64, foldhash::fast::RandomState>;
 
 /// The members of a space that a walk accepts; `backwards`, if they and the text are read from their ends.
 fn members<W: Walk>(parts: &[Normal], backwards: bool, walk: &W, steps: &mut u64) -> Option<f64> {
@@ -193,7 +193,7 @@ fn members<W: Walk>(parts: &[Normal], backwards: bool, walk: &W, steps: &mut u64
         }
         Some(())
     };
-    let mut states = States::from([(walk.start(), 1.0)]);
+    let mut states = States::from_iter([(walk.start(), 1.0)]);
     let turn = |number| if backwards { parts.len() - 1 - number } else { number };
     let mut accepted = 0.0;
     for number in 0..parts.len() {
@@ -207,7 +207,7 @@ fn members<W: Walk>(parts: &[Normal], backwards: bool, walk: &W, steps: &mut u64
             fate.is_none()
         });
         let part = &parts[turn(number)];
-        let mut next = States::new();
+        let mut next = States::default();
         match part {
             Normal::Literal(text) => {
                 let mut text = text.clone().into_bytes();
@@ -219,7 +219,7 @@ fn members<W: Walk>(parts: &[Normal], backwards: bool, walk: &W, steps: &mut u64
             Normal::Choice { sorted, .. } => spell(sorted, 0, states, &mut step, &mut next)?,
             Normal::Chars { weight, count } => {
                 for _ in 0..*count {
-                    next = States::new();
+                    next = States::default();
                     for (byte, many) in (0u8..=255).zip(weight.iter()).filter(|(_, many)| **many > 0) {
                         step(&states, byte, f64::from(*many), &mut next)?;
                     }
@@ -255,7 +255,7 @@ fn spell<S: Eq + Hash + Clone>(
             continue;
         };
         let alike = rest.partition_point(|other| other[depth] == *byte);
-        let mut next = States::new();
+        let mut next = States::default();
         step(&states, *byte, 1.0, &mut next)?;
         if alike == rest.len() {
             // All that is left goes on so.
