@@ -87,8 +87,7 @@ const PACKED: u8 = 1;
 
 impl Answer {
     /// The answer as the run journal keeps it.
-    #[must_use]
-    pub fn pack(&self) -> Vec<u8> {
+    pub(crate) fn pack(&self) -> Vec<u8> {
         let text: usize = self.completions.iter().map(|completion| completion.text.len() + 8).sum();
         let mut bytes = Vec::with_capacity(32 + text);
         bytes.push(PACKED);
@@ -96,8 +95,7 @@ impl Answer {
     }
 
     /// What was packed; `None` where that is damaged.
-    #[must_use]
-    pub fn unpack(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn unpack(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
             (&PACKED, rest) => match postcard::take_from_bytes(rest).ok()? {
                 (answer, []) => Some(answer),

@@ -380,6 +380,8 @@ fn credentials_reach_the_configured_host_only_and_never_in_the_clear() {
         all(&format!("{}/v1", server.uri()), 4, &format!("HTTP {status}"));
         let got = runtime.block_on(server.received_requests()).expect("recorded");
         assert!(got.len() >= 5 && got.iter().all(|request| request.headers.contains_key("authorization")), "{status}");
+        let host = server.address().to_string();
+        assert!(got.iter().all(|request| request.headers.get_all("host").iter().eq([host.as_str()])), "{status}");
     }
     // Whatever is sent to that host comes to the proxy.
     all("http://model.test/v1", 3, "in the clear");
