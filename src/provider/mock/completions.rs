@@ -163,6 +163,10 @@ impl Speaker {
             _ => Vec::new(),
         };
         let longest = ["max_completion_tokens", "max_tokens"].iter().find_map(|key| request[*key].as_u64());
+        #[cfg_attr(
+            not(feature = "embedded"),
+            expect(clippy::infallible_destructuring_match, reason = "there is no other voice then")
+        )]
         let parrot = match voice {
             Voice::Parrot(parrot) => parrot,
             #[cfg(feature = "embedded")]
