@@ -6,9 +6,8 @@ use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
 use super::escape::html;
-use super::html::STYLE;
+use super::html::{STYLE, share, table_of_copies};
 use crate::canary::Arm;
-use crate::stats::{clopper_pearson_lower, clopper_pearson_upper};
 use crate::verdict::{CanaryVerdict, RunReport};
 
 /// A run among those that are compared.
@@ -106,37 +105,27 @@ fn curve(out: &mut String, run: &Compared<'_>) {
         );
     }
     let mut line = String::new();
-    let mut table = String::new();
-    for (copies, total, leaked) in &points {
-        let share = *leaked as f64 / *total as f64;
-        let (low, high) =
-            (clopper_pearson_lower(*leaked, *total, 0.025), clopper_pearson_upper(*leaked, *total, 0.025));
-        let _ = write!(line, "{:.1},{:.1} ", x(*copies), y(share));
+    for &(copies, total, leaked) in &points {
+        let (share, low, high) = share(leaked, total);
+        let _ = write!(line, "{:.1},{:.1} ", x(copies), y(share));
         let _ = writeln!(
             out,
             "<line class=\"interval\" x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{1:.1}\" y2=\"{2:.1}\"/><circle class=\"point\" \
              cx=\"{0:.1}\" cy=\"{3:.1}\" r=\"5\"/><text x=\"{0:.1}\" y=\"195\" text-anchor=\"middle\">{copies}</text>",
-            x(*copies),
+            x(copies),
             y(low),
             y(high),
             y(share)
-        );
-        let _ = writeln!(
-            table,
-            "<tr><td>{copies}</td><td>{total}</td><td>{leaked}</td><td>{:.1}%</td><td>{:.1}% to {:.1}%</td></tr>",
-            100.0 * share,
-            100.0 * low,
-            100.0 * high
         );
     }
     let _ = write!(
         out,
         "<polyline class=\"grid\" fill=\"none\" points=\"{}\"/><text x=\"330\" y=\"214\" text-anchor=\"middle\">copies in the training \
-         file</text>\n</svg>\n</figure>\n<table class=\"small\"><thead><tr><th scope=\"col\">copies</th><th scope=\"col\">canaries</th>\
-         <th scope=\"col\">leaked</th><th scope=\"col\">share</th><th scope=\"col\">95% interval</th></tr></thead><tbody>\n{table}\
-         </tbody></table>\n</section>\n",
+         file</text>\n</svg>\n</figure>\n",
         line.trim_end()
     );
+    table_of_copies(out, &points);
+    out.push_str("</section>\n");
 }
 
 #[cfg(test)]

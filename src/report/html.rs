@@ -89,13 +89,10 @@ fn copies(out: &mut String, report: &RunReport) {
             100.0 * share
         );
     }
-    let mut table = String::new();
-    for (index, (copies, total, leaked)) in rows.iter().enumerate() {
+    for (index, &(copies, total, leaked)) in rows.iter().enumerate() {
         let y = 24 + 34 * index;
-        let share = *leaked as f64 / *total as f64;
-        let (low, high) =
-            (clopper_pearson_lower(*leaked, *total, 0.025), clopper_pearson_upper(*leaked, *total, 0.025));
-        let word = if *copies == 1 { "copy" } else { "copies" };
+        let (share, low, high) = share(leaked, total);
+        let word = if copies == 1 { "copy" } else { "copies" };
         let _ = writeln!(
             out,
             "<text x=\"80\" y=\"{}\" text-anchor=\"end\">{copies} {word}</text><line class=\"interval\" x1=\"{:.1}\" \
@@ -105,20 +102,35 @@ fn copies(out: &mut String, report: &RunReport) {
             x(high),
             x(share)
         );
+    }
+    out.push_str("</svg>\n</figure>\n");
+    table_of_copies(out, &rows);
+    out.push_str("</section>\n");
+}
+
+/// A share with its 95% interval.
+pub(super) fn share(leaked: u64, total: u64) -> (f64, f64, f64) {
+    let low = clopper_pearson_lower(leaked, total, 0.025);
+    (leaked as f64 / total as f64, low, clopper_pearson_upper(leaked, total, 0.025))
+}
+
+/// Copies, canaries that have so many, and how many of these leaked.
+pub(super) fn table_of_copies(out: &mut String, rows: &[(u32, u64, u64)]) {
+    out.push_str(
+        "<table class=\"small\"><thead><tr><th scope=\"col\">copies</th><th scope=\"col\">canaries</th><th scope=\"col\">leaked</th>\
+         <th scope=\"col\">share</th><th scope=\"col\">95% interval</th></tr></thead><tbody>\n",
+    );
+    for &(copies, total, leaked) in rows {
+        let (share, low, high) = share(leaked, total);
         let _ = writeln!(
-            table,
+            out,
             "<tr><td>{copies}</td><td>{total}</td><td>{leaked}</td><td>{:.1}%</td><td>{:.1}% to {:.1}%</td></tr>",
             100.0 * share,
             100.0 * low,
             100.0 * high
         );
     }
-    let _ = write!(
-        out,
-        "</svg>\n</figure>\n<table class=\"small\"><thead><tr><th scope=\"col\">copies</th><th scope=\"col\">canaries</th>\
-         <th scope=\"col\">leaked</th><th scope=\"col\">share</th><th scope=\"col\">95% interval</th></tr></thead>\
-         <tbody>\n{table}</tbody></table>\n</section>\n"
-    );
+    out.push_str("</tbody></table>\n");
 }
 
 /// How many guesses the model saves an attacker, in bits: −log2 of the p-value of the own test.
