@@ -1,7 +1,6 @@
 //! Asking with half of the secret given away, for the strategy `prefix-half`.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
@@ -81,18 +80,8 @@ impl Task {
         let (messages, rest) = halves.question(self.index);
         let mut evidence = HalfEvidence::new(rest, half.rest().size_f64());
         let broken = halves.watch(self.index, &self.sieve, &shared.journal);
-        match self.ask_with_half(&messages, candidates, &broken, &mut evidence).await {
-            Ok(()) => {}
-            Err(Fault::Provider(error)) => {
-                if error.is_fatal() {
-                    shared.stopped.store(true, Ordering::Relaxed);
-                }
-                self.evidence.error = Some(error.to_string());
-            }
-            Err(Fault::Journal(error)) => {
-                shared.stopped.store(true, Ordering::Relaxed);
-                return Err(error);
-            }
+        if let Err(fault) = self.ask_with_half(&messages, candidates, &broken, &mut evidence).await {
+            self.end_early(fault)?;
         }
         self.evidence.reveal(evidence.hits());
         Ok(())

@@ -117,16 +117,7 @@ impl Task {
             Ok(likelihood) => self.evidence.score(likelihood),
             // What is in no part of a sharded run.
             Err(Fault::Provider(ProviderError::NoPart)) => self.evidence.unscored = true,
-            Err(Fault::Provider(error)) => {
-                if error.is_fatal() {
-                    shared.stopped.store(true, Ordering::Relaxed);
-                }
-                self.evidence.error = Some(error.to_string());
-            }
-            Err(Fault::Journal(error)) => {
-                shared.stopped.store(true, Ordering::Relaxed);
-                return Err(error);
-            }
+            Err(fault) => self.end_early(fault)?,
         }
         Ok(())
     }

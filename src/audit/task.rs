@@ -275,18 +275,8 @@ impl Task {
         let mut plan = shared.script.plan(self.index);
         while self.left() > 0 && self.evidence.error.is_none() {
             let before = self.evidence.asked;
-            match self.wave(&mut plan).await {
-                Ok(()) => {}
-                Err(Fault::Provider(error)) => {
-                    if error.is_fatal() {
-                        shared.stopped.store(true, Ordering::Relaxed);
-                    }
-                    self.evidence.error = Some(error.to_string());
-                }
-                Err(Fault::Journal(error)) => {
-                    shared.stopped.store(true, Ordering::Relaxed);
-                    return Err(error);
-                }
+            if let Err(fault) = self.wave(&mut plan).await {
+                self.end_early(fault)?;
             }
             (shared.progress)(Event::Samples(self.evidence.asked - before));
             if self.evidence.is_decided(shared.threshold) {
@@ -301,6 +291,22 @@ impl Task {
         self.score().await?;
         self.evidence.broken = self.sieve.found(&shared.journal).await?;
         Ok(Probed { canary: self.index, evidence: self.evidence, requests: self.requests, entries: self.entries })
+    }
+
+    /// Notes why the canary is not asked on; nobody is, where the run cannot go on.
+    pub(super) fn end_early(&mut self, fault: Fault) -> Result<(), JournalError> {
+        let stopped = &self.shared.stopped;
+        match fault {
+            Fault::Provider(error) => {
+                stopped.fetch_or(error.is_fatal(), Ordering::Relaxed);
+                self.evidence.error = Some(error.to_string());
+                Ok(())
+            }
+            Fault::Journal(error) => {
+                stopped.store(true, Ordering::Relaxed);
+                Err(error)
+            }
+        }
     }
 
     /// Samples that were not tried yet.
