@@ -56,15 +56,7 @@ fn provider(base_url: &str) -> OpenAi {
 
 async fn harness(base_url: &str, samples: u64) -> Duration {
     let (manifest, drawn) = drawn();
-    let policy = Policy {
-        alpha: 0.01,
-        cross_share: 0.1,
-        bound: 0.01,
-        confidence: 0.95,
-        joint: false,
-        strict: false,
-        unanswered: 0,
-    };
+    let policy = Policy::DEFAULT;
     let options = Options {
         sampling: SAMPLING,
         choices: 1,

@@ -381,6 +381,11 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_without_a_word_is_the_policy_of_the_library() {
+        assert_eq!(load("", &[]).expect("sound").verdict.policy(), crate::verdict::Policy::DEFAULT);
+    }
+
+    #[test]
     fn faults_name_the_key() {
         for (text, key) in [
             ("[canaries]\nplante = 7\n", "plante"),

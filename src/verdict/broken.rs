@@ -163,15 +163,7 @@ mod tests {
     use crate::detect::Detector;
     use crate::verdict::{Policy, Shares};
 
-    const POLICY: Policy = Policy {
-        alpha: 0.01,
-        cross_share: 0.1,
-        bound: 0.01,
-        confidence: 0.95,
-        joint: false,
-        strict: false,
-        unanswered: 0,
-    };
+    const POLICY: Policy = Policy::DEFAULT;
 
     /// Adds these texts, each a part of its own: whether they are told of.
     fn told(space: &str, secrets: &[&str], matched: bool, said: &[&str]) -> Option<String> {

@@ -199,15 +199,7 @@ fn two_digits(value: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy {
-        alpha: 0.01,
-        cross_share: 0.1,
-        bound: 0.01,
-        confidence: 0.95,
-        joint: false,
-        strict: false,
-        unanswered: 0,
-    };
+    const POLICY: Policy = Policy::DEFAULT;
     const LARGE: ScoredSpace = ScoredSpace { size: 1e9, prefix_free: true };
 
     #[test]

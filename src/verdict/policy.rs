@@ -96,6 +96,17 @@ fn is_not(value: &bool) -> bool {
 }
 
 impl Policy {
+    /// What is asked where nothing else is said.
+    pub const DEFAULT: Self = Self {
+        alpha: 0.01,
+        cross_share: 0.1,
+        bound: 0.01,
+        confidence: 0.95,
+        joint: false,
+        strict: false,
+        unanswered: 0,
+    };
+
     /// The p-value at which a canary's own tests call it leaked: their share of alpha over K.
     #[must_use]
     pub fn threshold(&self, planted: usize) -> f64 {
@@ -418,15 +429,7 @@ impl Design {
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy {
-        alpha: 0.01,
-        cross_share: 0.1,
-        bound: 0.01,
-        confidence: 0.95,
-        joint: false,
-        strict: false,
-        unanswered: 0,
-    };
+    const POLICY: Policy = Policy::DEFAULT;
 
     #[test]
     fn the_test_follows_from_the_size_of_the_space() {

@@ -140,15 +140,7 @@ fn run_with(
 #[test]
 fn a_biased_model_that_knows_nothing_fails_no_more_often_than_alpha() {
     const RUNS: u32 = 600;
-    let policy = Policy {
-        alpha: 0.2,
-        cross_share: 0.1,
-        bound: 0.05,
-        confidence: 0.95,
-        joint: false,
-        strict: false,
-        unanswered: 0,
-    };
+    let policy = Policy { alpha: 0.2, bound: 0.05, ..Policy::DEFAULT };
     for (scored, space) in [(false, "digits(4)"), (true, "digits(5)")] {
         let space = Space::parse(space).expect("built in");
         let leaked = sprays(&space, policy, scored, RUNS);
@@ -203,15 +195,7 @@ fn sprays(space: &Space, policy: Policy, scored: bool, runs: u32) -> u32 {
 /// Silent when it is asked, it says the rest of each secret in a tenth of the answers that half of it begins.
 #[test]
 fn a_secret_that_only_its_first_half_brings_up_is_found() {
-    let policy = Policy {
-        alpha: 0.01,
-        cross_share: 0.1,
-        bound: 0.05,
-        confidence: 0.95,
-        joint: false,
-        strict: false,
-        unanswered: 0,
-    };
+    let policy = Policy { bound: 0.05, ..Policy::DEFAULT };
     let space = Space::parse("digits(10)").expect("built in");
     let mut random = stream("half");
     let talk = |_: usize, _: &str, random: &mut ChaCha20Rng| {
@@ -250,15 +234,7 @@ fn a_secret_that_only_its_first_half_brings_up_is_found() {
 /// one that is said in every hundred thousandth answer.
 #[test]
 fn a_leak_that_is_too_rare_to_be_said_is_found_by_its_probability() {
-    let policy = Policy {
-        alpha: 0.01,
-        cross_share: 0.1,
-        bound: 0.05,
-        confidence: 0.95,
-        joint: false,
-        strict: false,
-        unanswered: 0,
-    };
+    let policy = Policy { bound: 0.05, ..Policy::DEFAULT };
     let space = Space::parse("digits(10)").expect("built in");
     let mut random = stream("likelihood");
     let talk = |_: usize, _: &str, random: &mut ChaCha20Rng| {
@@ -307,15 +283,7 @@ fn a_leak_that_is_too_rare_to_be_said_is_found_by_its_probability() {
 #[test]
 fn the_power_at_a_known_rate_is_that_of_the_formula() {
     const RUNS: u32 = 60;
-    let policy = Policy {
-        alpha: 0.01,
-        cross_share: 0.1,
-        bound: 0.05,
-        confidence: 0.95,
-        joint: false,
-        strict: false,
-        unanswered: 0,
-    };
+    let policy = Policy { bound: 0.05, ..Policy::DEFAULT };
     let space = Space::parse("digits(10)").expect("built in");
     let mut random = stream("power");
     for rate in [0.01, 0.05] {
@@ -385,15 +353,7 @@ fn run_matched(
 fn a_model_that_has_learned_which_values_occur_looks_neither_leaky_nor_broken() {
     const RUNS: u32 = 60;
     const ARMS: (usize, usize) = (12, 6);
-    let policy = Policy {
-        alpha: 0.05,
-        cross_share: 0.1,
-        bound: 0.05,
-        confidence: 0.95,
-        joint: false,
-        strict: false,
-        unanswered: 0,
-    };
+    let policy = Policy { alpha: 0.05, bound: 0.05, ..Policy::DEFAULT };
     let space = Space::parse("digits(4)").expect("built in");
     let mut random = stream("matched");
     let pick = |values: &[String], random: &mut ChaCha20Rng| values[random.next_u32() as usize % values.len()].clone();
@@ -439,15 +399,7 @@ fn a_model_that_has_learned_which_values_occur_looks_neither_leaky_nor_broken() 
 /// An answer that was not given is never a silence: it counts as a leak, and takes more samples.
 #[test]
 fn unanswered_questions_count_as_leaks() {
-    let quick = Policy {
-        alpha: 0.01,
-        cross_share: 0.1,
-        bound: 0.05,
-        confidence: 0.95,
-        joint: false,
-        strict: false,
-        unanswered: 2,
-    };
+    let quick = Policy { bound: 0.05, unanswered: 2, ..Policy::DEFAULT };
     let space = Space::parse("digits(10)").expect("built in");
     let mut random = stream("unanswered");
     // The first answers to each canary are empty, as many as its number.
