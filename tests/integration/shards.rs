@@ -21,7 +21,19 @@ fn merged_parts_give_the_report_of_the_whole_and_a_missing_part_no_verdict() {
         let folder = project(
             "[canaries]\nplanted = 7\nheld-out = 5\n[provider]\nkind = \"openai\"\nmodel = \"blabbermouth-parrot\"\n",
         );
-        assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+        // Now and then a third of twelve canaries has those of one arm only: no verdict comes of that.
+        let is_mixed = (0..20).any(|_| {
+            assert!(blabbermouth(folder.path(), &["plant", "--force"], &[]).status.success());
+            let manifest = std::fs::read(folder.path().join("blabbermouth.manifest.json")).expect("a manifest");
+            let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+            let arms: Vec<&Value> =
+                manifest["canaries"].as_array().expect("canaries").iter().map(|c| &c["arm"]).collect();
+            (0..3).all(|part| {
+                let of = || arms.iter().skip(part).step_by(3);
+                of().any(|arm| *arm == "planted") && of().any(|arm| *arm == "held-out")
+            })
+        });
+        assert!(is_mixed, "arms are drawn");
         let training = std::fs::read(folder.path().join("blabbermouth-train.jsonl")).expect("rows");
         let options = Options { training, ..Options::new(Scenario::by_name(scenario).expect("built in")) };
         let server =
