@@ -119,7 +119,7 @@ impl Writer {
 
     /// Writes until it is closed and nothing waits.
     pub(super) fn work(&self, mut connection: Connection) {
-        let (mut places, mut sealed, mut touched) = (Vec::new(), Vec::new(), 0);
+        let (mut places, mut sealed, mut touched) = (Vec::new(), Vec::new(), None);
         loop {
             let idle = |queue: &mut Queue| {
                 queue.idle = queue.places.is_empty() && queue.waiting.is_empty() && !queue.closed;
@@ -167,7 +167,7 @@ impl Writer {
         places: &[u8],
         sealed: &mut Vec<u8>,
         paid: Paid,
-        touched: &mut i64,
+        touched: &mut Option<i64>,
     ) -> Result<(), JournalError> {
         let broken = |what: &str| JournalError::Use { path: self.path.display().to_string(), what: what.to_owned() };
         let mut nonce = [0u8; NONCE_LEN];
@@ -190,13 +190,13 @@ impl Writer {
                 )?
                 .execute(params![id, self.run, number, input, output, usd, places, &*sealed])?;
             // Once a second.
-            if now != *touched {
+            if *touched != Some(now) {
                 transaction.execute("UPDATE runs SET touched = ?2, used = 1 WHERE id = ?1", params![self.run, now])?;
             }
             transaction.commit()
         };
         write(connection).map_err(|e| fault(&self.path, &e))?;
-        *touched = now;
+        *touched = Some(now);
         Ok(())
     }
 }
