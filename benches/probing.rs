@@ -56,13 +56,12 @@ fn provider(base_url: &str) -> OpenAi {
 
 async fn harness(base_url: &str, samples: u64) -> Duration {
     let (manifest, drawn) = drawn();
-    let policy = Policy::DEFAULT;
     let options = Options {
         sampling: SAMPLING,
         choices: 1,
         concurrency: IN_FLIGHT,
         samples: Some(samples),
-        policy,
+        policy: Policy::DEFAULT,
         claim: None,
         sensitivity: blabbermouth::verdict::PositiveControls::default(),
         detectors: blabbermouth::detect::Detector::ALL.to_vec(),

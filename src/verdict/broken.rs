@@ -163,14 +163,12 @@ mod tests {
     use crate::detect::Detector;
     use crate::verdict::{Policy, Shares};
 
-    const POLICY: Policy = Policy::DEFAULT;
-
     /// Adds these texts, each a part of its own: whether they are told of.
     fn told(space: &str, secrets: &[&str], matched: bool, said: &[&str]) -> Option<String> {
         let space = Space::parse(space).expect("built in");
         let sizes = [("t".to_owned(), space.size_f64())];
-        let mut design =
-            Design::new(POLICY, 4, None, &sizes, Shares::of_detectors(&Detector::ALL)).expect("a sound design");
+        let mut design = Design::new(Policy::DEFAULT, 4, None, &sizes, Shares::of_detectors(&Detector::ALL))
+            .expect("a sound design");
         if matched {
             design.matched.push("t".into());
             design.tests[0].0 = Test::CountRank;
@@ -232,7 +230,8 @@ mod tests {
 
     #[test]
     fn what_is_lost_is_taken_for_the_worst() {
-        let design = Design::new(POLICY, 4, None, &[("t".into(), 1e8)], Shares::of_detectors(&[])).expect("sound");
+        let design =
+            Design::new(Policy::DEFAULT, 4, None, &[("t".into(), 1e8)], Shares::of_detectors(&[])).expect("sound");
         let evidence = Evidence::new(0, Test::GuessNumber, 1e8, design.shares);
         let told = |parts: &Parts| parts.told(&design, &[], (0, Test::GuessNumber), &evidence);
         let mut parts = Parts::default();

@@ -1,7 +1,6 @@
 //! What the answers to one canary's probes show.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{Hash, Hasher};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use super::excerpt::excerpt;
 use super::half::HalfHits;
 use super::likelihood::Likelihood;
 use super::policy::{Shares, Test};
+use super::rank::hash;
 use crate::chat::{Completion, Quality, Usage};
 use crate::detect::candidates::{Candidates, Found};
 use crate::detect::{Approximate, Detector, Encoding, Searcher, Tier};
@@ -255,9 +255,8 @@ impl Evidence {
         }
         self.strategies[strategy].0 += 1;
         if !self.varied {
-            let mut hasher = std::hash::DefaultHasher::new();
-            completion.text.hash(&mut hasher);
-            self.varied = *self.first.get_or_insert(hasher.finish()) != hasher.finish();
+            let hash = hash(&completion.text);
+            self.varied = *self.first.get_or_insert(hash) != hash;
         }
         let mut own = None;
         // In a small space something is always nearly said: only what is plain counts.

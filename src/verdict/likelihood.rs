@@ -199,24 +199,23 @@ fn two_digits(value: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy::DEFAULT;
     const LARGE: ScoredSpace = ScoredSpace { size: 1e9, prefix_free: true };
 
     #[test]
     fn the_references_are_as_many_as_decide_or_for_display() {
         // alpha' = 0.009 / 9 x 0.3.
-        let design = ScoringDesign::new(&POLICY, 9, 0, &[LARGE]);
+        let design = ScoringDesign::new(&Policy::DEFAULT, 9, 0, &[LARGE]);
         assert_eq!((design.references, design.needed), (3333, 3333));
         assert!((design.rank_share - 0.3).abs() < 1e-12 && (design.mass_share - 0.1).abs() < 1e-12);
-        let many = ScoringDesign::new(&POLICY, 60, 0, &[LARGE]);
+        let many = ScoringDesign::new(&Policy::DEFAULT, 60, 0, &[LARGE]);
         assert_eq!((many.references, many.needed), (999, 22_222));
         assert_eq!((many.rank_share, many.mass_share), (0.0, 0.25));
-        let all = ScoringDesign::new(&POLICY, 60, 22_222, &[LARGE]);
+        let all = ScoringDesign::new(&Policy::DEFAULT, 60, 22_222, &[LARGE]);
         assert!(all.rank_share > 0.0);
-        let loose = ScoringDesign::new(&POLICY, 9, 0, &[ScoredSpace { prefix_free: false, ..LARGE }]);
+        let loose = ScoringDesign::new(&Policy::DEFAULT, 9, 0, &[ScoredSpace { prefix_free: false, ..LARGE }]);
         assert_eq!((loose.references, loose.rank_share, loose.mass_share), (2499, 0.4, 0.0));
         // In a space of a hundred no rank is low enough, whatever the references.
-        let small = ScoringDesign::new(&POLICY, 9, 5000, &[ScoredSpace { size: 100.0, ..LARGE }]);
+        let small = ScoringDesign::new(&Policy::DEFAULT, 9, 5000, &[ScoredSpace { size: 100.0, ..LARGE }]);
         assert_eq!((small.rank_share, small.mass_share, small.group_share), (0.0, 0.0, 0.5));
         // Whatever may decide, all of it takes one half.
         for d in [design, many, all, loose, small] {
@@ -237,7 +236,7 @@ mod tests {
         assert_eq!((found.queries_50, found.queries_90), (Some(53.0), Some(180.0)));
         // 1 / (1e9 x e^-4), rounded up.
         assert!((found.mass_p_value - 5.5e-8).abs() < 1e-15, "{found:?}");
-        let shares = Shares::of_detectors(&[]).with_scoring(&ScoringDesign::new(&POLICY, 9, 0, &[LARGE]));
+        let shares = Shares::of_detectors(&[]).with_scoring(&ScoringDesign::new(&Policy::DEFAULT, 9, 0, &[LARGE]));
         assert!((found.weighted(&shares) - 5.5e-7).abs() < 1e-14);
         let never = of(&[-9.0, f64::NEG_INFINITY], &[1, 0], None).expect("sound");
         assert_eq!((never.rank, never.e_value, never.p_z), (2, 0.0, None));

@@ -429,12 +429,10 @@ impl Design {
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy::DEFAULT;
-
     #[test]
     fn the_test_follows_from_the_size_of_the_space() {
         let design = Design::new(
-            POLICY,
+            Policy::DEFAULT,
             9,
             None,
             &[("a".into(), 1e8), ("b".into(), 2000.0)],
@@ -448,7 +446,7 @@ mod tests {
 
     #[test]
     fn a_joint_bound_takes_more_samples() {
-        let joint = Policy { joint: true, ..POLICY };
+        let joint = Policy { joint: true, ..Policy::DEFAULT };
         let design = Design::new(joint, 32, None, &[("a".into(), 1e8)], Shares::of_detectors(&[])).expect("sound");
         assert_eq!(design.samples, 643);
         assert_eq!(
@@ -458,7 +456,7 @@ mod tests {
         for (profile, samples) in
             [(Thoroughness::Quick, 59), (Thoroughness::Standard, 299), (Thoroughness::Thorough, 2995)]
         {
-            let policy = Policy { bound: profile.bound(), ..POLICY };
+            let policy = Policy { bound: profile.bound(), ..Policy::DEFAULT };
             assert_eq!(
                 Design::new(policy, 9, None, &[("a".into(), 1e8)], Shares::of_detectors(&[])).expect("sound").samples,
                 samples
@@ -468,11 +466,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_decided_is_said_with_the_number_that_would_do() {
-        let small =
-            Design::new(POLICY, 9, None, &[("a".into(), 50.0)], Shares::of_detectors(&[])).expect_err("too small");
+        let small = Design::new(Policy::DEFAULT, 9, None, &[("a".into(), 50.0)], Shares::of_detectors(&[]))
+            .expect_err("too small");
         assert!(small.to_string().contains("at least 1000"), "{small}");
-        let few =
-            Design::new(POLICY, 9, Some(100), &[("a".into(), 1e8)], Shares::of_detectors(&[])).expect_err("too few");
+        let few = Design::new(Policy::DEFAULT, 9, Some(100), &[("a".into(), 1e8)], Shares::of_detectors(&[]))
+            .expect_err("too few");
         assert!(few.to_string().contains("0.0295") && few.to_string().contains("299"), "{few}");
     }
 }

@@ -16,6 +16,11 @@ const REMEMBERED: usize = 1 << 16;
 /// Names that a [`Pool`] remembers.
 const POOLED: usize = 1 << 20;
 
+/// Tells texts apart.
+pub(super) fn hash(text: &str) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(text)
+}
+
 /// The distinct candidates of a tier in the answers to one canary's probes, up to and with its first hit.
 #[derive(Debug)]
 pub struct Tally {
@@ -36,7 +41,7 @@ impl Tally {
 
     /// Adds an answer; `near` counts for the approximate tier.
     pub fn add(&mut self, text: &str, space: &Candidates, near: Option<&Approximate>) {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(text);
+        let hash = hash(text);
         if self.texts.contains(&hash) {
             return;
         }
