@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 
@@ -12,6 +12,8 @@ use super::{JournalError, bill};
 const VERSION: i64 = 5;
 /// How long an open run is kept, counted from its last answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long one process waits for what others do to the file.
+const PATIENCE: Duration = Duration::from_secs(30);
 const SCHEMA: &str = "
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, name TEXT, touched INTEGER NOT NULL,
   used INTEGER NOT NULL DEFAULT 0, model BLOB);
@@ -178,15 +180,22 @@ pub(super) fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalE
     }
     crate::store::make_private(path).map_err(|e| folder_fault(folder, &e))?;
     let connection = Connection::open(path).map_err(at)?;
-    connection.busy_timeout(Duration::from_secs(30)).map_err(at)?;
+    connection.busy_timeout(PATIENCE).map_err(at)?;
     connection.set_prepared_statement_cache_capacity(16);
-    connection
-        .execute_batch(
+    let begin = Instant::now();
+    loop {
+        let set = connection.execute_batch(
             "PRAGMA auto_vacuum = NONE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
              PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;",
-        )
-        .map_err(at)?;
-    Ok(connection)
+        );
+        match set {
+            // Of processes that begin together one turns the new file into a log, and SQLite lets none wait for that.
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begin.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            set => return set.map(|()| connection).map_err(at),
+        }
+    }
 }
 
 pub(super) fn make_folder(folder: &Path) -> Result<(), JournalError> {
