@@ -592,27 +592,6 @@ mod tests {
     }
 
     #[test]
-    fn many_that_begin_together_all_get_their_journal() {
-        for _ in 0..20 {
-            let folder = tempfile::tempdir().expect("a folder");
-            let name = RunName("r".into());
-            let start = std::sync::Barrier::new(8);
-            std::thread::scope(|scope| {
-                for canary in 0..8 {
-                    let (folder, name, start) = (folder.path(), &name, &start);
-                    scope.spawn(move || {
-                        start.wait();
-                        let journal = Journal::open(folder, KEY, "a", Some(name), false).expect("a journal");
-                        record(&journal, canary, 0, "said");
-                    });
-                }
-            });
-            let journal = Journal::open(folder.path(), KEY, "a", Some(&name), false).expect("a journal");
-            assert_eq!((0..8).filter(|canary| texts(&journal, *canary) == ["said"]).count(), 8);
-        }
-    }
-
-    #[test]
     fn a_file_of_an_older_version_is_taken_over() {
         let beside = "ALTER TABLE answers DROP COLUMN number; ALTER TABLE answers DROP COLUMN input;
                       ALTER TABLE answers DROP COLUMN output; ALTER TABLE answers DROP COLUMN usd;";
