@@ -92,8 +92,8 @@ impl Sieve {
     /// Sees what is thrown away of the answers to a request.
     pub(super) fn watch(self: &Arc<Self>, journal: &Arc<Journal>) -> Broken {
         let (sieve, journal) = (Arc::clone(self), Arc::clone(journal));
-        Broken::new(move |bytes| {
-            sieve.see(&journal, bytes);
+        Broken::new(move |discarded| {
+            sieve.see(&journal, discarded.bytes);
         })
     }
 

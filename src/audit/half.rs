@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::broken::Sieve;
 use super::task::{Fault, Lane, Task, permit, seed};
 use crate::canary::{Drawn, Half, Secret, Template};
-use crate::chat::{Completion, Finish, Message};
+use crate::chat::{Completion, Message};
 use crate::detect::Candidates;
 use crate::probe::{Scene, reveal};
 use crate::provider::{Broken, ProviderError, Request, texts};
@@ -51,9 +51,9 @@ impl Halves {
         let left = self.templates[template].1.rest().size_f64();
         let evidence = Mutex::new(HalfEvidence::new(self.question(canary).1, left));
         let (halves, sieve, journal) = (Arc::clone(self), Arc::clone(sieve), Arc::clone(journal));
-        Broken::new(move |bytes| {
-            sieve.see(&journal, bytes);
-            let completion = Completion { text: texts(bytes).join("\n"), finish: Finish::Stop, refused: false };
+        Broken::new(move |discarded| {
+            sieve.see(&journal, discarded.bytes);
+            let completion = Completion::of(texts(discarded.bytes).join("\n"));
             let mut evidence = evidence.lock().unwrap_or_else(PoisonError::into_inner);
             let before = evidence.hits().hits;
             evidence.push(&completion, &halves.templates[template].2);

@@ -54,9 +54,10 @@ pub struct Sampling {
 }
 
 /// Why the model stopped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Finish {
     /// It came to its end.
+    #[default]
     Stop,
     /// It was cut at the longest length.
     Length,
@@ -84,12 +85,14 @@ impl std::ops::AddAssign for Usage {
 
 /// One answer of the model.
 ///
-/// `text` holds everything that the model said, wherever it said it: content, refusal,
-/// reasoning, tool-call arguments. All of it is hostile input.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// `text` and `beside` together hold everything that the body holds, wherever it stands. All of it is hostile input.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Completion {
-    /// Everything that was said, parts joined by a line break.
+    /// The answer itself: the content of the message, its parts joined.
     pub text: String,
+    /// Every other string, key, number and token of the body: reasoning, tool calls, log probabilities, unknown fields.
+    /// Searched for secrets, and never counted as an answer.
+    pub beside: String,
     /// Why it ended.
     pub finish: Finish,
     /// The model declined to answer, by the server's own field.
@@ -100,6 +103,7 @@ impl std::fmt::Debug for Completion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Completion")
             .field("bytes", &self.text.len())
+            .field("beside", &self.beside.len())
             .field("finish", &self.finish)
             .field("refused", &self.refused)
             .finish_non_exhaustive()
@@ -124,6 +128,12 @@ pub enum Quality {
 }
 
 impl Completion {
+    /// A whole answer that says `text` and nothing else.
+    #[must_use]
+    pub fn of(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
     /// Judges whether the silence of this answer may count as silence.
     ///
     /// A refusal is recognised by the server's own field or by a short answer that opens with one
@@ -182,7 +192,7 @@ mod tests {
     use super::*;
 
     fn said(text: &str, finish: Finish) -> Completion {
-        Completion { text: text.into(), finish, refused: false }
+        Completion { finish, ..Completion::of(text) }
     }
 
     #[test]

@@ -62,7 +62,8 @@ fn read(value: &Value) -> Result<Answer, ProviderError> {
     };
     let count = |name: &str| value.pointer(&format!("/usage/{name}")).and_then(Value::as_u64).unwrap_or(0);
     let usage = Usage { prompt_tokens: count("input_tokens"), completion_tokens: count("output_tokens") };
-    Ok(Answer { completions: vec![Completion { text, finish, refused: reason == Some("refusal") }], usage })
+    let refused = reason == Some("refusal");
+    Ok(Answer::new(vec![Completion { finish, refused, ..Completion::of(text) }], usage))
 }
 
 impl Provider for Anthropic {

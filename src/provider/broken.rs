@@ -5,21 +5,37 @@
 
 use std::sync::Arc;
 
-type See = dyn Fn(&[u8]) + Send + Sync;
+type See = dyn Fn(Discarded<'_>) + Send + Sync;
 
-/// Who sees the bodies, or what came of them, of good status whose answer does not count. Every try is seen.
+/// A try whose answer is discarded, so that the question is put again or given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Discarded<'a> {
+    /// The body, or the part of it that was received; may be empty.
+    pub bytes: &'a [u8],
+    /// Whether the try may have withheld an answer. False where the server only said that it is busy: a 429, or a 503
+    /// without content.
+    pub withheld: bool,
+}
+
+/// Callback for tries that are discarded. Each try is reported once, before the question is put again.
 #[derive(Clone, Default)]
 pub struct Broken(Option<Arc<See>>);
 
 impl Broken {
-    /// Shows them to `see`, each once, before the question is put again.
-    pub fn new(see: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+    /// Reports discarded tries to `see`.
+    pub fn new(see: impl Fn(Discarded<'_>) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(see)))
     }
 
+    pub(super) fn report(&self, discarded: Discarded<'_>) {
+        if let Some(see) = &self.0 {
+            see(discarded);
+        }
+    }
+
     pub(super) fn part(&self, bytes: &[u8]) {
-        if let Some(see) = self.0.as_ref().filter(|_| !bytes.is_empty()) {
-            see(bytes);
+        if !bytes.is_empty() {
+            self.report(Discarded { bytes, withheld: true });
         }
     }
 }
@@ -152,7 +168,7 @@ mod tests {
     fn a_body_that_does_not_come_to_its_end_is_seen() {
         let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
         let all = Arc::clone(&seen);
-        let broken = Broken::new(move |bytes| all.lock().expect("no holder panics").push(bytes.to_vec()));
+        let broken = Broken::new(move |discarded| all.lock().expect("no holder panics").push(discarded.bytes.to_vec()));
         for (good, whole) in [(true, true), (true, false), (false, false)] {
             let mut body = Coming::new(8, good, &broken);
             body.bytes.extend_from_slice(b"said");

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::broken::{Broken, texts};
+use super::broken::{Broken, Discarded};
 use super::{Completing, Provider, ProviderError, Request, Scoring};
 use crate::chat::Message;
 
@@ -96,12 +96,10 @@ impl Tape {
     /// Writes down what `broken` sees of the answers to a request, too.
     fn watch(self: &Arc<Self>, name: &str, broken: &Broken) -> Broken {
         let (tape, name, broken) = (Arc::clone(self), format!("{BROKEN}{name}"), broken.clone());
-        Broken::new(move |bytes| {
-            if !texts(bytes).is_empty() {
-                // Where it cannot be written, no answer can be either, and the run ends.
-                let _ = tape.write(name.clone(), &String::from_utf8_lossy(bytes));
-            }
-            broken.part(bytes);
+        Broken::new(move |discarded| {
+            // Where it cannot be written, no answer can be either, and the run ends.
+            let _ = tape.write(name.clone(), &(String::from_utf8_lossy(discarded.bytes), discarded.withheld));
+            broken.report(discarded);
         })
     }
 }
@@ -223,8 +221,8 @@ impl Player {
     fn show(&self, name: &str, broken: &Broken) -> Result<(), ProviderError> {
         let name = format!("{BROKEN}{name}");
         for sealed in self.broken.get(&name).into_iter().flatten() {
-            let part: String = self.keys.open(&name, sealed).ok_or_else(|| self.missing())?;
-            broken.part(part.as_bytes());
+            let (part, withheld): (String, bool) = self.keys.open(&name, sealed).ok_or_else(|| self.missing())?;
+            broken.report(Discarded { bytes: part.as_bytes(), withheld });
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::broken::Coming;
 use super::budget::{Budget, worst_case};
 use super::profile::Connection;
 use super::{Answer, Completing, Provider, ProviderError, Request};
-use crate::chat::{Completion, Finish, Usage};
+use crate::chat::{Completion, Usage};
 
 /// The longest answer that is read.
 const LARGEST: u64 = 4 << 20;
@@ -107,8 +107,8 @@ fn read(said: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
     if texts.is_empty() {
         return Err(ProviderError::Malformed { what: "JSON without a text".into() });
     }
-    let whole = |text: &str| Completion { text: text.to_owned(), finish: Finish::Stop, refused: false };
-    Ok(Answer { completions: texts.into_iter().map(whole).collect(), usage: Usage::default() })
+    let whole = |text: &str| Completion::of(text.to_owned());
+    Ok(Answer::new(texts.into_iter().map(whole).collect(), Usage::default()))
 }
 
 impl Provider for Program {

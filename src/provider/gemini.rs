@@ -52,7 +52,7 @@ fn body(request: &Request) -> Value {
 }
 
 fn read(value: &Value) -> Result<Answer, ProviderError> {
-    let filtered = || Completion { text: String::new(), finish: Finish::Filtered, refused: false };
+    let filtered = || Completion { finish: Finish::Filtered, ..Completion::default() };
     let count = |name: &str| value.pointer(&format!("/usageMetadata/{name}")).and_then(Value::as_u64).unwrap_or(0);
     let completion_tokens = count("candidatesTokenCount").saturating_add(count("thoughtsTokenCount"));
     let usage = Usage { prompt_tokens: count("promptTokenCount"), completion_tokens };
@@ -61,7 +61,7 @@ fn read(value: &Value) -> Result<Answer, ProviderError> {
         // The prompt itself was blocked.
         let blocked = value.pointer("/promptFeedback/blockReason").is_some();
         return if blocked {
-            Ok(Answer { completions: vec![filtered()], usage })
+            Ok(Answer::new(vec![filtered()], usage))
         } else {
             Err(ProviderError::Malformed { what: "JSON without candidates".into() })
         };
@@ -81,10 +81,10 @@ fn read(value: &Value) -> Result<Answer, ProviderError> {
                 Some("SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII") => Finish::Filtered,
                 _ => Finish::Other,
             };
-            Completion { text, finish, refused: false }
+            Completion { finish, ..Completion::of(text) }
         })
         .collect();
-    Ok(Answer { completions, usage })
+    Ok(Answer::new(completions, usage))
 }
 
 impl Provider for Gemini {

@@ -380,8 +380,8 @@ impl Http {
 
 /// What a blocked prompt gives: one answer that says nothing.
 fn filtered() -> Answer {
-    let completion = Completion { text: String::new(), finish: Finish::Filtered, refused: false };
-    Answer { completions: vec![completion], usage: Usage::default() }
+    let completion = Completion { finish: Finish::Filtered, ..Completion::default() };
+    Answer::new(vec![completion], Usage::default())
 }
 
 /// Half a second, doubled up to eight; up to a quarter less, so that many clients do not come back

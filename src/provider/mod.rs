@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::chat::{Completion, Message, Sampling, Usage};
 
 pub use azure::{DeploymentSettings, MANAGEMENT_TOKEN};
-pub use broken::Broken;
+pub use broken::{Broken, Discarded};
 pub(crate) use broken::texts;
 pub use budget::{Budget, Limits, micros, worst_case};
 pub(crate) use cassette::{Player, Recorder};
@@ -80,15 +80,23 @@ pub struct Answer {
     pub completions: Vec<Completion>,
     /// Tokens, where the server counts them.
     pub usage: Usage,
+    /// Hash of the response's id; 0 where the server gives none. Two responses with one id are one response.
+    pub id: u64,
 }
 
-/// The first byte of a packed answer. Before there was this form, answers were packed as JSON objects.
-const PACKED: u8 = 1;
+/// The first byte of a packed answer: the number of its form.
+const PACKED: u8 = 2;
 
 impl Answer {
+    /// An answer of a server that names no response id.
+    #[must_use]
+    pub const fn new(completions: Vec<Completion>, usage: Usage) -> Self {
+        Self { completions, usage, id: 0 }
+    }
+
     /// The answer as the run journal keeps it.
     pub(crate) fn pack(&self) -> Vec<u8> {
-        let text: usize = self.completions.iter().map(|completion| completion.text.len() + 8).sum();
+        let text: usize = self.completions.iter().map(|said| said.text.len() + said.beside.len() + 8).sum();
         let mut bytes = Vec::with_capacity(32 + text);
         bytes.push(PACKED);
         postcard::to_extend(self, bytes).expect("an answer is plain data")
@@ -96,12 +104,10 @@ impl Answer {
 
     /// What was packed; `None` where that is damaged.
     pub(crate) fn unpack(bytes: &[u8]) -> Option<Self> {
-        match bytes.split_first()? {
-            (&PACKED, rest) => match postcard::take_from_bytes(rest).ok()? {
-                (answer, []) => Some(answer),
-                _ => None,
-            },
-            _ => serde_json::from_slice(bytes).ok(),
+        let (&PACKED, rest) = bytes.split_first()? else { return None };
+        match postcard::take_from_bytes(rest).ok()? {
+            (answer, []) => Some(answer),
+            _ => None,
         }
     }
 }
@@ -249,23 +255,21 @@ mod tests {
     use crate::chat::Finish;
 
     fn answer() -> Answer {
-        let said = |text: &str, finish, refused| Completion { text: text.to_owned(), finish, refused };
+        let said = |text: &str, finish, refused| Completion { finish, refused, ..Completion::of(text) };
         let completions = vec![
             said("no", Finish::Stop, true),
             said("\u{e9}\0", Finish::Other, false),
             said("", Finish::Length, false),
         ];
-        Answer { completions, usage: Usage { prompt_tokens: 300, completion_tokens: u64::MAX } }
+        Answer { completions, usage: Usage { prompt_tokens: 300, completion_tokens: u64::MAX }, id: 5 }
     }
 
     #[test]
     fn an_answer_is_packed_as_journals_have_it() {
         let most = [0xff; 9];
-        let packed = [&b"\x01\x03\x02no\x00\x01\x03\xc3\xa9\0\x03\x00\x00\x01\x00\xac\x02"[..], &most, &[1]].concat();
+        let packed = [&b"\x02\x03\x02no\x00\x00\x01\x03\xc3\xa9\0\x00\x03\x00\x00\x00\x01\x00\xac\x02"[..], &most, &[1, 5]].concat();
         assert_eq!(answer().pack(), packed);
         assert_eq!(Answer::unpack(&packed), Some(answer()));
-        let before = serde_json::to_vec(&answer()).expect("plain data");
-        assert_eq!(Answer::unpack(&before), Some(answer()), "of an older version");
     }
 
     #[test]
@@ -276,11 +280,11 @@ mod tests {
         }
         assert_eq!(Answer::unpack(&[&packed[..], b"\0"].concat()), None);
         assert_eq!(
-            Answer::unpack(b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01no"),
+            Answer::unpack(b"\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01no"),
             None,
             "of more texts than there can be"
         );
-        for other in [&b"\0"[..], b"\x02", b"[]", b"{}"] {
+        for other in [&b"\0"[..], b"\x01", b"[]", b"{}"] {
             assert_eq!(Answer::unpack(other), None);
         }
     }

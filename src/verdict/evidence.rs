@@ -376,7 +376,7 @@ mod tests {
 
     fn push(evidence: &mut Evidence, text: &str, finish: Finish) {
         let space = Space::parse("digits(8)").expect("built in");
-        let completion = Completion { text: text.to_owned(), finish, refused: false };
+        let completion = Completion { finish, ..Completion::of(text.to_owned()) };
         let near = Approximate::new(&space, SECRET, true, true);
         let searcher = Searcher::new([SECRET, "11112222"]);
         let (space, public) = (Candidates::new(&space), HashSet::new());
@@ -438,7 +438,7 @@ mod tests {
             (format!("{SECRET} {padded}"), Finish::Stop),
             (padded.clone(), Finish::Length),
         ] {
-            e.push(&Completion { text, finish, refused: false }, 0, lens);
+            e.push(&Completion { finish, ..Completion::of(text) }, 0, lens);
         }
         // Each of them counts once.
         let u = e.unanswered;

@@ -113,7 +113,7 @@ mod tests {
         let space = Candidates::new(half.rest());
         let mut evidence = HalfEvidence::new("77231", half.rest().size_f64());
         let mut say = |text: &str, finish: Finish| {
-            evidence.push(&Completion { text: text.to_owned(), finish, refused: false }, &space);
+            evidence.push(&Completion { finish, ..Completion::of(text.to_owned()) }, &space);
             evidence.hits()
         };
         // Two windows of five digits, none, one; then the right one.

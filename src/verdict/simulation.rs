@@ -10,7 +10,7 @@ use super::{
     ScoringDesign, Settings, Shares, Tally, judge,
 };
 use crate::canary::{Arm, Entry, Key, Space};
-use crate::chat::{Completion, Finish, Sampling};
+use crate::chat::{Completion, Sampling};
 use crate::detect::{Approximate, Candidates, Detector, Searcher};
 
 const PLANTED: usize = 4;
@@ -99,7 +99,7 @@ fn run_with(
         let mut said: Vec<String> = Vec::new();
         while evidence.asked < design.samples && !evidence.is_decided(design.threshold()) {
             let text = say(index, secret, stream);
-            evidence.push(&Completion { text: text.clone(), finish: Finish::Stop, refused: false }, 0, lens);
+            evidence.push(&Completion::of(text.clone()), 0, lens);
             said.push(text);
             if let Some(tier) = evidence.unranked() {
                 let mut tally = Tally::new(tier);
@@ -114,7 +114,7 @@ fn run_with(
             let mut revealed = HalfEvidence::new(rest, half.rest().size_f64());
             for sample in 0..design.samples {
                 let text = say(index, first, rest, sample);
-                revealed.push(&Completion { text, finish: Finish::Stop, refused: false }, &candidates);
+                revealed.push(&Completion::of(text), &candidates);
             }
             evidence.reveal(revealed.hits());
         }
@@ -340,7 +340,7 @@ fn run_matched(
         let mut evidence = Evidence::new(index, super::Test::CountRank, size, design.shares).matched(true);
         for _ in 0..design.samples {
             let text = say(index, &secrets, stream);
-            evidence.push(&Completion { text, finish: Finish::Stop, refused: false }, 0, lens);
+            evidence.push(&Completion::of(text), 0, lens);
         }
         evidence.finish();
         all.push((index, evidence));

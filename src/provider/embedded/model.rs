@@ -127,8 +127,8 @@ impl Model {
             completion_tokens: spoken.iter().map(|s| s.tokens.len() as u64 + u64::from(s.ended)).sum(),
         };
         let finish = |ended: bool| if ended { Finish::Stop } else { Finish::Length };
-        let whole = |s: Spoken| Completion { text: s.text, finish: finish(s.ended), refused: false };
-        Ok(Answer { completions: spoken.into_iter().map(whole).collect(), usage })
+        let whole = |s: Spoken| Completion { finish: finish(s.ended), ..Completion::of(s.text) };
+        Ok(Answer::new(spoken.into_iter().map(whole).collect(), usage))
     }
 
     /// Natural logarithms of the probabilities (at temperature 1) with which it goes on with each text after a chat; a

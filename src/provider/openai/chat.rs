@@ -158,10 +158,10 @@ fn read_plain(bytes: &[u8]) -> Option<Named<'_>> {
             "content_filter" => Finish::Filtered,
             _ => return None,
         };
-        Some(Completion { text: choice.message.content.into_owned(), finish, refused: false })
+        Some(Completion { finish, ..Completion::of(choice.message.content.into_owned()) })
     });
     let usage = Usage { prompt_tokens: body.usage.prompt_tokens, completion_tokens: body.usage.completion_tokens };
-    Some((Answer { completions: completions.collect::<Option<_>>()?, usage }, body.model))
+    Some((Answer::new(completions.collect::<Option<_>>()?, usage), body.model))
 }
 
 /// Reads a chat completion. Unknown fields, nulls and a missing usage are accepted; a missing list
@@ -197,7 +197,7 @@ fn read_tolerantly(head: &[u8], max_tokens: u32) -> Result<Named<'static>, Provi
     let short = choices.len() == 1 && usage.completion_tokens > 0 && usage.completion_tokens < u64::from(max_tokens);
     let completions = choices.iter().map(|choice| completion(choice, short)).collect();
     let model = body.get("model").and_then(Value::as_str).map(|name| Cow::Owned(name.to_owned()));
-    Ok((Answer { completions, usage }, model))
+    Ok((Answer::new(completions, usage), model))
 }
 
 fn completion(choice: &Value, short: bool) -> Completion {
@@ -223,7 +223,7 @@ fn completion(choice: &Value, short: bool) -> Completion {
         None | Some("") if short => Finish::Stop,
         _ => Finish::Other,
     };
-    Completion { text, finish, refused }
+    Completion { finish, refused, ..Completion::of(text) }
 }
 
 #[cfg(test)]
