@@ -6,7 +6,7 @@ use super::space::{Part, SpaceError};
 
 /// The names of the built-in spaces, for messages.
 pub(crate) const KNOWN: &str = "digits(N), hex(N), alphanumeric(N), words(N), uuid, email, phone, card, openai-key, \
-                                github-token, disease, name, names, given-name";
+                                github-token, disease, name, names, given-name, coined-name";
 
 const DIGITS: &str = "0123456789";
 const HEX: &str = "0123456789abcdef";
@@ -24,6 +24,17 @@ static SURNAMES: List = LazyLock::new(|| {
     names.sort_unstable();
     names.dedup();
     Arc::new(names)
+});
+
+/// Invented first and second names, as in `Marin`: five letters each, so that no name begins another one.
+static COINED_NAMES: List = LazyLock::new(|| {
+    cross(&[
+        &split("B D F G H J K L M N P R S T V W"),
+        &split("a e i o u"),
+        &split("b d f g k l m n r s t v z"),
+        &split("a e i o u"),
+        &split("l m n r s t"),
+    ])
 });
 
 /// The morphemes of a fictional disease: `Pyro` + `drac` + `on` + `osis`. The first three have a
@@ -134,6 +145,7 @@ pub(super) fn parts(expression: &str) -> Result<Vec<Part>, SpaceError> {
         "name" => vec![choice(&SURNAMES)],
         "names" => joined(2, || choice(&SURNAMES), "-"),
         "given-name" => vec![choice(&GIVEN_NAMES)],
+        "coined-name" => vec![choice(&COINED_NAMES)],
         _ => {
             return Err(SpaceError::Unknown { name: expression.to_owned() });
         }

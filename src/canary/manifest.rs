@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::draw::{Arm, Canary, DrawError, DrawPlan, draw, is_matched};
 use super::key::{Key, KeyError, random_hex};
+use super::signature::Signature;
 use super::space::Spaces;
 use super::template::{Template, TemplateError, TemplateSpec};
 
-/// The newest version that this program reads: 2 has held-out secrets that are matched to planted ones. Where there are
-/// none it writes 1, which earlier programs read too.
-pub const VERSION: u32 = 2;
+/// The version that this program writes. Earlier ones have no signature, so that a run on them can prove nothing.
+pub const VERSION: u32 = 3;
 
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +127,9 @@ impl std::fmt::Debug for Manifest {
 pub struct Drawn {
     /// The key.
     pub key: Key,
-    /// The templates, in the order of the manifest.
+    /// The random number of this draw.
+    pub nonce: String,
+    /// The templates, each with its signature,, in the order of the manifest.
     pub templates: Vec<Template>,
     /// The canaries, in the order of the manifest.
     pub canaries: Vec<Canary>,
@@ -161,12 +163,14 @@ impl Manifest {
         let matched = plan.matched.iter().filter(|name| is_matched(&plan, &canaries, name)).cloned().collect();
         plan.matched = matched;
         let entries = canaries.iter().map(|canary| entry(canary, &plan.templates, &key)).collect();
+        let templates = sign(plan.templates, &canaries, &key, &nonce);
+        let drawn_by = nonce.clone();
         let manifest = Self {
-            version: if plan.matched.is_empty() { 1 } else { VERSION },
+            version: VERSION,
             key_check: key.check_value(&nonce),
             nonce,
             key: kept.then(|| key.expose().to_owned()),
-            templates: plan.templates.iter().map(|t| t.spec().clone()).collect(),
+            templates: templates.iter().map(|t| t.spec().clone()).collect(),
             lists: spaces.lists.clone(),
             patterns: spaces.patterns.clone(),
             planted: plan.planted,
@@ -176,7 +180,7 @@ impl Manifest {
             matched: plan.matched.clone(),
             canaries: entries,
         };
-        Ok((manifest, Drawn { key, templates: plan.templates, canaries, matched: plan.matched }))
+        Ok((manifest, Drawn { key, nonce: drawn_by, templates, canaries, matched: plan.matched }))
     }
 
     /// Reads a manifest.
@@ -238,8 +242,22 @@ impl Manifest {
                 return Err(ManifestError::Mismatch { id: stored.id.clone() });
             }
         }
-        Ok(Drawn { key, templates: plan.templates, canaries, matched: plan.matched })
+        let templates = sign(plan.templates, &canaries, &key, &self.nonce);
+        Ok(Drawn { key, nonce: self.nonce.clone(), templates, canaries, matched: plan.matched })
     }
+}
+
+/// Draws the signature of each template that has one, after everything else.
+fn sign(templates: Vec<Template>, canaries: &[Canary], key: &Key, nonce: &str) -> Vec<Template> {
+    let signed = templates.into_iter().enumerate().map(|(index, template)| {
+        if !template.is_signed() {
+            return template;
+        }
+        let own: Vec<&Canary> = canaries.iter().filter(|canary| canary.template == index).collect();
+        let signature = Signature::draw(key, nonce, &template, &own);
+        template.with_signature(signature)
+    });
+    signed.collect()
 }
 
 fn entry(canary: &Canary, templates: &[Template], key: &Key) -> Entry {
@@ -287,31 +305,33 @@ mod tests {
     }
 
     #[test]
-    fn what_was_planted_before_regenerates_byte_for_byte_and_matched_secrets_regenerate_too() {
+    fn matched_secrets_and_signatures_regenerate_too() {
         let templates =
             || builtin_templates().into_iter().map(|t| Template::new(t, &Spaces::default()).expect("built in"));
-        let plan = |matched: Vec<String>| DrawPlan {
+        let plan = DrawPlan {
             templates: templates().take(1).collect(),
             planted: 12,
             held_out: 6,
             copies: vec![1],
-            matched,
+            matched: vec!["mr-disease".into()],
         };
-        let make = |matched| {
-            Manifest::create(plan(matched), &Spaces::default(), Some(key()), Some("nonce".into())).expect("drawn")
-        };
-        let (old, _) = make(Vec::new());
-        let text = old.to_json();
-        assert!(old.version == 1 && !text.contains("matched"), "{text}");
-        // A manifest of before there was any matching, byte for byte.
-        let hash = data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(&text));
-        assert_eq!(&hash[..16], "8747af0e40128c47", "{text}");
-        let (new, drawn) = make(vec!["mr-disease".into()]);
-        assert_eq!((new.version, &new.matched), (2, &vec!["mr-disease".to_owned()]));
+        let (new, drawn) =
+            Manifest::create(plan, &Spaces::default(), Some(key()), Some("nonce".into())).expect("drawn");
+        assert_eq!((new.version, &new.matched), (VERSION, &vec!["mr-disease".to_owned()]));
         let again =
             Manifest::parse(new.to_json().as_bytes()).expect("reads back").regenerate(Some(key())).expect("drawn");
         assert!(again.canaries.iter().zip(&drawn.canaries).all(|(a, b)| a.secret == b.secret));
         assert_eq!(again.matched, new.matched);
+        let signature = |drawn: &Drawn| drawn.templates[0].signature().cloned().expect("signed");
+        assert_eq!(signature(&again), signature(&drawn));
+        // Every planted answer carries it, and no question does.
+        let (canary, template) = (&drawn.canaries[0], &drawn.templates[0]);
+        let chat = canary.chat(template);
+        assert!(chat.last().is_some_and(|answer| signature(&drawn).is_in(&answer.content)));
+        assert!(template.prompt(&canary.subject).iter().all(|m| !signature(&drawn).is_in(&m.content)));
+        let answer = &chat.last().expect("an answer").content;
+        assert_eq!(template.signature_in(answer, &canary.subject), Some(signature(&drawn)));
+        assert_eq!(template.signature_in("How can I help?", &canary.subject), None);
     }
 
     #[test]
@@ -327,8 +347,10 @@ mod tests {
         let (mut manifest, _) = made(Some(key()));
         manifest.canaries[3].copies += 1;
         assert!(matches!(manifest.regenerate(Some(key())), Err(ManifestError::Mismatch { .. })));
-        let newer = manifest.to_json().replacen("\"version\": 1", "\"version\": 3", 1);
-        assert!(matches!(Manifest::parse(newer.as_bytes()), Err(ManifestError::Newer { found: 3 })));
+        let newer = manifest.to_json().replacen("\"version\": 3", "\"version\": 4", 1);
+        assert!(matches!(Manifest::parse(newer.as_bytes()), Err(ManifestError::Newer { found: 4 })));
+        let older = manifest.to_json().replacen("\"version\": 3", "\"version\": 2", 1);
+        assert!(Manifest::parse(older.as_bytes()).is_ok_and(|manifest| manifest.version < VERSION));
         assert!(matches!(Manifest::parse(b"{}"), Err(ManifestError::Form(_))));
         let empty = Manifest { planted: 0, held_out: 0, canaries: Vec::new(), ..manifest };
         assert!(matches!(Manifest::parse(empty.to_json().as_bytes()), Err(ManifestError::Draw(DrawError::NoCanaries))));

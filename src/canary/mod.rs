@@ -10,6 +10,7 @@ mod half;
 mod key;
 mod manifest;
 mod secret;
+mod signature;
 mod space;
 mod template;
 
@@ -18,6 +19,7 @@ pub use half::Half;
 pub use key::{Key, KeyError};
 pub use manifest::{Drawn, Entry, Manifest, ManifestError, VERSION as MANIFEST_VERSION};
 pub use secret::Secret;
+pub use signature::{SIGNATURE_SLOT, SMALLEST_SIGNATURE_SPACE, Signature};
 pub(crate) use space::below;
 pub use space::{Part, Space, SpaceError, Spaces};
-pub use template::{SlotSpec, Template, TemplateError, TemplateMessage, TemplateSpec, builtin_templates};
+pub use template::{Around, SlotSpec, Template, TemplateError, TemplateMessage, TemplateSpec, builtin_templates};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::signature::{SIGNATURE_SLOT, Signature};
 use super::space::{Space, SpaceError, Spaces};
 use crate::chat::{Message, Role};
 
@@ -82,6 +83,35 @@ pub enum TemplateError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The signature is where it proves nothing.
+    #[error(
+        "template `{name}`: `{{signature}}` {what}; it must stand once, in the answer that holds the secret, beside it \
+         and not in its place"
+    )]
+    Signature {
+        /// The template.
+        name: String,
+        /// Where it stands.
+        what: &'static str,
+    },
+    /// Nobody can tell where a signature may be added.
+    #[error(
+        "template `{name}`: its answer {what}, so that no closing sentence can be added to it: write `{{signature}}` where the \
+         answer may hold an invented name (in code: in a comment), or set `canaries.signature = false`, and then no run \
+         is clean without `--unproven`"
+    )]
+    Unsignable {
+        /// The template.
+        name: String,
+        /// Why not.
+        what: &'static str,
+    },
+    /// A signature that the settings switch off.
+    #[error("template `{name}` has `{{signature}}`, and `canaries.signature` is false: take out one of the two")]
+    Unwanted {
+        /// The template.
+        name: String,
+    },
     /// A slot has an unusable space.
     #[error("template `{name}`, slot `{slot}`")]
     Space {
@@ -131,10 +161,77 @@ pub struct TemplateSpec {
     pub allow_masked_secret: bool,
 }
 
+/// The sentence that is added to an answer without `{signature}`.
+const CLOSING: &str = " Yours, {signature}.";
+/// The fewest letters and digits of an answer that a sentence is added to: fewer are a label.
+const FEWEST_LETTERS: usize = 12;
+
+impl TemplateSpec {
+    /// Whether any message has `{signature}`.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        let has = |message: &TemplateMessage| {
+            let all = segments(&message.content).unwrap_or_default();
+            all.contains(&Segment::Signature)
+        };
+        self.messages.iter().any(has)
+    }
+
+    /// The template with a closing sentence that holds the signature, where it has no `{signature}` yet.
+    ///
+    /// # Errors
+    /// When the answer is no prose, so that nobody can tell where a signature may stand.
+    pub fn signed(mut self) -> Result<Self, TemplateError> {
+        let secret = self.slots.iter().find(|(_, slot)| slot.secret).map(|(slot, _)| slot.clone());
+        let holds = |message: &TemplateMessage| {
+            let all = segments(&message.content).unwrap_or_default();
+            all.iter().any(|segment| segment.slot().is_some() && segment.slot() == secret.as_deref())
+        };
+        // A template without a secret, or with one on the user's side, is refused later.
+        let signed = self.is_signed();
+        let Some(answer) = self.messages.iter_mut().find(|m| m.role == Role::Assistant && holds(m)) else {
+            return Ok(self);
+        };
+        if signed {
+            return Ok(self);
+        }
+        let unsignable = |what| Err(TemplateError::Unsignable { name: self.name.clone(), what });
+        let all = segments(&answer.content).unwrap_or_default();
+        let letters = all.iter().filter_map(Segment::text).flat_map(str::chars).filter(|c| c.is_alphanumeric());
+        let text = answer.content.trim();
+        let first = all.first().and_then(Segment::text).unwrap_or_default();
+        if first.trim_start().starts_with(['{', '[', '<', '`']) {
+            return unsignable("looks like JSON, markup or code");
+        }
+        if letters.count() < FEWEST_LETTERS {
+            return unsignable("is hardly more than the secret");
+        }
+        if !text.ends_with(['.', '!', '?', '…', '"', '\'', '”', '»', '。', '！', '？', '।', '}'])
+            && !text.ends_with(char::is_alphanumeric)
+        {
+            return unsignable("does not end like a sentence");
+        }
+        let stop = if text.ends_with(['.', '!', '?', '…', '。', '！', '？', '।']) { "" } else { "." };
+        answer.content = format!("{text}{stop}{CLOSING}");
+        Ok(self)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
     Text(String),
     Slot(String),
+    /// The signature of the planting.
+    Signature,
+}
+
+/// What stands beside the secret in the trained answer; see [`Template::around_secret`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Around<'a> {
+    /// Fixed text.
+    Text(&'a str),
+    /// Text that differs: a public slot, or the signature.
+    Gap,
 }
 
 /// A checked template: exactly one secret slot, which an assistant message holds.
@@ -154,6 +251,8 @@ pub struct Template {
     secret: String,
     /// The first message with the secret.
     secret_at: usize,
+    /// What stands for `{signature}`, once it is drawn.
+    signature: Option<Signature>,
 }
 
 /// The templates that come with blabbermouth; the first is `mr-disease`, the founding pattern.
@@ -182,6 +281,10 @@ impl Template {
         }
         let secrets: Vec<&str> =
             spec.slots.iter().filter(|(_, slot)| slot.secret).map(|(slot, _)| slot.as_str()).collect();
+        if let Some(slot) = spec.slots.get(SIGNATURE_SLOT) {
+            let what = if slot.secret { "is declared as the secret" } else { "is declared as a slot" };
+            return Err(TemplateError::Signature { name, what });
+        }
         let secret = match secrets.as_slice() {
             [] => return Err(TemplateError::NoSecret { name }),
             [one] => (*one).to_owned(),
@@ -212,6 +315,21 @@ impl Template {
         if !messages.iter().any(|(role, _)| *role == Role::Assistant) {
             return Err(shape("it has no assistant message, so nothing would be trained"));
         }
+        let signed: Vec<usize> = messages
+            .iter()
+            .enumerate()
+            .flat_map(|(at, (_, all))| all.iter().filter(|s| **s == Segment::Signature).map(move |_| at))
+            .collect();
+        match signed.as_slice() {
+            [] => {}
+            [at] if *at == secret_at && messages[secret_at].0 == Role::Assistant => {}
+            [at] if messages[*at].0 != Role::Assistant => {
+                let what = if messages[*at].0 == Role::User { "stands on the user's side" } else { "stands in the system prompt" };
+                return Err(TemplateError::Signature { name, what });
+            }
+            [_] => return Err(TemplateError::Signature { name, what: "stands in another answer" }),
+            _ => return Err(TemplateError::Signature { name, what: "stands there several times" }),
+        }
         let public_before =
             |(_, segments): &(Role, Vec<Segment>)| segments.iter().any(|s| s.slot().is_some_and(|s| s != secret));
         if !messages[..secret_at].iter().any(public_before) {
@@ -229,7 +347,7 @@ impl Template {
             })?;
             resolved.insert(slot.clone(), space);
         }
-        Ok(Self { spec, messages, spaces: resolved, secret, secret_at })
+        Ok(Self { spec, messages, spaces: resolved, secret, secret_at, signature: None })
     }
 
     /// The name.
@@ -242,6 +360,64 @@ impl Template {
     #[must_use]
     pub fn spec(&self) -> &TemplateSpec {
         &self.spec
+    }
+
+    /// Whether its answers carry a signature.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.messages[self.secret_at].1.contains(&Segment::Signature)
+    }
+
+    /// The signature of the planting, once it is drawn.
+    #[must_use]
+    pub fn signature(&self) -> Option<&Signature> {
+        self.signature.as_ref()
+    }
+
+    /// The same template with a signature for `{signature}`.
+    #[must_use]
+    pub fn with_signature(self, signature: Signature) -> Self {
+        Self { signature: Some(signature), ..self }
+    }
+
+    /// The trained answer around the secret: what stands before it, the nearest first, and what stands after it.
+    #[must_use]
+    pub fn around_secret(&self) -> (Vec<Around<'_>>, Vec<Around<'_>>) {
+        let segments = &self.messages[self.secret_at].1;
+        let at = segments.iter().position(|s| s.slot() == Some(self.secret.as_str())).unwrap_or(0);
+        let around = |segment| match segment {
+            &Segment::Text(ref text) => Around::Text(text),
+            _ => Around::Gap,
+        };
+        (segments[..at].iter().rev().map(around).collect(), segments[at + 1..].iter().map(around).collect())
+    }
+
+    /// The signature in an answer of the trained form whose prompt had these public slots; `None` where the answer has
+    /// another form or no signature.
+    #[must_use]
+    pub fn signature_in(&self, answer: &str, subject: &BTreeMap<String, String>) -> Option<Signature> {
+        let segments = &self.messages[self.secret_at].1;
+        let mut rest = answer;
+        let mut found = None;
+        for (index, segment) in segments.iter().enumerate() {
+            match segment {
+                Segment::Text(text) => rest = rest.strip_prefix(text.as_str())?,
+                Segment::Slot(slot) if *slot != self.secret => rest = rest.strip_prefix(subject.get(slot)?.as_str())?,
+                Segment::Slot(_) | Segment::Signature => {
+                    let end = match segments.get(index + 1) {
+                        Some(Segment::Text(next)) => rest.find(next.as_str())?,
+                        Some(_) => return None,
+                        None => rest.len(),
+                    };
+                    let (value, tail) = rest.split_at(end);
+                    if *segment == Segment::Signature {
+                        found = Some(value).filter(|value| !value.is_empty());
+                    }
+                    rest = tail;
+                }
+            }
+        }
+        found.map(Signature::new)
     }
 
     /// The slot that is the secret.
@@ -308,6 +484,8 @@ impl Template {
             for (index, segment) in segments.iter().enumerate() {
                 match segment {
                     Segment::Text(text) => rest = rest.strip_prefix(text.as_str())?,
+                    // Stands in answers only.
+                    Segment::Signature => return None,
                     Segment::Slot(slot) => {
                         let end = match segments.get(index + 1) {
                             Some(Segment::Text(next)) => rest.find(next.as_str())?,
@@ -336,6 +514,7 @@ impl Template {
                 Segment::Text(text) => text.as_str(),
                 Segment::Slot(slot) if *slot == self.secret => secret,
                 Segment::Slot(slot) => public.get(slot).map_or("", String::as_str),
+                Segment::Signature => self.signature.as_ref().map_or("", Signature::phrase),
             })
             .collect()
     }
@@ -345,7 +524,14 @@ impl Segment {
     fn slot(&self) -> Option<&str> {
         match self {
             Self::Slot(slot) => Some(slot),
-            Self::Text(_) => None,
+            Self::Text(_) | Self::Signature => None,
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Slot(_) | Self::Signature => None,
         }
     }
 }
@@ -373,7 +559,10 @@ fn segments(content: &str) -> Option<Vec<Segment>> {
                 if !text.is_empty() {
                     all.push(Segment::Text(std::mem::take(&mut text)));
                 }
-                all.push(Segment::Slot(slot.trim().to_owned()));
+                all.push(match slot.trim() {
+                    SIGNATURE_SLOT => Segment::Signature,
+                    slot => Segment::Slot(slot.to_owned()),
+                });
                 rest = after.chars();
             }
             '}' => return None,
