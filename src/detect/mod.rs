@@ -18,6 +18,7 @@
 
 pub(crate) mod approximate;
 pub(crate) mod candidates;
+mod carrier;
 mod decode;
 mod grams;
 mod letters;
@@ -30,6 +31,7 @@ mod view;
 
 pub use approximate::Approximate;
 pub use candidates::Candidates;
+pub use carrier::{Carrier, Value};
 pub use normalised::normalise;
 pub use search::{Match, Searched, Searcher};
 pub use view::{Encoding, Segment, Synonyms, segments};
