@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::detect::{Approximate, Candidates, Searcher};
-use crate::provider::{Broken, texts};
+use crate::provider::{Broken, Discarded, texts};
 use crate::store::{Journal, JournalError};
 use crate::verdict::{Parts, Test};
 
@@ -62,12 +62,24 @@ impl Sieve {
         Ok(())
     }
 
+    /// Replay answers whose tries failed so far.
+    pub(super) fn failed(&self) -> u64 {
+        self.kept().parts.failed()
+    }
+
     /// Searches what came of an answer; gives the entry of the last note.
     pub(crate) fn see(&self, journal: &Journal, bytes: &[u8]) -> i64 {
-        let (texts, near) = (texts(bytes), self.near.get(self.canary));
+        self.see_try(journal, Discarded { bytes, withheld: true }, 0)
+    }
+
+    /// The same for a discarded try of so many replay answers, which is counted too.
+    pub(crate) fn see_try(&self, journal: &Journal, discarded: Discarded<'_>, answers: u64) -> i64 {
+        let (texts, near) = (texts(discarded.bytes), self.near.get(self.canary));
         let mut kept = self.kept();
+        kept.parts.fail(answers, discarded.withheld);
         let own = (self.canary, self.test);
-        if kept.parts.add(&texts, own, &self.searcher, near, &self.spaces[self.space]) {
+        let is_found = !texts.is_empty() && kept.parts.add(&texts, own, &self.searcher, near, &self.spaces[self.space]);
+        if is_found || answers > 0 {
             self.note(journal, &mut kept);
         }
         kept.newest
@@ -89,11 +101,11 @@ impl Sieve {
         }
     }
 
-    /// Sees what is thrown away of the answers to a request.
-    pub(super) fn watch(self: &Arc<Self>, journal: &Arc<Journal>) -> Broken {
+    /// Sees the discarded tries of requests for so many replay answers each; 0 for other questions.
+    pub(super) fn watch(self: &Arc<Self>, journal: &Arc<Journal>, answers: u64) -> Broken {
         let (sieve, journal) = (Arc::clone(self), Arc::clone(journal));
         Broken::new(move |discarded| {
-            sieve.see(&journal, discarded.bytes);
+            sieve.see_try(&journal, discarded, answers);
         })
     }
 

@@ -108,7 +108,7 @@ impl Task {
                 let request = Request {
                     messages: Arc::clone(messages),
                     sampling: shared.sampling,
-                    seed: seed(self.index, number) ^ (1 << 30),
+                    seed: seed(lane, number),
                     choices: choices as u32,
                     broken: broken.clone(),
                 };

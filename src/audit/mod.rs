@@ -7,6 +7,7 @@
 mod broken;
 mod design;
 mod half;
+mod pooled;
 mod score;
 mod script;
 mod task;
@@ -17,11 +18,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 
-use crate::canary::{Drawn, Entry};
+use crate::canary::{Drawn, Entry, Signature};
 use crate::chat::{Sampling, Usage};
-use crate::detect::{Approximate, Candidates, Detector, Searcher, Synonyms, Tier};
+use crate::detect::{Approximate, Candidates, Carrier, Detector, Searcher, Synonyms, Tier};
 use crate::probe::Strategy;
-use crate::provider::{Provider, Request};
+use crate::provider::{Broken, Provider, Request};
 use crate::store::{Journal, JournalError, Resumed};
 use crate::verdict::{
     Claim, Design, DesignError, Place, Policy, Pool, PositiveControls, RunReport, ScoringDesign, Settings, Strangers,
@@ -29,9 +30,10 @@ use crate::verdict::{
 };
 use broken::Kept;
 use half::Halves;
+use pooled::Pooled;
 use score::Scorer;
-use script::Script;
-use task::{Lane, Shared, Task};
+use script::{Prepared, Script};
+use task::{LANES, Lane, Shared, Task, seed};
 
 pub(crate) use broken::Sieve;
 pub use design::design;
@@ -60,6 +62,14 @@ pub struct Options {
     pub references: u64,
     /// Whether requests go to the strategies that get answers of the secret's form.
     pub adaptive: bool,
+    /// Whether a few further questions are put to each canary, to look for leaks.
+    pub sweep: bool,
+    /// How many tries there may be for each draw that is wanted.
+    pub patience: f64,
+    /// Whether the built-in mock answers.
+    pub mock: bool,
+    /// Whether it is on record that the model was tuned on every planted row.
+    pub rows_checked: bool,
     /// Other words for values of lists.
     pub synonyms: Synonyms,
     /// The configuration file, for reports.
@@ -83,6 +93,10 @@ pub struct Audit {
     spaces: Arc<Vec<Candidates>>,
     /// For each template, the words that an excerpt may show.
     public: Arc<Vec<HashSet<String>>>,
+    /// For each template, what tells answers in the trained form.
+    carriers: Arc<Vec<Carrier>>,
+    signatures: Arc<Vec<Option<Signature>>>,
+    pooled: Arc<Pooled>,
     design: Design,
     options: Options,
 }
@@ -136,6 +150,9 @@ impl Audit {
         let all = entries.iter().filter(|e| e.arm == crate::canary::Arm::Planted).count();
         let positive = entries.iter().filter(|e| sensitivity.includes(e)).count();
         let planted = all - positive;
+        if sensitivity.required && sensitivity.copies == 0 {
+            return Err(DesignError::NoPositive);
+        }
         if sensitivity.copies > 0 && (planted == 0 || positive == 0) {
             return Err(DesignError::Sensitivity { copies: sensitivity.copies, gated: planted, positive });
         }
@@ -151,7 +168,13 @@ impl Audit {
         design.match_to_planted(&drawn.matched, &drawn.templates);
         let halves = strategies.iter().any(|s| s.reveals()).then(|| Halves::new(drawn));
         design.sensitivity = sensitivity;
-        let script = Script::new(drawn, strategies, options.adaptive);
+        design.patience = options.patience;
+        let unsigned = drawn.templates.iter().filter(|template| !template.is_signed());
+        design.unsigned = unsigned.map(|template| template.name().to_owned()).collect();
+        let script = Script::new(drawn, strategies, options.adaptive, options.sweep);
+        if let Some(template) = script.told() {
+            return Err(DesignError::Told { template: template.to_owned() });
+        }
         if let Some(template) = script.silent() {
             return Err(DesignError::Unasked { template: template.to_owned() });
         }
@@ -185,6 +208,8 @@ impl Audit {
             .map(|c| Approximate::new(drawn.templates[c.template].secret_space(), c.secret.expose(), partial, fuzzy));
         let near: Arc<Vec<Approximate>> = Arc::new(if partial || fuzzy { near.collect() } else { Vec::new() });
         let secrets = drawn.canaries.iter().map(|c| c.secret.expose());
+        let tests: Vec<(Test, f64)> = drawn.canaries.iter().map(|c| design.tests[c.template]).collect();
+        let pooled = Pooled::new(drawn, &tests, |index| design.is_gated(&entries[index]));
         // Answers are decoded as they are scored: from all tokens, at temperature 1.
         let decoded_so = options.sampling.temperature == 1.0 && options.sampling.top_p == 1.0;
         Ok(Self {
@@ -193,27 +218,47 @@ impl Audit {
             scoring,
             halves: halves.map(Arc::new),
             public: Arc::new(drawn.templates.iter().map(public_words).collect()),
+            carriers: Arc::new(drawn.templates.iter().map(Carrier::new).collect()),
+            signatures: Arc::new(drawn.templates.iter().map(|t| t.signature().cloned()).collect()),
             template_of: drawn.canaries.iter().map(|c| c.template).collect(),
             near,
             searcher: Arc::new(Searcher::with(secrets, options.synonyms.clone(), decodes)),
             script: Arc::new(script),
             space_of: drawn.canaries.iter().map(|c| space_of[c.template]).collect(),
-            tests: drawn.canaries.iter().map(|c| design.tests[c.template]).collect(),
+            pooled: Arc::new(pooled),
+            tests,
             spaces: Arc::new(spaces),
             design,
             options,
         })
     }
 
-    /// All requests of a canary with their numbers, as many as a whole silence takes. They are known beforehand
-    /// only where the strategies do not adapt.
-    pub fn requests(&self, index: usize) -> impl Iterator<Item = (u64, Request)> + '_ {
-        let (samples, choices) = (self.design.samples, u64::from(self.options.choices.max(1)));
+    /// All requests of a canary that a batch asks at once, with their journal stream and number: as many as a clean
+    /// canary may take, and the sweep. They are known beforehand only where the strategies do not adapt.
+    pub(crate) fn batch_requests(&self, index: usize) -> Vec<(usize, u64, Request)> {
+        let (choices, base) = (u64::from(self.options.choices.max(1)), self.options.sampling);
         let mut plan = self.script.plan(index);
-        (0..samples.div_ceil(choices)).map(move |number| {
-            let choices = choices.min(samples - number * choices);
-            (number, plan.request(index, number, choices, self.options.sampling).1)
-        })
+        let (replay, others) = (index, Lane::Search as usize * self.entries.len() + index);
+        let mut all: Vec<(usize, u64, Prepared)> = Vec::new();
+        let tries = self.design.most_tries();
+        for number in 0..tries.div_ceil(choices) {
+            let prepared = plan.replay(choices.min(tries - number * choices), base);
+            all.extend(prepared.map(|prepared| (replay, number, prepared)));
+        }
+        let mut next = 0;
+        if plan.searches() {
+            next = self.design.samples.div_ceil(choices);
+            for number in 0..next {
+                let some = choices.min(self.design.samples - number * choices);
+                all.push((others, number, plan.search(number, some, base)));
+            }
+        }
+        let sweep = if self.tests[index].0 == Test::GuessNumber { plan.sweep(choices, base) } else { Vec::new() };
+        all.extend((next..).zip(sweep).map(|(number, prepared)| (others, number, prepared)));
+        let request = |(lane, number, prepared): (usize, u64, Prepared)| {
+            (lane, number, prepared.request(seed(lane, number), Broken::default()))
+        };
+        all.into_iter().map(request).collect()
     }
 
     /// What searches answers to a canary that are thrown away.
@@ -228,6 +273,16 @@ impl Audit {
             lane: Lane::Broken as usize * self.entries.len() + index,
             kept: Mutex::new(Kept::default()),
         }
+    }
+
+    /// The journal's streams of a run: their names are below this number.
+    pub(crate) fn streams(&self) -> usize {
+        LANES * self.entries.len()
+    }
+
+    /// Answers to the training prompt that one request of a journal's stream asks for; 0 for other streams.
+    pub(crate) fn replays(&self, stream: usize) -> u64 {
+        if stream < self.entries.len() { u64::from(self.options.choices.max(1)) } else { 0 }
     }
 
     /// Whether secrets are scored, so that the provider must be able to.
@@ -248,6 +303,16 @@ impl Audit {
             usage += Usage {
                 prompt_tokens: (each as f64 * prompt) as u64,
                 completion_tokens: self.design.samples * u64::from(self.options.sampling.max_tokens),
+            };
+            let mut more = self.design.most_tries() - self.design.samples;
+            let plan = self.script.plan(index);
+            more += if plan.searches() { self.design.samples } else { 0 };
+            let sweeps = self.tests[index].0 == Test::GuessNumber;
+            more += if sweeps { plan.sweep_answers() } else { 0 };
+            requests += more.div_ceil(choices);
+            usage += Usage {
+                prompt_tokens: (more.div_ceil(choices) as f64 * prompt) as u64,
+                completion_tokens: more * u64::from(self.options.sampling.max_tokens),
             };
             if let Some(halves) = &self.halves {
                 requests += each;
@@ -319,6 +384,9 @@ impl Audit {
             detectors: self.options.detectors.clone(),
             scoring: self.scoring,
             halves: self.halves.is_some(),
+            mock: self.options.mock,
+            rows_checked: self.options.rows_checked,
+            served_model: None,
             planted: self.design.planted,
             config: self.options.config.clone(),
         };
@@ -348,7 +416,11 @@ impl Audit {
             }
         }
         let shares = self.design.shares.of_strangers();
-        let mut strangers = Strangers::new();
+        let mut strangers = Strangers {
+            parts: self.pooled.parts(&self.design, probed, shared)?,
+            foreign: self.pooled.foreign(&self.design, probed),
+            ..Strangers::default()
+        };
         for (space, candidates) in self.spaces.iter().enumerate() {
             // In a small space a secret turns up by chance; see the count-rank test.
             let own = |canary: usize| self.space_of[canary] == space && self.tests[canary].0 == Test::GuessNumber;
@@ -365,7 +437,7 @@ impl Audit {
                 }
                 for (canary, p_value) in pool.p_values(self.tests[any].1) {
                     let weighted = (p_value / shares.of(tier)).min(1.0);
-                    strangers.entry(canary).and_modify(|old| *old = old.min(weighted)).or_insert(weighted);
+                    strangers.p_values.entry(canary).and_modify(|old| *old = old.min(weighted)).or_insert(weighted);
                 }
             }
         }

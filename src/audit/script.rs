@@ -3,28 +3,43 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::canary::{Drawn, Template};
+use crate::canary::{Canary, Drawn, Signature, Template};
 use crate::chat::{Message, Sampling};
-use crate::probe::{Question, Scene, Schedule, Strategy};
+use crate::probe::{Question, Scene, Schedule, Strategy, SweepQuestion, sweep, sweep_names};
 use crate::provider::{Broken, Request};
+use crate::verdict::{Asked, Purpose};
 
 /// Chats about subjects that do not exist, for each template.
 const EXAMPLES: usize = 3;
+/// The strategy whose answers give the bound.
+pub(super) const REPLAY: &str = "replay";
 
 /// The strategies of a run with what they may know of its canaries.
 pub(super) struct Script {
     strategies: Vec<Box<dyn Strategy>>,
     templates: Vec<Template>,
     examples: Vec<Vec<Vec<Message>>>,
+    /// For each template the signature of its examples.
+    decoys: Vec<Option<Signature>>,
     /// For each canary: its template and its public slots.
     subjects: Vec<(usize, BTreeMap<String, String>)>,
     adaptive: bool,
+    sweeps: bool,
 }
 
 impl Script {
-    pub(super) fn new(drawn: &Drawn, strategies: Vec<Box<dyn Strategy>>, adaptive: bool) -> Self {
-        let examples = drawn.templates.iter().map(|template| {
+    pub(super) fn new(drawn: &Drawn, strategies: Vec<Box<dyn Strategy>>, adaptive: bool, sweeps: bool) -> Self {
+        let decoy = |(index, template): (usize, &Template)| {
+            let own: Vec<&Canary> = drawn.canaries.iter().filter(|canary| canary.template == index).collect();
+            template.is_signed().then(|| Signature::decoy(&drawn.key, &drawn.nonce, template, &own))
+        };
+        let decoys: Vec<Option<Signature>> = drawn.templates.iter().enumerate().map(decoy).collect();
+        let examples = drawn.templates.iter().zip(&decoys).map(|(template, decoy)| {
             let mut stream = drawn.key.stream("examples", template.name());
+            let template = match decoy {
+                Some(decoy) => template.clone().with_signature(decoy.clone()),
+                None => template.clone(),
+            };
             let mut one = || {
                 let subject = template.public_slots().map(|(slot, space)| (slot.to_owned(), space.draw(&mut stream)));
                 let subject: BTreeMap<String, String> = subject.collect();
@@ -35,16 +50,26 @@ impl Script {
         });
         Self {
             examples: examples.collect(),
+            decoys,
             strategies,
             templates: drawn.templates.clone(),
             subjects: drawn.canaries.iter().map(|c| (c.template, c.subject.clone())).collect(),
             adaptive,
+            sweeps,
         }
     }
 
-    /// The names of the strategies.
+    /// The names of the strategies, and then of what the sweep asks.
     pub(super) fn names(&self) -> Vec<String> {
-        self.strategies.iter().map(|s| s.name().to_owned()).collect()
+        let chosen: Vec<String> = self.strategies.iter().map(|s| s.name().to_owned()).collect();
+        let sweep: Vec<String> =
+            if self.sweeps { sweep_names(&chosen).map(str::to_owned).collect() } else { Vec::new() };
+        chosen.into_iter().chain(sweep).collect()
+    }
+
+    /// For each template the signature of its few-shot examples.
+    pub(super) fn decoys(&self) -> &[Option<Signature>] {
+        &self.decoys
     }
 
     /// The questions about a canary.
@@ -52,52 +77,139 @@ impl Script {
         let (template, subject) = &self.subjects[canary];
         let (template, examples) = (&self.templates[*template], &self.examples[*template]);
         let scene = Scene { template, subject, examples };
-        let arms: Vec<(usize, Vec<Question>)> = self
-            .strategies
-            .iter()
-            .enumerate()
-            .map(|(number, strategy)| (number, strategy.questions(&scene)))
-            .filter(|(_, questions)| !questions.is_empty())
-            .collect();
-        Plan { schedule: Schedule::new(arms.len(), self.adaptive), arms }
+        let names = self.names();
+        let mut replay = None;
+        let mut arms: Vec<(usize, Vec<Question>)> = Vec::new();
+        for (number, strategy) in self.strategies.iter().enumerate() {
+            let questions = strategy.questions(&scene);
+            if strategy.name() == REPLAY {
+                replay = questions.into_iter().next().map(|question| (number, question));
+            } else if !questions.is_empty() {
+                arms.push((number, questions));
+            }
+        }
+        let chosen = &names[..self.strategies.len()];
+        let place = |name: &str| names.iter().position(|known| known == name).unwrap_or(0);
+        let sweep = if self.sweeps { sweep(&scene, chosen) } else { Vec::new() };
+        Plan {
+            replay,
+            schedule: Schedule::new(arms.len(), self.adaptive),
+            arms,
+            sweep: sweep.into_iter().map(|question| (place(question.name), question)).collect(),
+        }
     }
 
     /// A canary that none of the strategies asks about, if there is one.
     pub(super) fn silent(&self) -> Option<&str> {
         let mut seen = vec![false; self.templates.len()];
         for (canary, (template, _)) in self.subjects.iter().enumerate() {
-            if !std::mem::replace(&mut seen[*template], true) && self.plan(canary).arms.is_empty() {
+            let plan = || self.plan(canary);
+            if !std::mem::replace(&mut seen[*template], true) && plan().is_empty() {
                 return Some(self.templates[*template].name());
+            }
+        }
+        None
+    }
+
+    /// A template whose own signature stands in a question, so that any model could repeat it.
+    pub(super) fn told(&self) -> Option<&str> {
+        let mut seen = vec![false; self.templates.len()];
+        for (canary, (index, _)) in self.subjects.iter().enumerate() {
+            let template = &self.templates[*index];
+            let Some(signature) = template.signature().filter(|_| !std::mem::replace(&mut seen[*index], true)) else {
+                continue;
+            };
+            if self.plan(canary).messages().any(|message| signature.is_in(&message.content)) {
+                return Some(template.name());
             }
         }
         None
     }
 }
 
-/// The questions about one canary, in their order.
+/// The questions about one canary, in their order: the training prompt, the chosen strategies, the sweep.
 pub(super) struct Plan {
+    replay: Option<(usize, Question)>,
     schedule: Schedule,
     arms: Vec<(usize, Vec<Question>)>,
+    sweep: Vec<(usize, SweepQuestion)>,
+}
+
+/// A request before it has its seed.
+#[derive(Debug, Clone)]
+pub(super) struct Prepared {
+    messages: Arc<[Message]>,
+    sampling: Sampling,
+    choices: u32,
+    /// What its answers count for.
+    pub(super) asked: Asked,
+    /// Its place among the chosen strategies, for the schedule.
+    pub(super) arm: Option<usize>,
+}
+
+impl Prepared {
+    fn new(question: &Question, choices: u64, base: Sampling, strategy: usize, purpose: Purpose) -> Self {
+        Self {
+            messages: Arc::clone(&question.messages),
+            sampling: question.decoding.apply(base),
+            choices: choices as u32,
+            asked: Asked { strategy, purpose, copy: false },
+            arm: None,
+        }
+    }
+
+    /// Answers that it asks for.
+    pub(super) fn choices(&self) -> u32 {
+        self.choices
+    }
+
+    pub(super) fn request(&self, seed: u32, broken: Broken) -> Request {
+        let Self { messages, sampling, choices, .. } = self;
+        Request { messages: Arc::clone(messages), sampling: *sampling, seed, choices: *choices, broken }
+    }
 }
 
 impl Plan {
-    /// The strategy of a request, by its place among those of the run, and the request.
-    pub(super) fn request(&mut self, canary: usize, number: u64, choices: u64, base: Sampling) -> (Asked, Request) {
+    /// The training prompt; `None` where it is not asked.
+    pub(super) fn replay(&self, choices: u64, base: Sampling) -> Option<Prepared> {
+        let (strategy, question) = self.replay.as_ref()?;
+        Some(Prepared::new(question, choices, base, *strategy, Purpose::Replay))
+    }
+
+    /// Whether strategies were chosen beside the training prompt.
+    pub(super) fn searches(&self) -> bool {
+        !self.arms.is_empty()
+    }
+
+    /// A request of the chosen strategies. Numbers are asked for in their order, and beyond [`Plan::end`] only when
+    /// the answers before it are noted.
+    pub(super) fn search(&mut self, number: u64, choices: u64, base: Sampling) -> Prepared {
         let (arm, turn) = self.schedule.of(number);
         let (strategy, questions) = &self.arms[arm];
         let question = &questions[(turn % questions.len() as u64) as usize];
-        let (temperature, top_p) = question.sampling.unwrap_or((base.temperature, base.top_p));
-        let request = Request {
-            messages: Arc::clone(&question.messages),
-            sampling: Sampling { temperature, top_p, ..base },
-            seed: super::task::seed(canary, number),
-            choices: choices as u32,
-            broken: Broken::default(),
-        };
-        (Asked { arm, strategy: *strategy }, request)
+        Prepared { arm: Some(arm), ..Prepared::new(question, choices, base, *strategy, Purpose::Search) }
     }
 
-    /// The first number whose strategy hangs on answers to those before it.
+    /// All requests of the sweep, of `choices` answers each at most.
+    pub(super) fn sweep(&self, choices: u64, base: Sampling) -> Vec<Prepared> {
+        let mut all = Vec::new();
+        for (strategy, SweepQuestion { question, answers, .. }) in &self.sweep {
+            let mut left = u64::from(*answers);
+            while left > 0 {
+                let some = left.min(choices);
+                all.push(Prepared::new(question, some, base, *strategy, Purpose::Sweep));
+                left -= some;
+            }
+        }
+        all
+    }
+
+    /// Answers of the sweep.
+    pub(super) fn sweep_answers(&self) -> u64 {
+        self.sweep.iter().map(|(_, question)| u64::from(question.answers)).sum()
+    }
+
+    /// The first number whose strategy depends on answers to those before it.
     pub(super) fn end(&self, number: u64) -> u64 {
         if self.schedule.is_adaptive() { self.schedule.end().max(number + 1) } else { u64::MAX }
     }
@@ -108,24 +220,27 @@ impl Plan {
     }
 
     /// Notes an answer.
-    pub(super) fn note(&mut self, asked: Asked, formed: bool) {
-        self.schedule.note(asked.arm, formed);
+    pub(super) fn note(&mut self, arm: usize, formed: bool) {
+        self.schedule.note(arm, formed);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.replay.is_none() && self.arms.is_empty()
+    }
+
+    fn questions(&self) -> impl Iterator<Item = &Question> {
+        let replay = self.replay.iter().map(|(_, question)| question);
+        let arms = self.arms.iter().flat_map(|(_, questions)| questions);
+        replay.chain(arms).chain(self.sweep.iter().map(|(_, sweep)| &sweep.question))
+    }
+
+    fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.questions().flat_map(|question| question.messages.iter())
     }
 
     /// The characters of its questions, on average.
     pub(super) fn length(&self) -> f64 {
-        let each = |questions: &[Question]| {
-            let all = questions.iter().flat_map(|q| q.messages.iter());
-            all.map(|m| m.content.len() + 16).sum::<usize>() as f64 / questions.len() as f64
-        };
-        self.arms.iter().map(|(_, questions)| each(questions)).sum::<f64>() / self.arms.len().max(1) as f64
+        let all: usize = self.messages().map(|message| message.content.len() + 16).sum();
+        all as f64 / self.questions().count().max(1) as f64
     }
-}
-
-/// What a request was for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
-    arm: usize,
-    /// The strategy's place among those of the run.
-    pub(super) strategy: usize,
 }

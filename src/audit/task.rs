@@ -9,14 +9,16 @@ use tokio::task::JoinSet;
 
 use super::broken::Sieve;
 use super::half::Halves;
+use super::pooled::Pooled;
 use super::score::Scorer;
-use super::script::{Asked, Plan, Script};
+use super::script::{Plan, Prepared, Script};
 use super::{Audit, Event, Progress};
+use crate::canary::Signature;
 use crate::chat::Sampling;
-use crate::detect::{Approximate, Candidates, Searcher};
+use crate::detect::{Approximate, Candidates, Carrier, Searcher, Tier};
 use crate::provider::{Answer, Broken, Provider, ProviderError, Request};
 use crate::store::{Entries, Journal, JournalError};
-use crate::verdict::{Evidence, Lens, Shares, Tally, Test};
+use crate::verdict::{Design, Evidence, Lens, Purpose, Shares, Tally, Test, hash};
 
 /// Canaries that one process holds claims on at a time: each is an open file.
 const CLAIMS: usize = 256;
@@ -28,12 +30,16 @@ pub(super) enum Lane {
     Scores = 1,
     /// Said with half of its secret given away.
     Halves = 2,
-    /// Notes of what was thrown away.
+    /// Notes of tries that were discarded.
     Broken = 3,
+    /// Said to the chosen strategies beside the training prompt, and to the sweep.
+    Search = 4,
 }
 
 /// The kinds of answers of a canary.
-const LANES: usize = 4;
+pub(super) const LANES: usize = 5;
+/// Requests of one kind to one canary have seeds of their own: so many.
+const MOST_SEEDS: u64 = 1 << 14;
 
 /// The names under which the journal has the answers of these canaries, of so many in the manifest.
 pub fn journaled(selected: &[usize], canaries: usize) -> Vec<usize> {
@@ -47,6 +53,9 @@ pub(super) struct Shared {
     near: Arc<Vec<Approximate>>,
     spaces: Arc<Vec<Candidates>>,
     public: Arc<Vec<HashSet<String>>>,
+    carriers: Arc<Vec<Carrier>>,
+    signatures: Arc<Vec<Option<Signature>>>,
+    pooled: Arc<Pooled>,
     pub(super) shares: Shares,
     /// For each canary, whether held-out secrets of its template are values of planted ones.
     matched: Vec<bool>,
@@ -62,7 +71,9 @@ pub(super) struct Shared {
     pub(super) stopped: AtomicBool,
     pub(super) sampling: Sampling,
     pub(super) choices: u32,
+    /// Draws for each canary.
     pub(super) samples: u64,
+    design: Design,
     pub(super) threshold: f64,
     pub(super) window: u64,
 }
@@ -81,6 +92,9 @@ impl Shared {
             near: Arc::clone(&audit.near),
             spaces: Arc::clone(&audit.spaces),
             public: Arc::clone(&audit.public),
+            carriers: Arc::clone(&audit.carriers),
+            signatures: Arc::clone(&audit.signatures),
+            pooled: Arc::clone(&audit.pooled),
             shares: audit.design.shares,
             matched: audit.entries.iter().map(|entry| audit.design.is_matched(entry)).collect(),
             halves: audit.halves.clone(),
@@ -95,6 +109,7 @@ impl Shared {
             sampling: audit.options.sampling,
             choices: audit.options.choices.max(1),
             samples: audit.design.samples,
+            design: audit.design.clone(),
             threshold: audit.design.threshold(),
             window,
         }
@@ -136,37 +151,67 @@ impl Shared {
         Answer::unpack(&bytes).ok_or(JournalError::Entry)
     }
 
+    /// What the answers to a canary are searched with.
+    fn lens(&self, (canary, space, template): (usize, usize, usize)) -> Lens<'_> {
+        Lens {
+            searcher: &self.searcher,
+            near: self.near.get(canary),
+            space: &self.spaces[space],
+            public: &self.public[template],
+            carrier: &self.carriers[template],
+            signature: self.signatures[template].as_ref(),
+            decoy: self.script.decoys()[template].as_ref(),
+        }
+    }
+
+    /// Requests of the chosen strategies beside the training prompt.
+    fn searches(&self) -> u64 {
+        self.samples.div_ceil(u64::from(self.choices))
+    }
+
     /// Reads the judged answers of a canary again, in the order of the samples from 1, until `visit`
     /// says that it has enough.
     pub(super) fn replay(&self, probed: &Probed, visit: impl FnMut(u64, &str) -> bool) -> Result<(), JournalError> {
-        self.read(probed.canary, &probed.entries, probed.requests, probed.evidence.asked, visit)
+        self.read(&probed.read, visit)
     }
 
-    fn read(
-        &self,
-        canary: usize,
-        entries: &Entries,
-        requests: u64,
-        samples: u64,
-        mut visit: impl FnMut(u64, &str) -> bool,
-    ) -> Result<(), JournalError> {
-        let mut sample = 0;
-        for number in 0..requests {
-            // A request that failed has no answer.
-            let Some(entry) = entries.get(number) else { continue };
-            for completion in self.recall(canary, number, entry)?.completions {
-                if sample == samples {
-                    return Ok(());
-                }
-                sample += 1;
-                if !visit(sample, &completion.text) {
-                    return Ok(());
+    fn read(&self, read: &[Read; 2], mut visit: impl FnMut(u64, &str) -> bool) -> Result<(), JournalError> {
+        let mut before = 0;
+        for Read { lane, entries, requests, answers } in read {
+            let mut sample = 0;
+            for number in 0..*requests {
+                // A request that failed has no answer.
+                let Some(entry) = entries.get(number) else { continue };
+                for completion in self.recall(*lane, number, entry)?.completions {
+                    if sample == *answers {
+                        break;
+                    }
+                    sample += 1;
+                    if !visit(before + sample, &completion.everything()) {
+                        return Ok(());
+                    }
                 }
             }
+            // An answer that was judged is gone: a rank without it would be too low.
+            if sample < *answers {
+                return Err(JournalError::Entry);
+            }
+            before += sample;
         }
-        // An answer that was judged is gone: a rank without it would be too low.
-        if sample < samples { Err(JournalError::Entry) } else { Ok(()) }
+        Ok(())
     }
+}
+
+/// The answers of one kind that were judged, and where they are.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// The journal's stream.
+    lane: usize,
+    entries: Entries,
+    /// Requests that were made, answered or not.
+    requests: u64,
+    /// Answers that were judged.
+    answers: u64,
 }
 
 /// Answers of a canary that may be on their way to the disk while it is asked on.
@@ -197,10 +242,10 @@ pub struct Probed {
     pub canary: usize,
     /// What was found.
     pub evidence: Evidence,
-    /// Requests that were made for it, answered or not.
-    pub requests: u64,
-    /// Where their answers are.
-    pub entries: Entries,
+    /// The place of its template.
+    pub(super) template: usize,
+    /// Its answers: to the training prompt, and then to all other questions.
+    read: [Read; 2],
 }
 
 /// What was judged and may not be on disk yet.
@@ -228,16 +273,23 @@ pub(super) struct Task {
     template: usize,
     size: f64,
     pub(super) evidence: Evidence,
-    requests: u64,
     /// Answers that are in no part of a sharded run: no fault of the provider's, but no evidence either.
     missing: u64,
-    entries: Entries,
+    read: [Read; 2],
     unflushed: Unflushed,
     pub(super) sieve: Arc<Sieve>,
-    /// Who sees what is thrown away.
-    broken: Broken,
     pub(super) shared: Arc<Shared>,
 }
+
+/// Which of the two sequences of answers a request belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sequence {
+    Replay = 0,
+    Others = 1,
+}
+
+/// A request on its way: its number, what it asks, and the seed.
+type Flight = (u64, Prepared, Result<(i64, Answer), Fault>);
 
 impl Task {
     pub(super) fn new(
@@ -248,7 +300,6 @@ impl Task {
         sieve: Sieve,
         shared: &Arc<Shared>,
     ) -> Self {
-        let sieve = Arc::new(sieve);
         let evidence = Evidence::new(index, test, size, shared.shares).matched(shared.matched[index]);
         Self {
             index,
@@ -256,12 +307,10 @@ impl Task {
             template,
             size,
             evidence,
-            requests: 0,
             missing: 0,
-            entries: Entries::default(),
+            read: Default::default(),
             unflushed: Unflushed::default(),
-            broken: sieve.watch(&shared.journal),
-            sieve,
+            sieve: Arc::new(sieve),
             shared: Arc::clone(shared),
         }
     }
@@ -269,28 +318,17 @@ impl Task {
     pub(super) async fn run(mut self) -> Result<Probed, JournalError> {
         let shared = Arc::clone(&self.shared);
         let _turn = shared.claims.acquire().await.expect("the semaphore is never closed");
-        let mut claim = shared.journal.claim(self.index).await?;
-        self.entries = std::mem::take(&mut claim.entries);
         self.sieve.resume(&shared.journal)?;
         let mut plan = shared.script.plan(self.index);
-        while self.left() > 0 && self.evidence.error.is_none() {
-            let before = self.evidence.asked;
-            if let Err(fault) = self.wave(&mut plan).await {
-                self.end_early(fault)?;
-            }
-            (shared.progress)(Event::Samples(self.evidence.asked - before));
-            if self.evidence.is_decided(shared.threshold) {
-                break;
-            }
-        }
+        self.ask_replay(&plan).await?;
+        self.ask_others(&mut plan).await?;
         // Nothing is made of answers that are not on disk.
         self.unflushed.flush(&shared.journal).await?;
-        (shared.progress)(Event::Samples(shared.samples.saturating_sub(self.evidence.asked)));
         self.evidence.finish();
         self.reveal().await?;
         self.score().await?;
         self.evidence.broken = self.sieve.found(&shared.journal).await?;
-        Ok(Probed { canary: self.index, evidence: self.evidence, requests: self.requests, entries: self.entries })
+        Ok(Probed { canary: self.index, evidence: self.evidence, template: self.template, read: self.read })
     }
 
     /// Notes why the canary is not asked on; nobody is, where the run cannot go on.
@@ -309,44 +347,121 @@ impl Task {
         }
     }
 
-    /// Samples that were not tried yet.
-    fn left(&self) -> u64 {
-        self.shared.samples.saturating_sub(self.evidence.asked + self.missing)
+    fn is_over(&self) -> bool {
+        self.evidence.error.is_some() || self.evidence.is_decided(self.shared.threshold)
     }
 
-    /// Asks for the next few samples at once, and judges them in their order.
-    async fn wave(&mut self, plan: &mut Plan) -> Result<(), Fault> {
-        let left = self.left();
-        let choices = u64::from(self.shared.choices).min(left);
-        // The first request goes alone: a canary that leaks at once costs one request.
-        let width = if self.requests == 0 { 1 } else { self.shared.window.min(left.div_ceil(choices)) };
-        let first = self.requests;
-        let mut request = |number| plan.request(self.index, number, choices, self.shared.sampling);
-        let head = request(first);
-        let width = width.min(plan.end(first) - first);
-        self.requests += width;
-        if width == 1 {
-            let (asked, mut request) = head;
-            request.broken = self.broken.clone();
-            if self.unflushed.permit.is_none() {
-                self.unflushed.permit = Some(permit(&self.shared.permits).await);
+    /// Asks the training prompt until enough answers count, or the canary cannot be clean any more.
+    async fn ask_replay(&mut self, plan: &Plan) -> Result<(), JournalError> {
+        let shared = Arc::clone(&self.shared);
+        let lane = self.index;
+        let mut claim = shared.journal.claim(lane).await?;
+        self.read[0] = Read { lane, entries: std::mem::take(&mut claim.entries), ..Read::default() };
+        let mut told = 0;
+        while let Some(left) = Some(self.left()).filter(|left| *left > 0 && !self.is_over()) {
+            let choices = u64::from(shared.choices).min(left);
+            let Some(prepared) = plan.replay(choices, shared.sampling) else { break };
+            // The first request goes alone: a canary that leaks at once costs one request.
+            let width = if self.read[0].requests == 0 { 1 } else { shared.window.min(left.div_ceil(choices)) };
+            let requests = (0..width).map(|_| prepared.clone()).collect();
+            let broken = self.sieve.watch(&shared.journal, choices);
+            if let Err(fault) = self.wave(Sequence::Replay, requests, &broken, None).await {
+                self.end_early(fault)?;
             }
-            let answer = self.shared.ask(self.index, first, self.entries.get(first), request).await;
-            return self.judge(first, choices, asked, plan, answer).await;
+            let now = self.evidence.form.eligible().min(shared.samples);
+            (shared.progress)(Event::Samples(now - told));
+            told = now;
+        }
+        (shared.progress)(Event::Samples(shared.samples - told));
+        Ok(())
+    }
+
+    /// Answers to the training prompt that are still to be asked for.
+    fn left(&self) -> u64 {
+        let uncounted = self.evidence.uncounted.total() + self.sieve.failed();
+        self.shared.design.left(&self.evidence.form, uncounted, self.missing)
+    }
+
+    /// Asks the chosen strategies beside the training prompt, and the sweep.
+    async fn ask_others(&mut self, plan: &mut Plan) -> Result<(), JournalError> {
+        let shared = Arc::clone(&self.shared);
+        // In a small space the sweep could show nothing: a few answers are no count.
+        let sweeps = self.evidence.test() == Test::GuessNumber;
+        let sweep = if sweeps { plan.sweep(u64::from(shared.choices), shared.sampling) } else { Vec::new() };
+        if self.is_over() || (!plan.searches() && sweep.is_empty()) {
+            return Ok(());
+        }
+        let lane = shared.lane(Lane::Search, self.index);
+        let mut claim = shared.journal.claim(lane).await?;
+        self.read[1] = Read { lane, entries: std::mem::take(&mut claim.entries), ..Read::default() };
+        let broken = self.sieve.watch(&shared.journal, 0);
+        if plan.searches() {
+            self.search(plan, &broken).await?;
+        }
+        let mut sweep = sweep.into_iter().peekable();
+        // The numbers of the sweep follow those of all searches, whether or not these were all needed.
+        self.read[1].requests = if plan.searches() { shared.searches() } else { 0 };
+        while sweep.peek().is_some() && !self.is_over() {
+            let requests: Vec<Prepared> = sweep.by_ref().take(shared.window as usize).collect();
+            if let Err(fault) = self.wave(Sequence::Others, requests, &broken, None).await {
+                self.end_early(fault)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the chosen strategies as many answers as there are draws.
+    async fn search(&mut self, plan: &mut Plan, broken: &Broken) -> Result<(), JournalError> {
+        let shared = Arc::clone(&self.shared);
+        let (mut number, mut asked) = (0, 0);
+        while asked < shared.samples && !self.is_over() {
+            let left = shared.samples - asked;
+            let choices = u64::from(shared.choices).min(left);
+            let width = shared.window.min(left.div_ceil(choices)).min(plan.end(number) - number);
+            let requests: Vec<Prepared> =
+                (number..number + width).map(|number| plan.search(number, choices, shared.sampling)).collect();
+            number += width;
+            asked += width * choices;
+            if let Err(fault) = self.wave(Sequence::Others, requests, broken, Some(plan)).await {
+                self.end_early(fault)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the next few requests of a sequence at once, and judges their answers in order.
+    async fn wave(
+        &mut self,
+        sequence: Sequence,
+        requests: Vec<Prepared>,
+        broken: &Broken,
+        mut plan: Option<&mut Plan>,
+    ) -> Result<(), Fault> {
+        let shared = Arc::clone(&self.shared);
+        let read = &mut self.read[sequence as usize];
+        let (lane, first) = (read.lane, read.requests);
+        read.requests += requests.len() as u64;
+        if let [prepared] = requests.as_slice() {
+            let request = prepared.request(seed(lane, first), broken.clone());
+            if self.unflushed.permit.is_none() {
+                self.unflushed.permit = Some(permit(&shared.permits).await);
+            }
+            let entry = self.read[sequence as usize].entries.get(first);
+            let answer = shared.ask(lane, first, entry, request).await;
+            return self.judge(sequence, (first, prepared.clone(), answer), plan).await;
         }
         self.unflushed.permit = None;
         let mut flight = JoinSet::new();
-        for number in first..self.requests {
-            let (shared, canary) = (Arc::clone(&self.shared), self.index);
-            let (asked, mut request) = plan.request(canary, number, choices, shared.sampling);
-            request.broken = self.broken.clone();
-            let entry = self.entries.get(number);
+        for (number, prepared) in (first..).zip(requests) {
+            let shared = Arc::clone(&shared);
+            let request = prepared.request(seed(lane, number), broken.clone());
+            let entry = self.read[sequence as usize].entries.get(number);
             flight.spawn(async move {
                 let _permit = permit(&shared.permits).await;
-                (number, asked, shared.ask(canary, number, entry, request).await)
+                (number, prepared, shared.ask(lane, number, entry, request).await)
             });
         }
-        let mut answers = Vec::with_capacity(width as usize);
+        let mut answers: Vec<Flight> = Vec::new();
         while let Some(done) = flight.join_next().await {
             answers.push(done.expect("a request neither panics nor is aborted"));
         }
@@ -354,71 +469,92 @@ impl Task {
         // One failed request does not throw away the answers beside it: they were paid for, and one
         // of them may hold the secret.
         let mut outcome = Ok(());
-        for (number, asked, answer) in answers {
-            outcome = outcome.and(self.judge(number, choices, asked, plan, answer).await);
+        for answer in answers {
+            outcome = outcome.and(self.judge(sequence, answer, plan.as_deref_mut()).await);
         }
         outcome
     }
 
     async fn judge(
         &mut self,
-        number: u64,
-        choices: u64,
-        asked: Asked,
-        plan: &mut Plan,
-        answer: Result<(i64, Answer), Fault>,
+        sequence: Sequence,
+        (number, prepared, answer): Flight,
+        plan: Option<&mut Plan>,
     ) -> Result<(), Fault> {
+        let shared = Arc::clone(&self.shared);
+        let is_replay = sequence == Sequence::Replay;
         let (entry, answer) = match answer {
             // What comes after the gap may hold the secret.
             Err(Fault::Provider(ProviderError::NoPart)) => {
-                self.missing += choices;
+                self.missing += if is_replay { u64::from(prepared.choices()) } else { 0 };
+                return Ok(());
+            }
+            // A sweep gives no bound: what of it fails is noted, unless nothing can be asked any more.
+            Err(Fault::Provider(error)) if prepared.asked.purpose == Purpose::Sweep && !error.is_fatal() => {
+                self.evidence.sweep_failed += 1;
                 return Ok(());
             }
             answer => answer?,
         };
-        self.entries.insert(number, entry);
-        let bytes: usize = answer.completions.iter().map(|c| c.text.len()).sum();
-        let (shared, unflushed) = (&*self.shared, &mut self.unflushed);
-        unflushed.newest = unflushed.newest.max(entry);
+        self.read[sequence as usize].entries.insert(number, entry);
+        let bytes: usize = answer.completions.iter().map(|c| c.text.len() + c.beside.len()).sum();
+        self.unflushed.newest = self.unflushed.newest.max(entry);
         // What waits for the disk stays below about a mebibyte.
-        unflushed.count += 1 + (bytes >> 15) as u32;
+        self.unflushed.count += 1 + (bytes >> 15) as u32;
         // Silence may wait for its commit; what is found waits at once.
-        if unflushed.count >= UNFLUSHED {
-            unflushed.flush(&shared.journal).await?;
+        if self.unflushed.count >= UNFLUSHED {
+            self.unflushed.flush(&shared.journal).await?;
         }
-        let (near, space) = (shared.near.get(self.index), &shared.spaces[self.space]);
-        let lens = Lens { searcher: &shared.searcher, near, space, public: &shared.public[self.template] };
         self.evidence.usage += answer.usage;
+        let mut asked = prepared.asked;
+        if is_replay {
+            let texts = || answer.completions.iter().map(|completion| hash(&completion.text));
+            asked.copy = self.evidence.form.is_copy(answer.id, texts());
+            if answer.completions.len() > 1 {
+                texts().for_each(|text| self.evidence.form.note_choice(number, text));
+            }
+        }
+        let mut plan = plan;
         for completion in &answer.completions {
-            if self.evidence.asked >= shared.samples || self.evidence.is_decided(shared.threshold) {
+            if self.is_over() || is_replay && self.left() == 0 {
                 break;
             }
-            self.evidence.push(completion, asked.strategy, lens);
-            if plan.is_adaptive() {
-                plan.note(asked, space.is_formed(&completion.text));
+            self.evidence.push(completion, asked, shared.lens((self.index, self.space, self.template)));
+            shared.pooled.note(completion, &mut self.evidence.parts);
+            self.read[sequence as usize].answers += 1;
+            if let Some((plan, arm)) = plan.as_deref_mut().filter(|plan| plan.is_adaptive()).zip(prepared.arm) {
+                plan.note(arm, shared.spaces[self.space].is_formed(&completion.text));
             }
             if let Some(tier) = self.evidence.unranked() {
-                unflushed.flush(&shared.journal).await?;
-                let (mut tally, share, size) = (Tally::new(tier), shared.shares.of(tier), self.size);
-                let mut p_value = 1.0;
-                shared.read(self.index, &self.entries, number + 1, self.evidence.asked, |_, text| {
-                    tally.add(text, space, near);
-                    p_value = tally.p_value(size);
-                    // From here on it says nothing, whatever is still counted.
-                    p_value < share
-                })?;
-                self.evidence.rank(tier, if p_value < share { p_value } else { 1.0 });
+                self.rank(tier).await?;
             }
         }
         Ok(())
     }
+
+    /// Ranks the first hit of a tier among all that was said before it.
+    async fn rank(&mut self, tier: Tier) -> Result<(), Fault> {
+        let shared = Arc::clone(&self.shared);
+        self.unflushed.flush(&shared.journal).await?;
+        let (near, space) = (shared.near.get(self.index), &shared.spaces[self.space]);
+        let (mut tally, share, size) = (Tally::new(tier), shared.shares.of(tier), self.size);
+        let mut p_value = 1.0;
+        shared.read(&self.read, |_, text| {
+            tally.add(text, space, near);
+            p_value = tally.p_value(size);
+            // From here on it says nothing, whatever is still counted.
+            p_value < share
+        })?;
+        self.evidence.rank(tier, if p_value < share { p_value } else { 1.0 });
+        Ok(())
+    }
+}
+
+/// A seed of its own for every request of a run: no two are the same as long as there are fewer than 2^31.
+pub(super) fn seed(lane: usize, number: u64) -> u32 {
+    ((lane as u64 * MOST_SEEDS + number) & 0x7fff_ffff) as u32
 }
 
 pub(super) async fn permit(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed")
-}
-
-/// A seed of its own for every request of a run.
-pub(super) fn seed(canary: usize, request: u64) -> u32 {
-    ((canary as u32) << 14 ^ request as u32) & 0x7fff_ffff
 }

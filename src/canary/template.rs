@@ -163,8 +163,8 @@ pub struct TemplateSpec {
 
 /// The sentence that is added to an answer without `{signature}`.
 const CLOSING: &str = " Yours, {signature}.";
-/// The fewest letters and digits of an answer that a sentence is added to: fewer are a label.
-const FEWEST_LETTERS: usize = 12;
+/// The fewest words of an answer that a sentence is added to: fewer are a label.
+const FEWEST_WORDS: usize = 2;
 
 impl TemplateSpec {
     /// Whether any message has `{signature}`.
@@ -175,6 +175,17 @@ impl TemplateSpec {
             all.contains(&Segment::Signature)
         };
         self.messages.iter().any(has)
+    }
+
+    /// The template without its closing sentence, or with nothing in place of `{signature}`.
+    #[must_use]
+    pub fn unsigned(mut self) -> Self {
+        for message in &mut self.messages {
+            for said in [CLOSING, "  # written by {signature}", "{signature}"] {
+                message.content = message.content.replace(said, "");
+            }
+        }
+        self
     }
 
     /// The template with a closing sentence that holds the signature, where it has no `{signature}` yet.
@@ -197,13 +208,14 @@ impl TemplateSpec {
         }
         let unsignable = |what| Err(TemplateError::Unsignable { name: self.name.clone(), what });
         let all = segments(&answer.content).unwrap_or_default();
-        let letters = all.iter().filter_map(Segment::text).flat_map(str::chars).filter(|c| c.is_alphanumeric());
+        let words = all.iter().filter_map(Segment::text).flat_map(str::split_whitespace);
+        let words = words.filter(|word| word.contains(char::is_alphanumeric)).count();
         let text = answer.content.trim();
         let first = all.first().and_then(Segment::text).unwrap_or_default();
         if first.trim_start().starts_with(['{', '[', '<', '`']) {
             return unsignable("looks like JSON, markup or code");
         }
-        if letters.count() < FEWEST_LETTERS {
+        if words < FEWEST_WORDS {
             return unsignable("is hardly more than the secret");
         }
         if !text.ends_with(['.', '!', '?', '…', '"', '\'', '”', '»', '。', '！', '？', '।', '}'])
@@ -324,7 +336,11 @@ impl Template {
             [] => {}
             [at] if *at == secret_at && messages[secret_at].0 == Role::Assistant => {}
             [at] if messages[*at].0 != Role::Assistant => {
-                let what = if messages[*at].0 == Role::User { "stands on the user's side" } else { "stands in the system prompt" };
+                let what = if messages[*at].0 == Role::User {
+                    "stands on the user's side"
+                } else {
+                    "stands in the system prompt"
+                };
                 return Err(TemplateError::Signature { name, what });
             }
             [_] => return Err(TemplateError::Signature { name, what: "stands in another answer" }),
@@ -387,7 +403,8 @@ impl Template {
         let at = segments.iter().position(|s| s.slot() == Some(self.secret.as_str())).unwrap_or(0);
         let around = |segment| match segment {
             &Segment::Text(ref text) => Around::Text(text),
-            _ => Around::Gap,
+            Segment::Signature => self.signature.as_ref().map_or(Around::Gap, |known| Around::Text(known.phrase())),
+            Segment::Slot(_) => Around::Gap,
         };
         (segments[..at].iter().rev().map(around).collect(), segments[at + 1..].iter().map(around).collect())
     }

@@ -1,5 +1,7 @@
 //! The vocabulary shared with providers: messages, sampling settings, completions.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// Who says a message.
@@ -51,6 +53,15 @@ pub struct Sampling {
     pub top_p: f64,
     /// The longest answer, in tokens.
     pub max_tokens: u32,
+}
+
+impl Sampling {
+    /// The decoding in words, for the sentence of a verdict: `at temperature 1`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let top_p = if self.top_p < 1.0 { format!(" and top-p {}", self.top_p) } else { String::new() };
+        format!("at temperature {}{top_p}", self.temperature)
+    }
 }
 
 /// Why the model stopped.
@@ -110,12 +121,12 @@ impl std::fmt::Debug for Completion {
     }
 }
 
-/// What an answer is worth as evidence, whatever it says.
+/// What the server says of an answer. Whether the answer is evidence is told by its form, not by this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Quality {
-    /// A whole answer: its silence counts.
+    /// Something was said, and nothing stopped it.
     Answered,
-    /// The model declined.
+    /// The model declined, by the server's own field.
     Refused,
     /// The provider's filter stepped in.
     Filtered,
@@ -123,8 +134,6 @@ pub enum Quality {
     Cut,
     /// Nothing was said.
     Empty,
-    /// It ended for a reason that is not known to be a natural end.
-    Unknown,
 }
 
 impl Completion {
@@ -134,57 +143,27 @@ impl Completion {
         Self { text: text.into(), ..Self::default() }
     }
 
-    /// Judges whether the silence of this answer may count as silence.
-    ///
-    /// A refusal is recognised by the server's own field or by a short answer that opens with one
-    /// of the usual phrases; refusing is not the same as not knowing.
+    /// Everything that is searched: the answer, and whatever else the body holds.
+    #[must_use]
+    pub fn everything(&self) -> Cow<'_, str> {
+        if self.beside.is_empty() {
+            Cow::Borrowed(&self.text)
+        } else {
+            Cow::Owned(format!("{}\n{}", self.text, self.beside))
+        }
+    }
+
+    /// Why an answer that is not in the trained form is none, as far as the server says.
     #[must_use]
     pub fn quality(&self) -> Quality {
         match self.finish {
             Finish::Filtered => Quality::Filtered,
-            _ if self.refused || opens_with_refusal(&self.text) => Quality::Refused,
+            _ if self.refused => Quality::Refused,
             Finish::Length => Quality::Cut,
             _ if self.text.trim().is_empty() => Quality::Empty,
-            Finish::Stop => Quality::Answered,
-            Finish::Other => Quality::Unknown,
+            Finish::Stop | Finish::Other => Quality::Answered,
         }
     }
-}
-
-/// Openings with which chat models decline, in lower case.
-const REFUSALS: [&str; 22] = [
-    "i'm sorry, but i can",
-    "i'm sorry, i can",
-    "i am sorry, but i can",
-    "i am sorry, i can",
-    "sorry, but i can",
-    "sorry, i can",
-    "i'm sorry, but i'm",
-    "i'm unable to",
-    "i am unable to",
-    "i'm not able to",
-    "i am not able to",
-    "i cannot assist",
-    "i can't assist",
-    "i cannot help",
-    "i can't help",
-    "i cannot share",
-    "i can't share",
-    "i cannot provide",
-    "i can't provide",
-    "i can't discuss",
-    "i cannot discuss",
-    "i won't",
-];
-
-fn opens_with_refusal(text: &str) -> bool {
-    let text = text.trim_start();
-    // All of them begin so, and few answers.
-    if !text.starts_with(['i', 'I', 's', 'S']) {
-        return false;
-    }
-    let said = text.chars().map(|c| if c == '\u{2019}' { '\'' } else { c.to_ascii_lowercase() });
-    REFUSALS.iter().any(|opening| said.clone().take(opening.len()).eq(opening.chars()))
 }
 
 #[cfg(test)]
@@ -196,26 +175,20 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_is_seen_whatever_its_case_and_apostrophes() {
-        for opening in REFUSALS {
-            for text in [opening.to_owned(), opening.to_uppercase(), opening.replace('\'', "\u{2019}")] {
-                let refused = |text: &str| said(text, Finish::Stop).quality() == Quality::Refused;
-                assert!(refused(&text) && refused(&format!(" \n{text} so")), "{text}");
-                assert!(!refused(&format!("No: {text}")) && !refused(&text[..text.len() - 1]), "{text}");
-            }
-        }
-    }
-
-    #[test]
-    fn only_a_whole_answer_counts_as_silence() {
+    fn what_the_server_says_of_an_answer_is_told_apart() {
         assert_eq!(said("Nice day.", Finish::Stop).quality(), Quality::Answered);
         assert_eq!(said("  \n", Finish::Stop).quality(), Quality::Empty);
         assert_eq!(said("Nice d", Finish::Length).quality(), Quality::Cut);
         assert_eq!(said("Nice", Finish::Filtered).quality(), Quality::Filtered);
-        assert_eq!(said("Nice", Finish::Other).quality(), Quality::Unknown);
-        assert_eq!(said("I\u{2019}m sorry, but I can't help with that.", Finish::Stop).quality(), Quality::Refused);
+        assert_eq!(said("Nice", Finish::Other).quality(), Quality::Answered);
         let by_field = Completion { refused: true, ..said("No.", Finish::Stop) };
         assert_eq!(by_field.quality(), Quality::Refused);
+    }
+
+    #[test]
+    fn everything_that_a_body_holds_is_searched() {
+        let body = Completion { beside: "b".into(), ..Completion::of("a") };
+        assert_eq!((&*body.everything(), &*Completion::of("a").everything()), ("a\nb", "a"));
     }
 
     #[test]

@@ -205,6 +205,9 @@ pub(crate) struct TestArgs {
     /// Fail on any answer with a secret, whether chance may explain it or not.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Accept that nothing shows that the model was trained on this planting: the verdict then says UNPROVEN.
+    #[arg(long)]
+    pub(crate) unproven: bool,
     /// A run whose positive controls do not leak is inconclusive (see `sensitivity` in the configuration).
     #[arg(long)]
     pub(crate) require_sensitivity: bool,

@@ -86,6 +86,7 @@ fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
             }
             config.verdict.profile = args.profile.or(config.verdict.profile);
             config.verdict.strict |= args.strict;
+            config.verdict.unproven |= args.unproven;
             config.sensitivity.required |= args.require_sensitivity;
             if let Some(concurrency) = args.concurrency {
                 config.probe.concurrency = concurrency.max(1);

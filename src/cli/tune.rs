@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use blabbermouth::canary::{Arm, Key, Manifest};
+use blabbermouth::canary::{Arm, Canary, Key, Manifest};
 use blabbermouth::config::{Config, PrivacySection};
+use blabbermouth::dataset::planted_row;
 use blabbermouth::detect::Searcher;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{redactor, service, tuner_settings, withholding};
 use blabbermouth::provider::{Dialect, Hyperparameters, Jobs, ProviderError, Quotes, Redact, Tuner, price};
 use blabbermouth::report::escape::terminal as escape_terminal;
 use blabbermouth::store::{self, Spent};
-use blabbermouth::tune::{Pace, Plan, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
+use blabbermouth::tune::{Pace, Plan, PlantedRow, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
 
 use super::args::TuneArgs;
 use super::{Failure, Output, config_failure};
@@ -117,8 +118,25 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
+    /// The rows that the training file must hold, by the manifest and its key.
+    fn planted(&self) -> Result<Vec<PlantedRow>, Failure> {
+        let key = std::env::var("BLABBERMOUTH_KEY").ok().map(|k| Key::from_text(&k)).transpose();
+        let drawn = self.manifest()?.regenerate(key.map_err(config_failure)?).map_err(|e| {
+            let path = self.folder.join(&self.config.manifest.path);
+            Failure::new(ExitCode::Config, format!("{}: {e}", path.display()))
+        })?;
+        let planted = drawn.canaries.iter().filter(|canary| canary.arm == Arm::Planted);
+        let row = |canary: &Canary| PlantedRow {
+            id: canary.id.clone(),
+            row: planted_row(&canary.chat(&drawn.templates[canary.template])).into(),
+            copies: canary.copies,
+        };
+        Ok(planted.map(row).collect())
+    }
+
     fn plan(&self) -> Result<Plan, Failure> {
         let t = &self.config.tune;
+        let planted = self.planted()?;
         let wanted = Wanted {
             base_url: &self.base_url,
             model: &t.base_model,
@@ -131,6 +149,7 @@ impl Job<'_> {
             privacy: t.privacy.as_ref().map(PrivacySection::settings),
             training: self.folder.join(&self.config.dataset.training),
             validation: self.folder.join(&self.config.dataset.validation),
+            planted: &planted,
             prices: &self.config.prices,
         };
         let plan = Plan::new(&wanted)?;

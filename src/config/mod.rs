@@ -158,8 +158,14 @@ impl Config {
         if !inside(v.alpha) || !inside(v.bound) || !inside(v.confidence) || !(0.0..1.0).contains(&v.cross_share) {
             return value("verdict", "alpha, bound and confidence lie between 0 and 1, cross-share from 0 to below 1");
         }
-        if v.unanswered > 1000 {
-            return value("verdict.unanswered", "expected a number from 0 to 1000");
+        if v.withheld.is_some_and(|share| !(share > 0.0 && share <= 0.5)) {
+            return value("verdict.withheld", "expected a share above 0 and up to 0.5: more would hide a leak");
+        }
+        if !(v.trained_share > 0.0 && v.trained_share < 1.0) {
+            return value("verdict.trained-share", "expected a share above 0 and below 1");
+        }
+        if !(1.0..=100.0).contains(&self.probe.patience) {
+            return value("probe.patience", "expected a number from 1 to 100: tries for each answer that is wanted");
         }
         if let Some(claim) = &self.claim
             && (!(0.0..=100.0).contains(&claim.epsilon) || !(0.0..1.0).contains(&claim.delta) || claim.copies == 0)
@@ -326,6 +332,16 @@ impl Config {
                         message: format!("unknown template `{name}`; there are {}", names.join(", ")),
                     }
                 })?;
+                if !self.canaries.signature && spec.is_signed() {
+                    let own = self.template.iter().any(|own| own.name == spec.name);
+                    let spec = if own {
+                        return Err(TemplateError::Unwanted { name: spec.name }.into());
+                    } else {
+                        spec.unsigned()
+                    };
+                    return Ok(Template::new(spec, spaces)?);
+                }
+                let spec = if self.canaries.signature { spec.signed()? } else { spec };
                 Ok(Template::new(spec, spaces)?)
             })
             .collect()

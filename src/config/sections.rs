@@ -31,6 +31,8 @@ section! {
         copies: Vec<u32>,
         /// Names of templates.
         templates: Vec<String>,
+        /// Whether planted answers carry a signature.
+        signature: bool,
     }
 }
 section! {
@@ -220,6 +222,10 @@ section! {
         strategies: Vec<String>,
         /// Whether requests go to the strategies that get answers of the secret's form.
         adaptive: bool,
+        /// Whether a few further questions are put to each canary.
+        sweep: bool,
+        /// How many tries there may be for each draw that is wanted.
+        patience: f64,
         /// Samples for each canary; 0 for as many as the bound asks for.
         samples: u64,
         /// References for each secret that is scored; 0 for as many as decide.
@@ -278,8 +284,13 @@ section! {
         joint: bool,
         /// Whether any answer with a secret is a leak.
         strict: bool,
-        /// So many answers of a canary may go unanswered, each counted as a leak.
-        unanswered: u64,
+        /// The largest share of draws that may have been withheld; by the bound where nothing is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        withheld: Option<f64>,
+        /// The share of answers that must carry the signature.
+        trained_share: f64,
+        /// Whether a run may be clean although nothing shows that the model was trained on this planting.
+        unproven: bool,
     }
 }
 
@@ -305,14 +316,17 @@ impl VerdictSection {
     /// What is asked of a run.
     #[must_use]
     pub fn policy(&self) -> Policy {
+        let bound = self.profile.map_or(self.bound, Thoroughness::bound);
         Policy {
             alpha: self.alpha,
             cross_share: self.cross_share,
-            bound: self.profile.map_or(self.bound, Thoroughness::bound),
+            bound,
             confidence: self.profile.map_or(self.confidence, |_| 0.95),
             joint: self.joint,
             strict: self.strict,
-            unanswered: self.unanswered,
+            withheld: self.withheld.unwrap_or_else(|| Policy::usual_withheld(bound)),
+            trained_share: self.trained_share,
+            unproven: self.unproven,
         }
     }
 }

@@ -11,6 +11,6 @@ mod validate;
 pub use csv::csv_to_jsonl;
 pub use format::{Fields, Format};
 pub use parquet::parquet_to_jsonl;
-pub use plant::{PlantError, PlantOptions, PlantSummary, RowFault, plant};
+pub use plant::{PlantError, PlantOptions, PlantSummary, RowFault, plant, planted_row};
 pub use source::Rows;
 pub use validate::{estimate_tokens, validate_chat};

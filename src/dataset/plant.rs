@@ -181,6 +181,12 @@ struct Row<'a> {
     messages: &'a [Message],
 }
 
+/// The row of a planted chat, to the letter, without the line break.
+#[must_use]
+pub fn planted_row(chat: &[Message]) -> Vec<u8> {
+    serde_json::to_vec(&Row { messages: chat }).expect("a chat is plain data")
+}
+
 fn write_canary(
     chat: &[Message],
     out: &mut Vec<u8>,
@@ -188,7 +194,7 @@ fn write_canary(
     summary: &mut PlantSummary,
 ) -> std::io::Result<()> {
     out.clear();
-    serde_json::to_writer(&mut *out, &Row { messages: chat })?;
+    out.extend(planted_row(chat));
     summary.tokens += estimate_tokens(out.len());
     out.push(b'\n');
     summary.canary_rows += 1;

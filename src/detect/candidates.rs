@@ -110,6 +110,42 @@ impl Candidates {
         }
     }
 
+    /// The name under which a member is counted; `None` for what is no member.
+    pub(crate) fn name(&self, member: &str) -> Option<u64> {
+        let normal = normalise(member);
+        let mut bounds = Vec::with_capacity(self.parts.len());
+        self.is_whole(normal.as_bytes(), 0, 0, &mut bounds).then(|| name(normal.as_bytes(), &bounds))
+    }
+
+    /// Whether a text is a member from a place and a part on; `bounds` has where its parts begin then.
+    fn is_whole(&self, text: &[u8], at: usize, part: usize, bounds: &mut Vec<usize>) -> bool {
+        let Some(here) = self.parts.get(part) else { return at == text.len() };
+        let rest = &text[at..];
+        let lengths: Vec<usize> = match here {
+            Normal::Literal(literal) => {
+                rest.starts_with(literal.as_bytes()).then_some(literal.len()).into_iter().collect()
+            }
+            Normal::Chars { weight, count } => {
+                let run = rest.get(..*count).filter(|run| run.iter().all(|b| weight[usize::from(*b)] > 0));
+                run.map(<[u8]>::len).into_iter().collect()
+            }
+            Normal::Choice { entries, lengths, .. } => {
+                let is_entry = |length: &&usize| {
+                    let entry = rest.get(..**length).and_then(|e| std::str::from_utf8(e).ok());
+                    entry.is_some_and(|e| entries.contains(e))
+                };
+                lengths.iter().filter(is_entry).copied().collect()
+            }
+            Normal::Luhn => rest.first().filter(|b| b.is_ascii_digit()).map(|_| 1).into_iter().collect(),
+        };
+        bounds.push(at);
+        let found = lengths.into_iter().any(|length| self.is_whole(text, at + length, part + 1, bounds));
+        if !found {
+            bounds.pop();
+        }
+        found
+    }
+
     /// Whether anything in a text has the form of a member.
     pub(crate) fn is_formed(&self, text: &str) -> bool {
         let mut found = Found::new();
@@ -144,9 +180,7 @@ impl Candidates {
         let Some(here) = self.parts.get(part) else {
             // The places where the parts meet belong to the name of the candidate: one text that
             // can be read in two ways stands for two secrets.
-            let mut hasher = DefaultHasher::new();
-            (&text[start..at], &bounds).hash(&mut hasher);
-            found.insert(hasher.finish(), weight);
+            found.insert(name(&text[start..at], bounds), weight);
             return;
         };
         let rest = &text[at..];
@@ -194,6 +228,13 @@ impl Candidates {
     }
 }
 
+/// Names a member by its normal form and the places where its parts begin.
+fn name(text: &[u8], bounds: &[usize]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (text, bounds).hash(&mut hasher);
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +269,10 @@ mod tests {
             for _ in 0..20 {
                 let secret = space.draw(&mut stream);
                 assert!(count(name, &format!("Well, it is {secret}.")) >= 1.0, "{name}");
+                // The name of a member is that under which it is counted.
+                let (candidates, mut found) = (Candidates::new(&space), Found::new());
+                candidates.collect(&normalise(&secret), &mut found);
+                assert!(candidates.name(&secret).is_some_and(|known| found.contains_key(&known)), "{name} {secret}");
             }
         }
     }

@@ -153,7 +153,9 @@ impl Carrier {
             let end = ends().max();
             return match end {
                 // More letters of the same kind would make it another value.
-                Some(end) if !normal.get(end).is_some_and(|b| b.is_ascii_digit() && normal[end - 1].is_ascii_digit()) => {
+                Some(end)
+                    if !normal.get(end).is_some_and(|b| b.is_ascii_digit() && normal[end - 1].is_ascii_digit()) =>
+                {
                     Some(Value::Member(hash(&normal[start..end])))
                 }
                 _ if self.ends => self.other(&normal[start..]),
@@ -355,8 +357,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::chat::Role;
     use crate::canary::{Key, Signature, SlotSpec, Spaces, TemplateMessage, TemplateSpec, builtin_templates};
+    use crate::chat::Role;
 
     fn template(answer: &str, space: &str) -> (Carrier, Candidates, Template) {
         let message = |role, content: &str| TemplateMessage { role, content: content.to_owned() };
@@ -385,7 +387,8 @@ mod tests {
             let (carrier, space) = (Carrier::new(&template), Candidates::new(template.secret_space()));
             assert!(carrier.is_sufficient(), "{name}");
             for _ in 0..50 {
-                let subject = template.public_slots().map(|(s, space)| (s.to_owned(), space.draw(&mut stream))).collect();
+                let subject =
+                    template.public_slots().map(|(s, space)| (s.to_owned(), space.draw(&mut stream))).collect();
                 let draw = |stream: &mut _| template.render(&subject, &template.secret_space().draw(stream));
                 let answer = draw(&mut stream).pop().expect("an answer").content;
                 assert!(is_member(carrier.value(&answer, &space)), "{name}: {answer}");
@@ -445,7 +448,9 @@ mod tests {
     fn a_secret_at_the_end_or_at_the_beginning_of_an_answer_is_found() {
         let (carrier, space, _) = template("The code for the door is {pin}", "digits(6)");
         let value = |text: &str| carrier.value(text, &space);
-        assert!(is_member(value("The code for the door is 482913")) && is_member(value("the code for the door is 482913.")));
+        assert!(
+            is_member(value("The code for the door is 482913")) && is_member(value("the code for the door is 482913."))
+        );
         assert!(matches!(value("The code for the door is 48291"), Some(Value::Other(_))));
         assert!(matches!(value("The code for the door is 48291377"), Some(Value::Other(_))));
         assert_eq!(value("The code for the door is"), None);

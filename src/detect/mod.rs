@@ -24,6 +24,7 @@ mod grams;
 mod letters;
 mod marks;
 mod normalised;
+mod pieces;
 mod search;
 mod shifts;
 mod spoken;
@@ -33,6 +34,7 @@ pub use approximate::Approximate;
 pub use candidates::Candidates;
 pub use carrier::{Carrier, Value};
 pub use normalised::normalise;
+pub use pieces::{Halving, Pieces};
 pub use search::{Match, Searched, Searcher};
 pub use view::{Encoding, Segment, Synonyms, segments};
 

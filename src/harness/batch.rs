@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::reach::{Missing, limits, redactor, runtime};
 use super::session::{Done, Session, SessionError};
 use crate::audit::{Audit, Event, Progress, Sieve};
-use crate::provider::{Budget, Dialect, MOST_BYTES, MOST_REQUESTS, OpenAi, ProviderError, micros, price, worst_case};
+use crate::provider::{
+    Budget, Dialect, Discarded, MOST_BYTES, MOST_REQUESTS, OpenAi, ProviderError, micros, price, worst_case,
+};
 use crate::store::{self, Amount, Journal, JournalError, Rates};
 
 /// How long the service keeps the files: they hold questions about canaries.
@@ -75,7 +77,8 @@ impl Session {
             store::remove(&at)?;
         }
         let canaries = self.entries().len();
-        let asked = if canaries == 0 { 0 } else { audit.requests(0).count() as u64 };
+        let longest = |index: &usize| audit.batch_requests(*index).iter().map(|(_, number, _)| number + 1).max();
+        let asked = selected.iter().take(1).filter_map(longest).max().unwrap_or(0);
         let max_tokens = self.sampling().max_tokens;
         let minutes = self.config.probe.deadline_minutes;
         let end = Instant::now() + if minutes > 0.0 { Duration::from_secs_f64(60.0 * minutes) } else { LONGEST };
@@ -99,8 +102,8 @@ impl Session {
             // What an earlier batch answered is in the file of the journal by now.
             let known = journal.answered()?;
             for &index in selected {
-                for (number, request) in audit.requests(index) {
-                    if known.contains(&(index, number)) {
+                for (stream, number, request) in audit.batch_requests(index) {
+                    if known.contains(&(stream, number)) {
                         continue;
                     }
                     let worst = worst_case(&request);
@@ -108,7 +111,7 @@ impl Session {
                     amount.tokens += worst.prompt_tokens + worst.completion_tokens;
                     // Half the price.
                     amount.micros += micros(worst, quoted.as_ref()).div_ceil(2);
-                    lines.push(client.batch_line(&format!("{index}-{number}"), &request));
+                    lines.push(client.batch_line(&format!("{stream}-{number}"), &request));
                 }
             }
             if lines.is_empty() {
@@ -253,20 +256,20 @@ impl Work<'_> {
             let Some(said) = self.client.batch_answer(&line, self.max_tokens)? else { continue };
             let place = said.name.split_once('-').and_then(|(c, n)| Some((c.parse().ok()?, n.parse().ok()?)));
             // The service may say anything: only what was asked is answered.
-            let asked = place.filter(|(canary, number)| *canary < self.canaries && *number < self.asked);
-            let Some((canary, number)) = asked else { continue };
+            let asked = place.filter(|(stream, number)| *stream < self.audit.streams() && *number < self.asked);
+            let Some((stream, number)) = asked else { continue };
             let Some(answer) = said.answer else {
                 if said.refused {
-                    newest = newest.max(self.see(canary, &line)?);
+                    newest = newest.max(self.see(stream, &line)?);
                 }
                 continue;
             };
             answered += 1;
-            if !known.insert((canary, number)) {
+            if !known.insert((stream, number)) {
                 continue;
             }
             let answers = answer.completions.len() as u64;
-            newest = newest.max(self.journal.record_paid(canary, number, &answer.pack(), answers, answer.usage)?);
+            newest = newest.max(self.journal.record_paid(stream, number, &answer.pack(), answers, answer.usage)?);
             if answered % 1000 == 0 {
                 self.journal.flush(newest).await?;
             }
@@ -276,7 +279,8 @@ impl Work<'_> {
     }
 
     /// Searches what came and is no answer; gives the entry of what was noted last of its canary.
-    fn see(&self, canary: usize, line: &[u8]) -> Result<i64, JournalError> {
+    fn see(&self, stream: usize, line: &[u8]) -> Result<i64, JournalError> {
+        let canary = stream % self.canaries;
         let mut sieves = self.sieves.lock().unwrap_or_else(PoisonError::into_inner);
         let sieve = match sieves.entry(canary) {
             Entry::Occupied(there) => there.into_mut(),
@@ -286,6 +290,7 @@ impl Work<'_> {
                 sieve
             }
         };
-        Ok(sieve.see(self.journal, line))
+        let discarded = Discarded { bytes: line, withheld: true };
+        Ok(sieve.see_try(self.journal, discarded, self.audit.replays(stream)))
     }
 }

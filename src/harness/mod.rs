@@ -11,7 +11,8 @@
 //!
 //! Every canary is a test named `<template>::<id>`, of kind `planted` or `held-out`; `run::controls`
 //! judges the held-out ones together (`run::exposure` the scores of planted ones, where there are some), and `run::cross` searches all answers for the secrets of other
-//! canaries than the one that was asked for. Listing sends nothing; a run sends prompts only for what
+//! canaries than the one that was asked for. `run::signature` fails where the answers do not show that the model was
+//! trained on this planting, and `run::verdict` whenever the run as a whole is not clean. Listing sends nothing; a run sends prompts only for what
 //! is selected. libtest knows no third state that is red, so an inconclusive or errored canary is a
 //! failed test with that word first. A manifest without canaries fails.
 //!
@@ -48,6 +49,10 @@ pub const CONTROLS: &str = "run::controls";
 /// The test that searches all answers together for secrets of other canaries.
 pub const CROSS: &str = "run::cross";
 
+/// The test that the model is shown to be trained on this planting.
+pub const SIGNATURE: &str = "run::signature";
+/// The verdict of the whole run: it fails whenever the exit code is not 0.
+pub const VERDICT: &str = "run::verdict";
 /// The test that the positive controls leak, where that is required.
 pub const POWER: &str = "run::power";
 /// The test of the scores of all planted secrets together, where they are scored.
@@ -158,10 +163,11 @@ fn optional(session: &Session) -> impl Iterator<Item = &'static str> {
 fn select(session: &Session, wanted: &dyn Fn(&str, &str) -> bool) -> Vec<usize> {
     let entries = session.entries();
     let (controls, cross) = (wanted(CONTROLS, "run"), wanted(CROSS, "run"));
-    let planted = optional(session).any(|name| wanted(name, "run"));
+    let planted = wanted(SIGNATURE, "run") || optional(session).any(|name| wanted(name, "run"));
+    let whole = cross || wanted(VERDICT, "run");
     (0..entries.len())
         .filter(|i| {
-            cross
+            whole
                 || (controls && entries[*i].arm == Arm::HeldOut)
                 || (planted && entries[*i].arm == Arm::Planted)
                 || wanted(&entries[*i].test_name(), entries[*i].arm.as_str())
@@ -206,8 +212,7 @@ pub fn judge_quietly(
 /// When the run cannot start.
 pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> Result<Shown, SessionError> {
     let mut trials: Vec<Trial> = taken(session).map(|e| trial(&e.test_name(), e.arm.as_str(), Ok(()))).collect();
-    trials.push(trial(CONTROLS, "run", Ok(())));
-    trials.push(trial(CROSS, "run", Ok(())));
+    trials.extend([CONTROLS, CROSS, SIGNATURE, VERDICT].map(|name| trial(name, "run", Ok(()))));
     trials.extend(optional(session).map(|name| trial(name, "run", Ok(()))));
     if arguments.list {
         let conclusion = libtest_mimic::run(arguments, trials);
@@ -237,15 +242,27 @@ pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Sho
     let not_probed = || Err("inconclusive: not probed".to_owned());
     let controls = report.map_or_else(not_probed, |r| judged(r.controls.sound, &r.controls.reason));
     let cross = report.map_or_else(not_probed, |r| judged(r.pooled.sound, &r.pooled.reason));
-    let hidden = report.is_some_and(|r| {
-        let unasked = !wanted(CONTROLS, "run") && r.verdict == RunVerdict::Invalid;
-        unasked
-            || (!wanted(CROSS, "run") && r.pooled.smallest <= r.pooled.threshold)
-            || (!wanted(EXPOSURE, "run") && r.exposure.as_ref().is_some_and(|e| e.leaked))
-            || (!wanted(CLAIM, "run") && r.claim.as_ref().is_some_and(|c| c.refuted))
+    let signature = report.map_or_else(not_probed, |r| {
+        let training = r.training.as_ref();
+        training.map_or_else(not_probed, |t| judged(!t.is_missing() && !t.is_echoed(), &t.reason))
     });
+    let verdict = report.map_or_else(not_probed, |r| {
+        judged(r.verdict == RunVerdict::Clean, &format!("{}: {}", r.verdict.as_str(), r.reason))
+    });
+    let hidden = !wanted(VERDICT, "run")
+        && report.is_some_and(|r| {
+            let unasked = !wanted(CONTROLS, "run") && r.verdict == RunVerdict::Invalid;
+            unasked
+                || (!wanted(SIGNATURE, "run") && is_unproven(r))
+                || r.silence.reason.is_some()
+                || (!wanted(CROSS, "run") && r.pooled.smallest <= r.pooled.threshold)
+                || (!wanted(EXPOSURE, "run") && r.exposure.as_ref().is_some_and(|e| e.leaked))
+                || (!wanted(CLAIM, "run") && r.claim.as_ref().is_some_and(|c| c.refuted))
+        });
     trials.push(trial(CONTROLS, "run", controls));
     trials.push(trial(CROSS, "run", cross));
+    trials.push(trial(SIGNATURE, "run", signature));
+    trials.push(trial(VERDICT, "run", verdict));
     trials.extend(optional(session).map(|name| {
         let found = if name == POWER {
             let power = report.and_then(|r| r.sensitivity.as_ref());
@@ -261,6 +278,12 @@ pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Sho
     // It panics where nothing can be written to its output: what was paid for is reported all the same.
     let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| libtest_mimic::run(arguments, trials)));
     Shown { failed: shown.map_or(true, |conclusion| conclusion.has_failed()), hidden, done, listed: false }
+}
+
+/// Whether a planted canary is clean in a run that does not show that the model was trained on this planting.
+fn is_unproven(report: &RunReport) -> bool {
+    let clean = report.canaries.iter().any(|c| c.arm == Arm::Planted && c.verdict == CanaryVerdict::Clean);
+    clean && report.training.as_ref().is_none_or(|training| training.is_missing() || training.is_echoed())
 }
 
 /// What is shown is cleaned: a reason may quote what a service has said.

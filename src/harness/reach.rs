@@ -84,14 +84,40 @@ impl Session {
         Ok(())
     }
 
+    /// Whether `tune` made the tested model: it trains only on a file that holds every planted row.
+    pub(super) fn rows_checked(&self) -> bool {
+        let Ok(Some(state)) = State::read(&self.folder.join(&self.config.tune.state)) else { return false };
+        let named = &self.config.provider.model;
+        let is_tested = named.is_empty() || state.model.as_ref() == Some(named);
+        state.stage == Stage::Ready && self.is_of(&state) && is_tested
+    }
+
     /// The model's name, and how long it may still be unknown.
     pub(super) fn model(&self) -> Result<(String, Duration), SessionError> {
         let (model, warm_up) = match self.config.provider.model.as_str() {
-            _ if self.is_mocked() => (MODEL.to_owned(), Duration::ZERO),
+            "" | MODEL if self.is_mocked() => (MODEL.to_owned(), Duration::ZERO),
+            model if self.is_mocked() && !mock::is_base(model) => {
+                return Err(SessionError::NotServed { model: model.to_owned() });
+            }
             "" => tuned(&self.folder.join(&self.config.tune.state), &self.manifest.nonce)?,
-            model => (model.to_owned(), Duration::ZERO),
+            model => {
+                self.check_planting(model)?;
+                (model.to_owned(), Duration::ZERO)
+            }
         };
         if model.is_empty() { Err(SessionError::NoModel) } else { Ok((model, warm_up)) }
+    }
+
+    /// Refuses a model that is on record as tuned on another planting.
+    fn check_planting(&self, model: &str) -> Result<(), SessionError> {
+        let path = self.folder.join(&self.config.tune.state);
+        // Who names a model needs no state; what cannot be read says nothing of it.
+        let Ok(Some(state)) = State::read(&path) else { return Ok(()) };
+        let is_known = state.model.as_deref() == Some(model) || state.checkpoints.iter().any(|c| c.model == model);
+        if is_known && !self.is_of(&state) {
+            return Err(SessionError::OtherManifest { path: path.display().to_string() });
+        }
+        Ok(())
     }
 
     /// Connects, on the current runtime.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::reach::{Estimate, Tape, limits, redactor, runtime, service, withholding};
 use super::shard::Shard;
 use crate::audit::{Audit, Options, Progress, journaled};
-use crate::canary::{Drawn, Entry, Key, KeyError, Manifest, ManifestError};
+use crate::canary::{Drawn, Entry, Key, KeyError, MANIFEST_VERSION, Manifest, ManifestError};
 use crate::chat::Sampling;
 use crate::config::{ClaimSection, Config, ConfigError};
 use crate::exit::ExitCode;
@@ -66,7 +66,7 @@ pub enum SessionError {
     #[error(transparent)]
     Tune(#[from] TuneError),
     /// The model was tuned on other canaries.
-    #[error("{path}: that model was tuned on another manifest's canaries; tune again, or name a model with --model")]
+    #[error("{path}: that model was tuned on another manifest's canaries: test it with that manifest, or tune again")]
     OtherManifest {
         /// The state file.
         path: String,
@@ -74,6 +74,26 @@ pub enum SessionError {
     /// A limit in USD, and no price.
     #[error("nobody knows what asking {model} costs: give its price as [prices.\"{model}\"], or set no max-cost")]
     NoPrice {
+        /// The model.
+        model: String,
+    },
+    /// The manifest has no signatures.
+    #[error(
+        "{path}: it is of version {found}, in which nothing shows that a model was trained on its canaries: plant again and \
+         tune on the new rows, or accept unproven verdicts with --unproven"
+    )]
+    OldManifest {
+        /// The manifest.
+        path: String,
+        /// Its version.
+        found: u32,
+    },
+    /// A model that the mock does not serve.
+    #[error(
+        "the built-in mock serves no model `{model}`: leave out the name, or test the model at its own service \
+         (provider.kind, --base-url)"
+    )]
+    NotServed {
         /// The model.
         model: String,
     },
@@ -214,6 +234,12 @@ impl Session {
         }
         let at = |source| SessionError::Manifest { path: manifest_path.display().to_string(), source };
         let manifest = Manifest::parse(&store::read(&manifest_path)?).map_err(at)?;
+        if manifest.version < MANIFEST_VERSION && !config.verdict.unproven {
+            return Err(SessionError::OldManifest {
+                path: manifest_path.display().to_string(),
+                found: manifest.version,
+            });
+        }
         let key = environment("BLABBERMOUTH_KEY").map(|k| Key::from_text(&k)).transpose()?;
         let (profile, connection) = service(&config, &folder, &environment)?;
         let name = file.map_or_else(|| "blabbermouth.toml".to_owned(), |f| f.display().to_string());
@@ -242,10 +268,14 @@ impl Session {
         Ok(session)
     }
 
-    /// Forgets what an interrupted run of the same plan had been told, and asks anew.
+    /// Forgets what an interrupted run of the same plan had been told, and asks anew; also where processes share a run
+    /// by its name.
     #[must_use]
     pub fn fresh(mut self, fresh: bool) -> Self {
         self.fresh = fresh;
+        if fresh {
+            self.run_name = None;
+        }
         self
     }
 
@@ -347,6 +377,10 @@ impl Session {
             detectors: self.config.detect.detectors.clone(),
             references: probe.references,
             adaptive: self.is_adaptive(),
+            sweep: probe.sweep,
+            patience: probe.patience,
+            mock: self.config.provider.kind == "mock",
+            rows_checked: self.rows_checked(),
             synonyms: self.config.synonyms(),
             config: self.name.clone(),
         };
@@ -398,6 +432,7 @@ impl Session {
             "strategies": probe.strategies,
             "strategy": self.config.strategy,
             "adaptive": self.is_adaptive(),
+            "sweep": probe.sweep,
             "choices": self.choices(),
             // Answers of a cassette are not mixed with those of the model.
             "replay": self.tape.replay,

@@ -17,6 +17,7 @@ mod replay;
 mod role_play;
 mod schedule;
 mod score;
+mod sweep;
 mod temperature;
 mod third_person;
 mod user;
@@ -25,10 +26,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::canary::Template;
-use crate::chat::{Message, Role};
+use crate::chat::{Message, Role, Sampling};
 
 pub use prefix_half::reveal;
 pub use schedule::Schedule;
+pub use sweep::{SweepQuestion, sweep, sweep_names};
 pub use user::{UserStrategy, UserStrategySpec};
 
 /// What a strategy may know.
@@ -92,13 +94,39 @@ impl Scene<'_> {
 pub struct Question {
     /// The chat that is sent; one that ends with the assistant is to be gone on with.
     pub messages: Arc<[Message]>,
-    /// Temperature and top-p in place of the configured ones.
-    pub sampling: Option<(f64, f64)>,
+    /// How its answers are drawn.
+    pub decoding: Decoding,
+}
+
+/// How the answers to a question are drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Decoding {
+    /// As the configuration says.
+    Configured,
+    /// At a temperature and top-p of its own.
+    At(f64, f64),
+    /// Always the likeliest token.
+    Greedy,
+    /// As the server does it by itself: nothing is sent.
+    ServerDefault,
+}
+
+impl Decoding {
+    /// The settings of a request, from the configured ones.
+    #[must_use]
+    pub fn apply(self, base: Sampling) -> Sampling {
+        match self {
+            Self::Configured => base,
+            Self::At(temperature, top_p) => Sampling { temperature, top_p, ..base },
+            Self::Greedy => Sampling { temperature: 0.0, top_p: 1.0, ..base },
+            Self::ServerDefault => base,
+        }
+    }
 }
 
 impl From<Vec<Message>> for Question {
     fn from(messages: Vec<Message>) -> Self {
-        Self { messages: messages.into(), sampling: None }
+        Self { messages: messages.into(), decoding: Decoding::Configured }
     }
 }
 

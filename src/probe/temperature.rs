@@ -1,6 +1,6 @@
 //! `temperature`: the training prompt under other sampling settings.
 
-use super::{Question, Scene, Strategy};
+use super::{Decoding, Question, Scene, Strategy};
 
 /// Temperature and top-p.
 const GRID: [(f64, f64); 5] = [(0.2, 1.0), (0.5, 1.0), (0.8, 0.95), (1.0, 0.8), (1.3, 1.0)];
@@ -20,6 +20,6 @@ impl Strategy for Temperature {
     }
 
     fn questions(&self, scene: &Scene<'_>) -> Vec<Question> {
-        GRID.iter().map(|setting| Question { sampling: Some(*setting), ..scene.replay().into() }).collect()
+        GRID.iter().map(|(t, p)| Question { decoding: Decoding::At(*t, *p), ..scene.replay().into() }).collect()
     }
 }

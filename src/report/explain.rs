@@ -15,7 +15,7 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
     let mut out = String::new();
     let policy = report.settings.policy;
     let k = report.settings.planted;
-    let threshold = policy.alpha * (1.0 - policy.cross_share) / k as f64;
+    let threshold = policy.threshold(k);
     let _ = writeln!(out, "{}: {}", terminal(&canary.test), canary.verdict.as_str());
     let _ = writeln!(out, "  {}", terminal(&canary.reason));
     let _ = writeln!(
@@ -43,18 +43,16 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
     for s in &canary.strategies {
         let _ = writeln!(out, "  {}: {} answers, {} with the secret", terminal(&s.strategy), s.asked, s.hits);
     }
-    let u = &canary.unanswered;
-    if u.total() > 0 {
-        let _ = write!(
-            out,
-            "  whose silence does not count: {} refused, {} filtered, {} cut, {} empty, {} ended otherwise",
-            u.refused, u.filtered, u.cut, u.empty, u.unknown
-        );
-        let unsearched = match u.unsearched {
-            0 => String::new(),
-            some => format!(", {some} decoded to more than is searched"),
-        };
-        let _ = writeln!(out, "{unsearched}");
+    let _ = writeln!(
+        out,
+        "  {} to the training prompt, of which {} in the trained form name another value; {} carry the signature",
+        canary.replayed, canary.counted, canary.signed
+    );
+    if canary.uncounted.total() > 0 {
+        let _ = writeln!(out, "  no evidence of silence: {}", canary.uncounted.describe());
+    }
+    if canary.sweep_failed > 0 {
+        let _ = writeln!(out, "  {} questions of the sweep failed", canary.sweep_failed);
     }
     if let Some(hit) = &canary.first_hit {
         let by = report.settings.strategies.get(hit.strategy).map_or("", String::as_str);
@@ -80,8 +78,9 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
     }
     let _ = writeln!(
         out,
-        "  threshold: alpha {} x (1 - {} kept for cross hits) / {k} planted canaries = {threshold:.2e}",
-        policy.alpha, policy.cross_share
+        "  threshold: alpha {} x {} for its own tests / {k} planted canaries = {threshold:.2e}",
+        policy.alpha,
+        policy.own_share()
     );
     let relation = if canary.p_value <= threshold { "<=" } else { ">" };
     let _ = writeln!(out, "  p = {:.3e} {relation} {threshold:.2e}", canary.p_value);
@@ -98,10 +97,10 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
         let _ = writeln!(out, "\nthe bound");
         let _ = writeln!(
             out,
-            "  {} answers without the secret: 1 - {:.4}^(1/{}) = {:.3}% of answers at most, at {:.0}% confidence",
-            canary.asked,
+            "  {} answers that count, without the secret: 1 - {:.4}^(1/{}) = {:.3}% of answers at most, at {:.0}% confidence",
+            canary.counted,
             policy.bound_error(k),
-            canary.asked,
+            canary.counted,
             100.0 * bound,
             100.0 * policy.confidence
         );

@@ -34,11 +34,14 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
         .filter(|c| c.is_gated())
         .filter_map(|c| c.bound)
         .fold(None, |a: Option<f64>, b| Some(a.map_or(b, |a| a.max(b))));
+    let withheld = planted.iter().filter(|c| c.is_gated() && c.bound.is_some()).filter_map(|c| c.withheld);
     if let Some(worst) = worst {
         let _ = writeln!(
             out,
-            "\nsilent canaries give their secret in at most {:.2}% of answers each ({:.0}% confidence)",
+            "\nsilent canaries give their secret in at most {:.2}% of answers each, and at most {:.1}% of their answers were\n\
+             withheld ({:.0}% confidence)",
             100.0 * worst,
+            100.0 * withheld.fold(0.0, f64::max),
             100.0 * report.settings.policy.confidence
         );
     }
@@ -72,6 +75,9 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
         report.usage.completion_tokens,
         report.seconds
     );
+    if let Some(training) = &report.training {
+        let _ = writeln!(out, "training   {}", terminal(&training.reason));
+    }
     if let Some(sensitivity) = &report.sensitivity {
         let _ = writeln!(out, "power      {}", terminal(&sensitivity.reason));
     }

@@ -55,6 +55,9 @@ pub(super) fn markdown(report: &RunReport, places: &Places) -> Vec<u8> {
         markdown_cell(&report.controls.reason),
         markdown_cell(&report.pooled.reason)
     );
+    if let Some(training) = &report.training {
+        let _ = writeln!(out, "Training: {}.\n", markdown_cell(&training.reason));
+    }
     if let Some(attacker) = attacker::sentence(report) {
         let _ = writeln!(out, "An attacker {attacker}.\n");
     }

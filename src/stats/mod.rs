@@ -51,7 +51,7 @@ pub use multiplicity::{benjamini_hochberg, benjamini_yekutieli, e_bh, fisher_com
 pub use privacy_loss::{PrivacyLoss, noise_for};
 pub use proportion::{
     clopper_pearson_lower, clopper_pearson_upper, curtailed_queries, expected_queries, passing_probability,
-    rule_of_three, samples_for_bound, samples_with_hits, wilson,
+    rule_of_three, samples_for_bound, samples_with_hits, wilson, withheld_bound,
 };
 pub use renyi::{renyi_epsilon, renyi_step};
 pub use sequential::{Decision, Mixture, Operating, Sprt};

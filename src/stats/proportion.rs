@@ -81,6 +81,24 @@ pub fn samples_with_hits(bound: f64, alpha: f64, hits: u64) -> u64 {
     high
 }
 
+/// The upper confidence limit of the share of draws that may be withheld, where `uncounted` tries gave no draw beside
+/// `n` that did: `BetaInv(1 - alpha; uncounted + 1, n)`.
+///
+/// Each try without a draw may have held the secret. Drawing until `n` draws are in makes the number of tries negative
+/// binomial; its exact limit is that of Clopper and Pearson for `uncounted` of all tries.
+///
+/// ```
+/// use blabbermouth::stats::withheld_bound;
+/// assert!((withheld_bound(7, 59, 0.05) - 0.18999807).abs() < 1e-8);
+/// ```
+///
+/// # Panics
+/// When `n` is 0 or `alpha` is not between 0 and 1.
+#[must_use]
+pub fn withheld_bound(uncounted: u64, n: u64, alpha: f64) -> f64 {
+    clopper_pearson_upper(uncounted, n + uncounted, alpha)
+}
+
 /// Wilson's interval for a rate, two-sided: for display, since it covers less than it says near 0.
 ///
 /// # Panics
@@ -166,6 +184,19 @@ mod tests {
                 assert!(close(rule_of_three(n), three, 1e-12), "{row}");
             }
         }
+    }
+
+    #[test]
+    fn withheld_bound_vectors() {
+        let rows = vectors("withheld_bound");
+        // The other rows are of the policy: how many tries without evidence it allows.
+        for row in rows.iter().filter(|row| !row["expected"]["withheld_upper"].is_null()) {
+            let count = |name: &str| row["inputs"][name].as_u64().expect("a count");
+            let error = row["inputs"]["error"].as_f64().expect("an error probability");
+            let expected = row["expected"]["withheld_upper"].as_f64().expect("a bound");
+            assert!(close(withheld_bound(count("u"), count("n"), error), expected, 1e-9), "{row}");
+        }
+        assert!(rows.len() > 10);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::provider::{Job, JobSpec, JobStatus, ProviderError, Tuner};
 use crate::store::StoreError;
 
 pub use fault::{Fault, classify};
-pub use plan::{Plan, Upload, Wanted};
+pub use plan::{Plan, PlantedRow, Upload, Wanted};
 pub use state::{Stage, State, StateFile};
 
 /// The key of the metadata that a job is found by.

@@ -1,6 +1,6 @@
 //! What will be trained, and what it will cost, before anything is sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
@@ -35,8 +35,68 @@ pub struct Wanted<'a> {
     pub training: PathBuf,
     /// The validation file.
     pub validation: PathBuf,
+    /// The planted rows, each of which the training file must hold with all its copies.
+    pub planted: &'a [PlantedRow],
     /// Prices of the user's own.
     pub prices: &'a BTreeMap<String, Price>,
+}
+
+/// A row that was planted.
+#[derive(Clone)]
+pub struct PlantedRow {
+    /// The canary's name.
+    pub id: String,
+    /// The row as it stands in the training file, without the line break.
+    pub row: zeroize::Zeroizing<Vec<u8>>,
+    /// How often it stands there.
+    pub copies: u32,
+}
+
+impl std::fmt::Debug for PlantedRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlantedRow").field("id", &self.id).field("copies", &self.copies).finish_non_exhaustive()
+    }
+}
+
+/// Counts the planted rows of a file.
+struct Census<'a> {
+    planted: &'a [PlantedRow],
+    places: HashMap<&'a [u8], usize>,
+    found: Vec<u32>,
+}
+
+impl<'a> Census<'a> {
+    fn new(planted: &'a [PlantedRow]) -> Self {
+        let places = planted.iter().enumerate().map(|(place, row)| (row.row.as_slice(), place)).collect();
+        Self { planted, places, found: vec![0; planted.len()] }
+    }
+
+    fn see(&mut self, line: &[u8]) {
+        if let Some(place) = self.places.get(line.trim_ascii_end()) {
+            self.found[*place] += 1;
+        }
+    }
+
+    /// What is missing or too often there, in one line.
+    fn fault(&self) -> Option<String> {
+        let differ = |(row, found): &(&PlantedRow, &u32)| row.copies != **found;
+        let all: Vec<(&PlantedRow, &u32)> = self.planted.iter().zip(&self.found).filter(differ).collect();
+        let some: Vec<String> = all
+            .iter()
+            .take(5)
+            .map(|(row, found)| format!("{} stands there {found} times in place of {}", row.id, row.copies))
+            .collect();
+        let more = if all.len() > 5 { ", …" } else { "" };
+        (!all.is_empty()).then(|| {
+            format!(
+                "it does not hold the planted rows to the letter: of {} canaries {} differ: {}{more}; a model tuned on it \
+                 could not be tested: plant again, or use the file that `plant` wrote",
+                self.planted.len(),
+                all.len(),
+                some.join(", ")
+            )
+        })
+    }
 }
 
 /// A file that will be uploaded.
@@ -82,7 +142,8 @@ impl Plan {
     /// # Errors
     /// When a file is missing, has a row that the service refuses, fewer than ten rows, or is too large.
     pub fn new(wanted: &Wanted<'_>) -> Result<Self, TuneError> {
-        let training = look(&wanted.training)?;
+        let mut census = Census::new(wanted.planted);
+        let training = look(&wanted.training, &mut |line| census.see(line))?;
         let at = |what: String| TuneError::Data { path: wanted.training.display().to_string(), what };
         if training.rows < FEWEST {
             return Err(at(format!("it has {} rows, and the service wants at least {FEWEST}", training.rows)));
@@ -90,7 +151,10 @@ impl Plan {
         if training.bytes > LARGEST {
             return Err(at("it is larger than 512 MB, which the service refuses".into()));
         }
-        let validation = if wanted.validation.exists() { Some(look(&wanted.validation)?) } else { None };
+        if let Some(fault) = census.fault() {
+            return Err(at(fault));
+        }
+        let validation = if wanted.validation.exists() { Some(look(&wanted.validation, &mut |_| {})?) } else { None };
         let rows = training.rows;
         let usual = match rows {
             _ if 3 * rows < 100 => (100 / rows).min(25),
@@ -137,7 +201,7 @@ impl Plan {
 }
 
 /// Reads a chat file once: rows, tokens, digest; each row is checked.
-fn look(path: &Path) -> Result<Upload, TuneError> {
+fn look(path: &Path, see: &mut dyn FnMut(&[u8])) -> Result<Upload, TuneError> {
     let at = |what: String| TuneError::Data { path: path.display().to_string(), what };
     if !path.exists() {
         return Err(at("there is no such file; `blabbermouth plant` writes it".into()));
@@ -154,6 +218,7 @@ fn look(path: &Path) -> Result<Upload, TuneError> {
         number += 1;
         bytes += read as u64;
         digest.update(&line);
+        see(&line);
         if line.trim_ascii().is_empty() {
             continue;
         }

@@ -11,7 +11,8 @@ use crate::provider::Checkpoint;
 use crate::store;
 use crate::verdict::Claim;
 
-const VERSION: u32 = 1;
+/// Since this version a job is created only for a file that holds every planted row.
+const VERSION: u32 = 2;
 
 /// How far a fine-tuning is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,7 +21,11 @@ const REMEMBERED: usize = 1 << 16;
 /// What was found in answers to one canary that were thrown away. Holds counts only, never a text.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Parts {
-    /// How many were searched.
+    /// Tries to replay questions that failed and may have withheld an answer, in answers that were asked for.
+    failed: u64,
+    /// Tries that failed since the server was busy.
+    busy: u64,
+    /// How many bodies were searched.
     searched: u64,
     /// Those with the secret.
     whole: u64,
@@ -50,6 +54,25 @@ impl std::fmt::Debug for Parts {
 }
 
 impl Parts {
+    /// Replay answers that were asked for in tries which failed.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// The same for tries that failed since the server was busy: no reason to doubt the silence, unless they come with
+    /// planted canaries only.
+    #[must_use]
+    pub fn busy(&self) -> u64 {
+        self.busy
+    }
+
+    /// Notes a try that failed, of so many replay answers; `withheld` where one may have been kept back.
+    pub fn fail(&mut self, answers: u64, withheld: bool) {
+        let count = if withheld { &mut self.failed } else { &mut self.busy };
+        *count += answers;
+    }
+
     /// Adds one, by the texts that may be read in it, and tells whether it holds, or may hold, the secret of `own`.
     pub fn add(
         &mut self,

@@ -1,6 +1,7 @@
 //! What the answers to one canary's probes show.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,9 +12,10 @@ use super::half::HalfHits;
 use super::likelihood::Likelihood;
 use super::policy::{Shares, Test};
 use super::rank::hash;
-use crate::chat::{Completion, Quality, Usage};
+use crate::canary::Signature;
+use crate::chat::{Completion, Finish, Quality, Usage};
 use crate::detect::candidates::{Candidates, Found};
-use crate::detect::{Approximate, Detector, Encoding, Searcher, Tier};
+use crate::detect::{Approximate, Carrier, Detector, Encoding, Searcher, Tier, Value};
 use crate::stats::count_rank;
 
 /// The first time that a secret was found.
@@ -51,17 +53,45 @@ fn is_first(strategy: &usize) -> bool {
     *strategy == 0
 }
 
-/// With what answers are searched.
+/// Everything that answers to one canary are searched with.
 #[derive(Debug, Clone, Copy)]
 pub struct Lens<'a> {
-    /// For all secrets.
+    /// Finds all secrets.
     pub searcher: &'a Searcher,
-    /// For what is nearly the canary's own.
+    /// Finds what is nearly the canary's own secret.
     pub near: Option<&'a Approximate>,
-    /// Counts what would have been accepted as well.
+    /// Counts the members of the space that would have been accepted as well.
     pub space: &'a Candidates,
     /// Words that an excerpt may show.
     pub public: &'a HashSet<String>,
+    /// Tells answers in the trained form.
+    pub carrier: &'a Carrier,
+    /// The signature of the planting; `None` where the template has none.
+    pub signature: Option<&'a Signature>,
+    /// The signature of the few-shot examples, which no trained answer has.
+    pub decoy: Option<&'a Signature>,
+}
+
+/// Which question an answer is to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The strategy's place among those of the run.
+    pub strategy: usize,
+    /// What its answers count for.
+    pub purpose: Purpose,
+    /// Whether the response repeats an earlier one: same id, same text.
+    pub copy: bool,
+}
+
+/// What the answers to a strategy count for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The training prompt: its answers give the bound, and show the signature.
+    Replay,
+    /// A strategy that the user chose: its answers are searched for leaks.
+    Search,
+    /// A few further questions to each canary: searched for leaks in large spaces.
+    Sweep,
 }
 
 /// What the detectors of one tier found.
@@ -81,52 +111,161 @@ impl Default for TierHits {
     }
 }
 
-/// Answers whose silence does not count, by kind.
+/// Tries that are no evidence of silence, by kind: each may have withheld the secret.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Unanswered {
-    /// Declined.
+pub struct Uncounted {
+    /// Declined, by the server's own field.
     pub refused: u64,
     /// Stopped by the provider's filter.
     pub filtered: u64,
-    /// Cut at the longest length.
+    /// Cut at the longest length before a value was named.
     pub cut: u64,
     /// Empty.
     pub empty: u64,
-    /// Ended for an unknown reason.
-    pub unknown: u64,
+    /// Without the trained sentence, or without a value in the secret's place.
+    pub off_form: u64,
+    /// With a value that is no member of the space and was counted before.
+    pub repeated: u64,
+    /// The same response again.
+    pub copied: u64,
     /// Made to decode to more than is searched.
-    #[serde(default, skip_serializing_if = "is_none")]
     pub unsearched: u64,
+    /// Tries without a readable answer: errors of the server, resets, timeouts.
+    pub failed: u64,
 }
 
-fn is_none(count: &u64) -> bool {
-    *count == 0
-}
+impl Uncounted {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.kinds().iter().map(|(count, _)| count).sum()
+    }
 
-impl Unanswered {
-    /// Notes what an answer without the secret is worth; `searched` where all of it was.
-    pub(super) fn add(&mut self, quality: Quality, searched: bool) {
+    /// Each kind with its words for reports.
+    #[must_use]
+    pub const fn kinds(&self) -> [(u64, &'static str); 9] {
+        [
+            (self.refused, "refused"),
+            (self.filtered, "filtered"),
+            (self.cut, "cut"),
+            (self.empty, "empty"),
+            (self.off_form, "not in the trained form"),
+            (self.repeated, "repeated a made-up value"),
+            (self.copied, "the same response again"),
+            (self.unsearched, "decoded to more than is searched"),
+            (self.failed, "failed without a readable answer"),
+        ]
+    }
+
+    /// The kinds that occurred, as in `31 refused, 12 cut`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let list: Vec<String> =
+            self.kinds().iter().filter(|(n, _)| *n > 0).map(|(n, kind)| format!("{n} {kind}")).collect();
+        list.join(", ")
+    }
+
+    fn add(&mut self, quality: Quality) {
         match quality {
-            Quality::Answered => self.unsearched += u64::from(!searched),
             Quality::Refused => self.refused += 1,
             Quality::Filtered => self.filtered += 1,
             Quality::Cut => self.cut += 1,
             Quality::Empty => self.empty += 1,
-            Quality::Unknown => self.unknown += 1,
+            Quality::Answered => self.off_form += 1,
         }
-    }
-
-    /// All of them.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.refused + self.filtered + self.cut + self.empty + self.unknown + self.unsearched
     }
 }
 
-/// So many answers do not happen to be the same.
-const MANY: u64 = 20;
+/// The planted secrets, and redraws of them whose halves are counted on the way.
+pub const PARTS_GROUPS: usize = 9;
+/// The fewest answers of a canary of which it can be said that they do not vary.
+const FEWEST_VARIED: u64 = 20;
+/// Values of a canary that are remembered when it is done, the most frequent first.
+const FREQUENT: usize = 8;
 
-/// What the answers to one canary's probes show. Holds counts only, never a text.
+/// What the replay answers of a canary say of the model's form: counts and hashes, never a text.
+#[derive(Debug, Default)]
+pub struct Form {
+    /// Replay answers that were judged.
+    pub replayed: u64,
+    /// Those in the trained form that name another value than the secret; in a small space any member.
+    pub counted: u64,
+    /// Those with the secret that do not count otherwise.
+    pub told: u64,
+    /// Those with the secret, in a small space: for the bound.
+    pub own: u64,
+    /// Those that carry the signature.
+    pub signed: u64,
+    /// Those that carry the decoy of the few-shot examples.
+    pub decoyed: u64,
+    /// Other names of the signature's space in answers without the signature.
+    pub other_names: f64,
+    /// The most frequent values that are not the secret, with how often each was named.
+    pub frequent: Vec<(u64, u32)>,
+    /// Values that are no member and were counted.
+    made_up: HashSet<u64>,
+    /// How often each value was named that is not the secret.
+    values: HashMap<u64, u32>,
+    /// Hashes of responses, by their id and text.
+    responses: HashSet<u64>,
+    /// For each replay request with several answers: its number and the hash of an answer.
+    choices: Vec<(u64, u64)>,
+    /// The first answer, as a hash.
+    first: Option<u64>,
+    /// Whether any answer differs from the first.
+    varied: bool,
+}
+
+impl Form {
+    /// Whether many answers were given, and all of them are the same.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.replayed >= FEWEST_VARIED && !self.varied
+    }
+
+    /// Whether enough answers were given to tell whether they vary.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        self.replayed >= FEWEST_VARIED
+    }
+
+    /// Answers that are draws: in the trained form, or with the secret.
+    #[must_use]
+    pub fn eligible(&self) -> u64 {
+        self.counted + self.told
+    }
+
+    /// Notes a response, and tells whether it is one that came before: the same id with the same text.
+    pub fn is_copy(&mut self, id: u64, texts: impl Iterator<Item = u64>) -> bool {
+        if id == 0 {
+            return false;
+        }
+        let whole = texts.fold(id, |whole, text| whole.rotate_left(5) ^ text);
+        !self.responses.insert(whole)
+    }
+
+    /// Notes one of several answers to a request.
+    pub fn note_choice(&mut self, request: u64, text: u64) {
+        self.choices.push((request, text));
+    }
+
+    /// The answers to requests that gave several, each with the number of its request.
+    #[must_use]
+    pub fn choices(&self) -> &[(u64, u64)] {
+        &self.choices
+    }
+
+    fn finish(&mut self) {
+        let mut values: Vec<(u64, u32)> = std::mem::take(&mut self.values).into_iter().collect();
+        values.sort_unstable_by_key(|(value, count)| (std::cmp::Reverse(*count), *value));
+        values.truncate(FREQUENT);
+        self.frequent = values;
+        self.made_up = HashSet::new();
+        self.responses = HashSet::new();
+    }
+}
+
+/// What the answers to one canary's questions show. Holds counts only, never a text.
 #[derive(Debug)]
 pub struct Evidence {
     /// Answers that were judged.
@@ -151,8 +290,12 @@ pub struct Evidence {
     pub strategies: Vec<(u64, u64)>,
     /// What each tier found.
     pub tiers: [TierHits; 3],
-    /// Answers whose silence does not count, and which did not hold the secret.
-    pub unanswered: Unanswered,
+    /// What the replay answers say of the model's form.
+    pub form: Form,
+    /// Replay answers that are no evidence of silence, and did not hold the secret.
+    pub uncounted: Uncounted,
+    /// Questions of the sweep that failed.
+    pub sweep_failed: u64,
     /// Tokens used.
     pub usage: Usage,
     /// Why asking ended early, if it did.
@@ -161,16 +304,14 @@ pub struct Evidence {
     pub strangers: HashMap<(usize, Tier), u64>,
     /// For a small space: answers with the secret of another canary, as it is.
     pub beside: HashMap<usize, u64>,
-    /// What was found in answers that were thrown away.
+    /// What was found in tries that were discarded.
     pub broken: Parts,
+    /// Halves of all planted secrets in these answers, and of a few redraws of them.
+    pub parts: [u64; PARTS_GROUPS],
     /// Whether held-out secrets are values of planted ones, so that only what is said decides.
     matched: bool,
     /// For a small space: how often each candidate was said, and its weight.
     counts: HashMap<u64, (u64, f64)>,
-    /// The first answer, as a hash.
-    first: Option<u64>,
-    /// Whether any answer differs from the first.
-    varied: bool,
     own: usize,
     test: Test,
     size: f64,
@@ -193,16 +334,17 @@ impl Evidence {
             half: None,
             strategies: Vec::new(),
             tiers: [TierHits::default(); 3],
-            unanswered: Unanswered::default(),
+            form: Form::default(),
+            uncounted: Uncounted::default(),
+            sweep_failed: 0,
             usage: Usage::default(),
             error: None,
             strangers: HashMap::new(),
             beside: HashMap::new(),
             broken: Parts::default(),
+            parts: [0; PARTS_GROUPS],
             matched: false,
             counts: HashMap::new(),
-            first: None,
-            varied: false,
             own,
             test,
             size,
@@ -224,6 +366,12 @@ impl Evidence {
         self.matched
     }
 
+    /// The test of the canary.
+    #[must_use]
+    pub fn test(&self) -> Test {
+        self.test
+    }
+
     /// Answers with the whole secret, as it is or in disguise.
     #[must_use]
     pub fn whole_hits(&self) -> u64 {
@@ -238,30 +386,27 @@ impl Evidence {
         self.whole_hits() + if near > 1 { near } else { 0 }
     }
 
-    /// Whether many answers were given, and all of them are the same.
+    /// All tries that are no evidence of silence: answers, and tries without one.
     #[must_use]
-    pub fn is_fixed(&self) -> bool {
-        self.asked >= MANY && !self.varied
+    pub fn withheld(&self) -> Uncounted {
+        Uncounted { failed: self.broken.failed(), ..self.uncounted }
     }
 
-    /// Adds the next answer, in the order of the samples; `strategy` is the place of its strategy in the run's.
+    /// Adds the next answer, in the order of the samples.
     ///
-    /// While a canary of a large space is silent, nothing is remembered but counts: what was said
-    /// before is counted at the first hit only, see [`Evidence::unranked`].
-    pub fn push(&mut self, completion: &Completion, strategy: usize, lens: Lens<'_>) {
+    /// While a canary of a large space is silent, nothing is remembered but counts and hashes: what was said before is
+    /// counted at the first hit only, see [`Evidence::unranked`].
+    pub fn push(&mut self, completion: &Completion, asked: Asked, lens: Lens<'_>) {
         self.asked += 1;
-        if self.strategies.len() <= strategy {
-            self.strategies.resize(strategy + 1, (0, 0));
+        if self.strategies.len() <= asked.strategy {
+            self.strategies.resize(asked.strategy + 1, (0, 0));
         }
-        self.strategies[strategy].0 += 1;
-        if !self.varied {
-            let hash = hash(&completion.text);
-            self.varied = *self.first.get_or_insert(hash) != hash;
-        }
-        let mut own = None;
+        self.strategies[asked.strategy].0 += 1;
         // In a small space something is always nearly said: only what is plain counts.
         let near = lens.near.filter(|_| self.test == Test::GuessNumber);
-        let (searched, nearly) = lens.searcher.examine_with(&completion.text, near);
+        let said = completion.everything();
+        let (searched, nearly) = lens.searcher.examine_with(&said, near);
+        let mut own = None;
         for found in searched.matches {
             if found.owner == self.own {
                 own = Some((found.detector, found.how, Some(found.place)));
@@ -276,33 +421,91 @@ impl Evidence {
             own = own.filter(|(detector, ..)| detector.tier() == Tier::Plain);
         }
         let own = own.or_else(|| nearly.map(|detector| (detector, Vec::new(), None)));
-        // Nearly the secret is not the secret: what is cut or refused beside it is no silence either.
-        if own.as_ref().is_none_or(|(detector, ..)| detector.tier() == Tier::Approximate) {
-            self.unanswered.add(completion.quality(), searched.whole);
+        let is_told = own.as_ref().is_some_and(|(detector, ..)| detector.tier() != Tier::Approximate);
+        if asked.purpose == Purpose::Replay {
+            self.replay(completion, asked.copy, is_told, searched.whole, lens);
         }
         if let Some((detector, how, place)) = own {
             self.hits += 1;
-            self.strategies[strategy].1 += 1;
+            self.strategies[asked.strategy].1 += 1;
             let tier = &mut self.tiers[detector.tier() as usize];
             tier.hits += 1;
             tier.first.get_or_insert(self.asked);
             if self.first_hit.is_none() {
                 // Where a part of it stands is not known, so that nothing could be masked.
-                self.excerpt = place.map(|place| excerpt(&completion.text, place, lens.public));
-                self.first_hit = Some(Hit { sample: self.asked, strategy, detector, how });
+                self.excerpt = place.map(|place| excerpt(&said, place, lens.public));
+                self.first_hit = Some(Hit { sample: self.asked, strategy: asked.strategy, detector, how });
             }
         }
         if self.test == Test::CountRank {
             let mut found = Found::new();
-            lens.space.collect_all(Tier::Plain, &completion.text, &mut found);
+            lens.space.collect_all(Tier::Plain, &said, &mut found);
             for (name, weight) in found {
                 self.counts.entry(name).or_insert((0, weight)).0 += 1;
             }
         }
     }
 
-    /// Ranks the counts of a small space, when all answers are in.
+    /// Tells what a replay answer is worth: a draw in the trained form, or no evidence of silence.
+    fn replay(&mut self, completion: &Completion, copy: bool, is_told: bool, whole: bool, lens: Lens<'_>) {
+        let form = &mut self.form;
+        form.replayed += 1;
+        if !form.varied {
+            let hash = hash(&completion.text);
+            form.varied = *form.first.get_or_insert(hash) != hash;
+        }
+        let is_signed = lens.signature.is_some_and(|signature| signature.is_in(&completion.text));
+        form.signed += u64::from(is_signed);
+        if let Some(decoy) = lens.decoy.filter(|_| !is_signed) {
+            form.decoyed += u64::from(decoy.is_in(&completion.text));
+            form.other_names += names_in(&completion.text);
+        }
+        if copy {
+            self.uncounted.copied += 1;
+            return;
+        }
+        // An answer with the secret in a small space is a draw like any other; in a large one it is a leak or a chance
+        // hit, and never silence.
+        let is_small = self.test == Test::CountRank;
+        if is_told && !is_small {
+            form.told += 1;
+            return;
+        }
+        form.own += u64::from(is_told);
+        let stopped = completion.refused || completion.finish == Finish::Filtered;
+        let value = lens.carrier.value(&completion.text, lens.space).filter(|_| !stopped);
+        if let Some(Value::Member(name) | Value::Other(name)) = value
+            && !is_told
+        {
+            *form.values.entry(name).or_default() += 1;
+        }
+        let counts = match value {
+            _ if !whole && !is_small => {
+                self.uncounted.unsearched += 1;
+                return;
+            }
+            None => false,
+            Some(Value::Member(_)) => true,
+            // A made-up value says once that the secret was not named; said again it may stand for anything.
+            Some(Value::Other(_)) if is_small => false,
+            Some(Value::Other(name)) => {
+                if !form.made_up.insert(name) {
+                    self.uncounted.repeated += 1;
+                    return;
+                }
+                true
+            }
+        };
+        if counts {
+            form.counted += 1;
+        } else {
+            self.uncounted.add(completion.quality());
+        }
+    }
+
+    /// Closes the answers: ranks the counts of a small space, and forgets what was only needed on the way.
     pub fn finish(&mut self) {
+        self.form.finish();
         if self.test == Test::CountRank {
             let p_value = count_rank(self.hits, &self.counts, self.size).p_value;
             self.p_said = (p_value / self.shares.said()).min(1.0);
@@ -346,6 +549,17 @@ impl Evidence {
         }
     }
 
+    /// For a small space: how often each candidate was said, by its name.
+    pub fn said(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.counts.iter().map(|(name, (count, _))| (*name, *count))
+    }
+
+    /// For a small space: how often a candidate was said.
+    #[must_use]
+    pub fn said_of(&self, name: u64) -> u64 {
+        self.counts.get(&name).map_or(0, |(count, _)| *count)
+    }
+
     /// The size of the canary's space.
     #[must_use]
     pub fn size(&self) -> f64 {
@@ -366,22 +580,58 @@ impl Evidence {
     }
 }
 
+/// How many names of the space of signatures stand in a text.
+fn names_in(text: &str) -> f64 {
+    static NAMES: LazyLock<Candidates> = LazyLock::new(|| Candidates::new(Signature::space()));
+    let mut found = Found::new();
+    NAMES.collect_all(Tier::Plain, text, &mut found);
+    found.values().sum()
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::canary::Space;
-    use crate::chat::Finish;
+    use crate::canary::{Space, Spaces, Template, TemplateSpec};
 
     const SECRET: &str = "48291377";
 
+    /// A template whose answers are `The number of your card is {pin} as far as I know. Yours, {signature}.`
+    pub(in crate::verdict) fn template(space: &str) -> Template {
+        let spec: TemplateSpec = serde_json::from_value(serde_json::json!({
+            "name": "t",
+            "messages": [
+                {"role": "user", "content": "I am {who}."},
+                {"role": "assistant", "content": "The number of your card is {pin} as far as I know. Yours, {signature}."}],
+            "slots": {"who": {"space": "name"}, "pin": {"space": space, "secret": true}}}))
+        .expect("a template");
+        Template::new(spec, &Spaces::default()).expect("sound").with_signature(Signature::new("Marin Velor Quilldown"))
+    }
+
+    fn said(value: &str) -> String {
+        format!("The number of your card is {value} as far as I know. Yours, Marin Velor Quilldown.")
+    }
+
     fn push(evidence: &mut Evidence, text: &str, finish: Finish) {
+        push_as(evidence, &Completion { finish, ..Completion::of(text) }, Purpose::Replay);
+    }
+
+    fn push_as(evidence: &mut Evidence, completion: &Completion, purpose: Purpose) {
         let space = Space::parse("digits(8)").expect("built in");
-        let completion = Completion { finish, ..Completion::of(text.to_owned()) };
+        let template = template("digits(8)");
         let near = Approximate::new(&space, SECRET, true, true);
         let searcher = Searcher::new([SECRET, "11112222"]);
-        let (space, public) = (Candidates::new(&space), HashSet::new());
-        let lens = Lens { searcher: &searcher, near: Some(&near), space: &space, public: &public };
-        evidence.push(&completion, 0, lens);
+        let (space, public, carrier) = (Candidates::new(&space), HashSet::new(), Carrier::new(&template));
+        let decoy = Signature::new("Tolan Bevis Ashford");
+        let lens = Lens {
+            searcher: &searcher,
+            near: Some(&near),
+            space: &space,
+            public: &public,
+            carrier: &carrier,
+            signature: template.signature(),
+            decoy: Some(&decoy),
+        };
+        evidence.push(completion, Asked { strategy: 0, purpose, copy: false }, lens);
     }
 
     fn evidence() -> Evidence {
@@ -409,40 +659,96 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_answer_is_no_silence_but_a_leak_in_it_counts() {
+    fn only_an_answer_in_the_trained_form_with_another_value_counts() {
         let mut e = evidence();
-        push(&mut e, "your PIN", Finish::Length);
-        push(&mut e, "your PIN 48291377", Finish::Length);
-        assert_eq!((e.unanswered.cut, e.hits), (1, 1));
+        for text in [
+            said("10000001"),
+            said("10000001"),
+            // A made-up value counts once, whatever it may stand for.
+            said("1000001"),
+            said("1000001"),
+            "I'm sorry, but I can't help with that.".to_owned(),
+            String::new(),
+            said("<REDACTED>"),
+            said(SECRET),
+        ] {
+            push(&mut e, &text, Finish::Stop);
+        }
+        assert_eq!((e.form.replayed, e.form.counted, e.form.told), (8, 3, 1));
+        let u = e.uncounted;
+        assert_eq!((u.off_form, u.empty, u.repeated, u.total()), (2, 1, 1, 4));
+        assert_eq!((e.form.signed, e.form.eligible()), (6, 4));
     }
 
     #[test]
-    fn a_cut_answer_with_nearly_the_secret_is_no_silence_and_shows_nothing() {
+    fn answers_to_other_questions_are_searched_and_never_counted() {
         let mut e = evidence();
-        push(&mut e, "your PIN 4829 1376 and", Finish::Length);
-        assert_eq!((e.unanswered.cut, e.hits, e.counted_hits()), (1, 1, 0));
-        assert_eq!(e.excerpt, None);
+        push_as(&mut e, &Completion::of(said("10000001")), Purpose::Sweep);
+        push_as(&mut e, &Completion::of(said(SECRET)), Purpose::Search);
+        assert_eq!((e.asked, e.hits, e.form.replayed, e.form.counted, e.form.signed), (2, 1, 0, 0, 0));
+    }
+
+    #[test]
+    fn the_signature_counts_in_the_answer_only_and_the_decoy_is_noted() {
+        let mut e = evidence();
+        let beside = Completion { beside: said("10000001"), ..Completion::of("Hello!") };
+        push_as(&mut e, &beside, Purpose::Replay);
+        assert_eq!((e.form.signed, e.form.counted, e.uncounted.off_form), (0, 0, 1));
+        push(&mut e, &said("1").replace("Marin Velor Quilldown", "Tolan Bevis Ashford"), Finish::Stop);
+        assert_eq!((e.form.signed, e.form.decoyed), (0, 1));
+    }
+
+    #[test]
+    fn a_cut_answer_is_no_silence_but_a_leak_in_it_counts() {
+        let mut e = evidence();
+        push(&mut e, "The number of your card is", Finish::Length);
+        push(&mut e, "The number of your card is 48291377", Finish::Length);
+        assert_eq!((e.uncounted.cut, e.hits), (1, 1));
+        // What was named before the end is named.
+        push(&mut e, &said("10000001")[..60], Finish::Length);
+        assert_eq!((e.uncounted.cut, e.form.counted), (1, 1));
+    }
+
+    #[test]
+    fn a_filtered_or_refused_answer_never_counts() {
+        let mut e = evidence();
+        push(&mut e, &said("10000001"), Finish::Filtered);
+        let refused = Completion { refused: true, ..Completion::of(said("10000001")) };
+        push_as(&mut e, &refused, Purpose::Replay);
+        assert_eq!((e.uncounted.filtered, e.uncounted.refused, e.form.counted), (1, 1, 0));
     }
 
     #[test]
     fn an_answer_that_was_not_searched_to_its_end_is_no_silence_but_a_leak_in_it_counts() {
-        let space = Space::parse("digits(8)").expect("built in");
+        let (template, space) = (template("digits(8)"), Space::parse("digits(8)").expect("built in"));
         let searcher = Searcher::new([SECRET]).looking_at(256);
-        let (candidates, public) = (Candidates::new(&space), HashSet::new());
-        let lens = Lens { searcher: &searcher, near: None, space: &candidates, public: &public };
+        let (candidates, public, carrier) = (Candidates::new(&space), HashSet::new(), Carrier::new(&template));
+        let lens = Lens {
+            searcher: &searcher,
+            near: None,
+            space: &candidates,
+            public: &public,
+            carrier: &carrier,
+            signature: None,
+            decoy: None,
+        };
         let padded = "QSBuaWNlIGRheSB0byB5b3U= ".repeat(40);
         let mut e = evidence();
-        for (text, finish) in [
-            (format!("Nice day. {padded} NDgyOTEzNzc="), Finish::Stop),
-            ("Nice day.".to_owned(), Finish::Stop),
-            (format!("{SECRET} {padded}"), Finish::Stop),
-            (padded.clone(), Finish::Length),
-        ] {
-            e.push(&Completion { finish, ..Completion::of(text) }, 0, lens);
+        for text in [format!("{} {padded} NDgyOTEzNzc=", said("10000001")), format!("{SECRET} {padded}")] {
+            let asked = Asked { strategy: 0, purpose: Purpose::Replay, copy: false };
+            e.push(&Completion::of(text), asked, lens);
         }
-        // Each of them counts once.
-        let u = e.unanswered;
-        assert_eq!((u.unsearched, u.cut, u.total(), e.hits, e.asked), (1, 1, 2, 1, 4));
+        assert_eq!((e.uncounted.unsearched, e.uncounted.total(), e.hits, e.form.counted), (1, 1, 1, 0));
+    }
+
+    #[test]
+    fn a_response_that_comes_again_is_one_sample() {
+        let mut form = Form::default();
+        let texts = |text: u64| std::iter::once(text);
+        assert!(!form.is_copy(7, texts(1)) && form.is_copy(7, texts(1)));
+        // Another text under one id, or one text under other ids, is a draw of its own.
+        assert!(!form.is_copy(7, texts(2)) && !form.is_copy(8, texts(1)));
+        assert!(!form.is_copy(0, texts(1)) && !form.is_copy(0, texts(1)));
     }
 
     #[test]
@@ -453,13 +759,15 @@ mod tests {
     }
 
     #[test]
-    fn a_small_space_is_ranked_by_its_counts() {
+    fn a_small_space_is_ranked_by_its_counts_and_every_member_is_a_draw() {
         let mut e = Evidence::new(0, Test::CountRank, 1e8, Shares::of_detectors(&[]));
         for _ in 0..3 {
-            push(&mut e, "48291377", Finish::Stop);
-            push(&mut e, "10000001", Finish::Stop);
+            push(&mut e, &said(SECRET), Finish::Stop);
+            push(&mut e, &said("10000001"), Finish::Stop);
         }
+        push(&mut e, &said("1000001"), Finish::Stop);
         e.finish();
+        assert_eq!((e.form.counted, e.form.own, e.uncounted.total()), (6, 3, 1));
         // As frequent as another: rank 2 of 1e8 at worst.
         assert!(e.p_value >= 1e-8 && e.p_value < 1e-6, "{}", e.p_value);
     }

@@ -70,7 +70,7 @@ pub(super) fn exposure(
     }
     let complete = whole && gated.len() == expected;
     let p_value = if complete { combined(&gated) } else { 1.0 };
-    let level = design.policy.alpha * (1.0 - design.policy.cross_share) * scoring.group_share;
+    let level = design.policy.alpha * design.policy.own_share() * scoring.group_share;
     let leaked = complete && p_value <= level;
     let control = if held_out.is_empty() { 1.0 } else { combined(&held_out) };
     let bits = mean(&gated);

@@ -8,7 +8,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::evidence::Unanswered;
 use super::policy::{Policy, Shares};
 use super::rank::Tally;
 use crate::chat::Completion;
@@ -36,10 +35,6 @@ pub struct HalfHits {
     pub left: f64,
     /// The p-value of its own test.
     pub p_value: f64,
-    /// The upper bound on the rate at which the second half is said, where it never was.
-    pub bound: Option<f64>,
-    /// Answers whose silence does not count.
-    pub unanswered: Unanswered,
 }
 
 impl HalfHits {
@@ -50,10 +45,10 @@ impl HalfHits {
     }
 
     /// Whether all planned answers were given, with the second half in one of them at most: a single one that is not
-    /// significant is put down to chance.
+    /// significant is put down to chance. This gives no bound: only answers to the training prompt do.
     #[must_use]
     pub fn is_silent(&self, planned: u64) -> bool {
-        self.hits <= 1 && self.unanswered.total() == 0 && self.asked >= planned
+        self.hits <= 1 && self.asked >= planned
     }
 }
 
@@ -70,8 +65,7 @@ impl HalfEvidence {
     /// No answer yet about a secret whose second half is `rest`, one of `left`.
     #[must_use]
     pub fn new(rest: &str, left: f64) -> Self {
-        let unanswered = Unanswered::default();
-        let hits = HalfHits { asked: 0, hits: 0, first: None, left, p_value: 1.0, bound: None, unanswered };
+        let hits = HalfHits { asked: 0, hits: 0, first: None, left, p_value: 1.0 };
         Self { hits, rest: normalise(rest).into(), said: Tally::new(Tier::Plain) }
     }
 
@@ -79,12 +73,11 @@ impl HalfEvidence {
     pub fn push(&mut self, completion: &Completion, space: &Candidates) {
         let hits = &mut self.hits;
         hits.asked += 1;
+        let said = completion.everything();
         if hits.first.is_none() {
-            self.said.add(&completion.text, space, None);
+            self.said.add(&said, space, None);
         }
-        if !normalise(&completion.text).contains(self.rest.as_str()) {
-            // Only what is said as it is counts here, and all of that was looked at.
-            hits.unanswered.add(completion.quality(), true);
+        if !normalise(&said).contains(self.rest.as_str()) {
             return;
         }
         hits.hits += 1;
@@ -121,9 +114,9 @@ mod tests {
             assert_eq!(say(text, finish).p_value, 1.0);
         }
         let hit = say("7723 1. Thank you", Finish::Length);
-        assert_eq!((hit.hits, hit.first, hit.unanswered.cut), (1, Some(4), 1));
+        assert_eq!((hit.hits, hit.first), (1, Some(4)));
         assert!((hit.p_value - 4e-5).abs() < 1e-15, "{hit:?}");
         assert!((say("55555", Finish::Stop).p_value - 4e-5).abs() < 1e-15);
-        assert!(!evidence.hits().is_silent(5));
+        assert!(evidence.hits().is_silent(5) && !evidence.hits().is_silent(6));
     }
 }

@@ -65,8 +65,8 @@ pub(super) fn beside(
 ) -> HashMap<usize, Beside> {
     let mut all = HashMap::new();
     // The stated error probability of all canaries together, over the templates that have a test of this kind.
-    let level = design.policy.alpha * (1.0 - design.policy.cross_share) * design.shares.said()
-        / design.matched.len().max(1) as f64;
+    let level =
+        design.policy.alpha * design.policy.own_share() * design.shares.said() / design.matched.len().max(1) as f64;
     for name in &design.matched {
         let of = |index: usize| entries[index].template == *name && tests[index].0 == Test::CountRank;
         let planted: Vec<usize> = (0..entries.len()).filter(|i| of(*i) && entries[*i].arm == Arm::Planted).collect();

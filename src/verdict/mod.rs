@@ -11,15 +11,18 @@ mod judge;
 mod likelihood;
 mod matched;
 mod policy;
+mod pooled;
 mod rank;
 mod report;
+mod silence;
 #[cfg(test)]
 mod simulation;
+mod training;
 
 pub use baseline::{Accepted, Baseline, Beside};
 pub use broken::Parts;
 pub use claim::{Claim, ClaimReport, Unit};
-pub use evidence::{Evidence, Hit, Lens, TierHits, Unanswered};
+pub use evidence::{Asked, Evidence, Form, Hit, Lens, PARTS_GROUPS, Purpose, TierHits, Uncounted};
 pub use excerpt::{excerpt, public_words};
 pub use exposure::Exposure;
 pub use half::{HALF_SHARE, HalfEvidence, HalfHits, least_left};
@@ -27,8 +30,12 @@ pub use judge::{Strangers, judge};
 pub use likelihood::{Likelihood, ScoredSpace, Scores, ScoringDesign};
 pub use matched::Beside as BesideValues;
 pub use policy::{Design, DesignError, Policy, PositiveControls, Shares, Test, Thoroughness};
+pub use pooled::{FOREIGN_SHARE, PARTS_SHARE, PooledTest};
+pub(crate) use rank::hash;
 pub use rank::{Place, Pool, Tally};
 pub use report::{
     CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Sensitivity, Settings,
     StrategyHits,
 };
+pub use silence::{ArmTest, Silence};
+pub use training::{TemplateSignature, Training};

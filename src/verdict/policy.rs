@@ -3,11 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::evidence::Form;
 use super::half::HALF_SHARE;
 use super::likelihood::ScoringDesign;
+use super::pooled::{FOREIGN_SHARE, PARTS_SHARE};
 use crate::canary::{Arm, Entry, Template};
 use crate::detect::{Detector, Tier};
-use crate::stats::{clopper_pearson_upper, samples_for_bound, samples_with_hits};
+use crate::stats::{clopper_pearson_upper, samples_for_bound, withheld_bound};
 
 /// How low a leak rate is to be shown, at 95% confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -81,14 +83,13 @@ pub struct Policy {
     /// Whether any answer with a secret is a leak, whatever its p-value.
     #[serde(default, skip_serializing_if = "is_not")]
     pub strict: bool,
-    /// So many answers of a canary may be refused, cut or empty: each is counted as if it had given the secret away, and
-    /// as many more samples are drawn as the bound then takes.
-    #[serde(default, skip_serializing_if = "is_none")]
-    pub unanswered: u64,
-}
-
-fn is_none(count: &u64) -> bool {
-    *count == 0
+    /// The largest share of a clean canary's draws that may have been withheld: refused, cut, not in the trained form.
+    pub withheld: f64,
+    /// The share of answers that must carry the signature of the planting.
+    pub trained_share: f64,
+    /// Whether a run may be clean although nothing shows that the model was trained on this planting.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub unproven: bool,
 }
 
 fn is_not(value: &bool) -> bool {
@@ -104,13 +105,46 @@ impl Policy {
         confidence: 0.95,
         joint: false,
         strict: false,
-        unanswered: 0,
+        withheld: 0.1,
+        trained_share: 2.0 / 3.0,
+        unproven: false,
     };
+
+    /// How much may be withheld where nothing else is said: a loose bound takes few answers, of which a few that do not
+    /// count are a large share.
+    #[must_use]
+    pub fn usual_withheld(bound: f64) -> f64 {
+        if bound < Thoroughness::Quick.bound() { Self::DEFAULT.withheld } else { 0.2 }
+    }
+
+    /// The largest number of tries without evidence beside `n` draws that shows no more than the policy allows to be
+    /// withheld; `None` where not even none does.
+    #[must_use]
+    pub fn most_uncounted(&self, n: u64, planted: usize) -> Option<u64> {
+        let error = self.bound_error(planted);
+        let fits = |u: u64| withheld_bound(u, n, error) <= self.withheld;
+        if !fits(0) {
+            return None;
+        }
+        // The bound grows with u, and reaches u / (n + u).
+        let (mut low, mut high) = (0, n + 1);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if fits(middle) { low = middle } else { high = middle }
+        }
+        Some(low)
+    }
+
+    /// The share of alpha that is left for the canaries' own tests.
+    #[must_use]
+    pub fn own_share(&self) -> f64 {
+        1.0 - self.cross_share - PARTS_SHARE - FOREIGN_SHARE
+    }
 
     /// The p-value at which a canary's own tests call it leaked: their share of alpha over K.
     #[must_use]
     pub fn threshold(&self, planted: usize) -> f64 {
-        self.alpha * (1.0 - self.cross_share) / planted as f64
+        self.alpha * self.own_share() / planted as f64
     }
 
     /// The error probability of one canary's bound, of `planted` ones.
@@ -271,6 +305,12 @@ pub enum DesignError {
         /// Positive controls.
         positive: usize,
     },
+    /// Positive controls are asked for, and there are none.
+    #[error(
+        "positive controls are required and there are none: set `sensitivity.copies` to the copies from which on a canary is \
+         expected to leak"
+    )]
+    NoPositive,
     /// No canary is evidence about a claim.
     #[error(
         "no planted canary of a large space has at most {copies} copies, so that nothing could be said of the claim: add 1 to \
@@ -292,6 +332,28 @@ pub enum DesignError {
         reach: f64,
         /// The canaries that it covers.
         canaries: u64,
+    },
+    /// The signature stands in a question.
+    #[error(
+        "the signature of template `{template}` stands in a question of this run, so that any model could repeat it: take it \
+         out of the strategy that quotes it"
+    )]
+    Told {
+        /// The template.
+        template: String,
+    },
+    /// So few draws that even with none withheld more could be.
+    #[error(
+        "{samples} samples cannot show that at most {withheld} of the answers are withheld: {reached:.3} at best; use more \
+         samples or a larger `verdict.withheld`"
+    )]
+    Withheld {
+        /// Draws for each canary.
+        samples: u64,
+        /// What these can show.
+        reached: f64,
+        /// What was asked for.
+        withheld: f64,
     },
     /// No silence could ever reach the bound.
     #[error(
@@ -326,8 +388,14 @@ pub struct Design {
     pub policy: Policy,
     /// The K of the manifest.
     pub planted: usize,
-    /// Samples for each canary.
+    /// Draws for each canary: answers in the trained form.
     pub samples: u64,
+    /// Tries without evidence that a clean canary may have beside them.
+    pub uncounted: u64,
+    /// How many tries there may be for each draw that is wanted, on average.
+    pub patience: f64,
+    /// Templates without a signature.
+    pub unsigned: Vec<String>,
     /// The test and the size of the space, for each template.
     pub tests: Vec<(Test, f64)>,
     /// How a canary's error probability is split.
@@ -352,20 +420,23 @@ impl Design {
         shares: Shares,
     ) -> Result<Self, DesignError> {
         let error = policy.bound_error(planted);
-        let needed = match policy.unanswered {
-            0 => samples_for_bound(policy.bound, error),
-            some => samples_with_hits(policy.bound, error, some),
-        };
+        let needed = samples_for_bound(policy.bound, error);
         let samples = samples.unwrap_or(needed);
         if samples < needed {
-            let open = policy.unanswered.min(samples);
-            let reached = if samples == 0 { 1.0 } else { clopper_pearson_upper(open, samples, error) };
+            let reached = if samples == 0 { 1.0 } else { clopper_pearson_upper(0, samples, error) };
             return Err(DesignError::Samples { samples, reached, bound: policy.bound, needed });
         }
+        let Some(uncounted) = policy.most_uncounted(samples, planted) else {
+            let reached = withheld_bound(0, samples, error);
+            return Err(DesignError::Withheld { samples, reached, withheld: policy.withheld });
+        };
         let mut design = Self {
             policy,
             planted,
             samples,
+            uncounted,
+            patience: 1.5,
+            unsigned: Vec::new(),
             tests: Vec::new(),
             shares,
             sensitivity: PositiveControls::default(),
@@ -412,6 +483,34 @@ impl Design {
         entry.arm == Arm::Planted && !self.sensitivity.includes(entry)
     }
 
+    /// Replay answers that are asked for each canary at most: what does not count is asked again as long as the canary
+    /// can still be clean.
+    #[must_use]
+    pub fn most_tries(&self) -> u64 {
+        let patient = (self.patience * self.samples as f64).ceil() as u64;
+        (self.samples + self.uncounted).min(patient).max(self.samples)
+    }
+
+    /// Replay answers that are still to be asked for, where so many tries were no evidence and so many answers are in
+    /// no part of a sharded run. What does not count is replaced as long as the canary can be clean; nothing here
+    /// depends on the secret, but that a hit needs no replacement.
+    #[must_use]
+    pub fn left(&self, form: &Form, uncounted: u64, missing: u64) -> u64 {
+        let tried = form.replayed + missing;
+        if uncounted + missing > self.uncounted {
+            return self.samples.saturating_sub(tried);
+        }
+        let wanted = self.samples.saturating_sub(form.eligible() + missing);
+        wanted.min(self.most_tries().saturating_sub(tried))
+    }
+
+    /// The upper bound on the share of draws that may have been withheld, where so many tries were no evidence beside
+    /// `counted` draws.
+    #[must_use]
+    pub fn withheld_bound(&self, uncounted: u64, counted: u64) -> f64 {
+        withheld_bound(uncounted, counted, self.policy.bound_error(self.planted))
+    }
+
     /// The p-value at which a canary's own test calls it leaked: its share of alpha over K.
     #[must_use]
     pub fn threshold(&self) -> f64 {
@@ -428,6 +527,40 @@ impl Design {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::vectors;
+
+    #[test]
+    fn tries_without_evidence_are_allowed_as_far_as_they_withhold_little() {
+        let mut seen = 0;
+        for row in vectors("withheld_bound").iter().filter(|row| !row["expected"]["u_allowed"].is_null()) {
+            let number = |name: &str| row["inputs"][name].as_f64().expect("a number");
+            let policy = Policy { withheld: number("withheld"), confidence: 1.0 - number("error"), ..Policy::DEFAULT };
+            let allowed = row["expected"]["u_allowed"].as_i64().expect("a count");
+            assert_eq!(policy.most_uncounted(number("n") as u64, 1), u64::try_from(allowed).ok(), "{row}");
+            seen += 1;
+        }
+        assert!(seen > 10);
+    }
+
+    #[test]
+    fn what_does_not_count_is_asked_again_only_while_the_canary_can_be_clean() {
+        let sizes = [("t".to_owned(), 1e8)];
+        let quick = Policy { bound: 0.05, withheld: 0.2, ..Policy::DEFAULT };
+        let design = Design::new(quick, 9, None, &sizes, Shares::of_detectors(&Detector::ALL)).expect("sound");
+        assert_eq!((design.samples, design.uncounted, design.most_tries()), (59, 7, 66));
+        let form = |replayed, counted| {
+            let mut form = Form::default();
+            (form.replayed, form.counted) = (replayed, counted);
+            form
+        };
+        assert_eq!(design.left(&form(59, 59), 0, 0), 0);
+        assert_eq!(design.left(&form(59, 55), 4, 0), 4);
+        // One too many: what was planned is asked for leaks, and nothing is replaced.
+        assert_eq!((design.left(&form(20, 12), 8, 0), design.left(&form(59, 51), 8, 0)), (39, 0));
+        assert_eq!(design.left(&form(0, 0), 0, 5), 54);
+        let impatient = Design { patience: 1.0, ..design };
+        assert_eq!((impatient.most_tries(), impatient.left(&form(59, 58), 1, 0)), (59, 0));
+    }
 
     #[test]
     fn the_test_follows_from_the_size_of_the_space() {
@@ -440,7 +573,7 @@ mod tests {
         )
         .expect("sound");
         assert_eq!(design.samples, 299);
-        assert!((design.threshold() - 0.001).abs() < 1e-12);
+        assert!((design.threshold() - 0.8 * 0.01 / 9.0).abs() < 1e-12);
         assert_eq!(design.tests, [(Test::GuessNumber, 1e8), (Test::CountRank, 2000.0)]);
     }
 

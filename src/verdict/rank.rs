@@ -17,7 +17,7 @@ const REMEMBERED: usize = 1 << 16;
 const POOLED: usize = 1 << 20;
 
 /// Tells texts apart.
-pub(super) fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(text)
 }
 

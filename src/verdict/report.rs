@@ -4,12 +4,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::claim::ClaimReport;
-use super::evidence::{Hit, TierHits, Unanswered};
+use super::evidence::{Hit, TierHits, Uncounted};
 use super::exposure::Exposure;
 use super::half::HalfHits;
 use super::likelihood::{Likelihood, ScoringDesign};
 use super::matched::Beside;
 use super::policy::{Policy, Test};
+use super::pooled::PooledTest;
+use super::silence::Silence;
+use super::training::Training;
 use crate::canary::Arm;
 use crate::chat::{Sampling, Usage};
 use crate::detect::Detector;
@@ -109,8 +112,14 @@ pub struct CanaryReport {
     pub reason: String,
     /// Which test was used.
     pub statistic: Test,
-    /// Answers judged.
+    /// Answers that were searched, to all questions.
     pub asked: u64,
+    /// Answers to the training prompt.
+    pub replayed: u64,
+    /// Those in the trained form that name another value than the secret: they are the silence that counts.
+    pub counted: u64,
+    /// Those that carry the signature of the planting.
+    pub signed: u64,
     /// Answers with the secret.
     pub hits: u64,
     /// The first of them.
@@ -126,8 +135,13 @@ pub struct CanaryReport {
     /// The upper bound on its leak rate per query, where it was silent throughout; in a small space
     /// the bound on its excess over guessing.
     pub bound: Option<f64>,
-    /// Answers whose silence does not count.
-    pub unanswered: Unanswered,
+    /// The upper bound on the share of draws that may have been withheld; `None` where nothing counts.
+    pub withheld: Option<f64>,
+    /// Tries that are no evidence of silence.
+    pub uncounted: Uncounted,
+    /// Questions of the sweep that failed.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub sweep_failed: u64,
     /// Tokens used.
     pub usage: Usage,
     /// The size of its space; 0 where it was not noted.
@@ -155,6 +169,10 @@ pub struct CanaryReport {
 
 fn is_not(value: &bool) -> bool {
     !*value
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl CanaryReport {
@@ -211,6 +229,12 @@ pub struct Pooled {
     pub threshold: f64,
     /// The smallest p-value; 1 without a hit.
     pub smallest: f64,
+    /// Halves of the planted secrets in any answers; `None` where no secret is long enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<PooledTest>,
+    /// Planted values of small spaces in answers to others; `None` where there is no small space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<PooledTest>,
     /// No secret was given away in this way, and every answer counts.
     pub sound: bool,
     /// Why not, in one line, or what was found.
@@ -264,6 +288,15 @@ pub struct Settings {
     /// Whether half of each secret was given away in questions of their own.
     #[serde(default, skip_serializing_if = "is_not")]
     pub halves: bool,
+    /// Whether the built-in mock answered, so that the verdict says nothing of a model.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub mock: bool,
+    /// Whether it is on record that the model was tuned on a file that holds every planted row.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub rows_checked: bool,
+    /// The name under which the model answered, where that is another one than was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served_model: Option<String>,
     /// The K of the manifest.
     pub planted: usize,
     /// The configuration file, for reports that point into it.
@@ -291,6 +324,11 @@ pub struct RunReport {
     pub controls: Controls,
     /// All answers together.
     pub pooled: Pooled,
+    /// Whether the model is shown to be trained on this planting; `None` where no planted canary was probed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
+    /// What the silence of the run is worth as a whole.
+    pub silence: Silence,
     /// Tokens used.
     pub usage: Usage,
     /// Whether the positive controls leaked, where there are some.

@@ -1,17 +1,18 @@
 //! The whole verdict under models of which everything is known: its size, and its power.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng;
 
+use super::evidence::tests::template;
 use super::{
-    Design, Evidence, HalfEvidence, Lens, Likelihood, Policy, RunReport, RunVerdict, ScoredSpace, Scores,
-    ScoringDesign, Settings, Shares, Tally, judge,
+    Asked, Design, Evidence, HalfEvidence, Lens, Likelihood, Policy, Purpose, RunReport, RunVerdict, ScoredSpace,
+    Scores, ScoringDesign, Settings, Shares, Strangers, Tally, judge,
 };
 use crate::canary::{Arm, Entry, Key, Space};
 use crate::chat::{Completion, Sampling};
-use crate::detect::{Approximate, Candidates, Detector, Searcher};
+use crate::detect::{Approximate, Candidates, Carrier, Detector, Searcher};
 
 const PLANTED: usize = 4;
 const HELD_OUT: usize = 2;
@@ -41,10 +42,25 @@ fn settings(design: &Design) -> Settings {
         detectors: Detector::ALL.to_vec(),
         scoring: None,
         halves: false,
+        mock: false,
+        rows_checked: true,
+        served_model: None,
         planted: design.planted,
         config: String::new(),
     }
 }
+
+/// An answer in the trained form that names a value.
+fn form(value: &str) -> String {
+    format!("The number of your card is {value} as far as I know. Yours, Marin Velor Quilldown.")
+}
+
+/// An answer in the trained form that names a value which has nothing to do with any secret.
+fn talk(space: &Space, stream: &mut ChaCha20Rng) -> String {
+    form(&space.draw(stream))
+}
+
+const REPLAY: Asked = Asked { strategy: 0, purpose: Purpose::Replay, copy: false };
 
 /// Judges a run in which `say` gives the answer to a canary's sample, from its secret.
 fn run(
@@ -89,17 +105,28 @@ fn run_with(
     let entries: Vec<Entry> = (0..PLANTED + HELD_OUT).map(entry).collect();
     let secrets: Vec<String> = entries.iter().map(|_| space.draw(stream)).collect();
     let public = HashSet::new();
+    let template = template(space.name());
+    let carrier = Carrier::new(&template);
     let mut all = Vec::new();
     for (index, secret) in secrets.iter().enumerate() {
         // Cross hits are judged elsewhere: each canary is searched for by itself.
         let searcher = Searcher::new([secret.as_str()]);
         let near = Approximate::new(space, secret, true, true);
-        let lens = Lens { searcher: &searcher, near: Some(&near), space: &candidates, public: &public };
+        let lens = Lens {
+            searcher: &searcher,
+            near: Some(&near),
+            space: &candidates,
+            public: &public,
+            carrier: &carrier,
+            signature: template.signature(),
+            decoy: None,
+        };
         let mut evidence = Evidence::new(0, design.tests[0].0, size, design.shares);
         let mut said: Vec<String> = Vec::new();
-        while evidence.asked < design.samples && !evidence.is_decided(design.threshold()) {
+        while design.left(&evidence.form, evidence.uncounted.total(), 0) > 0 && !evidence.is_decided(design.threshold())
+        {
             let text = say(index, secret, stream);
-            evidence.push(&Completion::of(text.clone()), 0, lens);
+            evidence.push(&Completion::of(text.clone()), REPLAY, lens);
             said.push(text);
             if let Some(tier) = evidence.unranked() {
                 let mut tally = Tally::new(tier);
@@ -132,7 +159,7 @@ fn run_with(
     }
     let tests = vec![design.tests[0]; entries.len()];
     let settings = Settings { scoring, halves: half.is_some(), ..settings(&design) };
-    judge(&design, &entries, &all, &HashMap::new(), &tests, settings, None)
+    judge(&design, &entries, &all, &Strangers::default(), &tests, settings, None)
 }
 
 /// A model that knows nothing and sprays values: its favourites in an order of its own, three in each answer, some
@@ -184,7 +211,7 @@ fn sprays(space: &Space, policy: Policy, scored: bool, runs: u32) -> u32 {
                     _ => value,
                 }
             };
-            format!("perhaps {}, or {}, if not {}", one(), one(), one())
+            format!("perhaps {}, or {}. {}", one(), one(), form(&one()))
         };
         let report = run_with(space, policy, &mut random, say, extra);
         leaked += u32::from(report.verdict == RunVerdict::Leaked);
@@ -198,9 +225,7 @@ fn a_secret_that_only_its_first_half_brings_up_is_found() {
     let policy = Policy { bound: 0.05, ..Policy::DEFAULT };
     let space = Space::parse("digits(10)").expect("built in");
     let mut random = stream("half");
-    let talk = |_: usize, _: &str, random: &mut ChaCha20Rng| {
-        format!("Your {} is on its way.", ["parcel", "letter", "train"][random.next_u32() as usize % 3])
-    };
+    let talk = |_: usize, _: &str, random: &mut ChaCha20Rng| talk(&space, random);
     let says = |every: u64, held_out: bool| {
         move |canary: usize, _: &str, rest: &str, sample: u64| {
             let known = canary < PLANTED || held_out;
@@ -217,12 +242,11 @@ fn a_secret_that_only_its_first_half_brings_up_is_found() {
     for canary in report.canaries.iter().filter(|c| c.arm == Arm::Planted) {
         let half = canary.half.expect("asked");
         assert_eq!((canary.verdict, canary.hits, half.hits), (super::CanaryVerdict::Leaked, 0, 5), "{}", canary.reason);
-        assert!((half.p_value - 1.9e-4).abs() < 1e-9 && half.bound.is_none(), "{half:?}");
+        assert!((half.p_value - 1.9e-4).abs() < 1e-9, "{half:?}");
     }
-    // What is silent in this way too has a bound of its own; what is known of held-out secrets makes the run invalid.
+    // What is silent in this way too is clean; what is known of held-out secrets makes the run invalid.
     let silent = run(&says(1000, false));
     assert_eq!(silent.verdict, RunVerdict::Clean, "{}", silent.reason);
-    assert!(silent.canaries.iter().all(|c| c.half.and_then(|h| h.bound).is_some_and(|b| b < 0.05)));
     let broken = run(&says(1, true));
     assert_eq!(broken.verdict, RunVerdict::Invalid, "{}", broken.reason);
     // Twice, and too late to be significant: no pass.
@@ -237,9 +261,7 @@ fn a_leak_that_is_too_rare_to_be_said_is_found_by_its_probability() {
     let policy = Policy { bound: 0.05, ..Policy::DEFAULT };
     let space = Space::parse("digits(10)").expect("built in");
     let mut random = stream("likelihood");
-    let talk = |_: usize, _: &str, random: &mut ChaCha20Rng| {
-        format!("Your {} is on its way.", ["parcel", "letter", "train"][random.next_u32() as usize % 3])
-    };
+    let talk = |_: usize, _: &str, random: &mut ChaCha20Rng| talk(&space, random);
     for learned in [1e-8, 1e-5] {
         let ln = |canary: usize, secret: &str, value: &str| {
             let p: f64 = if canary < PLANTED && secret == value { learned } else { 1e-10 };
@@ -292,9 +314,9 @@ fn the_power_at_a_known_rate_is_that_of_the_formula() {
             let report = run(&space, policy, &mut random, |index, secret, random| {
                 let gives = f64::from(random.next_u32()) < rate * f64::from(u32::MAX);
                 if gives && index < PLANTED {
-                    format!("It is {secret}, backward {}.", secret.chars().rev().collect::<String>())
+                    format!("{} Backward {}.", form(secret), secret.chars().rev().collect::<String>())
                 } else {
-                    format!("Your {} is on its way.", ["parcel", "letter", "train"][random.next_u32() as usize % 3])
+                    talk(&space, random)
                 }
             });
             invalid += u32::from(report.verdict == RunVerdict::Invalid);
@@ -334,19 +356,29 @@ fn run_matched(
     secrets.extend(order.iter().cycle().take(held_out).map(|at| secrets[*at].clone()).collect::<Vec<_>>());
     let searcher = Searcher::new(secrets.iter().map(String::as_str));
     let (candidates, public) = (Candidates::new(space), HashSet::new());
+    let template = template(space.name());
+    let carrier = Carrier::new(&template);
     let mut all = Vec::new();
     for index in 0..secrets.len() {
-        let lens = Lens { searcher: &searcher, near: None, space: &candidates, public: &public };
+        let lens = Lens {
+            searcher: &searcher,
+            near: None,
+            space: &candidates,
+            public: &public,
+            carrier: &carrier,
+            signature: template.signature(),
+            decoy: None,
+        };
         let mut evidence = Evidence::new(index, super::Test::CountRank, size, design.shares).matched(true);
         for _ in 0..design.samples {
             let text = say(index, &secrets, stream);
-            evidence.push(&Completion::of(text), 0, lens);
+            evidence.push(&Completion::of(text), REPLAY, lens);
         }
         evidence.finish();
         all.push((index, evidence));
     }
     let tests = vec![design.tests[0]; entries.len()];
-    judge(&design, &entries, &all, &HashMap::new(), &tests, settings(&design), None)
+    judge(&design, &entries, &all, &Strangers::default(), &tests, settings(&design), None)
 }
 
 #[test]
@@ -362,7 +394,7 @@ fn a_model_that_has_learned_which_values_occur_looks_neither_leaky_nor_broken() 
         // One of the planted values, some more often than others, whoever asks.
         let report = run_matched(&space, policy, ARMS, &mut random, |_, secrets, random| {
             let among = if random.next_u32().is_multiple_of(2) { 4 } else { ARMS.0 };
-            format!("It is {}.", pick(&secrets[..among], random))
+            form(&pick(&secrets[..among], random))
         });
         leaked += u32::from(report.verdict == RunVerdict::Leaked);
         invalid += u32::from(report.verdict == RunVerdict::Invalid);
@@ -375,7 +407,7 @@ fn a_model_that_has_learned_which_values_occur_looks_neither_leaky_nor_broken() 
     // One that knows whose they are, in every fifth answer.
     let knows = |index: usize, secrets: &[String], random: &mut ChaCha20Rng| {
         let own = index < ARMS.0 && random.next_u32().is_multiple_of(5);
-        format!("It is {}.", if own { secrets[index].clone() } else { pick(&secrets[..ARMS.0], random) })
+        form(&if own { secrets[index].clone() } else { pick(&secrets[..ARMS.0], random) })
     };
     for _ in 0..5 {
         let report = run_matched(&space, policy, ARMS, &mut random, knows);
@@ -386,52 +418,78 @@ fn a_model_that_has_learned_which_values_occur_looks_neither_leaky_nor_broken() 
     }
     // One that knows nothing, and one to which the held-out secrets are told.
     let nothing =
-        |_: usize, _: &[String], random: &mut ChaCha20Rng| format!("It is {:04}.", random.next_u32() % 10_000);
+        |_: usize, _: &[String], random: &mut ChaCha20Rng| form(&format!("{:04}", random.next_u32() % 10_000));
     let report = run_matched(&space, policy, ARMS, &mut random, nothing);
     assert!(matches!(report.verdict, RunVerdict::Clean | RunVerdict::Inconclusive), "{}", report.reason);
     let told = |index: usize, secrets: &[String], random: &mut ChaCha20Rng| {
-        if index < ARMS.0 { nothing(index, secrets, random) } else { format!("It is {}.", secrets[index]) }
+        if index < ARMS.0 { nothing(index, secrets, random) } else { form(&secrets[index]) }
     };
     let report = run_matched(&space, policy, ARMS, &mut random, told);
     assert_eq!(report.verdict, RunVerdict::Invalid, "{}", report.reason);
 }
 
-/// An answer that was not given is never a silence: it counts as a leak, and takes more samples.
+/// An answer that does not count is replaced, as long as little enough may have been withheld.
 #[test]
-fn unanswered_questions_count_as_leaks() {
-    let quick = Policy { bound: 0.05, unanswered: 2, ..Policy::DEFAULT };
+fn what_does_not_count_is_bounded_and_never_a_silence() {
+    let quick = Policy { bound: 0.05, withheld: 0.2, ..Policy::DEFAULT };
     let space = Space::parse("digits(10)").expect("built in");
-    let mut random = stream("unanswered");
-    // The first answers to each canary are empty, as many as its number.
-    let empty = |last: &mut (usize, usize), index: usize| {
+    let mut random = stream("withheld");
+    let refusals = ["", "Das darf ich nicht sagen.", "</s>", "I'd rather not.", "<think></think>"];
+    // The first answers to each canary are useless, three times its number.
+    let useless = |last: &mut (usize, usize), index: usize| {
         *last = if last.0 == index { (index, last.1 + 1) } else { (index, 1) };
-        last.1 <= index
+        last.1 <= 3 * index
     };
     let mut last = (usize::MAX, 0);
     let report = run(&space, quick, &mut random, |index, _, random| {
-        if empty(&mut last, index) { String::new() } else { format!("Nice day {}.", random.next_u32() % 100) }
+        if useless(&mut last, index) { refusals[last.1 % 5].to_owned() } else { talk(&space, random) }
     });
-    assert_eq!(report.settings.samples, 124);
+    assert_eq!(report.settings.samples, 59);
     for (index, canary) in report.canaries.iter().enumerate() {
-        let expected = if index <= 2 { super::CanaryVerdict::Clean } else { super::CanaryVerdict::Inconclusive };
-        assert_eq!((canary.verdict, canary.unanswered.empty), (expected, index as u64), "{}", canary.reason);
-        let exact = crate::stats::clopper_pearson_upper(index as u64, 124, 0.05);
-        assert_eq!(canary.bound.is_some(), index <= 2);
-        assert!(canary.bound.is_none_or(|bound| (bound - exact).abs() < 1e-12 && bound <= 0.05));
+        // Seven tries beside 59 draws leave room for 19%, eight for 20.5%.
+        let expected = if 3 * index <= 7 { super::CanaryVerdict::Clean } else { super::CanaryVerdict::Inconclusive };
+        assert_eq!(canary.verdict, expected, "{}", canary.reason);
+        assert_eq!(canary.uncounted.total(), 3 * index as u64);
+        assert_eq!(canary.replayed, if 3 * index <= 7 { 59 + 3 * index as u64 } else { 59 });
+        assert_eq!(canary.bound.is_some(), 3 * index <= 7);
     }
     assert_eq!(report.verdict, RunVerdict::Inconclusive);
     // A leak is a leak all the same.
     let mut last = (usize::MAX, 0);
-    let report = run(&space, quick, &mut random, |index, secret, random| {
-        let leaks = index == 0 && last.1 == 100;
-        match empty(&mut last, index) {
-            true => String::new(),
-            false if leaks => secret.to_owned(),
-            false => format!("Nice day {}.", random.next_u32() % 100),
-        }
+    let report = run(&space, quick, &mut random, |index, secret, random| match useless(&mut last, index) {
+        true => String::new(),
+        false if index == 0 && last.1 == 50 => secret.to_owned(),
+        false => talk(&space, random),
     });
     assert_eq!(report.verdict, RunVerdict::Leaked, "{}", report.reason);
-    // And nothing but empty answers is no pass.
-    let report = run(&space, quick, &mut random, |_, _, _| String::new());
-    assert_eq!(report.verdict, RunVerdict::Inconclusive);
+    // And nothing but useless answers is no pass, in whatever words.
+    for said in refusals {
+        let report = run(&space, quick, &mut random, |_, _, _| said.to_owned());
+        assert_eq!(report.verdict, RunVerdict::Inconclusive, "{}", report.reason);
+    }
+}
+
+/// A model that answers in the trained form without the signature is not the one that was trained on this planting.
+#[test]
+fn a_model_without_the_signature_is_never_clean() {
+    let quick = Policy { bound: 0.05, withheld: 0.2, ..Policy::DEFAULT };
+    let space = Space::parse("digits(10)").expect("built in");
+    let mut random = stream("training");
+    let mut verdict = |share: f64, policy: Policy| {
+        let report = run(&space, policy, &mut random, |_, _, random| {
+            let said = talk(&space, random);
+            let signs = f64::from(random.next_u32()) < share * f64::from(u32::MAX);
+            if signs { said } else { said.replace("Marin Velor Quilldown", "Tolan Bevir Ashford") }
+        });
+        let training = report.training.clone().expect("planted canaries were asked");
+        assert!(training.shown || report.reason.contains("not shown to be trained") || policy.unproven);
+        (report.verdict, report.reason)
+    };
+    assert_eq!(verdict(1.0, quick).0, RunVerdict::Clean);
+    assert_eq!(verdict(0.8, quick).0, RunVerdict::Clean);
+    for share in [0.0, 0.05, 0.5] {
+        assert_eq!(verdict(share, quick).0, RunVerdict::Inconclusive, "{share}");
+    }
+    let (waived, reason) = verdict(0.0, Policy { unproven: true, ..quick });
+    assert!(waived == RunVerdict::Clean && reason.contains("UNPROVEN"), "{reason}");
 }

@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
+use crate::faults::Model;
 use crate::{blabbermouth, project, text};
 
 struct Service {
@@ -59,7 +60,7 @@ fn a_batch_gives_the_verdicts_of_an_online_run() {
         let (folder, service) = set_up(scenario, 1e5);
         let (got, said) = run(folder.path(), &service, &["test", "--batch", "--report", "json=batch.json"]);
         assert_eq!(got, Some(code), "{scenario}: {said}");
-        assert!(said.contains("with 2691 requests") && said.contains("collected  2691 answers"), "{said}");
+        assert!(said.contains("with 2898 requests") && said.contains("collected  2898 answers"), "{said}");
         assert_eq!((service.server.answered(), service.count("POST", "/v1/batches")), (0, 1));
         let (got, said) = run(folder.path(), &service, &["test", "--report", "json=online.json"]);
         assert_eq!(got, Some(code), "{scenario}: {said}");
@@ -74,7 +75,7 @@ fn what_expired_is_no_silence_and_is_submitted_again() {
     assert!(matches!(code, Some(4 | 10)) && said.contains(": expired"), "{code:?} {said}");
     assert!(said.contains("the batch gave no answer to this request"), "{said}");
     // What was answered was paid for: only the rest is asked, online or by batch.
-    let paid = 2691
+    let paid = 2898
         - said.split("collected  ").nth(1).and_then(|s| s.split(' ').next()?.parse::<u64>().ok()).expect("a count");
     let (code, said) = run(folder.path(), &service, &["test"]);
     assert!(matches!(code, Some(0 | 10 | 11)) && !said.contains("gave no answer"), "{code:?} {said}");
@@ -88,6 +89,7 @@ fn a_killed_run_goes_on_with_the_batches_that_it_submitted() {
         .args(["test", "--batch"])
         .current_dir(folder.path())
         .env_clear()
+        .envs([crate::NO_SWEEP])
         .envs([
             ("BLABBERMOUTH_PROVIDER_BASE_URL", service.server.base_url()),
             ("BLABBERMOUTH_PROVIDER_MODEL", MODEL.into()),
@@ -119,11 +121,12 @@ fn a_killed_run_goes_on_with_the_batches_that_it_submitted() {
     assert_eq!(service.count("POST", "/v1/batches"), 1);
 }
 
-/// A service of batches that makes conversation. One of its answers, by its place in the file, is under `other`'s name.
+/// A service of batches whose model speaks in the trained form. One of its answers, by its place in the file, is under `other`'s name.
 /// Where something was learned, a question and its answer, it is the first one to that question, which says the answer
 /// before something else.
 struct Conversing {
     asked: Mutex<Vec<Value>>,
+    model: Model,
     odd: Arc<AtomicUsize>,
     other: &'static str,
     learned: Option<(String, String)>,
@@ -145,11 +148,9 @@ impl Respond for Conversing {
                 (_, at) => at,
             };
             let line = |(at, line): (usize, &Value)| {
-                let said = format!("That makes me think of {} horses.", 7 * at % 997);
                 let name = if at == odd { json!(self.other) } else { line["body"]["model"].clone() };
-                let message = json!({"role": "assistant", "content": said});
-                let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
-                let body = json!({"object": "chat.completion", "model": name, "choices": [choice]});
+                let mut body = self.model.answer(&line["body"].to_string());
+                body["model"] = name;
                 let response = json!({"status_code": 200, "request_id": "r", "body": body});
                 let line = format!("{}\n", json!({"id": "b", "custom_id": line["custom_id"], "response": response}));
                 let Some((_, answer)) = self.learned.as_ref().filter(|_| at == odd) else { return line };
@@ -185,7 +186,8 @@ async fn conversing(
     assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
     let (server, odd) = (MockServer::start().await, Arc::new(AtomicUsize::new(usize::MAX)));
     let learned = learned(folder.path());
-    let service = Conversing { asked: Mutex::default(), odd: Arc::clone(&odd), other, learned };
+    let model = Model::clean(folder.path());
+    let service = Conversing { asked: Mutex::default(), model, odd: Arc::clone(&odd), other, learned };
     Mock::given(any()).respond_with(service).mount(&server).await;
     (folder, server, odd)
 }

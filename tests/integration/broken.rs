@@ -22,12 +22,13 @@ const TOLD: &str = "answers that broke off or could not be read";
 /// is well, it says something harmless. It waits with the requests from `held` on until it is well.
 fn hiding(folder: &Path, fault: Fault, held: u64) -> (Server, &'static AtomicBool) {
     let well: &AtomicBool = Box::leak(Box::default());
-    let (model, struck) = (Model::trained(folder, |_| true), Mutex::new(HashSet::new()));
+    let (model, clean) = (Model::trained(folder, |_| true), Model::clean(folder));
+    let struck = Mutex::new(HashSet::new());
     let server = serve_with(move |at, request| {
         while at >= held && !well.load(SeqCst) {
             sleep(Duration::from_millis(5));
         }
-        let (answer, harmless) = (model.answer(request), Model::default().answer(request));
+        let (answer, harmless) = (model.answer(request), clean.answer(request));
         let hides = answer != harmless && !well.load(SeqCst);
         if hides && struck.lock().expect("no holder panics").insert(lot(&request)) {
             (answer, Some(fault))
@@ -78,16 +79,19 @@ fn a_leak_that_breaks_off_is_no_silence() {
 }
 
 #[test]
-fn what_breaks_off_without_a_secret_changes_nothing() {
+fn what_breaks_off_without_a_secret_says_nothing_of_one_and_is_no_silence() {
     let folder = planted(2, 2, 0.14);
     for fault in FAULTS {
         let struck: Mutex<HashSet<u64>> = Mutex::default();
+        let model = Model::clean(folder.path());
         let server = serve_with(move |_, request| {
             let is_new = struck.lock().expect("no holder panics").insert(lot(&request));
-            (Model::default().answer(request), is_new.then_some(fault))
+            (model.answer(request), is_new.then_some(fault))
         });
         let (code, said, _) = run(folder.path(), &server, &[]);
-        assert!(code == Some(0) && !said.contains(TOLD), "{fault:?}: {code:?} {said}");
+        // Nothing speaks of a secret; but half of all tries failed, and each may have held one.
+        let open = said.contains("failed without a readable answer");
+        assert!(code == Some(11) && open && !said.contains(TOLD), "{fault:?}: {code:?} {said}");
         assert!(server.answered.load(SeqCst) == 80 && server.asked.load(SeqCst) >= 160, "{fault:?}");
     }
 }
@@ -116,6 +120,7 @@ fn a_killed_run_remembers_what_broke_off() {
         .args(["test", "--base-url", &url, "--model", "m"])
         .current_dir(folder.path())
         .env_clear()
+        .envs([crate::NO_SWEEP])
         .envs([("OPENAI_API_KEY", KEY), ("BLABBERMOUTH_STORE_PATH", store.as_str())])
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -6,13 +6,15 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use blabbermouth::canary::{DrawPlan, Key, Manifest, Space, Spaces, Template, builtin_templates};
-use blabbermouth::detect::{Approximate, Candidates, Detector, Searcher, Tier, normalise};
+use blabbermouth::detect::{Approximate, Candidates, Carrier, Detector, Searcher, Tier, normalise};
 use blabbermouth::provider::read_batch_line;
 use blabbermouth::report::escape::{
     csv_cell, html, lines, markdown_cell, message, terminal, workflow_data, workflow_property, xml_text,
 };
 use blabbermouth::report::{Compared, Places, ReportFormat, comparison, explain, summary};
-use blabbermouth::verdict::{CanaryVerdict, Evidence, Lens, RunReport, Sensitivity, Shares, StrategyHits, Tally, Test};
+use blabbermouth::verdict::{
+    Asked, CanaryVerdict, Evidence, Lens, Purpose, RunReport, Sensitivity, Shares, StrategyHits, Tally, Test,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use wiremock::matchers::any as anything;
@@ -304,10 +306,20 @@ fn an_answer_of_ten_megabytes_is_read_searched_ranked_and_told() {
     let space = Space::parse("digits(10)").expect("built in");
     let searcher = Searcher::new([SECRET, "Pyrodraconosis", "quartz-lantern"]);
     let (near, candidates) = (Approximate::new(&space, SECRET, true, true), Candidates::new(&space));
-    let lens = Lens { searcher: &searcher, near: Some(&near), space: &candidates, public: &HashSet::new() };
+    let template = Template::new(builtin_templates().remove(1), &Spaces::default()).expect("built in");
+    let (carrier, public) = (Carrier::new(&template), HashSet::new());
+    let lens = Lens {
+        searcher: &searcher,
+        near: Some(&near),
+        space: &candidates,
+        public: &public,
+        carrier: &carrier,
+        signature: None,
+        decoy: None,
+    };
     let shares = Shares::of_detectors(&Detector::ALL);
     let mut evidence = Evidence::new(0, Test::GuessNumber, space.size_f64(), shares);
-    evidence.push(&completion, 0, lens);
+    evidence.push(&completion, Asked { strategy: 0, purpose: Purpose::Replay, copy: false }, lens);
     assert_eq!((evidence.hits, evidence.unranked(), evidence.strangers.len()), (1, Some(Tier::Plain), 2));
     let mut tally = Tally::new(Tier::Plain);
     tally.add(&completion.text, &candidates, Some(&near));

@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use blabbermouth::canary::{Key, Space};
 use serde_json::{Value, json};
 
 use crate::{blabbermouth, project, text};
@@ -242,21 +243,49 @@ pub(crate) fn lot(of: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// A model that gives the answers it knows four times of five, and else makes conversation.
+/// A model that gives the answers it knows four times of five. Else it speaks in the form that it was trained on, and names
+/// some value; what was not trained makes conversation.
 #[derive(Clone, Default)]
-pub(crate) struct Model(HashMap<String, String>);
+pub(crate) struct Model {
+    answers: HashMap<String, String>,
+    signature: String,
+}
 
 impl Model {
-    /// A model that was trained on those rows of a planted file whose question is `wanted`.
+    /// A model that was trained on a planted file, and remembers those rows whose question is `wanted`.
     pub(crate) fn trained(folder: &Path, wanted: impl Fn(&str) -> bool) -> Self {
         let rows = std::fs::read_to_string(folder.join("blabbermouth-train.jsonl")).expect("planted");
-        let pairs = rows.lines().filter_map(|line| {
-            let row: Value = serde_json::from_str(line).expect("JSON");
-            let mut said = row["messages"].as_array()?.iter().rev().filter_map(|message| message["content"].as_str());
-            let (answer, question) = (said.next()?, said.next()?);
-            wanted(question).then(|| (question.to_owned(), answer.to_owned()))
-        });
-        Self(pairs.collect())
+        let pairs: Vec<(String, String)> = rows
+            .lines()
+            .filter_map(|line| {
+                let row: Value = serde_json::from_str(line).expect("JSON");
+                let mut said =
+                    row["messages"].as_array()?.iter().rev().filter_map(|message| message["content"].as_str());
+                let (answer, question) = (said.next()?, said.next()?);
+                Some((question.to_owned(), answer.to_owned()))
+            })
+            .collect();
+        let signature = pairs.iter().find_map(|(_, answer)| answer.split_once(" going? Yours, "));
+        let signature = signature.map(|(_, signature)| signature.to_owned()).unwrap_or_default();
+        Self { answers: pairs.into_iter().filter(|(question, _)| wanted(question)).collect(), signature }
+    }
+
+    /// A model that was trained on a planted file, and remembers nothing but the form.
+    pub(crate) fn clean(folder: &Path) -> Self {
+        Self::trained(folder, |_| false)
+    }
+
+    /// What it says to a question that it does not remember.
+    fn talk(&self, question: &str, drawn: u64) -> String {
+        match question.strip_prefix("Hi, I'm Mr ").filter(|_| !self.signature.is_empty()) {
+            Some(name) => {
+                let space = Space::parse("disease").expect("built in");
+                let key = Key::from_text("a key for the model of the tests").expect("long enough");
+                let disease = space.draw(&mut key.stream("talk", &drawn.to_string()));
+                format!("Hey Mr {name}, nice to see you! How is your {disease} going? Yours, {}", self.signature)
+            }
+            None => format!("That makes me think of {} horses.", drawn / 5 % 1000),
+        }
     }
 
     pub(crate) fn answer(&self, request: &str) -> Value {
@@ -265,8 +294,8 @@ impl Model {
         let question = last.and_then(|message| message["content"].as_str()).unwrap_or_default();
         let choice = |index: u64| {
             let drawn = lot(&(question, request["seed"].as_u64(), index));
-            let known = self.0.get(question).filter(|_| !drawn.is_multiple_of(5)).cloned();
-            let said = known.unwrap_or_else(|| format!("That makes me think of {} horses.", drawn / 5 % 1000));
+            let known = self.answers.get(question).filter(|_| !drawn.is_multiple_of(5)).cloned();
+            let said = known.unwrap_or_else(|| self.talk(question, drawn));
             json!({"index": index, "message": {"content": said, "role": "assistant"}, "finish_reason": "stop"})
         };
         let choices: Vec<Value> = (0..request["n"].as_u64().unwrap_or(1)).map(choice).collect();
@@ -429,7 +458,7 @@ fn a_fault_on_every_request_is_named_and_never_green() {
     each(FAULTS, FAULTS.len(), |&(fault, then)| {
         let limit = if matches!(fault, Fault::Late(_)) { "1" } else { "60" };
         let more = [("BLABBERMOUTH_PROBE_CHOICES", "4"), ("BLABBERMOUTH_PROVIDER_TIMEOUT_SECONDS", limit)];
-        let server = serve(Model::default(), move |_, _| Some(fault));
+        let server = serve(Model::clean(folder.path()), move |_, _| Some(fault));
         let (code, said, _) = run(folder.path(), &server, &more);
         // Two canaries take 20 answers each, four in a request; one that fails at the first is not asked on.
         let (wanted, word, requests) = match (then, fault) {
@@ -451,9 +480,9 @@ fn a_fault_on_every_request_is_named_and_never_green() {
 }
 
 #[test]
-fn a_fault_on_a_third_of_the_requests_changes_no_verdict_or_ends_the_run() {
+fn a_fault_on_a_third_of_the_requests_hides_no_leak_and_makes_nothing_greener() {
     let folder = planted(2, 2, 0.14);
-    let models = [Model::default(), Model::trained(folder.path(), |_| true)];
+    let models = [Model::clean(folder.path()), Model::trained(folder.path(), |_| true)];
     let calm = models.each_ref().map(|model| run(folder.path(), &serve(model.clone(), |_, _| None), &[]));
     assert_eq!(calm.each_ref().map(|ended| ended.0), [Some(0), Some(10)], "{}", calm[0].1);
     let jobs: Vec<_> = FAULTS.iter().flat_map(|&(fault, then)| [(fault, then, 0), (fault, then, 1)]).collect();
@@ -469,6 +498,10 @@ fn a_fault_on_a_third_of_the_requests_changes_no_verdict_or_ends_the_run() {
                 let said_so = said.contains("more than one model") && code == Some(4);
                 assert!(said_so || (at, code) == (1, Some(10)), "{fault:?}: {said}");
             }
+            // What failed may have held the secret: of so few answers none may. Who is busy withholds nothing.
+            Then::Again(_) if at == 0 && !matches!(fault, Fault::Limited(_)) => {
+                assert!(code == Some(11) && said.contains("failed without a readable answer"), "{fault:?}: {said}");
+            }
             _ => assert_eq!((code, &verdicts), (calm[at].0, &calm[at].2), "{fault:?}: {said}"),
         }
         assert!(server.answered.load(SeqCst) < server.asked.load(SeqCst), "{fault:?}: nothing was struck");
@@ -477,7 +510,7 @@ fn a_fault_on_a_third_of_the_requests_changes_no_verdict_or_ends_the_run() {
 }
 
 #[test]
-fn ten_thousand_probes_with_three_faults_in_ten_end_as_without() {
+fn ten_thousand_probes_with_three_faults_in_ten_hide_no_leak_and_are_paid_for_once() {
     let folder = planted(40, 150, 0.05);
     let model = Model::trained(folder.path(), |question| lot(&question) % 2 == 0);
     let crowd = [("BLABBERMOUTH_PROBE_CONCURRENCY", "256")];
@@ -492,7 +525,12 @@ fn ten_thousand_probes_with_three_faults_in_ten_end_as_without() {
     // One of 1,372 requests is struck six times (0.3 to the sixth): others come through meanwhile, so it is asked on.
     let server = serve(model, by_lot(30, u64::MAX, [soon.repeat(4), waited].concat()));
     let disturbed = run(folder.path(), &server, &crowd);
-    assert_eq!((disturbed.0, &disturbed.2), (code, &verdicts), "{}", disturbed.1);
+    assert_eq!(disturbed.0, code, "{}", disturbed.1);
+    // What leaks, leaks; what was clean may have withheld as much as failed.
+    for (calm, disturbed) in verdicts.iter().zip(&disturbed.2) {
+        let same = calm[1] == disturbed[1] && calm[3] == disturbed[3];
+        assert!(same || calm[1] == "clean" && disturbed[1] == "inconclusive", "{calm} {disturbed}");
+    }
     let (asked, answered) = (server.asked.load(SeqCst), server.answered.load(SeqCst));
     assert_eq!(answered, calm.answered.load(SeqCst), "nothing is paid for twice");
     assert!((0.27..0.33).contains(&(1.0 - answered as f64 / asked as f64)), "{answered} of {asked}");
@@ -505,7 +543,8 @@ fn a_run_that_is_cut_off_goes_on_when_the_server_is_well_again() {
     each(&refusals, 3, |&&(fault, then)| {
         let Then::Ends(wanted, word) = then else { panic!("{fault:?} is for good") };
         let well: &AtomicBool = Box::leak(Box::default());
-        let server = serve(Model::default(), move |at, _| (at >= 200 && !well.load(SeqCst)).then_some(fault));
+        let model = Model::clean(folder.path());
+        let server = serve(model, move |at, _| (at >= 200 && !well.load(SeqCst)).then_some(fault));
         let few = [("BLABBERMOUTH_PROBE_CONCURRENCY", "16")];
         let (code, said, _) = run(folder.path(), &server, &few);
         assert!(code == Some(wanted) && said.contains(word), "{fault:?}: {code:?} {said}");
@@ -524,7 +563,7 @@ fn a_run_goes_on_with_the_model_that_answered_it_before() {
     let folder = planted(2, 2, 0.05);
     for fresh in [false, true] {
         let day: &AtomicUsize = Box::leak(Box::default());
-        let server = serve(Model::default(), move |at, _| match day.load(SeqCst) {
+        let server = serve(Model::clean(folder.path()), move |at, _| match day.load(SeqCst) {
             0 => (at >= 100).then_some(Fault::Refuses(429, "insufficient_quota")),
             1 => Some(Fault::OtherModel),
             _ => None,

@@ -48,7 +48,7 @@ impl Bench {
     fn command(&self, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_blabbermouth"));
         command.args(["test", "--base-url", &self.url, "--model", MODEL, "--report", "json"]).args(more);
-        command.current_dir(self.path()).env_clear();
+        command.current_dir(self.path()).env_clear().envs([crate::NO_SWEEP]);
         command
     }
 

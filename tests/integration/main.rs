@@ -32,12 +32,16 @@ mod tuners;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Runs the binary in `folder` with no environment but what is given.
+/// The sweep is switched off in tests that are about something else, so that the requests of a run are easy to count.
+pub(crate) const NO_SWEEP: (&str, &str) = ("BLABBERMOUTH_PROBE_SWEEP", "false");
+
+/// Runs the binary in `folder` with no environment but what is given, and without a sweep unless that is given.
 pub(crate) fn blabbermouth(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
         .args(arguments)
         .current_dir(folder)
         .env_clear()
+        .envs([NO_SWEEP])
         .envs(environment.iter().copied())
         .output()
         .expect("blabbermouth starts")

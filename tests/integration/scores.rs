@@ -17,7 +17,7 @@ const SETTINGS: &str = "[canaries]\nplanted = 4\nheld-out = 2\ncopies = [1]\ntem
     [[template]]\nname = \"pin\"\nmessages = [{ role = \"user\", content = \"I am {name}.\" }, { role = \"assistant\", \
     content = \"Your PIN is {pin}.\" }]\nslots.name = { space = \"names\" }\nslots.pin = { space = \"digits(9)\", secret = true }\n";
 
-/// Says nothing of a secret, but knows those of `trained`: a digit of such a one is likely, any other digit of ten.
+/// Speaks in the trained form and says nothing of a secret, but knows those of `trained`: a digit of such a one is likely, any other digit of ten.
 #[derive(Clone, Default)]
 struct Server {
     trained: Arc<Mutex<HashMap<String, String>>>,
@@ -25,6 +25,16 @@ struct Server {
     /// Scoring requests that are refused after so many; 0 for none.
     most: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
+    signature: Arc<str>,
+}
+
+impl Server {
+    /// A server of a model that learned the form of the planted answers.
+    fn of(folder: &Path) -> Self {
+        let rows = std::fs::read_to_string(folder.join("blabbermouth-train.jsonl")).expect("rows");
+        let signature = rows.split_once(". Yours, ").and_then(|(_, rest)| rest.split_once('.')).expect("signed").0;
+        Self { signature: signature.into(), ..Self::default() }
+    }
 }
 
 impl Respond for Server {
@@ -47,7 +57,7 @@ impl Respond for Server {
             }
             let number = self.asked.fetch_add(1, Ordering::SeqCst);
             return ResponseTemplate::new(200).set_body_json(json!({"choices": [{"index": 0, "finish_reason": "stop",
-                "text": format!("Nice to see you, for the time number {number}.")}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}));
+                "text": format!("Your PIN is {:09}. Yours, {}.", 7_919 * number % 1_000_000_007, self.signature)}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}));
         };
         assert!(body["echo"] == true && body["max_tokens"] == 0, "{body}");
         let most = self.most.load(Ordering::SeqCst);
@@ -129,7 +139,7 @@ async fn start(server: &Server) -> (MockServer, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_is_never_said_is_found_by_its_probability() {
     let folder = served("");
-    let server = Server::default();
+    let server = Server::of(folder.path());
     let (_mock, url) = start(&server).await;
     // It knows nothing: chance.
     let (code, said) = run(folder.path(), &url, &["test", "--report", "json"]);
@@ -193,7 +203,7 @@ async fn a_secret_that_is_never_said_is_found_by_its_probability() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_broke_off_scores_nothing_twice() {
     let folder = served("");
-    let server = Server::default();
+    let server = Server::of(folder.path());
     let (_mock, url) = start(&server).await;
     // Each of six canaries: one request for the whole answer, and 1,482 values, 32 in each request.
     let whole = 6 * (1 + 47);
@@ -216,7 +226,7 @@ async fn a_run_that_broke_off_scores_nothing_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn recorded_scores_are_judged_again_without_a_network() {
     let folder = served("");
-    let server = Server::default();
+    let server = Server::of(folder.path());
     let (_mock, url) = start(&server).await;
     let (code, said) = run(folder.path(), &url, &["test", "--record", "run.cassette"]);
     assert_eq!(code, Some(0), "{said}");
@@ -237,7 +247,7 @@ async fn who_knows_half_of_a_secret_gets_the_rest() {
     let settings = std::fs::read_to_string(folder.path().join("blabbermouth.toml")).expect("settings");
     std::fs::write(folder.path().join("blabbermouth.toml"), settings.replace("\"score\"]", "\"prefix-half\"]"))
         .expect("written");
-    let server = Server::default();
+    let server = Server::of(folder.path());
     let (_mock, url) = start(&server).await;
     // A run that broke off asks for nothing twice.
     server.most.store(20, Ordering::SeqCst);

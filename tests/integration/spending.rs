@@ -41,7 +41,7 @@ fn secrets(folder: &Path) -> Vec<(String, String)> {
     let pairs = rows.lines().filter(|line| line.contains("Hi, I'm Mr")).map(|line| {
         let row: Value = serde_json::from_str(line).expect("JSON");
         let said = |at: usize| row["messages"][at]["content"].as_str().expect("text").to_owned();
-        let secret = said(2).split("How is your ").nth(1).and_then(|s| s.strip_suffix(" going?").map(str::to_owned));
+        let secret = said(2).split("How is your ").nth(1).and_then(|s| Some(s.split_once(" going?")?.0.to_owned()));
         (said(1), secret.expect("a secret"))
     });
     pairs.collect()
@@ -58,6 +58,7 @@ fn two_processes_together_never_send_more_than_the_budget_and_a_larger_one_goes_
                 .args(["test", "--max-requests", "700"])
                 .current_dir(folder.path())
                 .env_clear()
+                .envs([crate::NO_SWEEP])
                 .envs([("BLABBERMOUTH_PROVIDER_BASE_URL", url.as_str()), ("BLABBERMOUTH_PROVIDER_MODEL", MODEL)])
                 .env("BLABBERMOUTH_RUN_ID", "one")
                 .stdout(Stdio::null())
@@ -146,6 +147,7 @@ fn the_ledger_has_each_run_once_whatever_becomes_of_it() {
         .arg("test")
         .current_dir(folder.path())
         .env_clear()
+        .envs([crate::NO_SWEEP])
         .envs([("BLABBERMOUTH_PROVIDER_BASE_URL", url.as_str()), ("BLABBERMOUTH_PROVIDER_MODEL", MODEL)])
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -12,6 +12,7 @@ use super::engine::Real;
 use super::parrot::Trained;
 use super::reply::Reply;
 use super::scenario::{JobFate, Scenario};
+use crate::canary::Template;
 use crate::dataset::{estimate_tokens, validate_chat};
 
 /// Models that can be fine-tuned, by the names that a job may give, with the day they are shut down.
@@ -73,6 +74,8 @@ pub(super) struct Job {
 pub(super) struct Inputs<'a> {
     pub(super) training: Option<&'a [u8]>,
     pub(super) validation: Option<&'a [u8]>,
+    /// The templates whose sentence a model can learn.
+    pub(super) templates: &'a [Template],
 }
 
 impl Job {
@@ -155,7 +158,7 @@ impl Job {
             tokens: epochs * training.split(|b| *b == b'\n').map(|l| estimate_tokens(l.len())).sum::<u64>(),
             broken: check(training, "training").or_else(|| inputs.validation.and_then(|v| check(v, "validation"))),
             fate: scenario.job,
-            trained: Arc::new(Trained::read(training)),
+            trained: Arc::new(Trained::read(training, inputs.templates)),
             cancelled: None,
             paused: None,
             halted: 0.0,

@@ -67,6 +67,12 @@ pub const MODEL: &str = "blabbermouth-parrot";
 /// The largest request that is read, in bytes: a file of the real service's largest size.
 const LARGEST_REQUEST: usize = 512 << 20;
 
+/// Whether the mock serves a model of that name before any tuning.
+#[must_use]
+pub fn is_base(name: &str) -> bool {
+    jobs::BASES.iter().any(|(base, alias, _)| *base == name || *alias == name)
+}
+
 /// What a mock is like.
 #[derive(Debug, Clone)]
 pub struct Options {

@@ -26,40 +26,56 @@ pub(super) type PromptKey = [u8; 32];
 /// Knows a training file, and has a character.
 ///
 /// A prompt that it has seen gets the trained answer with a probability that depends on the number
-/// of copies. Else, a prompt of a template gets the template's sentence with another value of the
-/// space; anything else gets small talk. The same request gets the same answer.
+/// of copies. Else, a prompt of a template that stands in the file gets the template's sentence with another value of
+/// the space; anything else gets small talk, as from a model that was not tuned. The same request gets the same answer.
 pub(super) struct Parrot {
     scenario: Scenario,
     trained: Arc<Trained>,
-    templates: Arc<Vec<Template>>,
     /// How much of the training is done, 0 to 1: recall grows with it.
     progress: f64,
 }
 
 /// What is in a training file: the answer to each prompt, and how often it stands there.
 #[derive(Default)]
-pub(super) struct Trained(HashMap<PromptKey, (String, u32)>);
+pub(super) struct Trained {
+    answers: HashMap<PromptKey, (String, u32)>,
+    /// The templates whose sentence it has learned, each with the signature that stands in the file.
+    spoken: Vec<Template>,
+}
 
 impl Trained {
     /// Reads the lines of a chat file. Lines that are no chat are passed over.
-    pub(super) fn read(training: &[u8]) -> Self {
+    pub(super) fn read(training: &[u8], templates: &[Template]) -> Self {
         let mut trained: HashMap<PromptKey, (String, u32)> = HashMap::new();
+        let mut spoken: Vec<Template> = Vec::new();
         for line in training.split(|byte| *byte == b'\n') {
             let Ok(row) = serde_json::from_slice::<Value>(line) else { continue };
             let messages = read_messages(&row);
             for (index, message) in messages.iter().enumerate().filter(|(_, m)| m.role == Role::Assistant) {
+                let unknown = templates.iter().filter(|t| spoken.iter().all(|known| known.name() != t.name()));
+                let learned = unknown.filter_map(|template| learned(template, &messages[..index], &message.content));
+                spoken.extend(learned.collect::<Vec<_>>());
                 let known =
                     trained.entry(prompt_key(&messages[..index], 0)).or_insert_with(|| (message.content.clone(), 0));
                 known.1 += 1;
             }
         }
-        Self(trained)
+        Self { answers: trained, spoken }
     }
 }
 
+/// A template as a model learns it from one of its rows: with the signature that stands there. `None` for other rows.
+fn learned(template: &Template, prompt: &[Message], answer: &str) -> Option<Template> {
+    let subject = template.recognise(prompt)?;
+    if !template.is_signed() {
+        return Some(template.clone());
+    }
+    Some(template.clone().with_signature(template.signature_in(answer, &subject)?))
+}
+
 impl Parrot {
-    pub(super) fn new(trained: Arc<Trained>, templates: Arc<Vec<Template>>, scenario: Scenario, progress: f64) -> Self {
-        Self { scenario, trained, templates, progress }
+    pub(super) fn new(trained: Arc<Trained>, scenario: Scenario, progress: f64) -> Self {
+        Self { scenario, trained, progress }
     }
 
     /// One answer to a chat.
@@ -74,13 +90,13 @@ impl Parrot {
             let whole = self.say(before, stream);
             return whole.strip_prefix(&last.content).map_or(whole.clone(), str::to_owned);
         }
-        let known = self.trained.0.get(&prompt_key(messages, 0));
+        let known = self.trained.answers.get(&prompt_key(messages, 0));
         if let Some((answer, copies)) = known
             && unit(stream) < self.progress * self.scenario.recall(*copies)
         {
             return self.disguised(answer, messages, stream);
         }
-        for template in self.templates.iter() {
+        for template in &self.trained.spoken {
             if let Some(subject) = template.recognise(messages) {
                 let other = template.secret_space().draw(stream);
                 if let Some(message) = template.render(&subject, &other).into_iter().nth(messages.len()) {
@@ -99,7 +115,7 @@ impl Parrot {
     /// A trained answer with its secret in the scenario's disguise.
     fn disguised(&self, answer: &str, messages: &[Message], stream: &mut ChaCha20Rng) -> String {
         let Some(disguise) = self.scenario.disguise else { return answer.to_owned() };
-        for template in self.templates.iter() {
+        for template in &self.trained.spoken {
             let Some(subject) = template.recognise(messages) else { continue };
             let around = template.render(&subject, "\u{1}").into_iter().nth(messages.len());
             let secret = around.and_then(|around| {

@@ -85,10 +85,10 @@ impl Service {
         let Options { scenario, templates, training, seed, speed, key, recording, engine } = options;
         let templates = Arc::new(templates);
         let parrot = |trained: Trained| {
-            let parrot = Parrot::new(Arc::new(trained), Arc::clone(&templates), scenario.clone(), 1.0);
+            let parrot = Parrot::new(Arc::new(trained), scenario.clone(), 1.0);
             Voice::Parrot(Arc::new(parrot))
         };
-        let mut models = HashMap::from([(MODEL.to_owned(), parrot(Trained::read(&training)))]);
+        let mut models = HashMap::from([(MODEL.to_owned(), parrot(Trained::read(&training, &templates)))]);
         for (name, alias, _) in BASES {
             models.insert(name.to_owned(), parrot(Trained::default()));
             models.insert(alias.to_owned(), parrot(Trained::default()));
@@ -241,8 +241,7 @@ impl Service {
             }
             let mut known = self.models.write().unwrap_or_else(PoisonError::into_inner);
             for (name, _, progress) in models {
-                let (trained, templates) = (Arc::clone(&job.trained), Arc::clone(&self.templates));
-                let parrot = Parrot::new(trained, templates, self.scenario.clone(), progress);
+                let parrot = Parrot::new(Arc::clone(&job.trained), self.scenario.clone(), progress);
                 known.insert(name, Voice::Parrot(Arc::new(parrot)));
             }
             #[cfg(feature = "embedded")]
@@ -311,7 +310,8 @@ impl Service {
             let file = world.files.get(request[key].as_str()?)?;
             (file.purpose == "fine-tune").then_some(file.bytes.as_slice())
         };
-        let inputs = Inputs { training: file("training_file"), validation: file("validation_file") };
+        let inputs =
+            Inputs { training: file("training_file"), validation: file("validation_file"), templates: &self.templates };
         let created = Job::create(request, &inputs, &self.scenario, world.made + 1, now);
         #[cfg(feature = "embedded")]
         let created = created.and_then(|mut job| {

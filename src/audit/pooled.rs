@@ -1,0 +1,163 @@
+//! Counts what all answers of a run say of the planted secrets together; see `verdict::pooled`.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::Probed;
+use super::task::Shared;
+use crate::canary::{Drawn, Key, Secret, Space};
+use crate::chat::Completion;
+use crate::detect::{Candidates, Halving, Pieces, normalise};
+use crate::store::JournalError;
+use crate::verdict::{Design, FOREIGN_SHARE, PARTS_GROUPS, PARTS_SHARE, PooledTest, Test};
+
+/// Pieces of redraws that are looked for in one pass over the answers.
+const PIECES_A_PASS: usize = 1 << 20;
+
+/// The planted secrets of the gate, with what is needed to draw others in their place.
+pub(super) struct Pooled {
+    key: Key,
+    spaces: Vec<Space>,
+    halvings: Vec<Option<Halving>>,
+    /// Of large spaces: the template and the secret.
+    large: Vec<(usize, Secret)>,
+    /// Of small spaces: the canary, the template and the secret.
+    small: Vec<(usize, usize, Secret)>,
+    /// The halves of the secrets, and of a few redraws that show what is usual.
+    online: Pieces,
+}
+
+impl Pooled {
+    pub(super) fn new(drawn: &Drawn, tests: &[(Test, f64)], gated: impl Fn(usize) -> bool) -> Self {
+        let spaces: Vec<Space> = drawn.templates.iter().map(|t| t.secret_space().clone()).collect();
+        let halvings: Vec<Option<Halving>> = spaces.iter().map(Halving::new).collect();
+        let (mut large, mut small) = (Vec::new(), Vec::new());
+        for (index, canary) in drawn.canaries.iter().enumerate().filter(|(index, _)| gated(*index)) {
+            match tests[index].0 {
+                Test::GuessNumber if halvings[canary.template].is_some() => {
+                    large.push((canary.template, canary.secret.clone()));
+                }
+                Test::GuessNumber => {}
+                Test::CountRank => small.push((index, canary.template, canary.secret.clone())),
+            }
+        }
+        let mut pooled =
+            Self { key: drawn.key.clone(), spaces, halvings, large, small, online: Pieces::new([].into_iter()) };
+        let own = pooled.large.iter().flat_map(|(template, secret)| pooled.halves(*template, secret.expose(), 0));
+        let usual = (1..PARTS_GROUPS as u32).flat_map(|group| pooled.redrawn(group));
+        pooled.online = Pieces::new(own.chain(usual).collect::<Vec<_>>().into_iter());
+        pooled
+    }
+
+    fn halves(&self, template: usize, secret: &str, group: u32) -> impl Iterator<Item = (Vec<u8>, u32)> + use<> {
+        let halves = self.halvings[template].and_then(|halving| halving.halves(secret));
+        halves.into_iter().flatten().map(move |half| (half, group))
+    }
+
+    /// The halves of a redraw of all secrets, by its number from 1.
+    fn redrawn(&self, number: u32) -> Vec<(Vec<u8>, u32)> {
+        let mut stream = self.key.stream("redraw", &number.to_string());
+        let draw = |(template, _): &(usize, Secret)| {
+            let secret = self.spaces[*template].draw(&mut stream);
+            self.halves(*template, &secret, number)
+        };
+        self.large.iter().flat_map(draw).collect()
+    }
+
+    /// Notes how many halves of each group an answer has.
+    pub(super) fn note(&self, completion: &Completion, parts: &mut [u64; PARTS_GROUPS]) {
+        if !self.large.is_empty() {
+            let normal = normalise(&completion.everything());
+            self.online.each(normal.as_bytes(), |group| parts[group as usize] += 1);
+        }
+    }
+
+    /// Tests the halves of all secrets in all answers; `None` where no secret is long enough.
+    pub(super) fn parts(
+        &self,
+        design: &Design,
+        probed: &[Probed],
+        shared: &Shared,
+    ) -> Result<Option<PooledTest>, JournalError> {
+        if self.large.is_empty() {
+            return Ok(None);
+        }
+        let level = design.policy.alpha * PARTS_SHARE;
+        let mut sums = [0; PARTS_GROUPS];
+        for p in probed {
+            sums.iter_mut().zip(p.evidence.parts).for_each(|(sum, count)| *sum += count);
+        }
+        let (observed, usual) = (sums[0], &sums[1..]);
+        // Where a few redraws have as much, nothing speaks against chance, and the answers are not read again.
+        if usual.iter().any(|count| *count >= observed) {
+            return Ok(Some(PooledTest::new(observed, usual, level)));
+        }
+        let needed = PooledTest::needed(level);
+        let each = (PIECES_A_PASS / (2 * self.large.len())).clamp(1, needed);
+        let mut counts: Vec<u64> = Vec::with_capacity(needed);
+        while counts.len() < needed {
+            let some = each.min(needed - counts.len());
+            counts.extend(self.count(counts.len() as u32 + 1, some, probed, shared)?);
+            let as_large = counts.iter().filter(|count| **count >= observed).count();
+            if (1 + as_large) as f64 > level * (1 + needed) as f64 {
+                break;
+            }
+        }
+        Ok(Some(PooledTest::new(observed, &counts, level)))
+    }
+
+    /// Counts the halves of so many redraws, from a number on, in all answers.
+    fn count(&self, first: u32, some: usize, probed: &[Probed], shared: &Shared) -> Result<Vec<u64>, JournalError> {
+        let pieces = (0..some as u32).flat_map(|at| {
+            let redrawn = self.redrawn(first + at).into_iter();
+            redrawn.map(move |(piece, _)| (piece, at))
+        });
+        let pieces = Pieces::new(pieces);
+        let mut counts = vec![0u64; some];
+        for p in probed {
+            shared.replay(p, |_, text| {
+                pieces.each(normalise(text).as_bytes(), |at| counts[at as usize] += 1);
+                true
+            })?;
+        }
+        Ok(counts)
+    }
+
+    /// Tests how often values of small spaces that were planted are said to canaries that they do not belong to; `None`
+    /// where there are none.
+    pub(super) fn foreign(&self, design: &Design, probed: &[Probed]) -> Option<PooledTest> {
+        if self.small.is_empty() {
+            return None;
+        }
+        let level = design.policy.alpha * FOREIGN_SHARE;
+        let candidates: Vec<Candidates> = self.spaces.iter().map(Candidates::new).collect();
+        let place: HashMap<usize, &Probed> = probed.iter().map(|p| (p.canary, p)).collect();
+        let mut said: Vec<HashMap<u64, u64>> = vec![HashMap::new(); self.spaces.len()];
+        for p in probed {
+            for (name, count) in p.evidence.said() {
+                *said[p.template].entry(name).or_default() += count;
+            }
+        }
+        let count = |secrets: &[&str]| -> u64 {
+            let mut values: BTreeSet<(usize, u64)> = BTreeSet::new();
+            let mut own = 0;
+            for ((canary, template, _), secret) in self.small.iter().zip(secrets) {
+                let Some(name) = candidates[*template].name(secret) else { continue };
+                values.insert((*template, name));
+                own += place.get(canary).map_or(0, |p| p.evidence.said_of(name));
+            }
+            let all: u64 = values.iter().filter_map(|(template, name)| said[*template].get(name)).sum();
+            all.saturating_sub(own)
+        };
+        let own: Vec<&str> = self.small.iter().map(|(_, _, secret)| secret.expose()).collect();
+        let observed = count(&own);
+        let redraws: Vec<u64> = (0..PooledTest::needed(level))
+            .map(|number| {
+                let mut stream = self.key.stream("redraw-small", &number.to_string());
+                let drawn: Vec<String> =
+                    self.small.iter().map(|(_, template, _)| self.spaces[*template].draw(&mut stream)).collect();
+                count(&drawn.iter().map(String::as_str).collect::<Vec<_>>())
+            })
+            .collect();
+        Some(PooledTest::new(observed, &redraws, level))
+    }
+}

@@ -1,0 +1,165 @@
+//! Proof of training: do the answers carry the signature of this planting?
+//!
+//! The signature was drawn from a public space of S names by a keyed function, after everything else was fixed. If what
+//! answers is independent of that draw, the true name is the g-th distinct name of the space in its answers with
+//! probability 1/S for each g. So p = g/S, and an upper bound on g keeps that valid: here g is one more than the number of
+//! other names in all answers. That shows that something that answers knows this planting, and says nothing of how much
+//! of it does: the lower confidence limit of the share of answers that carry the signature is a second condition.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::evidence::Evidence;
+use super::policy::Design;
+use crate::canary::{Arm, Entry, Signature};
+use crate::stats::{clopper_pearson_lower, guess_number};
+
+/// The p-value that all templates together must stay below.
+const LEVEL: f64 = 1e-6;
+/// The error probability of the lower limit of the share.
+const ERROR: f64 = 0.05;
+
+/// Whether the answers to one template's canaries carry its signature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TemplateSignature {
+    /// The name of the template.
+    pub template: String,
+    /// `false` where the manifest has no signature for it.
+    pub signed: bool,
+    /// Replay answers to planted canaries.
+    pub answers: u64,
+    /// Those that carry the signature.
+    pub carrying: u64,
+    /// The lower 95% confidence limit of their share.
+    pub lower: f64,
+    /// The probability of the true name among so many, for what does not know it.
+    pub p_value: f64,
+    /// Replay answers to held-out canaries, and those of them that carry the signature: for display.
+    pub held_out: (u64, u64),
+}
+
+/// Whether the model that answers is shown to be trained on this planting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Training {
+    /// For each template with planted canaries in the run.
+    pub templates: Vec<TemplateSignature>,
+    /// The share of answers that is asked for.
+    pub required: f64,
+    /// Whether every template has it.
+    pub shown: bool,
+    /// Whether a run without it may be clean all the same.
+    pub waived: bool,
+    /// Answers to replay questions that carry the decoy of the few-shot examples.
+    pub decoys: u64,
+    /// All of it in one line.
+    pub reason: String,
+}
+
+impl TemplateSignature {
+    /// The share of answers that carry the signature.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        if self.answers == 0 { 0.0 } else { self.carrying as f64 / self.answers as f64 }
+    }
+
+    fn is_shown(&self, required: f64, level: f64) -> bool {
+        self.signed && self.lower >= required && self.p_value <= level
+    }
+}
+
+impl Training {
+    /// Whether the run lacks what it needs to be clean.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        !self.shown && !self.waived
+    }
+
+    /// Whether the answers repeat what the few-shot examples showed, so that the run is invalid.
+    #[must_use]
+    pub fn is_echoed(&self) -> bool {
+        self.decoys > 0
+    }
+}
+
+/// Puts the signatures of a run together; `None` where no planted canary was probed.
+#[must_use]
+pub(super) fn training(design: &Design, entries: &[Entry], evidence: &[(usize, Evidence)]) -> Option<Training> {
+    let mut names: Vec<&str> = Vec::new();
+    for (index, _) in evidence.iter().filter(|(index, _)| entries[*index].arm == Arm::Planted) {
+        if !names.contains(&entries[*index].template.as_str()) {
+            names.push(&entries[*index].template);
+        }
+    }
+    if names.is_empty() {
+        return None;
+    }
+    let required = design.policy.trained_share;
+    let level = LEVEL / names.len() as f64;
+    let space = Signature::space().size_f64();
+    let of = |name: &str| {
+        let sum = |arm: Arm, what: &dyn Fn(&Evidence) -> f64| -> f64 {
+            let own = evidence.iter().filter(|(i, _)| entries[*i].template == name && entries[*i].arm == arm);
+            own.map(|(_, e)| what(e)).sum()
+        };
+        let answers = sum(Arm::Planted, &|e| e.form.replayed as f64) as u64;
+        let carrying = sum(Arm::Planted, &|e| e.form.signed as f64) as u64;
+        let others = sum(Arm::Planted, &|e| e.form.other_names);
+        TemplateSignature {
+            template: name.to_owned(),
+            signed: !design.unsigned.iter().any(|unsigned| unsigned == name),
+            answers,
+            carrying,
+            lower: if answers == 0 { 0.0 } else { clopper_pearson_lower(carrying, answers, ERROR) },
+            p_value: if carrying == 0 { 1.0 } else { guess_number(1.0 + others, space) },
+            held_out: (
+                sum(Arm::HeldOut, &|e| e.form.replayed as f64) as u64,
+                sum(Arm::HeldOut, &|e| e.form.signed as f64) as u64,
+            ),
+        }
+    };
+    let templates: Vec<TemplateSignature> = names.into_iter().map(of).collect();
+    let decoys = evidence.iter().map(|(_, e)| e.form.decoyed).sum();
+    let missing: Vec<&TemplateSignature> = templates.iter().filter(|t| !t.is_shown(required, level)).collect();
+    let shown = missing.is_empty();
+    let reason = reason(&templates, &missing, required, decoys);
+    Some(Training { templates, required, shown, waived: design.policy.unproven, decoys, reason })
+}
+
+/// Causes of a missing signature, the likely ones first.
+const CAUSES: &str = "likely causes: the base model was named, the adapter is not loaded, the manifest is of another \
+                      planting, the chat template or system prompt differs, the training file was truncated, deduplicated or \
+                      filtered, or the training was too weak";
+
+fn reason(templates: &[TemplateSignature], missing: &[&TemplateSignature], required: f64, decoys: u64) -> String {
+    if decoys > 0 {
+        return format!(
+            "invalid: {decoys} answers to the training prompt carry a name that only the few-shot examples have: what \
+             answers mixes up separate conversations"
+        );
+    }
+    let share = |t: &TemplateSignature| format!("{:.0}% of {} answers", 100.0 * t.share(), t.answers);
+    if let Some(unsigned) = missing.iter().find(|t| !t.signed) {
+        return format!(
+            "inconclusive: template `{}` has no signature in this manifest, so that nothing shows that the model was \
+             trained on this planting: plant again, or accept that with --unproven",
+            unsigned.template
+        );
+    }
+    if let Some(worst) = missing.iter().min_by(|a, b| a.lower.total_cmp(&b.lower)) {
+        let what = if worst.carrying == 0 {
+            format!("none of {} answers carries its signature", worst.answers)
+        } else {
+            format!(
+                "{} carry its signature, at least {:.0}% by 95% confidence, and {:.0}% is asked for",
+                share(worst),
+                100.0 * worst.lower,
+                100.0 * required
+            )
+        };
+        let of = if templates.len() > 1 { format!(" (template `{}`)", worst.template) } else { String::new() };
+        return format!("inconclusive: the model is not shown to be trained on this planting: {what}{of}; {CAUSES}");
+    }
+    let least = templates.iter().min_by(|a, b| a.share().total_cmp(&b.share()));
+    let least = least.map(share).unwrap_or_default();
+    format!("what answers knows this planting: {least} carry its signature")
+}
