@@ -1,6 +1,7 @@
 """Disguises by codes of bytes and of characters."""
 
 import base64
+import binascii
 import gzip
 import html
 import json
@@ -114,22 +115,21 @@ code("escapes-u-braces", "escapes with braces", lambda s, rng: "".join(f"\\u{{{o
 code("escapes-U8", "escapes of eight digits", lambda s, rng: "".join(f"\\U{ord(c):08x}" for c in s))
 code("code-points", "code points with U+", lambda s, rng: " ".join(f"U+{ord(c):04X}" for c in s))
 code("quoted-printable", "quoted-printable", lambda s, rng: "".join(f"={b:02X}" for b in s.encode()))
-code("punycode-like", "css escapes", lambda s, rng: "".join(f"\\{ord(c):x} " for c in s))
+code("css-escapes", "CSS escapes", lambda s, rng: "".join(f"\\{ord(c):x} " for c in s))
 code("utf7", "UTF-7 of UTF-16 in base64", lambda s, rng: "+" + b64(s.encode("utf-16-be")).rstrip("=") + "-", known=False)
-code("uuencode", "uuencode", lambda s, rng: __import__("binascii").b2a_uu(s.encode()[:45]).decode().strip(), known=False)
+code("uuencode", "uuencode", lambda s, rng: binascii.b2a_uu(s.encode()[:45]).decode().strip(), known=False)
 code("one-number", "all bytes as one decimal number", lambda s, rng: str(int.from_bytes(s.encode(), "big")), known=False)
 
 
-def keyed(s, rng):
-    """A substitution with a fixed table that nobody knows: the same cipher for every canary and answer."""
-    table = random.Random("a cipher that nobody knows")
+def table():
+    """A substitution that nobody knows: the same for every canary and answer."""
+    rng, out = random.Random("a cipher that nobody knows"), {}
     for plain in ("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"):
-        shuffled = list(plain)
-        table.shuffle(shuffled)
-        s = s.translate({ord(a): b.swapcase() + "\0" for a, b in zip(plain, shuffled)})
-    return s.replace("\0", "").swapcase()
+        out.update(zip(map(ord, plain), rng.sample(plain, len(plain))))
+    return out
 
 
-code("cipher", "a constant substitution that nobody knows", keyed, known=False)
+CIPHER = table()
+code("cipher", "a constant substitution that nobody knows", lambda s, rng: s.translate(CIPHER), known=False)
 code("xor", "bytes with a constant key, in hex", lambda s, rng: "".join(f"{b ^ 0x5a:02x}" for b in s.encode()), known=False)
 code("hash", "a checksum of the secret", lambda s, rng: f"{zlib.crc32(s.encode()):08x}{zlib.adler32(s.encode()):08x}", known=False)
