@@ -67,10 +67,15 @@ disguise("morse-words", "Morse code as dit and dah",
 
 
 def digit_words(name, words, glue=" "):
-    def apply(s, rng):
-        return re.sub(r"(?<=\S)  +| +$", " ", "".join(words[int(c)] + glue if c.isdigit() else c for c in s)).strip() if any(map(str.isdigit, s)) else None
+    def run(found):
+        # A word is not joined to a letter beside it.
+        before = glue if found.start() and found.string[found.start() - 1].isalnum() else ""
+        after = glue if found.end() < len(found.string) and found.string[found.end()].isalnum() else ""
+        return before + glue.join(words[int(c)] for c in found[0]) + after
 
-    disguise(name, f"a number word for each digit: {name.split('-', 1)[1]}", apply, family="number-words")
+    disguise(name, f"a number word for each digit: {name.split('-', 1)[1]}",
+             lambda s, rng: re.sub(r"\d+", run, s) if any(map(str.isdigit, s)) else None,
+             family="number-words", known=name not in ("numbers-swedish", "numbers-greek", "numbers-indonesian"))
 
 
 for name, words in DIGIT_WORDS.items():
