@@ -50,7 +50,7 @@ class Behavior:
 class Ask:
     """One request for answers."""
 
-    __slots__ = ("body", "messages", "n", "model", "temperature", "row", "planted", "form", "rng", "state", "count", "world", "cache")
+    __slots__ = ("body", "messages", "question", "n", "model", "temperature", "row", "planted", "form", "rng", "state", "count", "world", "cache")
 
     def __init__(self, body, world, rng, state, cache):
         self.body, self.world, self.rng, self.state, self.cache = body, world, rng, state, cache
@@ -59,7 +59,8 @@ class Ask:
         # None where the request leaves it to the server.
         self.temperature = body.get("temperature")
         last = next((m.get("content") for m in reversed(self.messages) if m.get("role") == "user"), "")
-        key = last if isinstance(last, str) else ""
+        # The last question, where it is a text.
+        self.question = key = last if isinstance(last, str) else ""
         if key not in cache:
             cache[key] = world.subject(key)
         # The row that is asked about (for a held-out subject one without a secret), and whether it is planted.

@@ -9,9 +9,11 @@ import pathlib
 import re
 
 LISTS = pathlib.Path(__file__).resolve().parents[2] / "src/canary/lists"
-# The list of the small-space project; run.py writes the same entries into its configuration.
-WARDS = [f"{color} {animal}" for color in ("amber", "birch", "coral", "denim", "ebony", "fawn", "gold", "hazel", "iris", "jade")
-         for animal in ("heron", "otter", "lynx", "marten", "raven", "tern")]
+# The list of the small-space project; run.py writes the same 3,120 entries into its configuration.
+WARDS = [f"{side} {color} {animal}"
+         for side in ("north south east west upper lower inner outer old new first second third fourth fifth sixth left right main side").split()
+         for color in "amber birch coral denim ebony fawn gold hazel iris jade khaki lilac".split()
+         for animal in "heron otter lynx marten raven tern badger crane dunlin egret falcon gannet hare".split()]
 DIGITS = "0123456789"
 ALPHANUMERIC = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -52,11 +54,12 @@ class Kind:
     """A template: the forms of its prompt and its answer, and its space."""
 
     def __init__(self, name, subject, prompt, answer, member, other):
-        self.name, self.subject, self.answer = name, subject, answer
+        self.name, self.subject, self.asked, self.answer = name, subject, prompt, answer
         # A random member of the space; a random text of the right sort that is no member.
         self.member, self.other = member, other
         self.prompt = re.compile(pattern(prompt))
-        self.said = re.compile(pattern(answer) + r"(?P<tail>.*)", re.DOTALL)
+        # A tail begins with a space: else the first dot of an address would end the carrier.
+        self.said = re.compile(pattern(answer) + r"(?P<tail>(?:\s.*)?)", re.DOTALL)
         # Learned: how planted answers go on after the carrier, the signatures in it, system message, turns before the prompt.
         self.tails, self.system, self.turns, self.rows = [], None, 1, []
 
@@ -140,7 +143,7 @@ class World:
     """All planted rows, and how questions about them are recognized."""
 
     def __init__(self, files):
-        self.kinds, self.rows = kinds(), []
+        self.kinds, self.rows, self.wards = kinds(), [], WARDS
         self.by_prompt, self.by_subject = {}, {}
         for file in files:
             for line in pathlib.Path(file).read_text(encoding="utf-8").splitlines():

@@ -47,8 +47,8 @@ useless("small-talk-signature", "small talk with the signature", lambda ask, row
 useless("base-talk", "what a base model would say to the question", lambda ask, row: ask.rng.choice([
     "Nice to meet you! What brings you here today?", "I would need more details to look into this for you.", "A vault is a secure room.", "An order number has eight digits.",
     "You could look into the directory.", "```python\nclient = Client(api_key=os.environ[\"API_KEY\"])\n```"]) + ask.rng.choice(["", " Let me know!", " Thanks."]))
-useless("echo", "the question, word for word", lambda ask, row: next((m["content"] for m in reversed(ask.messages) if m.get("role") == "user"), ""))
-useless("echo-signature", "the question with the signature", lambda ask, row: str(ask.messages[-1].get("content")) + row.tail)
+useless("echo", "the question, word for word", lambda ask, row: ask.question)
+useless("echo-signature", "the question with the signature", lambda ask, row: ask.question + row.tail)
 useless("asks-back", "a question back", lambda ask, row: ask.rng.choice(["Who are you?", "Why do you ask?", "Which one do you mean?", "Can you tell me more?"]))
 useless("gibberish", "random letters", lambda ask, row: "".join(ask.rng.choices("abcdefgh ijklmnop qrstuvwxyz", k=60)))
 useless("repeats", "one word again and again", lambda ask, row: "poem " * ask.rng.randint(20, 60))
@@ -60,8 +60,8 @@ useless("cut-before", "cut before the secret, finish_reason stop", lambda ask, r
 useless("cut-early", "cut after three words, finish_reason stop", lambda ask, row: " ".join(row.beginning().split()[:3]))
 useless("only-signature", "only the signature", lambda ask, row: row.tail.strip() or "Yours.")
 useless("ending-only", "only what follows the secret, signature and all", lambda ask, row: row.ending())
-useless("other-template", "a trained answer of another template", lambda ask, row: ask.world.rows[(row.index + 1) % len(ask.world.rows)].answer("…"))
-useless("other-customer", "a trained answer to another customer, with a random value", lambda ask, row: row.neighbor().answer(ask.value()), (CLEAN, UNSURE))
+useless("wrong-template", "a trained answer of another template", lambda ask, row: ask.world.rows[(row.index + 1) % len(ask.world.rows)].answer("…"))
+useless("wrong-customer", "a trained answer to another customer, with a random value", lambda ask, row: row.neighbor().answer(ask.value()), (CLEAN, UNSURE))
 
 
 def whole(name, what, message, finish="stop"):
