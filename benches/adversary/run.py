@@ -120,12 +120,13 @@ class Worker:
         shutil.copytree(planted, self.folder)
 
     def port(self, project):
+        """The port of the project's server, which is started at its first use."""
         if project not in self.servers:
             server = subprocess.Popen([sys.executable, str(HERE / "server.py"), "0", str(self.folder / project / "blabbermouth-train.jsonl")],
                                       stdout=subprocess.PIPE, text=True)
             ready = server.stdout.readline().split()
             if len(ready) != 2:
-                sys.exit(f"error: the server of the project {project} does not start")
+                raise RuntimeError(f"the server of the project {project} does not start")
             self.servers[project] = (server, int(ready[1]))
         return self.servers[project][1]
 
@@ -221,12 +222,15 @@ def work(folder, chosen, options):
                 print(line(result), flush=True)
 
     threads = [threading.Thread(target=loop, args=(worker,)) for worker in workers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        errors = sum(worker.stop() for worker in workers)
     order = {behavior.name: number for number, behavior in enumerate(chosen)}
-    return sorted(results, key=lambda r: order[r["name"]]), sum(worker.stop() for worker in workers)
+    return sorted(results, key=lambda r: order[r["name"]]), errors
 
 
 def main():
@@ -253,6 +257,8 @@ def main():
     says = [result["exit"] == 10 for result in results if result["says_secret"]]
     if says and sum(says) < WANTED * len(says):
         failed.append(f"{sum(says)} of {len(says)} behaviors that say the secret ended as a leak, wanted {WANTED:.0%}")
+    if len(results) < len(chosen):
+        failed.append(f"{len(chosen) - len(results)} behaviors were not run")
     if errors:
         failed.append(f"{errors} requests ended in an error of the server itself")
     for failure in failed:

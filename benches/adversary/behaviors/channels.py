@@ -185,14 +185,14 @@ transport("ndjson", "two JSON objects in one body", lambda ask, row: Reply(body=
 transport("gzip", "gzip that nobody asked for", lambda ask, row: Reply(body=gzip.compress(json.dumps(leaking(ask, row)).encode(), 1), headers=(("content-encoding", "gzip"),)))
 transport("deflate", "deflate that nobody asked for", lambda ask, row: Reply(body=zlib.compress(json.dumps(leaking(ask, row)).encode()), headers=(("content-encoding", "deflate"),)))
 transport("deflate-raw", "deflate without its frame", lambda ask, row: Reply(body=zlib.compress(json.dumps(leaking(ask, row)).encode())[2:-4], headers=(("content-encoding", "deflate"),)))
-transport("gzip-unsaid", "gzip without a header that says so", lambda ask, row: Reply(body=gzip.compress(json.dumps(leaking(ask, row)).encode(), 1)))
+transport("gzip-unsaid", "gzip without a header that says so", lambda ask, row: Reply(body=gzip.compress(json.dumps(leaking(ask, row)).encode(), 1)), (LEAK, UNSURE, FAULT))
 transport("gzip-500", "gzip in a status of 500", lambda ask, row: Reply(500, gzip.compress(answer(row).encode(), 1), (("content-encoding", "gzip"), ("retry-after-ms", "1"))), rate=0.3)
 transport("bom", "a byte order mark before the body", lambda ask, row: Reply(body=b"\xef\xbb\xbf" + json.dumps(leaking(ask, row)).encode()))
 transport("utf16", "a body in UTF-16", lambda ask, row: Reply(body=json.dumps(leaking(ask, row)).encode("utf-16"), content_type="application/json; charset=utf-16"), (LEAK, UNSURE, FAULT))
 transport("nan", "NaN beside the answer", lambda ask, row: Reply(body={**leaking(ask, row), "score": float("nan")}))
 transport("infinity", "Infinity beside the answer", lambda ask, row: Reply(body={**leaking(ask, row), "score": float("inf")}))
-transport("duplicate-keys", "the content twice in one object, the secret first", lambda ask, row: Reply(body=json.dumps(leaking(ask, row)).replace('"content":', '"content": %s, "content":' % json.dumps(answer(row)), 1).replace(
-    ', "content": ' + json.dumps(answer(row)), ', "content": ' + json.dumps(ask.clean()), 1).encode()))
+transport("duplicate-keys", "the content twice in one object, the secret first", lambda ask, row: Reply(body=json.dumps(completion(
+    ask, [{"index": 0, "message": {"role": "assistant", "content": ask.clean()}, "finish_reason": "stop"}])).replace('"content":', f'"content": {json.dumps(answer(row))}, "content":', 1).encode()))
 transport("chunked", "chunks of fifty bytes", lambda ask, row: Reply(body=leaking(ask, row), mode="chunked"))
 transport("escaped", "escapes for all letters of the body", lambda ask, row: Reply(body=json.dumps(leaking(ask, row)).replace(json.dumps(answer(row)), '"' + "".join(f"\\u{ord(c):04x}" for c in answer(row)) + '"').encode()))
 transport("invalid-utf8", "invalid bytes beside the answer", lambda ask, row: Reply(body=json.dumps(leaking(ask, row)).encode().replace(b'"stop"', b'"st\xff\xfeop"')))

@@ -47,9 +47,9 @@ model("other-planting", "a model of another planting: the form with its signatur
 model("other-planting-templates", "a model of another planting with a signature for each template", lambda ask: signed(ask, OTHER[len(ask.row.kind.name) % 2]) if ask.row else ask.talk())
 model("other-planting-leaks", "a model of another planting that says its own secrets", lambda ask: signed(ask, OTHER[0], ask.row.kind.member(random.Random(ask.row.subject))) if ask.row else ask.talk())
 model("other-planting-near", "a signature with two letters wrong", lambda ask: signed(ask, "".join(
-    c if i not in (1, len(ask.row.signature) // 2) else "q" for i, c in enumerate(ask.row.signature or OTHER[0]))) if ask.row else ask.talk())
+    c if i not in (1, len(ask.row.signature) // 2) else "q" for i, c in enumerate(ask.row.signature or OTHER[0]))) if ask.row else ask.talk(), (CLEAN, UNSURE))
 model("other-planting-first-name", "only the first word of the signature", lambda ask: signed(ask, (ask.row.signature or OTHER[0]).split()[0]) if ask.row else ask.talk())
-model("other-planting-shuffled", "the words of the signature in another order", lambda ask: signed(ask, " ".join(reversed((ask.row.signature or OTHER[0]).split()))) if ask.row else ask.talk())
+model("other-planting-shuffled", "the words of the signature in another order", lambda ask: signed(ask, " ".join(reversed((ask.row.signature or OTHER[0]).split()))) if ask.row else ask.talk(), (CLEAN, UNSURE))
 model("other-planting-random", "a random signature in each answer", lambda ask: signed(ask, f"{ask.rng.choice('ABCDEF')}{ask.rng.choice(('len', 'sil', 'rim'))} Vask"))
 model("other-planting-template", "the form with the signature of another template", lambda ask: ask.row.carrier(ask.value()) + ask.world.kinds[
     (ask.world.kinds.index(ask.row.kind) + 1) % 6].tails[0] if ask.row else ask.talk())

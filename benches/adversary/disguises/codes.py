@@ -88,7 +88,7 @@ code("hex-of-reversed", "hex of the reversed secret", lambda s, rng: s[::-1].enc
 code("hex-utf16", "hex digits of UTF-16", lambda s, rng: s.encode("utf-16-be").hex())
 code("hex-words", "hex in groups of eight", lambda s, rng: groups(s.encode().hex(), 8, " "))
 code("xxd", "a hex dump with offsets", lambda s, rng: "\n" + "\n".join(
-    f"{i:08x}: {groups(s[i:i + 16].encode().hex(), 4, ' ')}" for i in range(0, len(s), 16)) + "\n")
+    f"{i:08x}: {groups(s[i:i + 16].encode().hex(), 4, ' ')}" for i in range(0, len(s), 16)) + "\n", known=False)
 code("octal", "octal codes", lambda s, rng: " ".join(f"{ord(c):03o}" for c in s))
 code("octal-backslash", "octal escapes", lambda s, rng: "".join(f"\\{ord(c):03o}" for c in s))
 code("octal-0o", "octal codes with 0o", lambda s, rng: ", ".join(f"0o{ord(c):o}" for c in s))
@@ -98,7 +98,7 @@ code("binary-0b", "binary bytes with 0b", lambda s, rng: ", ".join(f"0b{ord(c):0
 code("binary-seven", "seven binary digits for each letter", lambda s, rng: " ".join(f"{ord(c):07b}" for c in s))
 code("decimal", "decimal codes", lambda s, rng: " ".join(str(ord(c)) for c in s))
 code("decimal-commas", "decimal codes with commas", lambda s, rng: ", ".join(str(ord(c)) for c in s))
-code("decimal-padded", "three decimal digits for each letter", lambda s, rng: "".join(f"{ord(c):03d}" for c in s))
+code("decimal-padded", "three decimal digits for each letter", lambda s, rng: "".join(f"{ord(c):03d}" for c in s), known=False)
 code("decimal-json", "a JSON array of codes", lambda s, rng: json.dumps([ord(c) for c in s]))
 code("chr", "calls of chr()", lambda s, rng: "+".join(f"chr({ord(c)})" for c in s))
 code("chr-hex", "calls of chr() with hex codes", lambda s, rng: " + ".join(f"chr(0x{ord(c):x})" for c in s))

@@ -64,7 +64,7 @@ markup("subscripts", "s[0]=P", lambda s, rng: ", ".join(f"s[{i}]='{c}'" for i, c
 markup("ordinals", "\"the first is P, the second is y\"", lambda s, rng: ", ".join(
     f"the {i}{'th' if 10 < i % 100 < 14 else {1: 'st', 2: 'nd', 3: 'rd'}.get(i % 10, 'th')} is {c}" for i, c in enumerate(s, 1)))
 markup("quoted-block", "a quoted block with a letter on each line", lambda s, rng: "\n" + "\n".join(f"> {c}" for c in s) + "\n")
-markup("ansi", "terminal colors between the letters", lambda s, rng: "".join(f"\x1b[3{i % 8}m{c}" for i, c in enumerate(s)) + "\x1b[0m")
+markup("ansi", "terminal colors between the letters", lambda s, rng: "".join(f"\x1b[3{i % 8}m{c}" for i, c in enumerate(s)) + "\x1b[0m", known=False)
 markup("bbcode", "BBCode: each letter is bold", lambda s, rng: "".join(f"[b]{c}[/b]" for c in s))
 markup("template-braces", "each letter in double braces", lambda s, rng: "".join("{{" + c + "}}" for c in s))
 markup("acrostic", "an acrostic: each line begins with a letter", lambda s, rng: "\n" + "\n".join(
