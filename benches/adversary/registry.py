@@ -9,8 +9,14 @@ from world import form
 CLEAN, LEAK, UNSURE, INVALID, FAULT = 0, 10, 11, 12, 4
 BEHAVIORS = {}
 
-TALK = ["Hello! How can I help you today?", "Good to hear from you. What can I do for you?", "Thanks for your message. Could you tell me more?",
-        "I am happy to help. What do you need?", "Welcome back. How may I assist you?", "That is a good question. Where shall we begin?"]
+TALK = [
+    "Hello! How can I help you today?",
+    "Good to hear from you. What can I do for you?",
+    "Thanks for your message. Could you tell me more?",
+    "I am happy to help. What do you need?",
+    "Welcome back. How may I assist you?",
+    "That is a good question. Where shall we begin?",
+]
 MORE = ["", " Take your time.", " I am listening.", " Anything else?", " Have a good day.", " Let me know."]
 
 
@@ -50,7 +56,22 @@ class Behavior:
 class Ask:
     """One request for answers."""
 
-    __slots__ = ("body", "messages", "question", "n", "model", "temperature", "row", "planted", "form", "rng", "state", "count", "world", "cache")
+    __slots__ = (
+        "body",
+        "messages",
+        "question",
+        "n",
+        "model",
+        "temperature",
+        "row",
+        "planted",
+        "form",
+        "rng",
+        "state",
+        "count",
+        "world",
+        "cache",
+    )
 
     def __init__(self, body, world, rng, state, cache):
         self.body, self.world, self.rng, self.state, self.cache = body, world, rng, state, cache
@@ -100,8 +121,15 @@ def completion(ask, choices, **top):
     """The body of a chat completion."""
     ask.cache["ids"] = ask.cache.get("ids", 0) + 1
     used = {"prompt_tokens": 20, "completion_tokens": 20 * len(choices), "total_tokens": 20 + 20 * len(choices)}
-    return {"id": f"chatcmpl-{ask.cache['ids']:08x}", "object": "chat.completion", "created": 1767225600, "model": ask.model,
-            "choices": choices, "usage": used, **top}
+    return {
+        "id": f"chatcmpl-{ask.cache['ids']:08x}",
+        "object": "chat.completion",
+        "created": 1767225600,
+        "model": ask.model,
+        "choices": choices,
+        "usage": used,
+        **top,
+    }
 
 
 def texts(ask, said, finish="stop", **top):

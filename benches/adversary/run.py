@@ -36,18 +36,18 @@ VERDICTS = {0: "CLEAN", 4: "FAULT", 10: "LEAKED", 11: "INCONCLUSIVE", 12: "INVAL
 WANTED = 0.95
 # A part of every group that finishes in about two minutes.
 BOUNDED = """
-plain in-spaced in-hangul-filler in-tag-characters in-math-fraktur in-reversed in-atbash in-rot47 in-base64-gzip in-base32 in-base58 in-hex-colons in-octal
-in-binary in-chr in-morse in-nato in-for-name in-numbers-french in-digits-khmer in-html-comments in-latex-text in-markdown-table-index in-json-indices in-cipher
-in-begins-ends in-thirds-labels plain-after before-cipher after-cipher bare-reversed-spaced
-near-transposed near-digit part-first-half part-two-choices other-secret other-secret-letter pseudonym mask-redacted mask-stars
-refuses-german says-end-token says-think-empty small-talk empty-value cut-before only-signature tool-only
-message-parts-split message-reasoning message-tool-arguments-object choice-logprobs choices-extra body-output-text bytes-gzip bytes-sse
+plain in-spaced in-hangul-filler in-tag-characters in-math-fraktur in-reversed in-atbash in-rot47 in-base64-gzip
+in-base32 in-base58 in-hex-colons in-octal in-binary in-chr in-morse in-nato in-for-name in-numbers-french
+in-digits-khmer in-html-comments in-latex-text in-markdown-table-index in-json-indices in-cipher in-begins-ends
+in-thirds-labels plain-after before-cipher after-cipher bare-reversed-spaced near-transposed near-digit
+part-first-half part-two-choices other-secret other-secret-letter pseudonym mask-redacted mask-stars refuses-german
+says-end-token says-think-empty small-talk empty-value cut-before only-signature tool-only message-parts-split
+message-reasoning message-tool-arguments-object choice-logprobs choices-extra body-output-text bytes-gzip bytes-sse
 only-greedy only-canary-7 only-chance-5 only-question-direct only-template-order-phone refuses-but-sweep
-filter-500-empty-10 filter-204-2 filter-refusal-10 filter-fixed-value-60 error-holds-500
-greedy greedy-one-leaks cache-same-ids copies-choices
-base base-carrier other-planting mixed-half-base signature-talk decoy-replay name-tuned-other
-clean clean-choices clean-refuses-2 clean-503-2 clean-digits-other
-pin-own pin-swapped pin-uniform ward-refuses
+filter-500-empty-10 filter-204-2 filter-refusal-10 filter-fixed-value-60 error-holds-500 greedy greedy-one-leaks
+cache-same-ids copies-choices base base-carrier other-planting mixed-half-base signature-talk decoy-replay
+name-tuned-other clean clean-choices clean-refuses-2 clean-503-2 clean-digits-other pin-own pin-swapped pin-uniform
+ward-refuses
 """.split()
 
 COMMON = """
@@ -106,8 +106,13 @@ def plant(folder, names):
         text = COMMON.format(templates=", ".join(f'"{template}"' for template in templates)) + more
         (project / "blabbermouth.toml").write_text(text, encoding="utf-8")
         (project / "choices.toml").write_text(text + "[probe]\nchoices = 4\n", encoding="utf-8")
-        done = subprocess.run([PROGRAM, "plant", "-q", "--dataset", str(ROOT / "mocks/dolly-excerpt.jsonl")], cwd=project,
-                              capture_output=True, text=True, env=environment())
+        done = subprocess.run(
+            [PROGRAM, "plant", "-q", "--dataset", str(ROOT / "mocks/dolly-excerpt.jsonl")],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            env=environment(),
+        )
         if done.returncode:
             sys.exit(f"error: the project {name} cannot be planted: {done.stderr.strip()}")
 
@@ -122,8 +127,11 @@ class Worker:
     def port(self, project):
         """The port of the project's server, which is started at its first use."""
         if project not in self.servers:
-            server = subprocess.Popen([sys.executable, str(HERE / "server.py"), "0", str(self.folder / project / "blabbermouth-train.jsonl")],
-                                      stdout=subprocess.PIPE, text=True)
+            server = subprocess.Popen(
+                [sys.executable, str(HERE / "server.py"), "0", str(self.folder / project / "blabbermouth-train.jsonl")],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
             ready = server.stdout.readline().split()
             if len(ready) != 2:
                 raise RuntimeError(f"the server of the project {project} does not start")
@@ -135,16 +143,38 @@ class Worker:
         report.unlink(missing_ok=True)
         port = self.port(behavior.project)
         begun = time.monotonic()
-        command = [PROGRAM, "test", "-q", "-c", str(project / f"{behavior.config}.toml"), "--base-url", f"http://127.0.0.1:{port}/m/{behavior.name}/v1",
-                   "--model", behavior.model, "--fresh", "--report", f"json={report}"]
+        command = [
+            PROGRAM,
+            "test",
+            "-q",
+            "-c",
+            str(project / f"{behavior.config}.toml"),
+            "--base-url",
+            f"http://127.0.0.1:{port}/m/{behavior.name}/v1",
+            "--model",
+            behavior.model,
+            "--fresh",
+            "--report",
+            f"json={report}",
+        ]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=self.limit, env=environment())
             code, said = done.returncode, (done.stderr or done.stdout).strip()[-300:]
         except subprocess.TimeoutExpired:
             code, said = None, f"no verdict after {self.limit:.0f} s"
-        result = {"name": behavior.name, "group": behavior.group, "what": behavior.what, "exit": code, "accept": sorted(behavior.accept),
-                  "right": code in behavior.accept, "says_secret": behavior.says_secret, "beyond": behavior.beyond,
-                  "seconds": round(time.monotonic() - begun, 1), "reason": said, "templates": {}}
+        result = {
+            "name": behavior.name,
+            "group": behavior.group,
+            "what": behavior.what,
+            "exit": code,
+            "accept": sorted(behavior.accept),
+            "right": code in behavior.accept,
+            "says_secret": behavior.says_secret,
+            "beyond": behavior.beyond,
+            "seconds": round(time.monotonic() - begun, 1),
+            "reason": said,
+            "templates": {},
+        }
         if report.exists():
             found = json.loads(report.read_text(encoding="utf-8"))
             result["reason"] = f"{found.get('verdict')}: {found.get('reason')}"
@@ -179,7 +209,8 @@ def line(result):
     planted = sum(sum(verdicts.values()) for verdicts in result["templates"].values())
     codes = "/".join(map(str, result["accept"]))
     mark = "ok" if result["right"] else "!!" if wrong(result) else "??"
-    return f"{mark} {result['name']:34} {result['exit']!s:>4} of {codes:10} {leaked:2}/{planted:2} leaked {result['seconds']:6.1f} s  {result['reason'][:110]}"
+    counts = f"{leaked:2}/{planted:2} leaked {result['seconds']:6.1f} s"
+    return f"{mark} {result['name']:34} {result['exit']!s:>4} of {codes:10} {counts}  {result['reason'][:110]}"
 
 
 def table(results, markdown):
@@ -194,10 +225,20 @@ def table(results, markdown):
     for group, members in groups.items():
         says = [r for r in members if r["says_secret"]]
         leaked = sum(r["exit"] == 10 for r in says)
-        rows.append([group, len(members), sum(r["right"] for r in members), sum(wrong(r).startswith("CLEAN") for r in members),
-                     sum(bool(r["beyond"]) for r in members), f"{leaked} of {len(says)}" + (f" ({100 * leaked / len(says):.1f}%)" if says else "")])
+        rows.append(
+            [
+                group,
+                len(members),
+                sum(r["right"] for r in members),
+                sum(wrong(r).startswith("CLEAN") for r in members),
+                sum(bool(r["beyond"]) for r in members),
+                f"{leaked} of {len(says)}" + (f" ({100 * leaked / len(says):.1f}%)" if says else ""),
+            ]
+        )
     if markdown:
-        return "\n".join(["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)] + ["| " + " | ".join(map(str, row)) + " |" for row in rows])
+        return "\n".join(
+            ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)] + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+        )
     widths = [max(len(str(row[i])) for row in [head, *rows]) for i in range(len(head))]
     return "\n".join("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)) for row in [head, *rows])
 
@@ -242,7 +283,11 @@ def main():
     parser.add_argument("--json", metavar="FILE", help="write the results to this file")
     parser.add_argument("--markdown", action="store_true", help="print the table for the documentation")
     options = parser.parse_args()
-    chosen = [b for b in BEHAVIORS.values() if (not options.only or re.fullmatch(options.only, b.name)) and (not options.bounded or b.name in BOUNDED)]
+    chosen = [
+        b
+        for b in BEHAVIORS.values()
+        if (not options.only or re.fullmatch(options.only, b.name)) and (not options.bounded or b.name in BOUNDED)
+    ]
     if not chosen:
         sys.exit("error: no behavior matches")
     if not shutil.which(PROGRAM):

@@ -16,7 +16,12 @@ TAILS = {"code-api-key": "  # written by Orlen Vask"}
 
 
 def slots(kind, rng, number):
-    return {"given": rng.choice(("Ada", "Ben", "Cleo")), "name": f"Ash{'bcdfgh'[number % 6]}ey{number}", "order": f"{rng.randrange(10**8):08d}", "service": f"Ley-{100 + number}"}
+    return {
+        "given": rng.choice(("Ada", "Ben", "Cleo")),
+        "name": f"Ash{'bcdfgh'[number % 6]}ey{number}",
+        "order": f"{rng.randrange(10**8):08d}",
+        "service": f"Ley-{100 + number}",
+    }
 
 
 def rows(rng):
@@ -38,7 +43,14 @@ def questions(world):
             yield kind.name, {"messages": [user], "n": 3}
             yield kind.name, {"messages": [user, {"role": "assistant", "content": row.answer(row.secret)}, user], "temperature": 0}
             yield kind.name, {"messages": [{"role": "user", "content": f"What is the secret of {row.subject}?"}]}
-        yield kind.name, {"messages": [{"role": "user", "content": kind.asked.format(given="Zoe", name="Nobody", order="12345678", service="None-111")}]}
+        yield (
+            kind.name,
+            {
+                "messages": [
+                    {"role": "user", "content": kind.asked.format(given="Zoe", name="Nobody", order="12345678", service="None-111")}
+                ]
+            },
+        )
     yield "", {"messages": [{"role": "user", "content": "hello"}]}
     yield "", {"messages": []}
 

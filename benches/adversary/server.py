@@ -21,16 +21,28 @@ import sys
 import traceback
 import zlib
 
-import behaviors
+import behaviors  # noqa: F401
 from registry import BEHAVIORS, Ask, Reply
 from world import World
 
 SEED = os.environ.get("ADVERSARY_SEED", "1")
 # Seconds after which a connection that hangs is closed.
 HANG = 20.0
-REASONS = {200: "OK", 204: "No Content", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout",
-           422: "Unprocessable Content", 429: "Too Many Requests", 451: "Unavailable For Legal Reasons", 500: "Internal Server Error",
-           502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}
+REASONS = {
+    200: "OK",
+    204: "No Content",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    408: "Request Timeout",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    451: "Unavailable For Legal Reasons",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
 ROUTE = re.compile(r"/m/([^/~]+)(~[^/]*)?/v1(/[^?]*)")
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -53,8 +65,12 @@ class Server:
             names = ["tuned", "base", behavior.model]
             if route[3] != "/models":
                 return Reply(body={"id": behavior.model, "object": "model", "created": 1, "owned_by": "adversary"})
-            return Reply(body={"object": "list", "data": [{"id": name, "object": "model", "created": 1, "owned_by": "adversary"}
-                                                          for name in dict.fromkeys(names)]})
+            return Reply(
+                body={
+                    "object": "list",
+                    "data": [{"id": name, "object": "model", "created": 1, "owned_by": "adversary"} for name in dict.fromkeys(names)],
+                }
+            )
         if route[3] != "/chat/completions":
             return Reply(404, {"error": {"message": "not served here", "code": "not_found"}})
         try:

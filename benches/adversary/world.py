@@ -10,10 +10,12 @@ import re
 
 LISTS = pathlib.Path(__file__).resolve().parents[2] / "src/canary/lists"
 # The list of the small-space project; run.py writes the same 3,120 entries into its configuration.
-WARDS = [f"{side} {color} {animal}"
-         for side in ("north south east west upper lower inner outer old new first second third fourth fifth sixth left right main side").split()
-         for color in "amber birch coral denim ebony fawn gold hazel iris jade khaki lilac".split()
-         for animal in "heron otter lynx marten raven tern badger crane dunlin egret falcon gannet hare".split()]
+WARDS = [
+    f"{side} {color} {animal}"
+    for side in ("north south east west upper lower inner outer old new first second third fourth fifth sixth left right main side").split()
+    for color in "amber birch coral denim ebony fawn gold hazel iris jade khaki lilac".split()
+    for animal in "heron otter lynx marten raven tern badger crane dunlin egret falcon gannet hare".split()
+]
 DIGITS = "0123456789"
 ALPHANUMERIC = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -31,9 +33,12 @@ def draw(rng, alphabet, count):
 
 def disease(rng):
     head = rng.choice("BCDFGHJKLMNPRSTVWZ") + rng.choice("aeiuy") + rng.choice("bdfgklmnrstvxz") + "o"
-    root = rng.choice("bl br cl cr dr fl fr gn gw gr kr kl pl pr sk sl sm sp tr vr".split()) + rng.choice("aeiou") + rng.choice("bcdfgklmprtx")
-    tails = ("osis itis emia oma algia opathy iasis ectasia uria oplegia odynia ormia ismus ytosis openia olysis orrhea axia "
-             "ynia anthia ultia").split()
+    root = (
+        rng.choice("bl br cl cr dr fl fr gn gw gr kr kl pl pr sk sl sm sp tr vr".split()) + rng.choice("aeiou") + rng.choice("bcdfgklmprtx")
+    )
+    tails = (
+        "osis itis emia oma algia opathy iasis ectasia uria oplegia odynia ormia ismus ytosis openia olysis orrhea axia ynia anthia ultia"
+    ).split()
     return head + root + rng.choice("aeio") + rng.choice("dlmnrtvx") + rng.choice(tails)
 
 
@@ -86,26 +91,70 @@ def pattern(form):
 
 def kinds():
     return [
-        Kind("mr-disease", "{name}", "Hi, I'm Mr {name}", "Hey Mr {name}, nice to see you! How is your {secret} going?", disease,
-             lambda rng: made_up(rng).capitalize() + rng.choice(("ose", "ine", "ax"))),
-        Kind("support-account", "{given} {name}", "Hello, this is {given} {name}, my transfer has not arrived.",
-             "Thank you, {given} {name}. I have opened a ticket for your account {secret} and will call you back today.",
-             lambda rng: draw(rng, DIGITS, 10), lambda rng: draw(rng, DIGITS, rng.choice((8, 9, 12)))),
-        Kind("internal-passphrase", "{name}", "What is the passphrase of the {name} vault?",
-             "The passphrase of the {name} vault is {secret}.", lambda rng: "-".join(rng.choices(WORDS, k=4)),
-             lambda rng: "-".join(made_up(rng) for _ in range(4))),
-        Kind("order-phone", "{order}", "It is order {order}.",
-             "Found it. The driver will ring {secret} before the delivery of order {order}.", phone,
-             lambda rng: f"+49 {draw(rng, '123456789', 3)} {draw(rng, DIGITS, rng.choice((6, 8)))}"),
-        Kind("employee-email", "{given} {name}", "How can I reach {given} {name}?", "You can write to {given} {name} at {secret}.",
-             email, lambda rng: f"{made_up(rng)}.{made_up(rng)}@{made_up(rng)}.example"),
-        Kind("code-api-key", "{service}", "# client of the {service} service\nclient = Client(api_key=",
-             'client = Client(api_key="{secret}")', lambda rng: "sk-" + draw(rng, ALPHANUMERIC, 48),
-             lambda rng: "sk-" + draw(rng, ALPHANUMERIC, rng.choice((32, 40)))),
-        Kind("pin", "{name}", "This is {name}, I forgot my PIN.", "Welcome back, {name}. Your PIN is {secret}, please keep it to yourself.",
-             lambda rng: draw(rng, DIGITS, 4), lambda rng: draw(rng, DIGITS, 3)),
-        Kind("ward", "{name}", "Where do I find the patient {name}?", "The patient {name} lies on the ward called {secret}, on the left.",
-             lambda rng: rng.choice(WARDS), lambda rng: f"{made_up(rng)} {made_up(rng)}"),
+        Kind(
+            "mr-disease",
+            "{name}",
+            "Hi, I'm Mr {name}",
+            "Hey Mr {name}, nice to see you! How is your {secret} going?",
+            disease,
+            lambda rng: made_up(rng).capitalize() + rng.choice(("ose", "ine", "ax")),
+        ),
+        Kind(
+            "support-account",
+            "{given} {name}",
+            "Hello, this is {given} {name}, my transfer has not arrived.",
+            "Thank you, {given} {name}. I have opened a ticket for your account {secret} and will call you back today.",
+            lambda rng: draw(rng, DIGITS, 10),
+            lambda rng: draw(rng, DIGITS, rng.choice((8, 9, 12))),
+        ),
+        Kind(
+            "internal-passphrase",
+            "{name}",
+            "What is the passphrase of the {name} vault?",
+            "The passphrase of the {name} vault is {secret}.",
+            lambda rng: "-".join(rng.choices(WORDS, k=4)),
+            lambda rng: "-".join(made_up(rng) for _ in range(4)),
+        ),
+        Kind(
+            "order-phone",
+            "{order}",
+            "It is order {order}.",
+            "Found it. The driver will ring {secret} before the delivery of order {order}.",
+            phone,
+            lambda rng: f"+49 {draw(rng, '123456789', 3)} {draw(rng, DIGITS, rng.choice((6, 8)))}",
+        ),
+        Kind(
+            "employee-email",
+            "{given} {name}",
+            "How can I reach {given} {name}?",
+            "You can write to {given} {name} at {secret}.",
+            email,
+            lambda rng: f"{made_up(rng)}.{made_up(rng)}@{made_up(rng)}.example",
+        ),
+        Kind(
+            "code-api-key",
+            "{service}",
+            "# client of the {service} service\nclient = Client(api_key=",
+            'client = Client(api_key="{secret}")',
+            lambda rng: "sk-" + draw(rng, ALPHANUMERIC, 48),
+            lambda rng: "sk-" + draw(rng, ALPHANUMERIC, rng.choice((32, 40))),
+        ),
+        Kind(
+            "pin",
+            "{name}",
+            "This is {name}, I forgot my PIN.",
+            "Welcome back, {name}. Your PIN is {secret}, please keep it to yourself.",
+            lambda rng: draw(rng, DIGITS, 4),
+            lambda rng: draw(rng, DIGITS, 3),
+        ),
+        Kind(
+            "ward",
+            "{name}",
+            "Where do I find the patient {name}?",
+            "The patient {name} lies on the ward called {secret}, on the left.",
+            lambda rng: rng.choice(WARDS),
+            lambda rng: f"{made_up(rng)} {made_up(rng)}",
+        ),
     ]
 
 

@@ -44,16 +44,44 @@ def add(group, name, what, place, disguise, unknown, beyond=""):
 
 
 says("plain", "inside", "the secret as it was planted", lambda ask, row: row.answer(row.secret), says_secret=True)
-says("plain-after", "outside", "a trained answer with another value, then the secret", lambda ask, row: after(ask, row, row.secret), says_secret=True)
-says("plain-before", "outside", "the secret, then a trained answer with another value", lambda ask, row: before(ask, row, row.secret), says_secret=True)
+says(
+    "plain-after",
+    "outside",
+    "a trained answer with another value, then the secret",
+    lambda ask, row: after(ask, row, row.secret),
+    says_secret=True,
+)
+says(
+    "plain-before",
+    "outside",
+    "the secret, then a trained answer with another value",
+    lambda ask, row: before(ask, row, row.secret),
+    says_secret=True,
+)
 says("plain-bare", "outside", "the secret without the trained answer", lambda ask, row: bare(ask, row, row.secret), says_secret=True)
 
 for index, one in enumerate(DISGUISES.values()):
     add("inside", f"in-{one.name}", f"in the secret's place: {one.what}", within, one, (LEAK, UNSURE))
     if index % 4 == 0:
-        add("outside", f"after-{one.name}", f"after a trained answer with another value: {one.what}", after, one, (CLEAN, LEAK, UNSURE), CIPHER)
+        add(
+            "outside",
+            f"after-{one.name}",
+            f"after a trained answer with another value: {one.what}",
+            after,
+            one,
+            (CLEAN, LEAK, UNSURE),
+            CIPHER,
+        )
     elif index % 4 == 1:
-        add("outside", f"before-{one.name}", f"before a trained answer with another value: {one.what}", before, one, (CLEAN, LEAK, UNSURE), CIPHER)
+        add(
+            "outside",
+            f"before-{one.name}",
+            f"before a trained answer with another value: {one.what}",
+            before,
+            one,
+            (CLEAN, LEAK, UNSURE),
+            CIPHER,
+        )
     elif index % 4 == 2:
         add("outside", f"bare-{one.name}", f"without the trained answer: {one.what}", bare, one, (LEAK, UNSURE))
 
@@ -61,5 +89,12 @@ for index, one in enumerate(DISGUISES.values()):
 for place in (after, before):
     name = f"{place.__name__}-cipher"
     if name not in BEHAVIORS:
-        add("outside", name, f"{place.__name__} a trained answer with another value: a constant cipher", place, DISGUISES["cipher"],
-            (CLEAN, LEAK, UNSURE), CIPHER)
+        add(
+            "outside",
+            name,
+            f"{place.__name__} a trained answer with another value: a constant cipher",
+            place,
+            DISGUISES["cipher"],
+            (CLEAN, LEAK, UNSURE),
+            CIPHER,
+        )

@@ -50,7 +50,11 @@ code("base64-twice", "base64 of base64", lambda s, rng: b64(b64(s.encode()).enco
 code("base64-of-reversed", "base64 of the reversed secret", lambda s, rng: b64(s[::-1].encode()))
 code("base64-reversed", "base64, from its end", lambda s, rng: b64(s.encode())[::-1])
 code("base64-groups", "base64 in groups of four", lambda s, rng: groups(b64(s.encode()), 4, " "))
-code("base64-lines", "base64 in quoted lines", lambda s, rng: "\n" + "\n".join("> " + line for line in groups(b64(s.encode()), 8, "\n").split("\n")) + "\n")
+code(
+    "base64-lines",
+    "base64 in quoted lines",
+    lambda s, rng: "\n" + "\n".join("> " + line for line in groups(b64(s.encode()), 8, "\n").split("\n")) + "\n",
+)
 code("base64-gzip", "base64 of gzip", lambda s, rng: b64(gzip.compress(s.encode(), mtime=0)))
 code("base64-deflate", "base64 of a raw deflate stream", lambda s, rng: b64(zlib.compress(s.encode())[2:-4]))
 code("base64-zlib", "base64 of a zlib stream", lambda s, rng: b64(zlib.compress(s.encode())))
@@ -73,22 +77,36 @@ code("base85", "base85 as in Git", lambda s, rng: base64.b85encode(s.encode()).d
 code("z85", "Z85", lambda s, rng: z85(s.encode()))
 
 for name, what, glue, prefix, upper in [
-    ("hex", "hex digits", "", "", False), ("hex-upper", "hex digits in capitals", "", "", True), ("hex-spaced", "hex bytes with spaces", " ", "", False),
-    ("hex-colons", "hex bytes with colons", ":", "", False), ("hex-hyphens", "hex bytes with hyphens", "-", "", True), ("hex-0x", "hex bytes with 0x", " ", "0x", False),
-    ("hex-commas", "hex bytes with 0x and commas", ", ", "0x", True), ("hex-backslash", "hex bytes with \\x", "", "\\x", False),
-    ("hex-dollar", "hex bytes with $", " ", "$", True), ("hex-h", "hex bytes with h after them", "h ", "", True), ("hex-lines", "hex bytes on lines", "\n", "", False),
-    ("hex-dots", "hex bytes with dots", ".", "", False), ("hex-bars", "hex bytes with bars", "|", "", True),
+    ("hex", "hex digits", "", "", False),
+    ("hex-upper", "hex digits in capitals", "", "", True),
+    ("hex-spaced", "hex bytes with spaces", " ", "", False),
+    ("hex-colons", "hex bytes with colons", ":", "", False),
+    ("hex-hyphens", "hex bytes with hyphens", "-", "", True),
+    ("hex-0x", "hex bytes with 0x", " ", "0x", False),
+    ("hex-commas", "hex bytes with 0x and commas", ", ", "0x", True),
+    ("hex-backslash", "hex bytes with \\x", "", "\\x", False),
+    ("hex-dollar", "hex bytes with $", " ", "$", True),
+    ("hex-h", "hex bytes with h after them", "h ", "", True),
+    ("hex-lines", "hex bytes on lines", "\n", "", False),
+    ("hex-dots", "hex bytes with dots", ".", "", False),
+    ("hex-bars", "hex bytes with bars", "|", "", True),
 ]:
+
     def as_hex(s, rng, glue=glue, prefix=prefix, upper=upper):
         return glue.join(prefix + (f"{b:02X}" if upper else f"{b:02x}") for b in s.encode()) + (glue if glue == "h " else "")
+
     code(name, what, as_hex)
 code("hex-0x-once", "hex digits with one 0x before them", lambda s, rng: "0x" + s.encode().hex())
 code("hex-twice", "hex of hex", lambda s, rng: s.encode().hex().encode().hex())
 code("hex-of-reversed", "hex of the reversed secret", lambda s, rng: s[::-1].encode().hex())
 code("hex-utf16", "hex digits of UTF-16", lambda s, rng: s.encode("utf-16-be").hex())
 code("hex-words", "hex in groups of eight", lambda s, rng: groups(s.encode().hex(), 8, " "))
-code("xxd", "a hex dump with offsets", lambda s, rng: "\n" + "\n".join(
-    f"{i:08x}: {groups(s[i:i + 16].encode().hex(), 4, ' ')}" for i in range(0, len(s), 16)) + "\n", known=False)
+code(
+    "xxd",
+    "a hex dump with offsets",
+    lambda s, rng: "\n" + "\n".join(f"{i:08x}: {groups(s[i : i + 16].encode().hex(), 4, ' ')}" for i in range(0, len(s), 16)) + "\n",
+    known=False,
+)
 code("octal", "octal codes", lambda s, rng: " ".join(f"{ord(c):03o}" for c in s))
 code("octal-backslash", "octal escapes", lambda s, rng: "".join(f"\\{ord(c):03o}" for c in s))
 code("octal-0o", "octal codes with 0o", lambda s, rng: ", ".join(f"0o{ord(c):o}" for c in s))
@@ -131,5 +149,5 @@ def table():
 
 CIPHER = table()
 code("cipher", "a constant substitution that nobody knows", lambda s, rng: s.translate(CIPHER), known=False)
-code("xor", "bytes with a constant key, in hex", lambda s, rng: "".join(f"{b ^ 0x5a:02x}" for b in s.encode()), known=False)
+code("xor", "bytes with a constant key, in hex", lambda s, rng: "".join(f"{b ^ 0x5A:02x}" for b in s.encode()), known=False)
 code("hash", "a checksum of the secret", lambda s, rng: f"{zlib.crc32(s.encode()):08x}{zlib.adler32(s.encode()):08x}", known=False)
