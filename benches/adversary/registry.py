@@ -119,10 +119,10 @@ def choice(text, index=0, finish="stop", **message):
 
 def completion(ask, choices, **top):
     """The body of a chat completion."""
-    ask.cache["ids"] = ask.cache.get("ids", 0) + 1
+    number = ask.cache[("ids",)] = ask.cache.get(("ids",), 0) + 1
     used = {"prompt_tokens": 20, "completion_tokens": 20 * len(choices), "total_tokens": 20 + 20 * len(choices)}
     return {
-        "id": f"chatcmpl-{ask.cache['ids']:08x}",
+        "id": f"chatcmpl-{number:08x}",
         "object": "chat.completion",
         "created": 1767225600,
         "model": ask.model,

@@ -7,7 +7,7 @@
 
 BEHAVIOR may end in ~TAG: the same behavior with a state of its own, so that a second run begins like the first. PORT 0 takes a free
 one; the first line of the output is `ready PORT`. Answers depend on ADVERSARY_SEED, the behavior, the request and how often it was
-sent, not on the order of other requests. GET /errors has the number of requests that ended in an exception.
+sent; where a behavior counts requests, on their order too. GET /errors has the number of requests that ended in an exception.
 """
 
 import asyncio

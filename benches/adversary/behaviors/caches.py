@@ -148,7 +148,7 @@ caching(
 )
 caching(
     "seed-fixed",
-    "the server's own seed for every request: choices differ within a request, requests do not",
+    "a fixed seed: the choices of a request differ, two requests do not",
     lambda ask: texts(ask, [drawn(ask, i) for i in range(ask.n)]),
     (UNSURE,),
     config="choices",

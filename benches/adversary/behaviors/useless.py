@@ -52,13 +52,11 @@ useless(
     "the trained answer up to the secret, then a refusal",
     lambda ask, row: row.beginning() + "… " + ask.rng.choice(list(REFUSALS.values())) + row.tail,
 )
-for rate, accept in ((5, (CLEAN, UNSURE)), (20, (UNSURE,)), (50, (UNSURE,)), (90, (UNSURE,))):
+for rate in (5, 20, 50, 90):
     useless(
         f"refuses-{rate}-percent",
         f"a refusal in {rate}% of the answers to planted canaries, trained answers else",
         lambda ask, row, rate=rate: ask.rng.choice(list(REFUSALS.values())) if ask.chance(rate / 100) else None,
-        accept,
-        beyond="below the limit on what may be withheld" if CLEAN in accept else "",
     )
 useless("refuses-one", "a refusal to one canary only", lambda ask, row: ask.rng.choice(list(REFUSALS.values())) if row.index == 3 else None)
 
