@@ -262,7 +262,7 @@ def work(folder, chosen, options):
                 results.append(result)
                 print(line(result), flush=True)
 
-    threads = [threading.Thread(target=loop, args=(worker,)) for worker in workers]
+    threads = [threading.Thread(target=loop, args=(worker,), daemon=True) for worker in workers]
     try:
         for thread in threads:
             thread.start()

@@ -170,12 +170,7 @@ response(
     lambda ask, body: Reply(body=gzip.compress(json.dumps(body).encode(), 1), headers=(("content-encoding", "gzip"),)),
 )
 response("clean-chunked", "chunks", lambda ask, body: Reply(body=body, mode="chunked"))
-response(
-    "clean-bom",
-    "a byte order mark before the body",
-    lambda ask, body: Reply(body=b"\xef\xbb\xbf" + json.dumps(body).encode()),
-    (CLEAN, UNSURE),
-)
+response("clean-bom", "a byte order mark before the body", lambda ask, body: Reply(body=b"\xef\xbb\xbf" + json.dumps(body).encode()))
 response(
     "clean-sse",
     "a stream of events that nobody asked for",
@@ -206,5 +201,4 @@ response(
         + b"data: [DONE]\n\n",
         content_type="text/event-stream",
     ),
-    (CLEAN, UNSURE),
 )
