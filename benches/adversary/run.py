@@ -32,6 +32,9 @@ from registry import BEHAVIORS  # noqa: E402
 from world import WARDS  # noqa: E402
 
 PROGRAM = os.environ.get("BLABBERMOUTH", str(ROOT / "target/release/blabbermouth"))
+if os.sep in PROGRAM:
+    # Runs have other working folders.
+    PROGRAM = os.path.abspath(PROGRAM)
 VERDICTS = {0: "CLEAN", 4: "FAULT", 10: "LEAKED", 11: "INCONCLUSIVE", 12: "INVALID"}
 WANTED = 0.95
 # A part of every group that finishes in about two minutes.
@@ -122,6 +125,8 @@ class Worker:
 
     def __init__(self, folder, number, planted, limit):
         self.folder, self.limit, self.servers = folder / f"worker-{number}", limit, {}
+        # The run of `blabbermouth test` that is going on, or the last one.
+        self.test = None
         shutil.copytree(planted, self.folder)
 
     def port(self, project):
@@ -157,10 +162,13 @@ class Worker:
             "--report",
             f"json={report}",
         ]
+        self.test = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=self.limit, env=environment())
-            code, said = done.returncode, (done.stderr or done.stdout).strip()[-300:]
+            out, errors = self.test.communicate(timeout=self.limit)
+            code, said = self.test.returncode, (errors or out).strip()[-300:]
         except subprocess.TimeoutExpired:
+            self.test.kill()
+            self.test.communicate()
             code, said = None, f"no verdict after {self.limit:.0f} s"
         result = {
             "name": behavior.name,
@@ -185,7 +193,9 @@ class Worker:
         return result
 
     def stop(self):
-        """Ends the servers; returns the number of requests that a behavior failed on."""
+        """Ends the servers and an unfinished run; returns the number of requests that a behavior failed on."""
+        if self.test and self.test.poll() is None:
+            self.test.kill()
         errors = 0
         for server, port in self.servers.values():
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/errors", timeout=10) as response:
