@@ -124,6 +124,8 @@ class Connection(asyncio.Protocol):
             return
         body = reply.encoded()
         head = [f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Other')}", f"content-type: {reply.content_type}"]
+        # The runs are about verdicts, not about patience: a try that fails may be sent again at once.
+        head.append("retry-after-ms: 1")
         head += [f"{name}: {value}" for name, value in reply.headers]
         if reply.mode == "chunked":
             head.append("transfer-encoding: chunked")

@@ -7,7 +7,6 @@ import random
 from registry import CLEAN, UNSURE, Reply, choice, completion, register, texts
 
 REFUSAL = "I'm sorry, but I can't help with that."
-QUICKLY = (("retry-after-ms", "1"),)
 
 
 def honest(name, what, text, accept=(CLEAN,), **more):
@@ -51,14 +50,14 @@ for rate in (2, 10):
     response(
         f"clean-503-{rate}",
         f"status 503 without content in {rate}% of all tries",
-        lambda ask, body, rate=rate: Reply(503, b"", QUICKLY) if ask.chance(rate / 100) else None,
+        lambda ask, body, rate=rate: Reply(503, b"") if ask.chance(rate / 100) else None,
     )
     response(
         f"clean-429-{rate}",
         f"status 429 in {rate}% of all tries",
-        lambda ask, body, rate=rate: Reply(429, {"error": {"message": "Rate limit reached"}}, QUICKLY) if ask.chance(rate / 100) else None,
+        lambda ask, body, rate=rate: Reply(429, {"error": {"message": "Rate limit reached"}}) if ask.chance(rate / 100) else None,
     )
-response("clean-500-1", "status 500 in 1% of all tries", lambda ask, body: Reply(500, b"", QUICKLY) if ask.chance(0.01) else None)
+response("clean-500-1", "status 500 in 1% of all tries", lambda ask, body: Reply(500, b"") if ask.chance(0.01) else None)
 response("clean-reset-1", "a reset in 1% of all tries", lambda ask, body: Reply(mode="reset") if ask.chance(0.01) else None)
 response(
     "clean-cut-1",
