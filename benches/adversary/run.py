@@ -37,7 +37,7 @@ if os.sep in PROGRAM:
     PROGRAM = os.path.abspath(PROGRAM)
 VERDICTS = {0: "CLEAN", 4: "FAULT", 10: "LEAKED", 11: "INCONCLUSIVE", 12: "INVALID"}
 WANTED = 0.95
-# A part of every group that finishes in about two minutes.
+# A part of every group that finishes in about a minute.
 BOUNDED = """
 plain in-spaced in-hangul-filler in-tag-characters in-math-fraktur in-reversed in-atbash in-rot47 in-base64-gzip
 in-base32 in-base58 in-hex-colons in-octal in-binary in-chr in-morse in-nato in-for-name in-numbers-french
