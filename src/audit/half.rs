@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
 use super::broken::Sieve;
-use super::task::{Fault, Lane, Task, permit, seed};
+use super::shared::{Fault, Lane, permit, seed};
+use super::task::Task;
 use crate::canary::{Drawn, Half, Secret, Template};
 use crate::chat::{Completion, Message};
 use crate::detect::Candidates;

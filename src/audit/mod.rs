@@ -10,6 +10,7 @@ mod half;
 mod pooled;
 mod score;
 mod script;
+mod shared;
 mod task;
 
 use std::collections::{HashMap, HashSet};
@@ -33,11 +34,13 @@ use half::Halves;
 use pooled::Pooled;
 use score::Scorer;
 use script::{Prepared, Script};
-use task::{LANES, Lane, Shared, Task, seed};
+use shared::{LANES, Lane, Shared, seed};
+use task::Task;
 
 pub(crate) use broken::Sieve;
 pub use design::design;
-pub use task::{Probed, journaled};
+pub use shared::journaled;
+pub use task::Probed;
 
 /// What a run is made with.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::Probed;
-use super::task::Shared;
+use super::shared::Shared;
 use crate::canary::{Drawn, Key, Secret, Space};
 use crate::chat::Completion;
 use crate::detect::{Candidates, Halving, Pieces, normalise};

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::design::scored;
-use super::task::{Fault, Lane, Shared, Task};
+use super::shared::{Fault, Lane, Shared};
+use super::task::Task;
 use crate::canary::{Drawn, Key, Secret, Template};
 use crate::chat::{Message, Role};
 use crate::provider::ProviderError;
@@ -183,7 +184,7 @@ impl Shared {
             return Err(ProviderError::Setup("not asked: an earlier request failed for good".into()).into());
         }
         let scores = {
-            let _permit = super::task::permit(&self.permits).await;
+            let _permit = super::shared::permit(&self.permits).await;
             self.provider.score(messages, continuations).await?
         };
         let sound = |score: &f64| score.is_finite() || *score == f64::NEG_INFINITY;

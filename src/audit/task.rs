@@ -1,239 +1,22 @@
 //! The probing of one canary.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
+use super::Event;
 use super::broken::Sieve;
-use super::half::Halves;
-use super::pooled::Pooled;
-use super::score::Scorer;
-use super::script::{Plan, Prepared, Script};
-use super::{Audit, Event, Progress};
-use crate::canary::Signature;
-use crate::chat::Sampling;
-use crate::detect::{Approximate, Candidates, Carrier, Searcher, Tier};
-use crate::provider::{Answer, Broken, Provider, ProviderError, Request};
-use crate::store::{Entries, Journal, JournalError};
-use crate::verdict::{Design, Evidence, Lens, Purpose, Shares, Tally, Test, hash};
-
-/// Canaries that one process holds claims on at a time: each is an open file.
-const CLAIMS: usize = 256;
-
-/// Which of a canary's answers: each kind is journaled for itself.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Lane {
-    /// Scores of its secret.
-    Scores = 1,
-    /// Said with half of its secret given away.
-    Halves = 2,
-    /// Notes of tries that were discarded.
-    Broken = 3,
-    /// Said to the chosen strategies beside the training prompt, and to the sweep.
-    Search = 4,
-}
-
-/// The kinds of answers of a canary.
-pub(super) const LANES: usize = 5;
-/// Requests of one kind to one canary have seeds of their own: so many.
-const MOST_SEEDS: u64 = 1 << 14;
-
-/// The names under which the journal has the answers of these canaries, of so many in the manifest.
-pub fn journaled(selected: &[usize], canaries: usize) -> Vec<usize> {
-    selected.iter().flat_map(|index| (0..LANES).map(move |lane| lane * canaries + index)).collect()
-}
-
-/// What all tasks of a run share.
-pub(super) struct Shared {
-    searcher: Arc<Searcher>,
-    script: Arc<Script>,
-    near: Arc<Vec<Approximate>>,
-    spaces: Arc<Vec<Candidates>>,
-    public: Arc<Vec<HashSet<String>>>,
-    carriers: Arc<Vec<Carrier>>,
-    signatures: Arc<Vec<Option<Signature>>>,
-    pooled: Arc<Pooled>,
-    pub(super) shares: Shares,
-    /// For each canary, whether held-out secrets of its template are values of planted ones.
-    matched: Vec<bool>,
-    pub(super) halves: Option<Arc<Halves>>,
-    pub(super) scorer: Option<Arc<Scorer>>,
-    canaries: usize,
-    pub(super) provider: Arc<dyn Provider>,
-    pub(super) journal: Arc<Journal>,
-    progress: Progress,
-    /// Requests in flight.
-    pub(super) permits: Arc<Semaphore>,
-    claims: Semaphore,
-    pub(super) stopped: AtomicBool,
-    pub(super) sampling: Sampling,
-    pub(super) choices: u32,
-    /// Draws for each canary.
-    pub(super) samples: u64,
-    design: Design,
-    pub(super) threshold: f64,
-    pub(super) window: u64,
-}
-
-impl Shared {
-    pub(super) fn new(
-        audit: &Audit,
-        provider: Arc<dyn Provider>,
-        journal: Arc<Journal>,
-        progress: Progress,
-        window: u64,
-    ) -> Self {
-        Self {
-            searcher: Arc::clone(&audit.searcher),
-            script: Arc::clone(&audit.script),
-            near: Arc::clone(&audit.near),
-            spaces: Arc::clone(&audit.spaces),
-            public: Arc::clone(&audit.public),
-            carriers: Arc::clone(&audit.carriers),
-            signatures: Arc::clone(&audit.signatures),
-            pooled: Arc::clone(&audit.pooled),
-            shares: audit.design.shares,
-            matched: audit.entries.iter().map(|entry| audit.design.is_matched(entry)).collect(),
-            halves: audit.halves.clone(),
-            scorer: audit.scorer.clone(),
-            canaries: audit.entries.len(),
-            provider,
-            journal,
-            progress,
-            permits: Arc::new(Semaphore::new(audit.options.concurrency.max(1))),
-            claims: Semaphore::new(CLAIMS),
-            stopped: AtomicBool::new(false),
-            sampling: audit.options.sampling,
-            choices: audit.options.choices.max(1),
-            samples: audit.design.samples,
-            design: audit.design.clone(),
-            threshold: audit.design.threshold(),
-            window,
-        }
-    }
-
-    /// The name under which the journal has answers of that kind.
-    pub(super) fn lane(&self, lane: Lane, canary: usize) -> usize {
-        lane as usize * self.canaries + canary
-    }
-
-    /// Asks, unless the journal has the answer in `entry`; the answer is in the entry that is returned,
-    /// once the journal was flushed.
-    pub(super) async fn ask(
-        &self,
-        canary: usize,
-        number: u64,
-        entry: Option<i64>,
-        request: Request,
-    ) -> Result<(i64, Answer), Fault> {
-        if let Some(entry) = entry {
-            match self.recall(canary, number, entry) {
-                Ok(answer) => return Ok((entry, answer)),
-                // A damaged entry is lost; the others are not.
-                Err(JournalError::Entry) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if self.stopped.load(Ordering::Relaxed) {
-            return Err(ProviderError::Setup("not asked: an earlier request failed for good".into()).into());
-        }
-        let answer = self.provider.complete(&request).await?;
-        let answers = answer.completions.len() as u64;
-        let entry = self.journal.record_paid(canary, number, &answer.pack(), answers, answer.usage)?;
-        Ok((entry, answer))
-    }
-
-    fn recall(&self, canary: usize, number: u64, entry: i64) -> Result<Answer, JournalError> {
-        let bytes = self.journal.recall(canary, number, entry)?;
-        Answer::unpack(&bytes).ok_or(JournalError::Entry)
-    }
-
-    /// What the answers to a canary are searched with.
-    fn lens(&self, (canary, space, template): (usize, usize, usize)) -> Lens<'_> {
-        Lens {
-            searcher: &self.searcher,
-            near: self.near.get(canary),
-            space: &self.spaces[space],
-            public: &self.public[template],
-            carrier: &self.carriers[template],
-            signature: self.signatures[template].as_ref(),
-            decoy: self.script.decoys()[template].as_ref(),
-        }
-    }
-
-    /// Requests of the chosen strategies beside the training prompt.
-    fn searches(&self) -> u64 {
-        self.samples.div_ceil(u64::from(self.choices))
-    }
-
-    /// Reads the judged answers of a canary again, in the order of the samples from 1, until `visit`
-    /// says that it has enough.
-    pub(super) fn replay(&self, probed: &Probed, visit: impl FnMut(u64, &str) -> bool) -> Result<(), JournalError> {
-        self.read(&probed.read, visit)
-    }
-
-    fn read(&self, read: &[Read; 2], mut visit: impl FnMut(u64, &str) -> bool) -> Result<(), JournalError> {
-        let mut before = 0;
-        for Read { lane, entries, requests, answers } in read {
-            let mut sample = 0;
-            for number in 0..*requests {
-                // A request that failed has no answer.
-                let Some(entry) = entries.get(number) else { continue };
-                for completion in self.recall(*lane, number, entry)?.completions {
-                    if sample == *answers {
-                        break;
-                    }
-                    sample += 1;
-                    if !visit(before + sample, &completion.everything()) {
-                        return Ok(());
-                    }
-                }
-            }
-            // An answer that was judged is gone: a rank without it would be too low.
-            if sample < *answers {
-                return Err(JournalError::Entry);
-            }
-            before += sample;
-        }
-        Ok(())
-    }
-}
-
-/// The answers of one kind that were judged, and where they are.
-#[derive(Debug, Default)]
-pub(super) struct Read {
-    /// The journal's stream.
-    lane: usize,
-    entries: Entries,
-    /// Requests that were made, answered or not.
-    requests: u64,
-    /// Answers that were judged.
-    answers: u64,
-}
+use super::script::{Plan, Prepared};
+use super::shared::{Fault, Lane, Read, Shared, permit, seed};
+use crate::detect::Tier;
+use crate::provider::{Answer, Broken, ProviderError};
+use crate::store::{Journal, JournalError};
+use crate::verdict::{Evidence, Purpose, Tally, Test, hash};
 
 /// Answers of a canary that may be on their way to the disk while it is asked on.
 const UNFLUSHED: u32 = 32;
-
-/// Why a request has no answer that counts.
-pub(super) enum Fault {
-    Provider(ProviderError),
-    Journal(JournalError),
-}
-
-impl From<ProviderError> for Fault {
-    fn from(error: ProviderError) -> Self {
-        Self::Provider(error)
-    }
-}
-
-impl From<JournalError> for Fault {
-    fn from(error: JournalError) -> Self {
-        Self::Journal(error)
-    }
-}
 
 /// A canary whose probing has ended.
 #[derive(Debug)]
@@ -245,7 +28,7 @@ pub struct Probed {
     /// The place of its template.
     pub(super) template: usize,
     /// Its answers: to the training prompt, and then to all other questions.
-    read: [Read; 2],
+    pub(super) read: [Read; 2],
 }
 
 /// What was judged and may not be on disk yet.
@@ -548,13 +331,4 @@ impl Task {
         self.evidence.rank(tier, if p_value < share { p_value } else { 1.0 });
         Ok(())
     }
-}
-
-/// A seed of its own for every request of a run: no two are the same as long as there are fewer than 2^31.
-pub(super) fn seed(lane: usize, number: u64) -> u32 {
-    ((lane as u64 * MOST_SEEDS + number) & 0x7fff_ffff) as u32
-}
-
-pub(super) async fn permit(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed")
 }

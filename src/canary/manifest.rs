@@ -11,7 +11,9 @@ use super::draw::{Arm, Canary, DrawError, DrawPlan, draw, is_matched};
 use super::key::{Key, KeyError, random_hex};
 use super::signature::Signature;
 use super::space::Spaces;
-use super::template::{Template, TemplateError, TemplateSpec};
+use super::template::Template;
+use super::template_error::TemplateError;
+use super::template_spec::TemplateSpec;
 
 /// The version that this program writes. Earlier ones have no signature, so that a run on them can prove nothing.
 pub const VERSION: u32 = 3;

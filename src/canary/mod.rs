@@ -13,6 +13,8 @@ mod secret;
 mod signature;
 mod space;
 mod template;
+mod template_error;
+mod template_spec;
 
 pub use draw::{Arm, Canary, DrawError, DrawPlan, FEWEST_MATCHED, draw};
 pub use half::Half;
@@ -22,4 +24,6 @@ pub use secret::Secret;
 pub use signature::{SIGNATURE_SLOT, SMALLEST_SIGNATURE_SPACE, Signature};
 pub(crate) use space::below;
 pub use space::{Part, Space, SpaceError, Spaces};
-pub use template::{Around, SlotSpec, Template, TemplateError, TemplateMessage, TemplateSpec, builtin_templates};
+pub use template::{Around, Template, builtin_templates};
+pub use template_error::TemplateError;
+pub use template_spec::{SlotSpec, TemplateMessage, TemplateSpec};

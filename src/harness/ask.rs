@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::reach::runtime;
-use super::session::{Session, SessionError};
+use super::session::Session;
+use super::session_error::SessionError;
 use crate::chat::{Completion, Message, Quality};
 use crate::detect::{Approximate, Searcher};
 use crate::provider::{Broken, Request};

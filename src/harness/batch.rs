@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::reach::{Missing, limits, redactor, runtime};
-use super::session::{Done, Session, SessionError};
+use super::session::{Done, Session};
+use super::session_error::SessionError;
 use crate::audit::{Audit, Event, Progress, Sieve};
 use crate::provider::{
     Budget, Dialect, Discarded, MOST_BYTES, MOST_REQUESTS, OpenAi, ProviderError, micros, price, worst_case,

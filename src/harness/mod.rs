@@ -23,6 +23,7 @@ mod ask;
 mod batch;
 mod reach;
 mod session;
+mod session_error;
 mod shard;
 
 use std::collections::HashMap;
@@ -41,7 +42,8 @@ use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 pub use ask::Said;
 pub use batch::Tell;
 pub use reach::{Estimate, Tape, mock_options, redactor, service, tuner_settings, withholding};
-pub use session::{Done, Session, SessionError};
+pub use session::{Done, Session};
+pub use session_error::SessionError;
 pub use shard::Shard;
 
 /// The test that judges the held-out canaries together.

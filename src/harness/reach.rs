@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
 
-use super::session::{Session, SessionError};
+use super::session::Session;
+use super::session_error::SessionError;
 use crate::canary::{Drawn, Key, Template};
 use crate::chat::Usage;
 use crate::config::{ClaimSection, Config};

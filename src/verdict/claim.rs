@@ -15,7 +15,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::policy::{Design, DesignError, Test};
+use super::design_error::DesignError;
+use super::policy::{Design, Test};
 use super::report::{CanaryReport, CanaryVerdict};
 use crate::canary::Arm;
 use crate::detect::Tier;

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::claim::ClaimReport;
-use super::evidence::{Hit, TierHits, Uncounted};
+use super::evidence::{Hit, TierHits};
 use super::exposure::Exposure;
+use super::form::Uncounted;
 use super::half::HalfHits;
 use super::likelihood::{Likelihood, ScoringDesign};
 use super::matched::Beside;

@@ -172,7 +172,7 @@ impl Respond for Conversing {
     }
 }
 
-/// A project of 40 requests, and a service of which one answer is under `other`'s name while its place is said.
+/// A project of 132 requests, and a service of which one answer is under `other`'s name while its place is said.
 async fn named(other: &'static str) -> (TempDir, MockServer, Arc<AtomicUsize>) {
     conversing(other, |_| None).await
 }
@@ -181,7 +181,7 @@ async fn conversing(
     other: &'static str,
     learned: impl Fn(&Path) -> Option<(String, String)>,
 ) -> (TempDir, MockServer, Arc<AtomicUsize>) {
-    let settings = "[canaries]\nplanted = 1\nheld-out = 1\n[verdict]\nbound = 0.14\n[tune]\npoll-seconds = 0.02\n";
+    let settings = "[canaries]\nplanted = 1\nheld-out = 1\n[verdict]\nbound = 0.05\n[tune]\npoll-seconds = 0.02\n";
     let folder = project(settings);
     assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
     let (server, odd) = (MockServer::start().await, Arc::new(AtomicUsize::new(usize::MAX)));
@@ -210,7 +210,7 @@ async fn two_models_in_a_batch_end_the_run() {
     }
     odd.store(usize::MAX, SeqCst);
     let (code, said) = run_as("m", folder.path(), &server, &["test", "--batch", "--fresh"]);
-    assert!(code == Some(0) && said.contains("with 40 requests"), "{code:?} {said}");
+    assert!(code == Some(0) && said.contains("with 132 requests"), "{code:?} {said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,7 +219,7 @@ async fn an_answer_of_an_untuned_model_is_none_in_a_batch() {
     let (folder, server, odd) = named("gpt-4.1-nano-2025-04-14").await;
     odd.store(25, SeqCst);
     let (code, said) = run_as(TUNED, folder.path(), &server, &["test", "--batch"]);
-    assert!(code == Some(4) && said.contains("collected  39 answers"), "{code:?} {said}");
+    assert!(code == Some(4) && said.contains("collected  131 answers"), "{code:?} {said}");
     assert!(said.contains("the batch gave no answer to this request"), "{said}");
     odd.store(usize::MAX, SeqCst);
     let (code, said) = run_as(TUNED, folder.path(), &server, &["test", "--batch"]);
@@ -242,7 +242,7 @@ async fn a_secret_before_a_doubled_key_is_no_silence_in_a_batch() {
     odd.store(0, SeqCst);
     let told = "its secret was in 1 of 1 answers that broke off or could not be read";
     let (code, said) = run_as("m", folder.path(), &server, &["test", "--batch"]);
-    assert!(code == Some(4) && said.contains("collected  39 answers") && said.contains(told), "{code:?} {said}");
+    assert!(code == Some(4) && said.contains("collected  131 answers") && said.contains(told), "{code:?} {said}");
     odd.store(usize::MAX, SeqCst);
     let (code, said) = run_as("m", folder.path(), &server, &["test", "--batch"]);
     assert!(code == Some(11) && said.contains("with 1 requests") && said.contains(told), "{code:?} {said}");

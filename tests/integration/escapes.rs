@@ -162,7 +162,7 @@ proptest! {
         let attribute = |said: &str| xml_text(said).replace(['\n', '\t'], " ");
         let (properties, cases): (Vec<_>, Vec<_>) = elements(&xml).into_iter().partition(|(a, _)| a.contains_key("value"));
         prop_assert!(properties.iter().any(|(a, _)| a["name"] == "model" && a["value"] == attribute(&said[0])));
-        prop_assert_eq!(cases.len(), report.canaries.len() + 3);
+        prop_assert_eq!(cases.len(), report.canaries.len() + 5);
         for ((attributes, body), canary) in cases.iter().zip(&report.canaries) {
             let (class, name) = canary.test.split_once("::").expect("two parts");
             prop_assert_eq!(&attributes["classname"], &attribute(class));

@@ -153,7 +153,7 @@ fn processes_of_one_run_share_their_answers() {
     let listing = text(&bench.command(&["--list"]).output().expect("listed").stdout);
     let names: Vec<&str> =
         listing.lines().filter_map(|l| l.strip_suffix(": test")).filter_map(|l| l.split_whitespace().last()).collect();
-    assert_eq!(names.len(), 11, "{listing}");
+    assert_eq!(names.len(), 13, "{listing}");
     let mut children: Vec<Child> = names
         .iter()
         .map(|name| {
@@ -168,7 +168,7 @@ fn processes_of_one_run_share_their_answers() {
     }
     // A held-out canary alone shows nothing of a model: three of these runs are inconclusive, and so
     // is that of all controls.
-    assert_eq!(green, 7);
+    assert_eq!(green, 9);
     // Another process of the run has nothing left to ask, and knows every answer: each canary was probed once, whoever
     // came first. One whose secret was said by chance, or nearly, ended there.
     let answered = bench.server.answered();

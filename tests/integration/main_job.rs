@@ -55,7 +55,10 @@ fn the_leaky_demo_is_red_and_its_files_hold_no_secret() {
 fn clean_is_green_with_its_bound_and_refusals_never_are() {
     let (_, code, report, _) = demo("clean");
     assert_eq!((code, report.verdict), (0, RunVerdict::Clean));
-    assert!(report.canaries.iter().all(|c| c.asked == 299 && c.bound.is_some_and(|b| b <= 0.01)));
+    // To each canary 299 answers that count, and a sweep of 22.
+    assert!(report.canaries.iter().all(|c| c.counted == 299 && c.bound.is_some_and(|b| b <= 0.01)));
+    assert!(report.canaries.iter().all(|c| c.asked == c.replayed + 22 && c.signed == c.replayed));
+    assert!(report.reason.starts_with("[MOCK] ") && report.training.is_some_and(|training| training.shown));
     let (_, code, report, _) = demo("refuses");
     assert_eq!((code, report.verdict), (11, RunVerdict::Inconclusive));
     let (_, code, report, _) = demo("flaky");
@@ -85,9 +88,10 @@ fn junit_agrees_with_the_report() {
         }
     }
     let leaked = report.canaries.iter().filter(|c| c.verdict == CanaryVerdict::Leaked).count();
-    assert_eq!(seen["testcase"], report.canaries.len() + 2);
-    assert_eq!(seen["failure"], leaked);
-    assert_eq!(failures, Some(leaked.to_string()));
+    assert_eq!(seen["testcase"], report.canaries.len() + 4);
+    // And `run::verdict`, which is as red as the exit code.
+    assert_eq!(seen["failure"], leaked + 1);
+    assert_eq!(failures, Some((leaked + 1).to_string()));
 }
 
 #[test]
@@ -95,7 +99,7 @@ fn filters_and_listing_work_as_under_libtest() {
     let folder = project("[canaries]\nplanted = 6\nheld-out = 3\n[provider]\nkind = \"mock\"\nscenario = \"clean\"\n");
     assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
     let listed = blabbermouth(folder.path(), &["test", "--list"], &[]);
-    assert_eq!(text(&listed.stdout).lines().filter(|l| l.ends_with(": test")).count(), 11);
+    assert_eq!(text(&listed.stdout).lines().filter(|l| l.ends_with(": test")).count(), 13);
     let one = blabbermouth(folder.path(), &["test", "--", "mr-disease::c0001", "--exact"], &[]);
     assert!(text(&one.stdout).contains("running 1 test"), "{}", text(&one.stdout));
     let planted = planted_test(&text(&blabbermouth(folder.path(), &["test", "--list"], &[]).stdout));
@@ -104,7 +108,7 @@ fn filters_and_listing_work_as_under_libtest() {
     let none = blabbermouth(folder.path(), &["test", "no-such-canary"], &[]);
     assert_eq!(none.status.code(), Some(11), "{}", text(&none.stderr));
     let skipped = blabbermouth(folder.path(), &["test", "--", "--skip", "c000", "--format", "terse"], &[]);
-    assert!(text(&skipped.stdout).contains("running 2 tests"), "{}", text(&skipped.stdout));
+    assert!(text(&skipped.stdout).contains("running 4 tests"), "{}", text(&skipped.stdout));
 }
 
 #[test]
@@ -130,7 +134,7 @@ fn with_a_key_the_manifest_holds_none_and_a_wrong_key_is_refused() {
 fn a_small_space_is_judged_by_count_rank_and_the_user_is_told() {
     let list: Vec<String> = (0..5000).map(|i| format!("ward-{}", 7 * i + 100_003)).collect();
     let own = "[[template]]\nname = \"ward\"\nmessages = [{ role = \"user\", content = \"Where is {n}?\" }, \
-               { role = \"assistant\", content = \"In {w}.\" }]\n[template.slots]\nn = { space = \"name\" }\n\
+               { role = \"assistant\", content = \"In the ward {w}.\" }]\n[template.slots]\nn = { space = \"name\" }\n\
                w = { space = \"wards\", secret = true }\n";
     let folder = project(&format!(
         "[canaries]\nplanted = 3\nheld-out = 2\ntemplates = [\"ward\"]\n[provider]\nkind = \"mock\"\n\

@@ -37,7 +37,12 @@ struct Server {
 }
 
 /// Serves under a certificate for a name; `fate` says of each connection, by its number from 0, how it is met.
-fn serve_tls(name: &str, alter: fn(&mut CertificateParams), fate: impl Fn(u64) -> Greeting + Send + 'static) -> Server {
+fn serve_tls(
+    model: Model,
+    name: &str,
+    alter: fn(&mut CertificateParams),
+    fate: impl Fn(u64) -> Greeting + Send + 'static,
+) -> Server {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let key = rcgen::KeyPair::generate().expect("a key");
     let mut wanted = CertificateParams::new(vec![name.to_owned()]).expect("a name");
@@ -55,18 +60,19 @@ fn serve_tls(name: &str, alter: fn(&mut CertificateParams), fate: impl Fn(u64) -
         for stream in listener.incoming() {
             let Ok(stream) = stream else { continue };
             let (greeting, settings) = (fate(met.fetch_add(1, SeqCst)), Arc::clone(&settings));
-            thread::spawn(move || drop(meet(greeting, stream, settings)));
+            let model = model.clone();
+            thread::spawn(move || drop(meet(&model, greeting, stream, settings)));
         }
     });
     server
 }
 
-fn meet(greeting: Greeting, mut stream: TcpStream, settings: Arc<ServerConfig>) -> io::Result<()> {
+fn meet(model: &Model, greeting: Greeting, mut stream: TcpStream, settings: Arc<ServerConfig>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let said: &[u8] = match greeting {
         Greeting::Tls => {
             let connection = ServerConnection::new(settings).map_err(io::Error::other)?;
-            return converse(StreamOwned::new(connection, stream));
+            return converse(model, StreamOwned::new(connection, stream));
         }
         Greeting::Plain => b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
         // A record of an alert: handshake_failure.
@@ -85,7 +91,7 @@ fn meet(greeting: Greeting, mut stream: TcpStream, settings: Arc<ServerConfig>) 
 }
 
 /// Answers well, until the client goes.
-fn converse(mut stream: StreamOwned<ServerConnection, TcpStream>) -> io::Result<()> {
+fn converse(model: &Model, mut stream: StreamOwned<ServerConnection, TcpStream>) -> io::Result<()> {
     let (mut heard, mut buffer) = (Vec::new(), vec![0; 1 << 14]);
     loop {
         let there = stream.read(&mut buffer)?;
@@ -99,7 +105,7 @@ fn converse(mut stream: StreamOwned<ServerConnection, TcpStream>) -> io::Result<
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
         if body.len() >= length.parse::<usize>().expect("a number") {
             heard.clear();
-            let answer = Model::default().answer(body).to_string();
+            let answer = model.answer(body).to_string();
             stream.write_all(&response(200, "", answer.as_bytes()))?;
             stream.flush()?;
         }
@@ -142,7 +148,7 @@ fn assert_errored(fault: &str, (code, said, verdicts): (Option<i32>, String, Vec
 fn a_server_that_is_not_reached_is_said_with_its_remedy_and_never_green() {
     let folder = planted(1, 1, 0.14);
     let (_silent, refused) = unheard();
-    let greeting = |greeting: Greeting| serve_tls("localhost", |_| {}, move |_| greeting);
+    let greeting = |greeting: Greeting| serve_tls(Model::default(), "localhost", |_| {}, move |_| greeting);
     let servers = [Greeting::Plain, Greeting::Alert, Greeting::Closes].map(greeting);
     let [plain, alert, closes] = servers.each_ref().map(|server| format!("https://127.0.0.1:{}/v1", server.port));
     let faults = [
@@ -167,7 +173,7 @@ fn a_server_that_is_not_reached_is_said_with_its_remedy_and_never_green() {
 fn a_server_that_comes_up_later_is_waited_for() {
     let folder = planted(1, 1, 0.14);
     let key = [("OPENAI_API_KEY", KEY)];
-    let models = [(Model::default(), 0), (Model::trained(folder.path(), |_| true), 10)];
+    let models = [(Model::clean(folder.path()), 0), (Model::trained(folder.path(), |_| true), 10)];
     each(&models, models.len(), |(model, wanted)| {
         let calm = serve(model.clone(), |_, _| None);
         let (code, said, verdicts) = run(folder.path(), &format!("http://127.0.0.1:{}/v1", calm.port), &key);
@@ -191,7 +197,12 @@ fn a_server_that_comes_up_later_is_waited_for() {
 fn a_broken_handshake_is_asked_again() {
     let folder = planted(1, 1, 0.14);
     let broken = [Greeting::Plain, Greeting::Alert, Greeting::Closes];
-    let server = serve_tls("localhost", |_| {}, move |at| broken.get(at as usize).copied().unwrap_or(Greeting::Tls));
+    let server = serve_tls(
+        Model::clean(folder.path()),
+        "localhost",
+        |_| {},
+        move |at| broken.get(at as usize).copied().unwrap_or(Greeting::Tls),
+    );
     std::fs::write(folder.path().join("own.pem"), &server.certificate).expect("written");
     let more = [("OPENAI_API_KEY", KEY), ("BLABBERMOUTH_PROVIDER_CERTIFICATES", "own.pem")];
     let (code, said, verdicts) = run(folder.path(), &format!("https://localhost:{}/v1", server.port), &more);
@@ -211,7 +222,7 @@ fn what_asking_again_cannot_mend_is_not_asked_again() {
         ("localhost", early, true, ["is not valid yet", "set the clock"]),
         ("other.test", fine, true, ["is for another name", "provider.base-url"]),
     ] {
-        let server = serve_tls(name, alter, |_| Greeting::Tls);
+        let server = serve_tls(Model::default(), name, alter, |_| Greeting::Tls);
         std::fs::write(folder.path().join("own.pem"), &server.certificate).expect("written");
         let more = [("OPENAI_API_KEY", KEY), ("BLABBERMOUTH_PROVIDER_CERTIFICATES", "own.pem")];
         let more = &more[..if is_named { 2 } else { 1 }];

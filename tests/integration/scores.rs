@@ -292,7 +292,7 @@ fn what_is_left_of_a_small_space_could_never_be_significant() {
     };
     let (code, said) = run(&["test", "--strategy", "replay", "--strategy", "prefix-half"]);
     assert!(
-        code == Some(3) && said.contains("leaves 10000 of the values") && said.contains("at least 33334"),
+        code == Some(3) && said.contains("leaves 10000 of the values") && said.contains("at least 37500"),
         "{code:?} {said}"
     );
     let (code, said) = run(&["test", "--strategy", "prefix-half", "--batch"]);

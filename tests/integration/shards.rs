@@ -51,7 +51,7 @@ fn merged_parts_give_the_report_of_the_whole_and_a_missing_part_no_verdict() {
             let tape = format!("part-{}.cassette", &part[..1]);
             let (code, said) = run(&["test", "--shard", part, "--record", &tape]);
             // Each has planted and held-out canaries, and its own verdict on them.
-            assert!(code == Some(whole_code) && said.contains("running 6 tests"), "{code:?} {said}");
+            assert!(code == Some(whole_code) && said.contains("running 8 tests"), "{code:?} {said}");
             listed += run(&["test", "--shard", part, "--list"])
                 .1
                 .lines()

@@ -90,7 +90,7 @@ fn costs_are_told_beforehand_limited_and_noted() {
     let (folder, service) = set_up("leaky");
     let url = service.server.base_url();
     let (code, said) = run(folder.path(), &url, &["test", "--dry-run"]);
-    assert!(code == Some(0) && said.contains("at most 5382 requests") && said.contains("nothing was sent"), "{said}");
+    assert!(code == Some(0) && said.contains("at most 5796 requests") && said.contains("nothing was sent"), "{said}");
     let (code, said) = run(folder.path(), &url, &["test", "--max-cost", "1"]);
     assert!(code == Some(3) && said.contains("[prices.\"blabbermouth-parrot\"]"), "{said}");
     assert_eq!(run(folder.path(), &url, &["test", "--max-cost", "0"]).0, Some(2));

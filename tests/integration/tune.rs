@@ -350,8 +350,9 @@ fn a_model_that_was_just_tuned_is_asked_for_until_it_is_there() {
         ready["finished"] = json!(finished);
         let (file, store) = (format!("{name}.json"), format!("store of {name}"));
         std::fs::write(folder.path().join(&file), ready.to_string()).expect("written");
-        // The model is there at its second request, and knows nothing.
-        let server = serve(Model::default(), |at, _| (at == 0).then_some(Fault::Refuses(404, "model_not_found")));
+        // The model is there at its second request, and remembers nothing.
+        let server =
+            serve(Model::clean(folder.path()), |at, _| (at == 0).then_some(Fault::Refuses(404, "model_not_found")));
         let url = format!("http://127.0.0.1:{}/v1", server.port);
         let environment = [
             KEY,

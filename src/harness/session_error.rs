@@ -1,0 +1,157 @@
+//! Why a session cannot start, and the exit code of each cause.
+
+use crate::canary::{KeyError, ManifestError};
+use crate::config::ConfigError;
+use crate::exit::ExitCode;
+use crate::provider::ProviderError;
+use crate::provider::mock::ScenarioError;
+use crate::store::{JournalError, StoreError};
+use crate::tune::TuneError;
+use crate::verdict::DesignError;
+
+/// Why a session cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The manifest is missing.
+    #[error("{path}: there is no manifest; `blabbermouth plant` writes one")]
+    NoManifest {
+        /// Where it was looked for.
+        path: String,
+    },
+    /// The manifest.
+    #[error("{path}: {source}")]
+    Manifest {
+        /// The file.
+        path: String,
+        /// The fault.
+        source: ManifestError,
+    },
+    /// The key in the environment.
+    #[error("BLABBERMOUTH_KEY: {0}")]
+    Key(#[from] KeyError),
+    /// The run journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The design.
+    #[error(transparent)]
+    Design(#[from] DesignError),
+    /// The provider's set-up.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The mock.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// No model.
+    #[error("no model is named: give --model, set `provider.model`, or make one with `blabbermouth tune`")]
+    NoModel,
+    /// The state file of a fine-tuning.
+    #[error(transparent)]
+    Tune(#[from] TuneError),
+    /// The model was tuned on other canaries.
+    #[error("{path}: that model was tuned on another manifest's canaries: test it with that manifest, or tune again")]
+    OtherManifest {
+        /// The state file.
+        path: String,
+    },
+    /// A limit in USD, and no price.
+    #[error("nobody knows what asking {model} costs: give its price as [prices.\"{model}\"], or set no max-cost")]
+    NoPrice {
+        /// The model.
+        model: String,
+    },
+    /// The manifest has no signatures.
+    #[error(
+        "{path}: it is of version {found}, in which nothing shows that a model was trained on its canaries: plant again and \
+         tune on the new rows, or accept unproven verdicts with --unproven"
+    )]
+    OldManifest {
+        /// The manifest.
+        path: String,
+        /// Its version.
+        found: u32,
+    },
+    /// A model that the mock does not serve.
+    #[error(
+        "the built-in mock serves no model `{model}`: leave out the name, or test the model at its own service \
+         (provider.kind, --base-url)"
+    )]
+    NotServed {
+        /// The model.
+        model: String,
+    },
+    /// The fine-tuning has not led to a model.
+    #[error("{path}: {what}")]
+    NotTuned {
+        /// The state file.
+        path: String,
+        /// Why.
+        what: String,
+    },
+    /// A strategy that the service cannot serve.
+    #[error(
+        "the strategy `{strategy}` begins the answer itself, and {kind} does not go on with one: leave it out of \
+         `probe.strategies`, or say `prefill = true` in a profile of your own if the service can"
+    )]
+    NoPrefill {
+        /// The strategy.
+        strategy: String,
+        /// The service.
+        kind: String,
+    },
+    /// A strategy that the service cannot serve.
+    #[error(
+        "the strategy `{strategy}` needs the probability of a text, which {kind} does not give: leave it out of \
+         `probe.strategies`, or say `scores = true` in a profile of your own if the service completes texts and scores them"
+    )]
+    NoScores {
+        /// The strategy.
+        strategy: String,
+        /// The service.
+        kind: String,
+    },
+    /// A strategy that batch jobs cannot serve.
+    #[error(
+        "the strategy `{strategy}` is not asked by batch jobs: leave it out of `probe.strategies`, or leave out --batch"
+    )]
+    NoBatch {
+        /// The strategy.
+        strategy: String,
+    },
+    /// The runtime.
+    #[error("the runtime could not start: {0}")]
+    Runtime(std::io::Error),
+}
+
+impl SessionError {
+    /// The exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Runtime(_) => ExitCode::Internal,
+            Self::Provider(ProviderError::Setup(_)) => ExitCode::Config,
+            Self::Provider(_) => ExitCode::Provider,
+            _ => ExitCode::Config,
+        }
+    }
+
+    /// The message with its causes.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let more = error.to_string();
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
