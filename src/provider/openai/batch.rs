@@ -7,7 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::OpenAi;
-use super::chat::{Body, read_answer, read_named};
+use super::answer::{read_answer, read_named};
+use super::chat::Body;
 use crate::provider::http::Again;
 use crate::provider::rest::text;
 use crate::provider::{Answer, ProviderError, Request};

@@ -1,5 +1,6 @@
 //! A client of the OpenAI dialect: chat completions here, files and fine-tuning jobs in `tuning`.
 
+mod answer;
 mod batch;
 mod chat;
 mod measure;
@@ -14,15 +15,16 @@ use reqwest::Url;
 
 use super::azure::Deployment;
 use super::budget::worst_case;
-use super::http::{Endpoint, Http};
+use super::http::{Endpoint, Http, Whom};
 use super::rest::Rest;
 use super::{Completing, DeploymentSettings, Profile, Provider, ProviderError, Request, Scoring};
 use crate::chat::Message;
 use crate::store::ModelName;
-use chat::{Body, Fields, read_named};
+use answer::read_named;
+use chat::{Body, Fields};
 
+pub(super) use answer::read_answer;
 pub use batch::{BatchAnswer, BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
-pub(super) use chat::read_answer;
 pub use measure::{Capability, Found};
 
 /// What is done to every message of a service before anybody sees it.
@@ -129,18 +131,13 @@ impl Provider for OpenAi {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
         let body = move || Body::new(&self.model, request, &self.fields);
         let longest = request.sampling.max_tokens;
-        Box::pin(self.rest.http.ask_raw(
-            &self.chat,
-            &self.model,
-            &request.broken,
-            || worst_case(request),
-            body,
-            move |bytes| {
-                let (answer, name) = read_named(bytes, longest)?;
-                self.check_name(name.as_deref())?;
-                Ok(answer)
-            },
-        ))
+        let whom = Whom { url: &self.chat, model: &self.model, broken: &request.broken };
+        let read = move |bytes: &[u8]| {
+            let (answer, name) = read_named(bytes, longest)?;
+            self.check_name(name.as_deref())?;
+            Ok(answer)
+        };
+        Box::pin(self.rest.http.ask(whom, || worst_case(request), body, read))
     }
 
     fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
