@@ -186,7 +186,7 @@ impl Audit {
         let near: Arc<Vec<Approximate>> = Arc::new(if partial || fuzzy { near.collect() } else { Vec::new() });
         let secrets = drawn.canaries.iter().map(|c| c.secret.expose());
         // Answers are decoded as they are scored: from all tokens, at temperature 1.
-        let decoded_so = options.sampling.temperature == 1.0 && options.sampling.top_p == 1.0;
+        let decoded_so = options.sampling.is_unchanged();
         Ok(Self {
             entries,
             scorer: scoring.as_ref().map(|s| Arc::new(Scorer::new(drawn, s.references, decoded_so))),

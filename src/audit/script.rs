@@ -86,10 +86,10 @@ impl Plan {
         let (arm, turn) = self.schedule.of(number);
         let (strategy, questions) = &self.arms[arm];
         let question = &questions[(turn % questions.len() as u64) as usize];
-        let (temperature, top_p) = question.sampling.unwrap_or((base.temperature, base.top_p));
+        let sampling = question.sampling.map_or(base, |(temperature, top_p)| base.with(temperature, top_p));
         let request = Request {
             messages: Arc::clone(&question.messages),
-            sampling: Sampling { temperature, top_p, ..base },
+            sampling,
             seed: super::task::seed(canary, number),
             choices: choices as u32,
             broken: Broken::default(),

@@ -68,12 +68,21 @@ pub(crate) fn run(args: &DoctorArgs, output: &Output) -> Result<ExitCode, Failur
             Found::Yes => ("yes", String::new()),
             Found::No(why) => ("no", why.clone()),
             Found::Wrong(why) => ("WRONG", why.clone()),
+            Found::Is(word, how) => (*word, how.clone()),
         };
         if capability.name == "variety" && capability.found != Found::Yes {
             code = ExitCode::Provider;
         }
         output.result(&line(capability.name, word, &terminal(&note)));
         output.detail(&format!("{:<26}for {}", "", capability.follows));
+    }
+    let is_greedy = found.iter().any(|c| matches!(c.found, Found::Is("greedy", _)));
+    if config.sampling.server_default && is_greedy {
+        code = ExitCode::Provider;
+        output.warning(
+            "sampling.server-default is true, and this server decodes greedily by itself: all samples are the same \
+             answer, so that no bound can be shown",
+        );
     }
     let has = |name: &str| found.iter().any(|c| c.name == name && c.found == Found::Yes);
     output.result("");

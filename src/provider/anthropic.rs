@@ -33,11 +33,14 @@ impl Anthropic {
             .filter(|m| m.role != Role::System)
             .map(|m| json!({"role": m.role.as_str(), "content": m.content}))
             .collect();
+        let sampling = &request.sampling;
+        let mut body = json!({"model": self.model, "max_tokens": sampling.max_tokens, "messages": turns});
         // The service takes temperatures up to 1, and wants either of temperature and top_p.
-        let mut body = json!({"model": self.model, "max_tokens": request.sampling.max_tokens, "messages": turns,
-                              "temperature": request.sampling.temperature.min(1.0)});
-        if request.sampling.top_p < 1.0 {
-            body["top_p"] = json!(request.sampling.top_p);
+        if !sampling.server_default {
+            body["temperature"] = json!(sampling.temperature.min(1.0));
+            if sampling.top_p < 1.0 {
+                body["top_p"] = json!(sampling.top_p);
+            }
         }
         if !system.is_empty() {
             body["system"] = json!(system.join("\n"));

@@ -231,10 +231,16 @@ mod tests {
         (Broken::new(see), seen)
     }
 
+    fn received<'a>(status: Option<u16>, bytes: &[u8], broken: &'a Broken) -> Attempt<'a> {
+        let mut attempt = Attempt::new(broken);
+        (attempt.status, attempt.bytes) = (status, bytes.to_vec());
+        attempt
+    }
+
     #[test]
     fn a_try_is_reported_once_unless_it_gave_an_answer() {
         let (broken, seen) = watched();
-        let attempt = |bytes: &[u8]| Attempt { bytes: bytes.to_vec(), status: Some(200), ..Attempt::new(&broken) };
+        let attempt = |bytes: &[u8]| received(Some(200), bytes, &broken);
         let reports = || std::mem::take(&mut *seen.lock().expect("no holder panics"));
         attempt(b"said").end();
         attempt(b"").end();
@@ -255,9 +261,7 @@ mod tests {
     #[test]
     fn only_a_server_that_is_busy_or_was_not_reached_withholds_nothing() {
         let broken = Broken::default();
-        let withholds = |status: Option<u16>, bytes: &[u8]| {
-            Attempt { bytes: bytes.to_vec(), status, ..Attempt::new(&broken) }.may_withhold()
-        };
+        let withholds = |status: Option<u16>, bytes: &[u8]| received(status, bytes, &broken).may_withhold();
         for status in [200, 204, 400, 401, 403, 404, 408, 500, 502, 504] {
             assert!(withholds(Some(status), b"") && withholds(Some(status), b"x"), "{status}");
         }
@@ -268,7 +272,8 @@ mod tests {
         let mut attempt = Attempt::new(&broken);
         attempt.is_unreached = true;
         assert!(!attempt.may_withhold());
-        attempt = Attempt { is_unready: true, status: Some(404), ..Attempt::new(&broken) };
+        attempt = received(Some(404), b"x", &broken);
+        attempt.is_unready = true;
         assert!(!attempt.may_withhold());
     }
 

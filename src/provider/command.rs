@@ -1,17 +1,18 @@
 //! A program that is asked on its standard input and answers on its standard output, for anything else.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::body::{self, Beside, LARGEST_BODY, Node};
 use super::broken::Attempt;
 use super::budget::{Budget, worst_case};
-use super::profile::Connection;
+use super::profile::{Connection, Profile};
 use super::{Answer, Completing, Provider, ProviderError, Request};
 use crate::chat::{Completion, Usage};
 
@@ -22,12 +23,14 @@ pub(super) struct Program {
     model: String,
     timeout: Duration,
     budget: Option<Arc<Budget>>,
+    /// Names of further settings.
+    decoding: BTreeMap<String, String>,
     /// Variables that the program does not see.
     hidden: Vec<String>,
 }
 
 impl Program {
-    pub(super) fn new(connection: &Connection, model: &str) -> Result<Self, ProviderError> {
+    pub(super) fn new(connection: &Connection, profile: &Profile, model: &str) -> Result<Self, ProviderError> {
         if connection.command.is_empty() {
             let how = "`provider.command` is needed: the program and its arguments, as in [\"python3\", \"ask.py\"]";
             return Err(ProviderError::Setup(how.into()));
@@ -37,6 +40,7 @@ impl Program {
             model: model.to_owned(),
             timeout: connection.timeout,
             budget: connection.budget.clone(),
+            decoding: profile.decoding.clone(),
             hidden: super::profile::key_variables()
                 .chain(["BLABBERMOUTH_KEY".to_owned()])
                 .filter(|name| *name != connection.key_variable)
@@ -57,6 +61,22 @@ impl Program {
         answer
     }
 
+    /// What the program is asked; a setting that it is to choose itself is left out.
+    fn question(&self, request: &Request) -> Value {
+        let sampling = &request.sampling;
+        let mut question = json!({"model": self.model, "messages": &*request.messages, "max_tokens": sampling.max_tokens,
+                                  "n": request.choices, "seed": request.seed});
+        if sampling.server_default {
+            return question;
+        }
+        question["temperature"] = json!(sampling.temperature);
+        question["top_p"] = json!(sampling.top_p);
+        for (name, value) in super::openai::decoding(sampling, &self.decoding) {
+            question[name] = value;
+        }
+        question
+    }
+
     /// Starts the program and reads its answer.
     async fn attempt(&self, request: &Request, attempt: &mut Attempt<'_>) -> Result<Answer, ProviderError> {
         let program = &self.command[0];
@@ -71,10 +91,7 @@ impl Program {
             attempt.is_unreached = true;
             ProviderError::Setup(format!("`provider.command`: {program}: {e}"))
         })?;
-        let question = json!({
-            "model": self.model, "messages": &*request.messages, "temperature": request.sampling.temperature,
-            "top_p": request.sampling.top_p, "max_tokens": request.sampling.max_tokens, "n": request.choices,
-            "seed": request.seed});
+        let question = self.question(request);
         let (mut input, output) = (child.stdin.take(), child.stdout.take());
         let talk = async {
             if let Some(mut input) = input.take() {

@@ -44,8 +44,11 @@ fn body(request: &Request) -> Value {
         .collect();
     let sampling = request.sampling;
     let mut body = json!({"contents": turns, "generationConfig": {
-        "temperature": sampling.temperature, "topP": sampling.top_p, "maxOutputTokens": sampling.max_tokens,
-        "candidateCount": request.choices, "seed": request.seed}});
+        "maxOutputTokens": sampling.max_tokens, "candidateCount": request.choices, "seed": request.seed}});
+    if !sampling.server_default {
+        body["generationConfig"]["temperature"] = json!(sampling.temperature);
+        body["generationConfig"]["topP"] = json!(sampling.top_p);
+    }
     if !system.is_empty() {
         body["systemInstruction"] = json!({"parts": parts(&system.join("\n"))});
     }

@@ -16,7 +16,7 @@ const KEY: &str = "sk-test-0123456789";
 fn request() -> Request {
     Request {
         messages: Arc::new([Message::new(Role::User, "Hi, I'm Mr Ash")]),
-        sampling: Sampling { temperature: 1.0, top_p: 0.9, max_tokens: 64 },
+        sampling: Sampling { temperature: 1.0, top_p: 0.9, max_tokens: 64, ..Sampling::default() },
         seed: 7,
         choices: 2,
         broken: Default::default(),

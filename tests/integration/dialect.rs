@@ -104,7 +104,7 @@ async fn our_requests_have_no_field_that_the_dialect_does_not_know() {
     let client = OpenAi::new(&endpoint, "tuned").expect("connected");
     let request = Request {
         messages: Arc::new([Message::new(Role::User, "Hi")]),
-        sampling: Sampling { temperature: 0.7, top_p: 1.0, max_tokens: 64 },
+        sampling: Sampling { temperature: 0.7, top_p: 1.0, max_tokens: 64, ..Sampling::default() },
         seed: 7,
         choices: 1,
         broken: Default::default(),
@@ -183,7 +183,7 @@ async fn a_base_model_without_chats_is_asked_for_texts() {
     let client = OpenAi::with_profile(&endpoint, &profile, "base").expect("connected");
     let request = Request {
         messages: Arc::new([Message::new(Role::System, "Be kind."), Message::new(Role::User, "Hi")]),
-        sampling: Sampling { temperature: 0.7, top_p: 1.0, max_tokens: 64 },
+        sampling: Sampling { temperature: 0.7, top_p: 1.0, max_tokens: 64, ..Sampling::default() },
         seed: 7,
         choices: 1,
         broken: Default::default(),

@@ -22,7 +22,7 @@ fn request() -> Request {
     let say = |role, text: &str| Message::new(role, text);
     Request {
         messages: Arc::new([say(Role::System, "Be kind."), say(Role::User, "Hi"), say(Role::Assistant, "Hey")]),
-        sampling: Sampling { temperature: 0.7, top_p: 1.0, max_tokens: 64 },
+        sampling: Sampling { temperature: 0.7, top_p: 1.0, max_tokens: 64, ..Sampling::default() },
         seed: 7,
         choices: 1,
         broken: Default::default(),

@@ -10,6 +10,8 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The most codings that are undone one after the other.
 const LAYERS: usize = 4;
+/// The largest window of zstd, as RFC 9659 allows servers.
+const WINDOW: u64 = 8 << 20;
 /// Bytes that are unpacked in one step.
 const STEP: usize = 1 << 14;
 
@@ -91,8 +93,7 @@ fn zstd(mut packed: &[u8], limit: usize) -> (Vec<u8>, End) {
     let mut all = Vec::new();
     // One frame after the other.
     while !packed.is_empty() {
-        let Ok(decoder) = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(&mut packed, limit as u64 * 2)
-        else {
+        let Ok(decoder) = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(&mut packed, WINDOW) else {
             return (all, End::Broken);
         };
         let (some, end) = drain(decoder, limit - all.len());

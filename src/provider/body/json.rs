@@ -154,7 +154,9 @@ impl<'a> Reader<'a> {
     ) -> Result<(), Fault> {
         self.series(b'{', b'}', |reader| {
             let key = reader.string()?;
-            reader.expect(b':')?;
+            if !reader.has_ended {
+                reader.expect(b':')?;
+            }
             each(reader, key)
         })
     }
@@ -343,7 +345,7 @@ impl<'a> Reader<'a> {
         let read = self.object(|reader, key| {
             // A key whose value is cut off is kept.
             fields.push((key, Node::Null));
-            let value = reader.value()?;
+            let value = if reader.has_ended { Node::Null } else { reader.value()? };
             if let Some(last) = fields.last_mut() {
                 last.1 = value;
             }
@@ -471,7 +473,7 @@ mod tests {
         let node = Node::begin("{\"a\": [{\"b\": \"c\\n\"}, {\"d\": 12}, \"half of");
         let said = serde_json::json!({"a": [{"b": "c\n"}, {"d": 12}, "half of"]});
         assert_eq!(value(&node), said);
-        assert_eq!(value(&Node::begin("{\"a\":1,\"a\":2,\"k")), serde_json::json!({"a": 2}));
+        assert_eq!(value(&Node::begin("{\"a\":1,\"a\":2,\"k")), serde_json::json!({"a": 2, "k": null}));
         assert_eq!(value(&Node::begin("{\"a\":\"\\u0041b\\u00")), serde_json::json!({"a": "Ab"}));
         assert_eq!(Node::begin("{\"a\": oops, \"b\"").fields(), [("a".into(), Node::Null)]);
     }

@@ -92,6 +92,6 @@ mod tests {
         assert_ne!(hash("a"), 0);
         assert_eq!([id_hash(None), id_hash(Some(&Node::Null)), hash("")], [0; 3]);
         // Kept in journals.
-        assert_eq!(hash("chatcmpl-1"), 0xdead);
+        assert_eq!(hash("chatcmpl-1"), 10_176_580_302_260_744_976);
     }
 }

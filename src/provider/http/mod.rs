@@ -421,3 +421,6 @@ fn backoff(tried: u32) -> Duration {
     let full = Duration::from_millis(500u64 << (tried - 1).min(4));
     full.mul_f64(1.0 - 0.25 * f64::from(lot[0]) / 255.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,9 @@ impl Reply {
             Some(b"false") => false,
             _ => matches!(self.status, 408 | 409 | 429 | 500..=599),
         };
-        if again { Again::After(self.wait_asked()) } else { Again::No }
+        // Some gateways name no wait with every 429: then the usual one is kept, so that the tries are not used up at once.
+        let wait = self.wait_asked().filter(|wait| self.status != 429 || !wait.is_zero());
+        if again { Again::After(wait) } else { Again::No }
     }
 
     /// What the server asks for in `retry-after-ms` or `retry-after` (seconds, or a date).
@@ -87,6 +89,7 @@ mod tests {
     fn the_server_decides_what_is_sent_again_where_it_says_so() {
         assert_eq!(reply(503, &[]).again(), Again::After(None));
         assert_eq!(reply(400, &[]).again(), Again::No);
+        assert_eq!(reply(429, &[("retry-after-ms", "0")]).again(), Again::After(None));
         assert_eq!(reply(503, &[("x-should-retry", "false")]).again(), Again::No);
         assert_eq!(
             reply(400, &[("x-should-retry", "true"), ("retry-after", "2")]).again(),

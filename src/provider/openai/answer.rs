@@ -156,26 +156,27 @@ fn read_tolerantly(text: &str, max_tokens: u32) -> Result<Named<'static>, Provid
     if head.starts_with('<') {
         return Err(malformed("HTML or XML"));
     }
+    let Some(events) = body::events(head) else { return read_body(&Node::read(head)?, max_tokens) };
+    let (mut all, mut is_done) = (Whole::default(), false);
+    for event in &events {
+        match event.trim() {
+            DONE => is_done = true,
+            event => all.body(&Node::read(event)?, true)?,
+        }
+    }
+    let is_ended = is_done || all.drafts.iter().any(|draft| draft.finish.is_some());
+    if all.drafts.is_empty() || !is_ended {
+        return Err(malformed("an event stream that is cut"));
+    }
+    Ok(all.finish(max_tokens))
+}
+
+/// Reads a body that is JSON.
+pub(super) fn read_body(body: &Node<'_>, max_tokens: u32) -> Result<Named<'static>, ProviderError> {
     let mut all = Whole::default();
-    match body::events(head) {
-        None => {
-            all.body(&Node::read(head)?, false)?;
-            if all.drafts.is_empty() {
-                return Err(malformed("JSON without choices"));
-            }
-        }
-        Some(events) => {
-            for event in &events {
-                match event.trim() {
-                    DONE => all.is_done = true,
-                    event => all.body(&Node::read(event)?, true)?,
-                }
-            }
-            let is_ended = all.is_done || all.drafts.iter().any(|draft| draft.finish.is_some());
-            if all.drafts.is_empty() || !is_ended {
-                return Err(malformed("an event stream that is cut"));
-            }
-        }
+    all.body(body, false)?;
+    if all.drafts.is_empty() {
+        return Err(malformed("JSON without choices"));
     }
     Ok(all.finish(max_tokens))
 }
@@ -189,7 +190,6 @@ struct Whole {
     usage: Usage,
     model: Option<String>,
     id: u64,
-    is_done: bool,
 }
 
 /// A choice that is put together.

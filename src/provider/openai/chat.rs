@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::chat::{Message, Role};
+use crate::chat::{Message, Role, Sampling};
 use crate::provider::{Profile, Request};
 
 #[derive(Serialize)]
@@ -14,7 +15,8 @@ pub(super) struct Body<'a> {
     messages: Option<&'a [Message]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<String>,
-    temperature: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,6 +29,11 @@ pub(super) struct Body<'a> {
     seed: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<bool>,
+    /// Said in every request that is answered at once: a gateway may stream where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<bool>,
+    #[serde(flatten)]
+    decoding: BTreeMap<&'a str, Value>,
     #[serde(flatten)]
     begun: Option<&'a BTreeMap<String, bool>>,
 }
@@ -40,6 +47,8 @@ pub(super) struct Fields {
     n: bool,
     seed: bool,
     store: bool,
+    /// Names of further settings.
+    decoding: BTreeMap<String, String>,
     /// Of requests whose answer was begun.
     begun: BTreeMap<String, bool>,
 }
@@ -55,6 +64,7 @@ impl Fields {
             n: sends("n"),
             seed: sends("seed"),
             store: sends("store"),
+            decoding: profile.decoding.clone(),
             begun: profile.prefill_fields.clone(),
         }
     }
@@ -70,21 +80,46 @@ impl Fields {
 impl<'a> Body<'a> {
     pub(super) fn new(model: &'a str, request: &'a Request, fields: &'a Fields) -> Self {
         let begun = request.messages.last().is_some_and(|m| m.role == Role::Assistant) && !fields.text;
-        let longest = request.sampling.max_tokens;
+        let sampling = &request.sampling;
+        let (longest, is_said) = (sampling.max_tokens, !sampling.server_default);
         Self {
             model,
             messages: (!fields.text).then_some(&request.messages),
             prompt: fields.text.then(|| prompt(&request.messages)),
-            temperature: request.sampling.temperature,
-            top_p: fields.top_p.then_some(request.sampling.top_p),
+            temperature: is_said.then_some(sampling.temperature),
+            top_p: (is_said && fields.top_p).then_some(sampling.top_p),
             max_completion_tokens: (!fields.old_name).then_some(longest),
             max_tokens: fields.old_name.then_some(longest),
             n: fields.n.then_some(request.choices),
             seed: fields.seed.then_some(request.seed),
             store: fields.store.then_some(false),
+            stream: Some(false),
+            decoding: decoding(sampling, &fields.decoding),
             begun: begun.then_some(&fields.begun),
         }
     }
+
+    /// The same for a batch, which takes no word about streams.
+    pub(super) fn in_batch(self) -> Self {
+        Self { stream: None, ..self }
+    }
+}
+
+/// Further settings under the names that a service has for them.
+pub(in crate::provider) fn decoding<'a>(
+    sampling: &Sampling,
+    names: &'a BTreeMap<String, String>,
+) -> BTreeMap<&'a str, Value> {
+    if sampling.server_default {
+        return BTreeMap::new();
+    }
+    let settings = [
+        ("top-k", sampling.top_k.map(Value::from)),
+        ("min-p", sampling.min_p.map(Value::from)),
+        ("repetition-penalty", sampling.repetition_penalty.map(Value::from)),
+    ];
+    let named = |(name, value): (&str, Option<Value>)| Some((names.get(name)?.as_str(), value?));
+    settings.into_iter().filter_map(named).collect()
 }
 
 /// Between what is said by one and by another, where texts are completed.

@@ -54,7 +54,7 @@ impl OpenAi {
             let texts: Vec<String> = some.iter().map(|end| format!("{begun}{end}")).collect();
             let body = || {
                 json!({"model": self.model, "prompt": texts, "max_tokens": 0, "echo": true, "logprobs": 1,
-                       "temperature": 1})
+                       "temperature": 1, "stream": false})
             };
             let worst = || Usage {
                 prompt_tokens: texts.iter().map(|text| text.len() as u64 + 16).sum(),

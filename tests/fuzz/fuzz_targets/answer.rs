@@ -122,7 +122,7 @@ fn ask(provider: &dyn Provider, status: u16, body: &[u8]) -> Answered {
     *WORLD.answer.lock().unwrap_or_else(PoisonError::into_inner) = [head.as_bytes(), body].concat();
     let request = Request {
         messages: Arc::new([Message::new(Role::User, "Hi")]),
-        sampling: Sampling { temperature: 1.0, top_p: 1.0, max_tokens: MAX_TOKENS },
+        sampling: Sampling { temperature: 1.0, top_p: 1.0, max_tokens: MAX_TOKENS, ..Sampling::default() },
         seed: 7,
         choices: 1,
         broken: Default::default(),
