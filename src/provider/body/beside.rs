@@ -68,10 +68,26 @@ struct Run {
     values: u32,
 }
 
+impl Run {
+    fn add(&mut self, text: &str) {
+        self.joined.push_str(text);
+        text.clone_into(&mut self.last);
+        self.values += 1;
+    }
+
+    /// Whether a secret may be cut over its values. Where all are the same, such as `type`, they are no parts of anything.
+    fn is_cut(&self) -> bool {
+        self.values > 1 && self.joined != self.last.repeat(self.values as usize)
+    }
+}
+
+/// Parents of a key that are told apart.
+const PARENTS: usize = 16;
+
 /// Texts, keys and numbers of a body, in their order.
 ///
-/// A secret may be cut into tokens, parts or deltas. So the values of each key that occurs more than once are joined,
-/// too.
+/// A secret may be cut into tokens, parts or deltas. So the values of each key that occurs more than once are joined, too:
+/// all of a name, and those below one parent, since alternatives of a token stand between the tokens.
 #[derive(Debug, Default)]
 pub(in crate::provider) struct Beside {
     said: String,
@@ -80,51 +96,67 @@ pub(in crate::provider) struct Beside {
     runs: HashMap<String, Run>,
     /// Keys of `runs`, in their order.
     order: Vec<String>,
+    /// For each key the names of its parents, each with its run.
+    inner: HashMap<String, Vec<(String, Run)>>,
 }
 
 impl Beside {
     /// Adds a field, its key included.
     pub(in crate::provider) fn field(&mut self, key: &str, value: &Node<'_>) {
         self.key(key);
-        self.value(key, value);
-    }
-
-    /// Adds a text that stands under `key`.
-    pub(in crate::provider) fn text(&mut self, key: &str, text: &str) {
-        if text.is_empty() {
-            return;
-        }
-        let run = match self.runs.get_mut(key) {
-            Some(run) => run,
-            None => {
-                self.order.push(key.to_owned());
-                self.runs.entry(key.to_owned()).or_default()
-            }
-        };
-        let is_news = run.values == 0 || run.last != text;
-        run.joined.push_str(text);
-        run.values += 1;
-        if is_news {
-            text.clone_into(&mut run.last);
-            line(&mut self.said, text);
-        }
+        self.walk("", key, value);
     }
 
     /// Adds the value of a key.
     pub(in crate::provider) fn value(&mut self, key: &str, value: &Node<'_>) {
+        self.walk("", key, value);
+    }
+
+    fn walk(&mut self, parent: &str, key: &str, value: &Node<'_>) {
         match value {
             Node::Null | Node::Bool(_) => {}
-            Node::Text(text) => self.text(key, text),
+            Node::Text(text) => self.text(parent, key, text),
             // A measure, such as a log probability: no part of anything longer.
             Node::Number(number) if number.bytes().any(|b| matches!(b, b'.' | b'e' | b'E' | b'N' | b'I')) => {
                 line(&mut self.said, number);
             }
-            Node::Number(number) => self.text(key, number),
+            Node::Number(number) => self.text(parent, key, number),
             Node::List(items) => match bytes(key, items) {
-                Some(bytes) => self.text(key, &String::from_utf8_lossy(&bytes)),
-                None => items.iter().for_each(|item| self.value(key, item)),
+                Some(bytes) => self.text(parent, key, &String::from_utf8_lossy(&bytes)),
+                None => items.iter().for_each(|item| self.walk(parent, key, item)),
             },
-            Node::Object(fields) => fields.iter().for_each(|(key, value)| self.field(key, value)),
+            Node::Object(fields) => {
+                for (inner, value) in fields {
+                    self.key(inner);
+                    self.walk(key, inner, value);
+                }
+            }
+        }
+    }
+
+    /// Adds a text that stands under `key` in an object under `parent`.
+    fn text(&mut self, parent: &str, key: &str, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        if !self.runs.contains_key(key) {
+            self.order.push(key.to_owned());
+            self.runs.insert(key.to_owned(), Run::default());
+            self.inner.insert(key.to_owned(), Vec::new());
+        }
+        let (Some(run), Some(inner)) = (self.runs.get_mut(key), self.inner.get_mut(key)) else { return };
+        if run.values == 0 || run.last != text {
+            line(&mut self.said, text);
+        }
+        run.add(text);
+        match inner.iter().position(|(name, _)| name == parent) {
+            Some(at) => inner[at].1.add(text),
+            None if inner.len() < PARENTS => {
+                let mut run = Run::default();
+                run.add(text);
+                inner.push((parent.to_owned(), run));
+            }
+            None => {}
         }
     }
 
@@ -138,8 +170,8 @@ impl Beside {
     pub(in crate::provider) fn finish(mut self) -> String {
         for key in &self.order {
             let run = &self.runs[key];
-            // Where all are the same, such as `type`, they are no parts of anything.
-            if run.values > 1 && run.joined != run.last.repeat(run.values as usize) {
+            let inner = self.inner[key].iter().map(|(_, inner)| inner).filter(|inner| inner.joined != run.joined);
+            for run in std::iter::once(run).chain(inner).filter(|run| run.is_cut()) {
                 line(&mut self.said, &run.joined);
             }
         }
@@ -186,6 +218,9 @@ mod tests {
         let said = beside(tokens);
         assert_eq!(said, "48\n-0.5\n48\n29\n29\n4829\n4829\ntoken\nlogprob\nbytes");
         assert!(beside(r#"{"tokens": ["48", "29", "29"], "x": [1, 1, 1]}"#).starts_with("48\n29\n1\n482929"));
+        let alternatives = r#"{"content": [{"token": "48", "top_logprobs": [{"token": "48"}, {"token": "7"}]},
+            {"token": "29", "top_logprobs": [{"token": "29"}, {"token": "8"}]}]}"#;
+        assert!(beside(alternatives).contains("\n4848729298\n4829\n487298\n"), "{}", beside(alternatives));
         // A value that is always the same says nothing more.
         assert_eq!(beside(r#"{"p": [{"type": "text"}, {"type": "text"}]}"#), "text\np\ntype");
     }

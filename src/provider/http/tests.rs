@@ -228,8 +228,7 @@ async fn cancelled(connection: Connection) -> Vec<(String, bool)> {
     let (provider, seen) = (provider("openai", connection), Seen::default());
     let request = request(&seen);
     assert!(tokio::time::timeout(Duration::from_millis(400), provider.complete(&request)).await.is_err());
-    let reports = seen.lock().expect("no holder panics").clone();
-    reports
+    seen.lock().expect("no holder panics").clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
