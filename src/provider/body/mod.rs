@@ -60,8 +60,11 @@ pub(super) fn everything(text: &str) -> String {
         let body = Node::begin(body);
         // A line of a batch holds a body.
         let inner = body.get("custom_id").and_then(|_| body.at(&["response", "body"]));
-        let fields = inner.unwrap_or(&body).fields();
-        for (key, value) in fields.iter().filter(|(key, value)| !is_own(key, value)) {
+        let body = inner.unwrap_or(&body);
+        if let Node::List(_) = body {
+            all.value("", body);
+        }
+        for (key, value) in body.fields().iter().filter(|(key, value)| !is_own(key, value)) {
             all.field(key, value);
         }
     };
@@ -83,6 +86,7 @@ mod tests {
         let stream = "data: {\"id\":\"x\",\"c\":[{\"delta\":{\"content\":\"4829\"}}]}\n\ndata: {\"c\":[{\"delta\":{\"content\":\"13";
         assert_eq!(everything(stream), "4829\n13\n482913\nc");
         assert_eq!(everything("<html>"), "");
+        assert_eq!(everything(r#"[{"error": {"message": "48", "code": 4829137755}}"#), "48\n4829137755\ncode");
     }
 
     #[test]

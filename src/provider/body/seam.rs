@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use crate::chat::Completion;
 
-/// Bytes of a choice, at either end, that are joined with those of the next.
-const SEAM: usize = 256;
+/// Bytes of a choice, at either end, that are joined with those of the next: longer than a secret, also in a disguise.
+const SEAM: usize = 128;
 
 /// Adds what a secret would be in that is cut over several choices: their contents in order, and in reverse order. Of long
 /// ones only both ends are joined, so that no answer is searched three times.
