@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
             }
             let escape = &rest[end + 1..];
             let length = match escape.bytes().next() {
-                Some(b'u') => unicode(escape, &mut said),
+                Some(b'u') => unicode(escape, self.is_lenient, &mut said),
                 Some(byte) => plain_escape(byte).map(|plain| {
                     said.push(plain);
                     1
@@ -390,8 +390,9 @@ fn plain_escape(byte: u8) -> Result<char, Fault> {
     })
 }
 
-/// Adds the character of an escape that begins with `u`, and gives the length of the escape. Half a pair is U+FFFD.
-fn unicode(escape: &str, said: &mut String) -> Result<usize, Fault> {
+/// Adds the character of an escape that begins with `u`, and gives the length of the escape. Half a pair is a fault, or
+/// U+FFFD for a lenient reader.
+fn unicode(escape: &str, is_lenient: bool, said: &mut String) -> Result<usize, Fault> {
     let first = unit(escape)?;
     if (0xd800..0xdc00).contains(&first)
         && let Some(second) = escape[5..].strip_prefix('\\').and_then(|next| unit(next).ok())
@@ -400,7 +401,8 @@ fn unicode(escape: &str, said: &mut String) -> Result<usize, Fault> {
         said.push_str(&String::from_utf16_lossy(&[first, second]));
         return Ok(11);
     }
-    said.push(char::from_u32(u32::from(first)).unwrap_or('\u{fffd}'));
+    let half = if is_lenient { Ok('\u{fffd}') } else { Err(Fault::Other) };
+    said.push(char::from_u32(u32::from(first)).map_or(half, Ok)?);
     Ok(5)
 }
 
@@ -457,6 +459,8 @@ mod tests {
             ("{} {}", Fault::Other),
             ("[1,]", Fault::Other),
             ("\"\\x\"", Fault::Other),
+            ("\"\\ud83d\"", Fault::Other),
+            ("\"\\ud83d\\u0041\"", Fault::Other),
             ("{\"a\":1,\"\\u0061\":2}", Fault::Doubled),
         ] {
             assert_eq!(Node::read(text), Err(fault), "{text}");
