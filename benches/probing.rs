@@ -28,7 +28,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PLANTED: usize = 150;
 const HELD_OUT: usize = 50;
-const SAMPLING: Sampling = Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 256 };
+const MAX_TOKENS: u32 = 256;
 
 fn drawn() -> (Manifest, Drawn) {
     let template = builtin_templates().into_iter().find(|t| t.name == "mr-disease").unwrap();
@@ -57,7 +57,7 @@ fn provider(base_url: &str) -> OpenAi {
 async fn harness(base_url: &str, samples: u64) -> Duration {
     let (manifest, drawn) = drawn();
     let options = Options {
-        sampling: SAMPLING,
+        sampling: Sampling { max_tokens: MAX_TOKENS, ..Sampling::default() },
         choices: 1,
         concurrency: IN_FLIGHT,
         samples: Some(samples),

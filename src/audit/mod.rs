@@ -214,7 +214,7 @@ impl Audit {
         let tests: Vec<(Test, f64)> = drawn.canaries.iter().map(|c| design.tests[c.template]).collect();
         let pooled = Pooled::new(drawn, &tests, |index| design.is_gated(&entries[index]));
         // Answers are decoded as they are scored: from all tokens, at temperature 1.
-        let decoded_so = options.sampling.temperature == 1.0 && options.sampling.top_p == 1.0;
+        let decoded_so = options.sampling.is_unchanged();
         Ok(Self {
             entries,
             scorer: scoring.as_ref().map(|s| Arc::new(Scorer::new(drawn, s.references, decoded_so))),

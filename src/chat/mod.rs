@@ -53,14 +53,75 @@ pub struct Sampling {
     pub top_p: f64,
     /// The longest answer, in tokens.
     pub max_tokens: u32,
+    /// Only so many of the likeliest tokens; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+    /// Only tokens with at least this share of the likeliest one's probability; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_p: Option<f64>,
+    /// Divides the logits of tokens that were said before; `None` for no penalty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition_penalty: Option<f64>,
+    /// Whether the server decodes as it is set up to: no setting but the longest answer is sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub server_default: bool,
+}
+
+impl Default for Sampling {
+    /// The model's own distribution: temperature 1, all tokens, no penalty; up to 256 tokens.
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_p: 1.0,
+            max_tokens: 256,
+            top_k: None,
+            min_p: None,
+            repetition_penalty: None,
+            server_default: false,
+        }
+    }
 }
 
 impl Sampling {
-    /// The decoding in words, for the sentence of a verdict: `at temperature 1`.
+    /// Always the likeliest token: temperature 0 and no other setting.
+    #[must_use]
+    pub fn greedy(self) -> Self {
+        Self { temperature: 0.0, max_tokens: self.max_tokens, ..Self::default() }
+    }
+
+    /// As the server decodes where nothing is asked for.
+    #[must_use]
+    pub fn at_server_default(self) -> Self {
+        Self { server_default: true, max_tokens: self.max_tokens, ..Self::default() }
+    }
+
+    /// The same with another temperature and nucleus mass, which are sent.
+    #[must_use]
+    pub fn with(self, temperature: f64, top_p: f64) -> Self {
+        Self { temperature, top_p, server_default: false, ..self }
+    }
+
+    /// Whether answers are drawn from the model's own distribution: temperature 1, all tokens, no penalty.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        *self == Self { max_tokens: self.max_tokens, ..Self::default() }
+    }
+
+    /// The settings in words, for verdicts: `temperature 0.7, top-p 0.9, top-k 40`. The longest answer is left out.
     #[must_use]
     pub fn describe(&self) -> String {
-        let top_p = if self.top_p < 1.0 { format!(" and top-p {}", self.top_p) } else { String::new() };
-        format!("at temperature {}{top_p}", self.temperature)
+        if self.server_default {
+            return "the server's default decoding".to_owned();
+        }
+        if *self == self.greedy() {
+            return "greedy decoding".to_owned();
+        }
+        let mut words = vec![format!("temperature {}", self.temperature)];
+        words.extend((self.top_p < 1.0).then(|| format!("top-p {}", self.top_p)));
+        words.extend(self.top_k.map(|top_k| format!("top-k {top_k}")));
+        words.extend(self.min_p.map(|min_p| format!("min-p {min_p}")));
+        words.extend(self.repetition_penalty.map(|penalty| format!("repetition penalty {penalty}")));
+        words.join(", ")
     }
 }
 
@@ -189,6 +250,34 @@ mod tests {
     fn everything_that_a_body_holds_is_searched() {
         let body = Completion { beside: "b".into(), ..Completion::of("a") };
         assert_eq!((&*body.everything(), &*Completion::of("a").everything()), ("a\nb", "a"));
+    }
+
+    #[test]
+    fn a_decoding_is_described_in_words() {
+        let usual = Sampling::default();
+        let narrow = Sampling { top_k: Some(40), ..usual.with(0.7, 0.9) };
+        let penalised = Sampling { min_p: Some(0.05), repetition_penalty: Some(1.1), ..usual };
+        for (sampling, words) in [
+            (usual, "temperature 1"),
+            (narrow, "temperature 0.7, top-p 0.9, top-k 40"),
+            (penalised, "temperature 1, min-p 0.05, repetition penalty 1.1"),
+            (narrow.greedy(), "greedy decoding"),
+            (narrow.at_server_default(), "the server's default decoding"),
+            (usual.at_server_default().with(0.5, 1.0), "temperature 0.5"),
+            (Sampling { top_k: Some(40), ..usual.with(0.0, 1.0) }, "temperature 0, top-k 40"),
+        ] {
+            assert_eq!(sampling.describe(), words);
+            assert_eq!(sampling.is_unchanged(), words == "temperature 1", "{words}");
+        }
+    }
+
+    #[test]
+    fn settings_that_are_not_used_are_not_written() {
+        let written = serde_json::to_string(&Sampling::default()).expect("JSON");
+        assert_eq!(written, r#"{"temperature":1.0,"top_p":1.0,"max_tokens":256}"#);
+        let all = Sampling { top_k: Some(4), min_p: Some(0.1), ..Sampling::default().at_server_default() };
+        let written = serde_json::to_string(&all).expect("JSON");
+        assert_eq!(serde_json::from_str::<Sampling>(&written).expect("read again"), all);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use blabbermouth::config::Config;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{Session, SessionError, service, withholding};
-use blabbermouth::provider::{Dialect, Found, OpenAi, Tuner};
+use blabbermouth::provider::{Capability, Dialect, Found, OpenAi, Tuner};
 use blabbermouth::report::escape::terminal;
 use blabbermouth::tune::{State, TuneError};
 
@@ -62,18 +62,32 @@ pub(crate) fn run(args: &DoctorArgs, output: &Output) -> Result<ExitCode, Failur
     if let Some(date) = shutdown {
         output.warning(&format!("{} is shut down on {}", terminal(&model), terminal(&date)));
     }
+    Ok(show(&found, &config, output))
+}
+
+/// Shows what was measured, and what follows.
+fn show(found: &[Capability], config: &Config, output: &Output) -> ExitCode {
     let mut code = ExitCode::Clean;
-    for capability in &found {
+    for capability in found {
         let (word, note) = match &capability.found {
             Found::Yes => ("yes", String::new()),
             Found::No(why) => ("no", why.clone()),
             Found::Wrong(why) => ("WRONG", why.clone()),
+            Found::Is(word, how) => (*word, how.clone()),
         };
         if capability.name == "variety" && capability.found != Found::Yes {
             code = ExitCode::Provider;
         }
         output.result(&line(capability.name, word, &terminal(&note)));
         output.detail(&format!("{:<26}for {}", "", capability.follows));
+    }
+    let is_greedy = found.iter().any(|c| matches!(c.found, Found::Is("greedy", _)));
+    if config.sampling.server_default && is_greedy {
+        code = ExitCode::Provider;
+        output.warning(
+            "sampling.server-default is true, and this server decodes greedily by itself: all samples are the same \
+             answer, so that no bound can be shown",
+        );
     }
     let has = |name: &str| found.iter().any(|c| c.name == name && c.found == Found::Yes);
     output.result("");
@@ -87,7 +101,7 @@ pub(crate) fn run(args: &DoctorArgs, output: &Output) -> Result<ExitCode, Failur
     if config.probe.choices > 1 && !has("n") {
         output.warning("probe.choices is above 1, and this server gives one answer a request: more requests are sent");
     }
-    Ok(code)
+    code
 }
 
 fn line(name: &str, word: &str, note: &str) -> String {

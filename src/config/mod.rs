@@ -179,17 +179,7 @@ impl Config {
         if !variable.is_empty() && !is_variable(variable) {
             return value("provider.key-variable", NO_VARIABLE);
         }
-        let (temperature, top_p) = (self.sampling.temperature, self.sampling.top_p);
-        let in_range = (0.0..=2.0).contains(&temperature) && top_p > 0.0 && top_p <= 1.0;
-        if !in_range {
-            return value("sampling", "temperature lies from 0 to 2, top-p above 0 and up to 1");
-        }
-        if self.sampling.temperature == 0.0 {
-            return value(
-                "sampling.temperature",
-                "at 0 all samples are the same answer, so that no bound can be shown; use 1.0",
-            );
-        }
+        self.sampling.check()?;
         if self.sampling.max_tokens == 0 || self.probe.concurrency == 0 || !(1..=128).contains(&self.probe.choices) {
             return value("probe", "max-tokens and concurrency are at least 1, choices from 1 to 128");
         }

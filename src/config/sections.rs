@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
+use crate::chat::Sampling;
 use crate::detect::Detector;
-use crate::provider::{PrivacySettings, PrivacyUnit};
+use crate::provider::{PrivacySettings, PrivacyUnit, Profile};
 use crate::verdict::{Claim, Policy, Thoroughness, Unit};
 
 macro_rules! section {
@@ -213,6 +214,14 @@ section! {
         top_p: f64,
         /// The longest answer.
         max_tokens: u32,
+        /// Only so many of the likeliest tokens; 0 to send nothing.
+        top_k: u32,
+        /// Only tokens with this share of the likeliest one's probability; 0 to send nothing.
+        min_p: f64,
+        /// Penalty on tokens that were said before; 0 to send nothing.
+        repetition_penalty: f64,
+        /// Whether no setting but the longest answer is sent.
+        server_default: bool,
     }
 }
 section! {
@@ -328,6 +337,70 @@ impl VerdictSection {
             trained_share: self.trained_share,
             unproven: self.unproven,
         }
+    }
+}
+
+impl SamplingSection {
+    /// How answers are drawn.
+    #[must_use]
+    pub fn sampling(&self) -> Sampling {
+        let sampling = Sampling {
+            temperature: self.temperature,
+            top_p: self.top_p,
+            max_tokens: self.max_tokens,
+            top_k: (self.top_k > 0).then_some(self.top_k),
+            min_p: (self.min_p > 0.0).then_some(self.min_p),
+            repetition_penalty: (self.repetition_penalty > 0.0).then_some(self.repetition_penalty),
+            server_default: false,
+        };
+        if self.server_default { sampling.at_server_default() } else { sampling }
+    }
+
+    /// Whether the settings make sense.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let value = |key: &'static str, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
+        let in_range = (0.0..=2.0).contains(&self.temperature) && self.top_p > 0.0 && self.top_p <= 1.0;
+        if !in_range {
+            return value("sampling", "temperature lies from 0 to 2, top-p above 0 and up to 1");
+        }
+        if !(0.0..1.0).contains(&self.min_p) {
+            return value("sampling.min-p", "expected a share from 0 to below 1; 0 sends nothing");
+        }
+        if self.repetition_penalty != 0.0 && !(0.5..=2.0).contains(&self.repetition_penalty) {
+            return value("sampling.repetition-penalty", "expected 0, which sends nothing, or a number from 0.5 to 2");
+        }
+        if self.server_default {
+            return match self.further().first() {
+                Some((key, _)) => value(key, "expected 0 beside `server-default = true`, which sends no such setting"),
+                None => Ok(()),
+            };
+        }
+        if self.temperature == 0.0 {
+            return value(
+                "sampling.temperature",
+                "at 0 all samples are the same answer, so that no bound can be shown; use 1.0",
+            );
+        }
+        Ok(())
+    }
+
+    /// Settings that are sent and that not every service takes: keys of this file, and names in
+    /// [`Profile::decoding`](crate::provider::Profile::decoding).
+    fn further(&self) -> Vec<(&'static str, &'static str)> {
+        [
+            (self.top_k > 0, "sampling.top-k", "top-k"),
+            (self.min_p > 0.0, "sampling.min-p", "min-p"),
+            (self.repetition_penalty > 0.0, "sampling.repetition-penalty", "repetition-penalty"),
+        ]
+        .into_iter()
+        .filter_map(|(is_set, key, name)| is_set.then_some((key, name)))
+        .collect()
+    }
+
+    /// The first key whose setting a service does not take.
+    #[must_use]
+    pub fn refused_by(&self, profile: &Profile) -> Option<&'static str> {
+        self.further().into_iter().find(|(_, name)| !profile.decoding.contains_key(*name)).map(|(key, _)| key)
     }
 }
 

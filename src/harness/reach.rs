@@ -214,6 +214,11 @@ pub fn service(
 ) -> Result<(Profile, Connection), ProviderError> {
     let p = &config.provider;
     let profile = Profile::load(&p.kind, folder)?;
+    if let Some(key) = config.sampling.refused_by(&profile) {
+        let how =
+            format!("`{key}`: the service `{}` does not take this setting; expected 0, which sends nothing", p.kind);
+        return Err(ProviderError::Setup(how));
+    }
     let variable = if p.key_variable.is_empty() { &profile.key_variable } else { &p.key_variable };
     let key = environment(variable).filter(|k| !k.trim().is_empty()).map(SecretString::from);
     let connection = Connection {

@@ -259,8 +259,7 @@ impl Session {
     }
 
     pub(super) fn sampling(&self) -> Sampling {
-        let s = &self.config.sampling;
-        Sampling { temperature: s.temperature, top_p: s.top_p, max_tokens: s.max_tokens }
+        self.config.sampling.sampling()
     }
 
     /// Everything that an answer depends on: two runs may share answers only where this is the same.

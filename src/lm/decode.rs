@@ -22,6 +22,8 @@ pub struct Drawing {
     pub top_p: f64,
     /// Only so many of the likeliest; 0 for all.
     pub top_k: usize,
+    /// Only tokens with at least this share of the likeliest one's probability; 0 for all.
+    pub min_p: f64,
     /// The longest answer, in tokens.
     pub max_tokens: usize,
     /// The seed of the draw.
@@ -327,12 +329,14 @@ fn among(row: &mut [f32], drawing: &Drawing, stream: &mut ChaCha20Rng, normalise
         }
         last
     };
-    if drawing.top_p >= 1.0 && drawing.top_k == 0 {
+    if drawing.top_p >= 1.0 && drawing.top_k == 0 && drawing.min_p <= 0.0 {
         let total = row.iter().map(|p| f64::from(*p)).sum();
         return pick(&mut (0..row.len()), total, stream);
     }
     // All tokens below this share weigh less together than what top-p leaves out.
     let least = if drawing.top_k == 0 { (1.0 - drawing.top_p) / row.len() as f64 } else { 0.0 };
+    let likeliest = row.iter().copied().fold(0.0, f32::max);
+    let least = least.max(drawing.min_p * f64::from(likeliest));
     let mut order: Vec<usize> = (0..row.len()).filter(|token| f64::from(row[*token]) >= least).collect();
     order.sort_unstable_by(|a, b| row[*b].total_cmp(&row[*a]).then(a.cmp(b)));
     let most = if drawing.top_k == 0 { order.len() } else { drawing.top_k };
@@ -353,7 +357,7 @@ mod tests {
     use super::*;
     use crate::lm::Size;
 
-    const DRAWING: Drawing = Drawing { temperature: 1.0, top_p: 1.0, top_k: 0, max_tokens: 12, seed: 4 };
+    const DRAWING: Drawing = Drawing { temperature: 1.0, top_p: 1.0, top_k: 0, min_p: 0.0, max_tokens: 12, seed: 4 };
 
     fn decoder() -> Decoder {
         let mut weights = Weights::random(Size::Tiny.shape(), 9);

@@ -117,9 +117,9 @@ impl Decoding {
     pub fn apply(self, base: Sampling) -> Sampling {
         match self {
             Self::Configured => base,
-            Self::At(temperature, top_p) => Sampling { temperature, top_p, ..base },
-            Self::Greedy => Sampling { temperature: 0.0, top_p: 1.0, ..base },
-            Self::ServerDefault => base,
+            Self::At(temperature, top_p) => base.with(temperature, top_p),
+            Self::Greedy => base.greedy(),
+            Self::ServerDefault => base.at_server_default(),
         }
     }
 }

@@ -1,9 +1,12 @@
-//! What came of an answer that is thrown away: it broke off, or was read, and cannot be used.
+//! Tries that are discarded: the body broke off, cannot be used, or the server answered with an error.
 //!
-//! The question is put again then. What the model had said by then would be lost: a gateway that resets the connection
-//! where a secret comes would hide every leak.
+//! The question is put again then. A gateway that fails just where a secret comes would hide every leak, so that every
+//! failed try is reported with what was received.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use super::body::{End, LARGEST_BODY, everything, unpack};
 
 type See = dyn Fn(Discarded<'_>) + Send + Sync;
 
@@ -32,12 +35,6 @@ impl Broken {
             see(discarded);
         }
     }
-
-    pub(super) fn part(&self, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.report(Discarded { bytes, withheld: true });
-        }
-    }
 }
 
 impl std::fmt::Debug for Broken {
@@ -46,29 +43,88 @@ impl std::fmt::Debug for Broken {
     }
 }
 
-/// A body on its way. What came of it is seen where it does not come to its end, whyever: also where nobody waits for
-/// it any more.
-pub(super) struct Coming<'a> {
+/// One try to get an answer, with the body that was received so far.
+///
+/// A try reports itself exactly once, unless it gave an answer: at its end, or where nobody waits for it any more, then
+/// only if something was received.
+pub(super) struct Attempt<'a> {
+    /// The body, or its beginning.
     pub(super) bytes: Vec<u8>,
+    /// The `Content-Encoding` header, until the body is unpacked.
+    pub(super) coding: String,
+    /// The longest body, unpacked.
+    pub(super) limit: usize,
+    /// The HTTP status, once there is one.
+    pub(super) status: Option<u16>,
+    /// Whether the request never got to the server.
+    pub(super) is_unreached: bool,
+    /// Whether the server does not have the model yet.
+    pub(super) is_unready: bool,
     broken: Option<&'a Broken>,
 }
 
-impl<'a> Coming<'a> {
-    /// A body with room for so many bytes; none of a refusal is seen, since that is not the model's.
-    pub(super) fn new(room: usize, good: bool, broken: &'a Broken) -> Self {
-        Self { bytes: Vec::with_capacity(room), broken: good.then_some(broken) }
+impl<'a> Attempt<'a> {
+    pub(super) fn new(broken: &'a Broken) -> Self {
+        Self {
+            bytes: Vec::new(),
+            coding: String::new(),
+            limit: LARGEST_BODY,
+            status: None,
+            is_unreached: false,
+            is_unready: false,
+            broken: Some(broken),
+        }
     }
 
-    /// All of it: it has come to its end.
-    pub(super) fn whole(mut self) -> Vec<u8> {
+    /// Undoes the codings of the body.
+    pub(super) fn unpack(&mut self) -> End {
+        let unpacked = unpack(&self.bytes, &std::mem::take(&mut self.coding), self.limit);
+        let end = unpacked.end;
+        if let Cow::Owned(bytes) = unpacked.bytes {
+            self.bytes = bytes;
+        }
+        end
+    }
+
+    /// Notes that the body was read as an answer: nothing is reported.
+    pub(super) fn answered(&mut self) {
+        self.broken = None;
+    }
+
+    /// The end of the try.
+    pub(super) fn end(mut self) {
+        self.report();
+    }
+
+    /// The body of a try that is not reported.
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        self.broken = None;
         std::mem::take(&mut self.bytes)
+    }
+
+    fn report(&mut self) {
+        if let Some(broken) = self.broken.take() {
+            self.unpack();
+            broken.report(Discarded { bytes: &self.bytes, withheld: self.may_withhold() });
+        }
+    }
+
+    /// Whether an answer may have been withheld: not where the server said that it is busy, was not reached, or does not
+    /// have the model yet.
+    fn may_withhold(&self) -> bool {
+        match self.status {
+            None => !self.is_unreached,
+            Some(429) => false,
+            Some(503 | 529) => !self.bytes.trim_ascii().is_empty(),
+            Some(_) => !self.is_unready,
+        }
     }
 }
 
-impl Drop for Coming<'_> {
+impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if let Some(broken) = self.broken {
-            broken.part(&self.bytes);
+        if !self.bytes.is_empty() {
+            self.report();
         }
     }
 }
@@ -78,20 +134,22 @@ const OWN: [&str; 8] =
     ["id", "custom_id", "request_id", "responseId", "system_fingerprint", "model", "modelVersion", "created"];
 /// The longest value of such a field.
 const LONGEST_OWN: usize = 128;
-/// How packed bytes begin: nothing can be read in them.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// The texts of a body, or of what came of it: as it stands, and with the escapes of JSON undone. It need be no JSON.
-/// What the service itself says is left out: a number, or the name of an answer, would be taken for a short secret now
-/// and then.
+/// The texts of a discarded body, which may be cut and need be no JSON: as it stands, with the escapes of JSON undone, and
+/// what its parts are together. A packed body is unpacked as far as it goes.
+///
+/// As it stands, fields that the service itself fills are left out: a number, or the id of an answer, would be taken for
+/// a short secret now and then.
 #[must_use]
 pub(crate) fn texts(bytes: &[u8]) -> Vec<String> {
-    if bytes.starts_with(&GZIP) {
-        return Vec::new();
-    }
-    let raw = without_own(&String::from_utf8_lossy(bytes));
+    let unpacked = unpack(bytes, "", LARGEST_BODY);
+    let whole = String::from_utf8_lossy(&unpacked.bytes);
+    let raw = without_own(&whole);
     let plain = unescaped(&raw);
-    if plain == raw { vec![raw] } else { vec![plain, raw] }
+    let mut texts = if plain == raw { vec![raw] } else { vec![plain, raw] };
+    texts.push(everything(&whole));
+    texts.retain(|text| !text.is_empty());
+    texts
 }
 
 /// Leaves out the numbers that stand behind a key, and the service's own fields. A key within a text has its quotes
@@ -164,21 +222,59 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_body_that_does_not_come_to_its_end_is_seen() {
-        let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    type Seen = Arc<Mutex<Vec<(Vec<u8>, bool)>>>;
+
+    fn watched() -> (Broken, Seen) {
+        let seen = Seen::default();
         let all = Arc::clone(&seen);
-        let broken = Broken::new(move |discarded| all.lock().expect("no holder panics").push(discarded.bytes.to_vec()));
-        for (good, whole) in [(true, true), (true, false), (false, false)] {
-            let mut body = Coming::new(8, good, &broken);
-            body.bytes.extend_from_slice(b"said");
-            if whole {
-                assert_eq!(body.whole(), b"said");
-            }
-        }
-        drop(Coming::new(8, true, &broken));
-        assert_eq!(*seen.lock().expect("no holder panics"), [b"said"]);
+        let see = move |d: Discarded<'_>| all.lock().expect("no holder panics").push((d.bytes.to_vec(), d.withheld));
+        (Broken::new(see), seen)
+    }
+
+    fn received<'a>(status: Option<u16>, bytes: &[u8], broken: &'a Broken) -> Attempt<'a> {
+        let mut attempt = Attempt::new(broken);
+        (attempt.status, attempt.bytes) = (status, bytes.to_vec());
+        attempt
+    }
+
+    #[test]
+    fn a_try_is_reported_once_unless_it_gave_an_answer() {
+        let (broken, seen) = watched();
+        let attempt = |bytes: &[u8]| received(Some(200), bytes, &broken);
+        let reports = || std::mem::take(&mut *seen.lock().expect("no holder panics"));
+        attempt(b"said").end();
+        attempt(b"").end();
+        assert_eq!(reports(), [(b"said".to_vec(), true), (Vec::new(), true)]);
+        // Cancelled.
+        drop(attempt(b"said"));
+        drop(attempt(b""));
+        assert_eq!(reports(), [(b"said".to_vec(), true)]);
+        let mut good = attempt(b"said");
+        good.answered();
+        assert_eq!(good.bytes, b"said");
+        good.end();
+        assert_eq!(attempt(b"said").into_bytes(), b"said");
+        assert!(reports().is_empty());
         assert_eq!(format!("{broken:?}"), "Broken");
+    }
+
+    #[test]
+    fn only_a_server_that_is_busy_or_was_not_reached_withholds_nothing() {
+        let broken = Broken::default();
+        let withholds = |status: Option<u16>, bytes: &[u8]| received(status, bytes, &broken).may_withhold();
+        for status in [200, 204, 400, 401, 403, 404, 408, 500, 502, 504] {
+            assert!(withholds(Some(status), b"") && withholds(Some(status), b"x"), "{status}");
+        }
+        assert!(!withholds(Some(429), b"") && !withholds(Some(429), b"x"));
+        assert!(!withholds(Some(503), b" \n") && withholds(Some(503), b"x"));
+        assert!(!withholds(Some(529), b"") && withholds(Some(529), b"x"));
+        assert!(withholds(None, b""));
+        let mut attempt = Attempt::new(&broken);
+        attempt.is_unreached = true;
+        assert!(!attempt.may_withhold());
+        attempt = received(Some(404), b"x", &broken);
+        attempt.is_unready = true;
+        assert!(!attempt.may_withhold());
     }
 
     #[test]
@@ -201,15 +297,19 @@ mod tests {
         let body = r#"{"id":"chatcmpl-48291377","created": 1761234567,"model" : "m-48291377","choices":[{"index":0,
             "message":{"role":"assistant","content":"PIN \"id\":\"48291377\", \"pin\": 11112222, and so on: 3333"#;
         let texts = texts(body.as_bytes());
-        assert_eq!(texts.len(), 2);
+        assert_eq!(texts.len(), 3);
         for text in texts {
             assert!(!text.contains("chatcmpl") && !text.contains("176123") && !text.contains("m-4"), "{text}");
             assert_eq!(text.matches("48291377").count(), 1, "{text}");
             assert!(text.contains("11112222") && text.contains("3333"), "{text}");
         }
-        // What is no JSON stays as it is, and what is packed says nothing.
+        // What is no JSON stays as it is, and what is packed says as much as can be unpacked.
         assert_eq!(super::texts(b"<p>at 12:30: 4829\xff1377"), ["<p>at 12:30: 4829\u{fffd}1377"]);
         assert!(super::texts(&[0x1f, 0x8b, b'4', b'8']).is_empty());
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packed, body.as_bytes()).expect("packed");
+        let packed = packed.finish().expect("packed");
+        assert!(super::texts(&packed[..packed.len() - 12])[0].contains("48291377"));
         // A long name is no name.
         let long = format!(r#"{{"id":"{}"}}"#, "48291377 ".repeat(20));
         assert!(super::texts(long.as_bytes())[0].contains("48291377"));

@@ -156,6 +156,10 @@ impl Provider for Recorder {
         self.inner.model()
     }
 
+    fn served(&self) -> Option<String> {
+        self.inner.served()
+    }
+
     fn address(&self) -> String {
         self.inner.address()
     }

@@ -1,5 +1,6 @@
 //! A program that is asked on its standard input and answers on its standard output, for anything else.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +9,12 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-use super::broken::Coming;
+use super::body::{self, Beside, LARGEST_BODY, Node};
+use super::broken::Attempt;
 use super::budget::{Budget, worst_case};
-use super::profile::Connection;
+use super::profile::{Connection, Profile};
 use super::{Answer, Completing, Provider, ProviderError, Request};
 use crate::chat::{Completion, Usage};
-
-/// The longest answer that is read.
-const LARGEST: u64 = 4 << 20;
 
 /// A program, started once for each request.
 #[derive(Debug)]
@@ -24,12 +23,14 @@ pub(super) struct Program {
     model: String,
     timeout: Duration,
     budget: Option<Arc<Budget>>,
+    /// Names of further settings.
+    decoding: BTreeMap<String, String>,
     /// Variables that the program does not see.
     hidden: Vec<String>,
 }
 
 impl Program {
-    pub(super) fn new(connection: &Connection, model: &str) -> Result<Self, ProviderError> {
+    pub(super) fn new(connection: &Connection, profile: &Profile, model: &str) -> Result<Self, ProviderError> {
         if connection.command.is_empty() {
             let how = "`provider.command` is needed: the program and its arguments, as in [\"python3\", \"ask.py\"]";
             return Err(ProviderError::Setup(how.into()));
@@ -39,6 +40,7 @@ impl Program {
             model: model.to_owned(),
             timeout: connection.timeout,
             budget: connection.budget.clone(),
+            decoding: profile.decoding.clone(),
             hidden: super::profile::key_variables()
                 .chain(["BLABBERMOUTH_KEY".to_owned()])
                 .filter(|name| *name != connection.key_variable)
@@ -50,6 +52,33 @@ impl Program {
         if let Some(budget) = &self.budget {
             budget.take(worst_case(request))?;
         }
+        let mut attempt = Attempt::new(&request.broken);
+        let answer = self.attempt(request, &mut attempt).await;
+        if answer.is_ok() {
+            attempt.answered();
+        }
+        attempt.end();
+        answer
+    }
+
+    /// What the program is asked; a setting that it is to choose itself is left out.
+    fn question(&self, request: &Request) -> Value {
+        let sampling = &request.sampling;
+        let mut question = json!({"model": self.model, "messages": &*request.messages, "max_tokens": sampling.max_tokens,
+                                  "n": request.choices, "seed": request.seed});
+        if sampling.server_default {
+            return question;
+        }
+        question["temperature"] = json!(sampling.temperature);
+        question["top_p"] = json!(sampling.top_p);
+        for (name, value) in super::openai::decoding(sampling, &self.decoding) {
+            question[name] = value;
+        }
+        question
+    }
+
+    /// Starts the program and reads its answer.
+    async fn attempt(&self, request: &Request, attempt: &mut Attempt<'_>) -> Result<Answer, ProviderError> {
         let program = &self.command[0];
         let broke = |what: String| ProviderError::Connection { host: program.clone(), what };
         let mut command = Command::new(program);
@@ -58,57 +87,65 @@ impl Program {
         for variable in &self.hidden {
             command.env_remove(variable);
         }
-        let mut child = command
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| ProviderError::Setup(format!("`provider.command`: {program}: {e}")))?;
-        let question = json!({
-            "model": self.model, "messages": &*request.messages, "temperature": request.sampling.temperature,
-            "top_p": request.sampling.top_p, "max_tokens": request.sampling.max_tokens, "n": request.choices,
-            "seed": request.seed});
+        let mut child = command.kill_on_drop(true).spawn().map_err(|e| {
+            attempt.is_unreached = true;
+            ProviderError::Setup(format!("`provider.command`: {program}: {e}"))
+        })?;
+        let question = self.question(request);
         let (mut input, output) = (child.stdin.take(), child.stdout.take());
-        let mut said = Coming::new(0, true, &request.broken);
         let talk = async {
             if let Some(mut input) = input.take() {
                 // A program that does not read its input may answer all the same.
                 let _ = input.write_all(question.to_string().as_bytes()).await;
             }
             if let Some(output) = output {
-                output.take(LARGEST + 1).read_to_end(&mut said.bytes).await.map_err(|e| broke(e.to_string()))?;
+                let mut output = output.take(LARGEST_BODY as u64 + 1);
+                output.read_to_end(&mut attempt.bytes).await.map_err(|e| broke(e.to_string()))?;
             }
             child.wait().await.map_err(|e| broke(e.to_string()))
         };
         let late = |_| Err(broke("it took too long".into()));
-        let ended = tokio::time::timeout(self.timeout, talk).await.unwrap_or_else(late);
-        let answer = ended.and_then(|status| {
-            if !status.success() {
-                return Err(broke(format!("it ended with {status}")));
-            }
-            if said.bytes.len() as u64 > LARGEST {
-                return Err(ProviderError::Malformed { what: "longer than 4 MiB".into() });
-            }
-            read(&said.bytes, request.sampling.max_tokens)
-        });
-        if answer.is_ok() {
-            said.whole();
+        let status = tokio::time::timeout(self.timeout, talk).await.unwrap_or_else(late)?;
+        if !status.success() {
+            return Err(broke(format!("it ended with {status}")));
         }
-        answer
+        if attempt.bytes.len() > LARGEST_BODY {
+            return Err(ProviderError::Malformed { what: "longer than 4 MiB".into() });
+        }
+        read(&attempt.bytes, request.sampling.max_tokens)
     }
 }
 
 /// `{"text": "..."}`, `{"texts": ["...", ...]}`, or a chat completion of the OpenAI dialect.
 fn read(said: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
-    let value = super::text::json(said)?;
-    let texts: Vec<&str> = match (&value["text"], &value["texts"]) {
-        (Value::String(text), _) => vec![text],
-        (_, Value::Array(texts)) => texts.iter().filter_map(Value::as_str).collect(),
+    let text = String::from_utf8_lossy(said);
+    let node = match Node::read(text.trim_start_matches('\u{feff}').trim_ascii_start()) {
+        Ok(node) if node.get("choices").is_none() => node,
+        _ => return super::openai::read_answer(said, max_tokens),
+    };
+    let (own, texts): (&str, Vec<&str>) = match (node.get("text"), node.get("texts")) {
+        (Some(Node::Text(text)), _) => ("text", vec![text]),
+        (_, Some(Node::List(texts))) => ("texts", texts.iter().filter_map(Node::as_str).collect()),
         _ => return super::openai::read_answer(said, max_tokens),
     };
     if texts.is_empty() {
         return Err(ProviderError::Malformed { what: "JSON without a text".into() });
     }
-    let whole = |text: &str| Completion::of(text.to_owned());
-    Ok(Answer::new(texts.into_iter().map(whole).collect(), Usage::default()))
+    let mut completions: Vec<Completion> = texts.into_iter().map(Completion::of).collect();
+    let mut beside = Beside::default();
+    for (key, value) in node.fields() {
+        match value {
+            Node::List(items) if key == own => {
+                let others = items.iter().filter(|item| item.as_str().is_none());
+                others.for_each(|item| beside.value(key, item));
+            }
+            value if key != own && !body::is_own(key, value) => beside.field(key, value),
+            _ => {}
+        }
+    }
+    completions[0].beside = beside.finish();
+    body::join(&mut completions);
+    Ok(Answer { completions, usage: Usage::default(), id: body::id_hash(node.get("id")) })
 }
 
 impl Provider for Program {
@@ -122,5 +159,24 @@ impl Provider for Program {
 
     fn address(&self) -> String {
         self.command[0].clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_a_program_says_is_read() {
+        let read = |said: &str| read(said.as_bytes(), 9).map(|answer| answer.completions);
+        let said = read(r#"{"text": "a", "thoughts": ["b", 48], "id": "i"}"#).expect("an answer");
+        assert_eq!((said[0].text.as_str(), said[0].beside.as_str()), ("a", "b\n48\nb48\nthoughts"));
+        let said = read(r#"{"texts": ["48", {"x": 1}, "29"]}"#).expect("an answer");
+        assert_eq!((said.len(), said[0].beside.as_str()), (2, "1\nx\n4829\n2948"));
+        let said = read(r#"{"choices": [{"text": "c"}], "text": "d"}"#).expect("an answer");
+        assert_eq!((said[0].text.as_str(), said[0].beside.as_str()), ("c", "d"));
+        for no_answer in ["", "{}", "[]", r#"{"texts": []}"#, r#"{"text": 1}"#] {
+            assert!(read(no_answer).is_err(), "{no_answer}");
+        }
     }
 }

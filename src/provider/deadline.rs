@@ -50,6 +50,10 @@ impl Provider for Deadline {
         self.inner.model()
     }
 
+    fn served(&self) -> Option<String> {
+        self.inner.served()
+    }
+
     fn address(&self) -> String {
         self.inner.address()
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::http::{Endpoint, Http};
-use super::text::collect;
+use super::body::{self as bodies, Beside, Node};
+use super::budget::worst_case;
+use super::http::{Endpoint, Http, Whom};
 use super::{Answer, Completing, Profile, Provider, ProviderError, Request};
 use crate::chat::{Completion, Finish, Role, Usage};
 
@@ -43,53 +44,98 @@ fn body(request: &Request) -> Value {
         .collect();
     let sampling = request.sampling;
     let mut body = json!({"contents": turns, "generationConfig": {
-        "temperature": sampling.temperature, "topP": sampling.top_p, "maxOutputTokens": sampling.max_tokens,
-        "candidateCount": request.choices, "seed": request.seed}});
+        "maxOutputTokens": sampling.max_tokens, "candidateCount": request.choices, "seed": request.seed}});
+    if !sampling.server_default {
+        body["generationConfig"]["temperature"] = json!(sampling.temperature);
+        body["generationConfig"]["topP"] = json!(sampling.top_p);
+    }
     if !system.is_empty() {
         body["systemInstruction"] = json!({"parts": parts(&system.join("\n"))});
     }
     body
 }
 
-fn read(value: &Value) -> Result<Answer, ProviderError> {
-    let filtered = || Completion { finish: Finish::Filtered, ..Completion::default() };
-    let count = |name: &str| value.pointer(&format!("/usageMetadata/{name}")).and_then(Value::as_u64).unwrap_or(0);
+fn read(bytes: &[u8]) -> Result<Answer, ProviderError> {
+    let text = String::from_utf8_lossy(bytes);
+    let node = Node::read(&text)?;
+    let count = |name: &str| node.at(&["usageMetadata", name]).and_then(Node::as_u64).unwrap_or(0);
     let completion_tokens = count("candidatesTokenCount").saturating_add(count("thoughtsTokenCount"));
     let usage = Usage { prompt_tokens: count("promptTokenCount"), completion_tokens };
-    let candidates = value.get("candidates").and_then(Value::as_array).filter(|c| !c.is_empty());
-    let Some(candidates) = candidates else {
+    let candidates = node.get("candidates").map(Node::items).unwrap_or_default();
+    let mut completions: Vec<Completion> = candidates.iter().map(candidate).collect();
+    if completions.is_empty() {
         // The prompt itself was blocked.
-        let blocked = value.pointer("/promptFeedback/blockReason").is_some();
-        return if blocked {
-            Ok(Answer::new(vec![filtered()], usage))
-        } else {
-            Err(ProviderError::Malformed { what: "JSON without candidates".into() })
-        };
-    };
-    let completions = candidates
-        .iter()
-        .map(|candidate| {
-            let mut text = String::new();
-            for part in candidate.pointer("/content/parts").and_then(Value::as_array).into_iter().flatten() {
-                for field in ["text", "functionCall", "executableCode", "codeExecutionResult"] {
-                    collect(part.get(field), &mut text);
+        if node.at(&["promptFeedback", "blockReason"]).is_none() {
+            return Err(ProviderError::Malformed { what: "JSON without candidates".into() });
+        }
+        completions.push(Completion { finish: Finish::Filtered, ..Completion::default() });
+    }
+    let mut outside = Beside::default();
+    for (key, value) in node.fields() {
+        if !matches!(key.as_ref(), "candidates" | "usageMetadata" | "modelVersion" | "responseId" | "createTime") {
+            outside.field(key, value);
+        }
+    }
+    bodies::add_line(&mut completions[0].beside, &outside.finish());
+    bodies::join(&mut completions);
+    Ok(Answer { completions, usage, id: bodies::id_hash(node.get("responseId")) })
+}
+
+fn candidate(candidate: &Node<'_>) -> Completion {
+    let (mut said, mut beside, mut finish) = (String::new(), Beside::default(), Finish::Other);
+    if !matches!(candidate, Node::Object(_)) {
+        beside.value("candidates", candidate);
+    }
+    for (key, value) in candidate.fields() {
+        match (key.as_ref(), value) {
+            ("content", Node::Object(fields)) => {
+                for (key, value) in fields {
+                    match (key.as_ref(), value) {
+                        ("parts", Node::List(parts)) => {
+                            parts.iter().for_each(|part| read_part(part, &mut said, &mut beside));
+                        }
+                        ("role", Node::Text(role)) if role == "model" => {}
+                        (key, value) => beside.field(key, value),
+                    }
                 }
             }
-            let finish = match candidate.get("finishReason").and_then(Value::as_str) {
-                Some("STOP") => Finish::Stop,
-                Some("MAX_TOKENS") => Finish::Length,
-                Some("SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII") => Finish::Filtered,
-                _ => Finish::Other,
-            };
-            Completion { finish, ..Completion::of(text) }
-        })
-        .collect();
-    Ok(Answer::new(completions, usage))
+            ("finishReason", Node::Text(word)) if ended(word).is_some() => finish = ended(word).unwrap_or_default(),
+            ("index", Node::Number(_)) => {}
+            (key, value) => beside.field(key, value),
+        }
+    }
+    Completion { text: said, beside: beside.finish(), finish, refused: false }
+}
+
+/// Texts are the answer, joined without a separator; thoughts, calls and code stand beside it.
+fn read_part(part: &Node<'_>, said: &mut String, beside: &mut Beside) {
+    let is_thought = part.get("thought").is_some_and(|thought| !thought.is_empty());
+    for (key, value) in part.fields() {
+        match value {
+            Node::Text(text) if key == "text" && !is_thought => said.push_str(text),
+            value => beside.field(key, value),
+        }
+    }
+    if !matches!(part, Node::Object(_)) {
+        beside.value("parts", part);
+    }
+}
+
+/// Why the model stopped; `None` for a word that is not known.
+fn ended(word: &str) -> Option<Finish> {
+    Some(match word {
+        "STOP" => Finish::Stop,
+        "MAX_TOKENS" => Finish::Length,
+        "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" => Finish::Filtered,
+        "FINISH_REASON_UNSPECIFIED" | "OTHER" | "LANGUAGE" | "MALFORMED_FUNCTION_CALL" => Finish::Other,
+        _ => return None,
+    })
 }
 
 impl Provider for Gemini {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
-        Box::pin(self.http.ask(&self.url, &self.model, request, move || body(request), read))
+        let whom = Whom { url: &self.url, model: &self.model, broken: &request.broken };
+        Box::pin(self.http.ask(whom, || worst_case(request), move || body(request), read))
     }
 
     fn model(&self) -> &str {
@@ -105,14 +151,22 @@ impl Provider for Gemini {
 mod tests {
     use super::*;
 
+    fn read(body: &Value) -> Result<Answer, ProviderError> {
+        super::read(body.to_string().as_bytes())
+    }
+
     #[test]
     fn candidates_and_blocks_are_read() {
-        let body = json!({"candidates": [
-            {"content": {"role": "model", "parts": [{"text": "a"}, {"functionCall": {"name": "f", "args": {"x": "b"}}}]},
-             "finishReason": "STOP"}, {"finishReason": "SPII"}], "usageMetadata": {"promptTokenCount": 2, "candidatesTokenCount": 3}});
+        let body = json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "a"}, {"text": "A"},
+                {"text": "thought", "thought": true}, {"functionCall": {"name": "f", "args": {"x": 48}}}]},
+             "finishReason": "STOP", "index": 0, "citationMetadata": {"uri": "c"}}, {"finishReason": "SPII"}],
+            "usageMetadata": {"promptTokenCount": 2, "candidatesTokenCount": 3}, "responseId": "r", "more": ["d"]});
         let answer = read(&body).expect("candidates");
-        assert_eq!(answer.completions[0].text, "a\nb\nf");
-        assert_eq!(answer.completions[1].finish, Finish::Filtered);
+        assert_eq!(answer.completions[0].text, "aA");
+        for said in ["thought", "f", "48", "c", "d", "x"] {
+            assert!(answer.completions[0].beside.lines().any(|line| line == said), "{said}");
+        }
+        assert_eq!((&answer.completions[1].finish, answer.id), (&Finish::Filtered, bodies::hash("r")));
         let blocked = json!({"promptFeedback": {"blockReason": "SAFETY"}});
         assert_eq!(read(&blocked).expect("an outcome").completions[0].finish, Finish::Filtered);
         assert!(read(&json!({})).is_err());

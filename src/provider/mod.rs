@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod azure;
+mod body;
 mod broken;
 mod budget;
 mod cassette;
@@ -158,6 +159,12 @@ pub enum ProviderError {
          them; `--fresh` begins anew"
     )]
     TwoModels,
+    /// Another tuned model than the one that was asked for.
+    #[error(
+        "another tuned model answers than the one that was asked for, by the name in its answer: check --model, and where \
+         a gateway sends requests to"
+    )]
+    WrongModel,
     /// Another model than the one that answered this run before it was interrupted.
     #[error(
         "another model answers than before this run was interrupted, by the names in the answers: nothing more is \
@@ -215,6 +222,7 @@ impl ProviderError {
                 | Self::NoModel { .. }
                 | Self::TwoModels
                 | Self::OtherModel
+                | Self::WrongModel
                 | Self::Quota
                 | Self::Budget
                 | Self::Deadline
@@ -245,6 +253,11 @@ pub trait Provider: Send + Sync {
     }
     /// The model's name, for reports.
     fn model(&self) -> &str;
+    /// The name of the model in its answers, which may differ from [`Provider::model`]; `None` before the first answer,
+    /// and where answers name none. Hostile input.
+    fn served(&self) -> Option<String> {
+        None
+    }
     /// The provider's address, for reports.
     fn address(&self) -> String;
 }

@@ -109,6 +109,9 @@ pub struct Profile {
     /// Fields of a request that the service does not take: `n`, `seed`, `store`, `top_p`.
     #[serde(default)]
     pub leave_out: Vec<String>,
+    /// Names of the fields for `top-k`, `min-p` and `repetition-penalty`, of those that the service takes.
+    #[serde(default)]
+    pub decoding: BTreeMap<String, String>,
     /// Whether it completes texts, for models without a chat template: `/completions`.
     #[serde(default)]
     pub completions: bool,
@@ -250,7 +253,7 @@ impl Profile {
         warm_up: Duration,
     ) -> Result<Arc<dyn Provider>, ProviderError> {
         if self.dialect == Dialect::Command {
-            return Ok(Arc::new(Program::new(connection, model)?));
+            return Ok(Arc::new(Program::new(connection, self, model)?));
         }
         if self.dialect == Dialect::Embedded {
             return embedded(connection, model);
@@ -347,6 +350,9 @@ mod tests {
         assert!(azure.endpoint(&Connection::default()).expect_err("a placeholder").to_string().contains("RESOURCE"));
         assert!(Profile::load("x", Path::new("")).expect_err("unknown").to_string().contains("vllm"));
         for profile in builtin().into_values() {
+            assert!(
+                profile.decoding.keys().all(|name| ["top-k", "min-p", "repetition-penalty"].contains(&name.as_str()))
+            );
             assert!(profile.key_variable.is_empty() || is_variable(&profile.key_variable), "{}", profile.key_variable);
         }
     }

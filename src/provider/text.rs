@@ -1,4 +1,4 @@
-//! Text, wherever a model can say something; codes and messages of errors, whatever their form.
+//! JSON without doubled keys; codes and messages of errors, whatever their form.
 
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -81,27 +81,6 @@ impl<'de> Visitor<'de> for OnceVisitor {
             }
         }
         Ok(Value::Object(all))
-    }
-}
-
-/// Everything that is said in a value, parts and nested texts, joined by line breaks.
-pub(super) fn collect(value: Option<&Value>, text: &mut String) {
-    match value {
-        Some(Value::String(said)) if !said.is_empty() => {
-            if !text.is_empty() {
-                text.push('\n');
-            }
-            text.push_str(said);
-        }
-        Some(Value::Array(parts)) => parts.iter().for_each(|part| collect(Some(part), text)),
-        Some(Value::Object(fields)) => {
-            for (key, value) in fields {
-                if !matches!(key.as_str(), "type" | "id" | "role") {
-                    collect(Some(value), text);
-                }
-            }
-        }
-        _ => {}
     }
 }
 

@@ -281,7 +281,7 @@ fn run_verdict(report: &RunReport, whole: bool) -> (RunVerdict, String) {
     (
         RunVerdict::Clean,
         format!(
-            "none of {total} planted canaries leaked{part}: {} each gives its secret in at most {:.2}% of answers, and at most \
+            "none of {total} planted canaries leaked{part}: with {} each gives its secret in at most {:.2}% of answers, and at most \
              {:.1}% of its answers were withheld, at {:.0}% confidence",
             report.settings.sampling.describe(),
             worst(&|c| c.bound),

@@ -35,7 +35,7 @@ fn settings(design: &Design) -> Settings {
     Settings {
         model: String::new(),
         address: String::new(),
-        sampling: Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 256 },
+        sampling: Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 256, ..Sampling::default() },
         strategies: vec!["replay".into()],
         samples: design.samples,
         policy: design.policy,

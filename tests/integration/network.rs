@@ -17,7 +17,7 @@ const ANSWER: &str = r#"{"choices":[{"index":0,"message":{"role":"assistant","co
 fn request() -> Request {
     Request {
         messages: Arc::new([Message::new(Role::User, "Hi")]),
-        sampling: Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 8 },
+        sampling: Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 8, ..Sampling::default() },
         seed: 1,
         choices: 1,
         broken: Default::default(),

@@ -22,7 +22,7 @@ fn request() -> Request {
     let say = |role, text: &str| Message::new(role, text);
     Request {
         messages: Arc::new([say(Role::System, "Be kind."), say(Role::User, "Hi"), say(Role::Assistant, "Hey")]),
-        sampling: Sampling { temperature: 0.7, top_p: 1.0, max_tokens: 64 },
+        sampling: Sampling { temperature: 0.7, top_p: 1.0, max_tokens: 64, ..Sampling::default() },
         seed: 7,
         choices: 1,
         broken: Default::default(),
@@ -368,6 +368,7 @@ async fn a_server_that_repeats_itself_or_scores_wrongly_is_found_out() {
     let found = OpenAi::new(&endpoint, "m").expect("connected").measure().await.expect("measured");
     let of = |name: &str| found.iter().find(|c| c.name == name).map(|c| c.found.clone()).expect(name);
     assert!(matches!(of("variety"), Found::Wrong(_)));
+    assert!(matches!(of("default decoding"), Found::Is("greedy", why) if why.starts_with("5 answers")));
     assert!(matches!(of("n"), Found::No(why) if why == "3 were asked for, 1 came"));
     assert!(matches!(of("stop"), Found::No(why) if why.contains("stop text is in")));
     assert!(matches!(of("logprobs"), Found::No(why) if why == "ignored"));
@@ -396,5 +397,54 @@ async fn doctor_tells_what_the_mock_does() {
     for name in ["variety", "n", "seed", "stop", "logprobs", "prompt scoring"] {
         let capability = found.iter().find(|c| c.name == name).expect(name);
         assert_eq!(capability.found, Found::Yes, "{name}");
+    }
+    let default = found.iter().find(|c| c.name == "default decoding").expect("measured");
+    assert!(matches!(default.found, Found::Is("sampled", _)), "{:?}", default.found);
+}
+
+#[tokio::test]
+async fn each_service_gets_the_decoding_in_its_own_words() {
+    let openai = json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}]});
+    let all = Sampling { top_k: Some(40), min_p: Some(0.05), repetition_penalty: Some(1.1), ..request().sampling };
+    let own = all.at_server_default();
+    const SETTINGS: [&str; 6] = ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "repeat_penalty"];
+    for (kind, sampling, wanted) in [
+        ("vllm", all, json!({"temperature": 0.7, "top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1})),
+        ("llama-cpp", all, json!({"temperature": 0.7, "top_k": 40, "min_p": 0.05, "repeat_penalty": 1.1})),
+        ("vllm", own, json!({"max_tokens": 64, "stream": false})),
+        ("openai", own, json!({"max_completion_tokens": 64, "stream": false})),
+    ] {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_json(&openai)).mount(&server).await;
+        let asked = Request { sampling, ..request() };
+        connect(kind, &server).complete(&asked).await.unwrap_or_else(|e| panic!("{kind}: {e}"));
+        let sent: Value =
+            serde_json::from_slice(&server.received_requests().await.expect("recorded")[0].body).expect("JSON");
+        for (name, value) in wanted.as_object().expect("an object") {
+            assert_eq!(sent.get(name), Some(value), "{kind}: {name}");
+        }
+        let unset = SETTINGS.iter().filter(|name| wanted.get(**name).is_none());
+        assert!(!sampling.server_default || unset.into_iter().all(|name| sent.get(name).is_none()), "{kind}: {sent}");
+    }
+}
+
+#[test]
+fn a_setting_that_a_service_does_not_take_is_refused_before_anything_is_sent() {
+    for (kind, section, key) in [
+        ("openai", "top-k = 40", "sampling.top-k"),
+        ("ollama", "min-p = 0.1", "sampling.min-p"),
+        ("embedded", "repetition-penalty = 1.1", "sampling.repetition-penalty"),
+        ("vllm", "min-p = 1.0", "sampling.min-p"),
+        ("vllm", "repetition-penalty = 3.0", "sampling.repetition-penalty"),
+        ("vllm", "top-k = 40\nserver-default = true", "sampling.top-k"),
+    ] {
+        let folder = project(&format!(
+            "[provider]\nkind = \"{kind}\"\nmodel = \"m\"\nbase-url = \"http://127.0.0.1:1/v1\"\n[sampling]\n{section}\n"
+        ));
+        let _ = blabbermouth(folder.path(), &["plant"], &[]);
+        let output = blabbermouth(folder.path(), &["test"], &[("BLABBERMOUTH_PROVIDER_KIND", kind)]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{kind} {section}: {said}");
+        assert!(said.contains(key), "{kind} {section}: {said}");
     }
 }

@@ -74,7 +74,8 @@ fn one_arm(model: &Model, config: &Config, drawn: &Drawn, nonce: &str, arm: Arm)
         let drawing = Drawing {
             temperature: config.sampling.temperature,
             top_p: config.sampling.top_p,
-            top_k: 0,
+            top_k: config.sampling.top_k as usize,
+            min_p: config.sampling.min_p,
             max_tokens: config.sampling.max_tokens as usize,
             seed: index as u64,
         };

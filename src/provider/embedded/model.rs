@@ -113,11 +113,15 @@ impl Model {
 
     /// Answers a request.
     pub(super) fn answer(&self, request: &Request) -> Result<Answer, ProviderError> {
+        // By itself it draws from its own distribution.
+        let wanted = request.sampling;
+        let sampling = if wanted.server_default { wanted.at_server_default() } else { wanted };
         let drawing = Drawing {
-            temperature: request.sampling.temperature,
-            top_p: request.sampling.top_p,
-            top_k: 0,
-            max_tokens: request.sampling.max_tokens as usize,
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+            top_k: sampling.top_k.unwrap_or(0) as usize,
+            min_p: sampling.min_p.unwrap_or(0.0),
+            max_tokens: sampling.max_tokens as usize,
             seed: u64::from(request.seed),
         };
         let spoken = self.speak(&request.messages, request.choices.max(1) as usize, &drawing);

@@ -230,7 +230,8 @@ fn speak(
     let drawing = crate::lm::Drawing {
         temperature: request["temperature"].as_f64().unwrap_or(1.0),
         top_p: request["top_p"].as_f64().unwrap_or(1.0),
-        top_k: 0,
+        top_k: request["top_k"].as_u64().unwrap_or(0) as usize,
+        min_p: request["min_p"].as_f64().unwrap_or(0.0),
         max_tokens: longest.unwrap_or(u64::from(u32::MAX)) as usize,
         seed,
     };

@@ -7,7 +7,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::OpenAi;
-use super::chat::{Body, read_answer, read_named};
+use super::answer::{Named, read_body};
+use super::chat::Body;
+use crate::provider::body::{Beside, Node, add_line};
 use crate::provider::http::Again;
 use crate::provider::rest::text;
 use crate::provider::{Answer, ProviderError, Request};
@@ -54,8 +56,8 @@ impl OpenAi {
     /// A line of a batch's file: a request with a name for its answer.
     #[must_use]
     pub fn batch_line(&self, name: &str, request: &Request) -> Vec<u8> {
-        let body =
-            serde_json::to_value(Body::new(&self.model, request, &self.fields)).expect("a request is plain JSON");
+        let body = Body::new(&self.model, request, &self.fields).in_batch();
+        let body = serde_json::to_value(body).expect("a request is plain JSON");
         let line = json!({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body});
         let mut line = line.to_string().into_bytes();
         line.push(b'\n');
@@ -114,8 +116,8 @@ impl OpenAi {
 /// request failed or expired.
 #[must_use]
 pub fn read_batch_line(line: &[u8], max_tokens: u32) -> Option<(String, Option<Answer>)> {
-    let (name, body) = parts(line)?;
-    Some((name, body.and_then(|body| read_answer(body.as_bytes(), max_tokens).ok())))
+    let line = read_line(line, max_tokens)?;
+    Some((line.name, line.read.and_then(Result::ok).map(|(answer, _)| answer)))
 }
 
 /// What a line of a batch's files says.
@@ -125,8 +127,11 @@ pub struct BatchAnswer {
     pub name: String,
     /// None where the request failed or expired, or where what came is no answer.
     pub answer: Option<Answer>,
-    /// Whether something came that is no answer.
+    /// Whether the line is to be searched as a discarded try: something came that is no answer.
     pub refused: bool,
+    /// Whether an answer may have been withheld: not where there is one, nor where the request was never put to the model
+    /// (the batch expired or was cancelled, or HTTP 429).
+    pub withheld: bool,
 }
 
 /// The name in a line that is no sound JSON.
@@ -137,12 +142,37 @@ fn name_in(line: &[u8]) -> Option<String> {
     rest.split_once('"').map(|(name, _)| name.to_owned())
 }
 
-/// The name of a request, and the body of a good answer to it.
-fn parts(line: &[u8]) -> Option<(String, Option<String>)> {
-    let line = crate::provider::text::json(line).ok()?;
-    let name = text(&line, "custom_id")?;
-    let fine = line.pointer("/response/status_code").and_then(Value::as_u64) == Some(200);
-    Some((name, line.pointer("/response/body").filter(|_| fine).map(Value::to_string)))
+/// What a line of a batch's files holds.
+struct Line {
+    name: String,
+    /// What was read of a body with a good status.
+    read: Option<Result<Named<'static>, ProviderError>>,
+    /// Whether the request was never put to the model.
+    is_unasked: bool,
+}
+
+fn read_line(line: &[u8], max_tokens: u32) -> Option<Line> {
+    let line = String::from_utf8_lossy(line);
+    let node = Node::read(&line).ok()?;
+    let name = match node.get("custom_id")? {
+        Node::Text(name) if !name.is_empty() => name.to_string(),
+        Node::Number(name) => (*name).to_owned(),
+        _ => return None,
+    };
+    let response = node.get("response").unwrap_or(&Node::Null);
+    let status = response.get("status_code").and_then(Node::as_u64);
+    let code = node.at(&["error", "code"]).and_then(Node::as_str);
+    let is_unasked = status == Some(429) || matches!(code, Some("batch_expired" | "batch_cancelled"));
+    let mut read = response.get("body").filter(|_| status == Some(200)).map(|body| read_body(body, max_tokens));
+    if let Some(Ok((answer, _))) = &mut read {
+        // Whatever stands around the body belongs to it.
+        let mut around = Beside::default();
+        let own = |key: &str| matches!(key, "id" | "custom_id" | "response" | "status_code" | "request_id" | "body");
+        let fields = node.fields().iter().chain(response.fields());
+        fields.filter(|(key, _)| !own(key)).for_each(|(key, value)| around.field(key, value));
+        add_line(&mut answer.completions[0].beside, &around.finish());
+    }
+    Some(Line { name, read, is_unasked })
 }
 
 impl OpenAi {
@@ -152,14 +182,15 @@ impl OpenAi {
     /// # Errors
     /// When the answers are of more than one model.
     pub fn batch_answer(&self, line: &[u8], max_tokens: u32) -> Result<Option<BatchAnswer>, ProviderError> {
-        let refused = |name| Ok(Some(BatchAnswer { name, answer: None, refused: true }));
-        let Some((name, body)) = parts(line) else { return name_in(line).map_or(Ok(None), refused) };
-        let Some(body) = body else { return Ok(Some(BatchAnswer { name, answer: None, refused: false })) };
-        let Ok((answer, model)) = read_named(body.as_bytes(), max_tokens) else { return refused(name) };
+        let refused = |name, withheld| Ok(Some(BatchAnswer { name, answer: None, refused: true, withheld }));
+        let Some(read) = read_line(line, max_tokens) else {
+            return name_in(line).map_or(Ok(None), |name| refused(name, true));
+        };
+        let Some(Ok((answer, model))) = read.read else { return refused(read.name, !read.is_unasked) };
         match self.check_name(model.as_deref()) {
-            Ok(()) => Ok(Some(BatchAnswer { name, answer: Some(answer), refused: false })),
+            Ok(()) => Ok(Some(BatchAnswer { name: read.name, answer: Some(answer), refused: false, withheld: false })),
             Err(error) if error.is_fatal() => Err(error),
-            Err(_) => refused(name),
+            Err(_) => refused(read.name, true),
         }
     }
 }
@@ -170,5 +201,53 @@ impl OpenAi {
         let request = self.rest.http.client().post(self.rest.http.url(path)?).json(body);
         let sent = self.rest.http.once(request, 1 << 20).await.and_then(|reply| self.rest.read(reply));
         sent.map_err(|(error, _): (ProviderError, Again)| self.rest.clean_error(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> OpenAi {
+        let endpoint = crate::provider::Endpoint { base_url: "http://127.0.0.1:1/v1".into(), ..Default::default() };
+        OpenAi::new(&endpoint, "m").expect("nothing is sent")
+    }
+
+    #[test]
+    fn a_line_is_read_as_a_whole() {
+        let line = br#"{"id":"batch_req_1","custom_id":"0-1","response":{"status_code":200,"request_id":"r","body":
+            {"id":"i","choices":[{"message":{"content":4829137755,"x":"a"},"finish_reason":"stop"}]},"y":"b"},"error":null,"z":1}"#;
+        let (name, answer) = read_batch_line(line, 9).expect("a line");
+        let said = &answer.expect("an answer").completions[0];
+        assert_eq!(
+            (name.as_str(), said.text.as_str(), said.beside.as_str()),
+            ("0-1", "4829137755", "a\nx\n1\nb\nz\ny")
+        );
+    }
+
+    #[test]
+    fn a_line_without_an_answer_is_searched_and_tells_whether_it_withholds_one() {
+        let read = |rest: &str| {
+            let line = format!(r#"{{"custom_id":"0-1",{rest}}}"#);
+            client()
+                .batch_answer(line.as_bytes(), 9)
+                .expect("no fault")
+                .map(|a| (a.answer.is_some(), a.refused, a.withheld))
+        };
+        let body = r#""response":{"status_code":200,"body":{"choices":[{"text":"a","finish_reason":"stop"}]}}"#;
+        assert_eq!(read(body), Some((true, false, false)));
+        for (rest, withheld) in [
+            (r#""response":{"status_code":200,"body":{"choices":[]}}"#, true),
+            (r#""response":{"status_code":200,"body":null}"#, true),
+            (r#""response":{"status_code":500,"body":{"error":{"message":"x"}}}"#, true),
+            (r#""response":{"status_code":400,"body":{"error":{"code":"content_filter"}}}"#, true),
+            (r#""response":null,"error":{"code":"server_error"}"#, true),
+            (r#""response":{"status_code":200,"bo"#, true),
+            (r#""response":{"status_code":429,"body":{"error":{}}}"#, false),
+            (r#""response":null,"error":{"code":"batch_expired"}"#, false),
+        ] {
+            assert_eq!(read(rest), Some((false, true, withheld)), "{rest}");
+        }
+        assert!(client().batch_answer(b"{}", 9).expect("no fault").is_none());
     }
 }

@@ -16,6 +16,8 @@ pub enum Found {
     No(String),
     /// It answers, and wrongly: worse than not at all.
     Wrong(String),
+    /// One of several ways, none of them wrong: a word for it, and how it shows.
+    Is(&'static str, String),
 }
 
 /// A thing that a server may do.
@@ -35,6 +37,8 @@ const PLAIN: &str = "Tell me in two sentences what a library is.";
 const TOLERANCE: f64 = 0.1;
 /// Answers that are looked at for variety.
 const VARIETY: usize = 6;
+/// Answers without a temperature, of which one that differs shows that they are sampled.
+const UNSET: usize = 5;
 
 impl OpenAi {
     /// Measures what the server does, in about twenty short requests.
@@ -46,6 +50,7 @@ impl OpenAi {
         let greedy = self.say(&json!({"messages": user(PLAIN), "temperature": 0})).await?;
         Ok(vec![
             self.variety().await,
+            self.default_decoding().await,
             self.choices().await,
             self.seed().await,
             self.stop(&greedy).await,
@@ -57,7 +62,7 @@ impl OpenAi {
 
     /// One chat with these settings, and the whole body of its answer.
     async fn chat_body(&self, settings: &Value) -> Result<Value, ProviderError> {
-        let mut body = json!({"model": self.model, self.fields.longest(): 48});
+        let mut body = json!({"model": self.model, self.fields.longest(): 48, "stream": false});
         for (key, value) in settings.as_object().into_iter().flatten() {
             body[key] = value.clone();
         }
@@ -86,6 +91,24 @@ impl OpenAi {
             Found::Wrong(format!("{VARIETY} answers with different seeds at temperature 1 are the same"))
         };
         Capability { name: "variety", found, follows }
+    }
+
+    /// What an unset temperature means: servers take it from the model's own configuration, or decode greedily.
+    async fn default_decoding(&self) -> Capability {
+        let (name, follows) = ("default decoding", "sampling.server-default: how the server decodes by itself");
+        let mut said: Vec<String> = Vec::new();
+        for _ in 0..UNSET {
+            match self.say(&json!({"messages": user(OPEN)})).await {
+                Ok(text) if said.first().is_some_and(|first| *first != text) => {
+                    let how = "answers to one question without a temperature differ".to_owned();
+                    return Capability { name, found: Found::Is("sampled", how), follows };
+                }
+                Ok(text) => said.push(text),
+                Err(error) => return failed(name, &error, follows),
+            }
+        }
+        let how = format!("{UNSET} answers to one question without a temperature are the same");
+        Capability { name, found: Found::Is("greedy", how), follows }
     }
 
     async fn choices(&self) -> Capability {

@@ -1,5 +1,6 @@
 //! A client of the OpenAI dialect: chat completions here, files and fine-tuning jobs in `tuning`.
 
+mod answer;
 mod batch;
 mod chat;
 mod measure;
@@ -14,15 +15,17 @@ use reqwest::Url;
 
 use super::azure::Deployment;
 use super::budget::worst_case;
-use super::http::{Endpoint, Http};
+use super::http::{Endpoint, Http, Whom};
 use super::rest::Rest;
 use super::{Completing, DeploymentSettings, Profile, Provider, ProviderError, Request, Scoring};
 use crate::chat::Message;
 use crate::store::ModelName;
-use chat::{Body, Fields, read_named};
+use answer::read_named;
+use chat::{Body, Fields};
 
+pub(super) use answer::read_answer;
 pub use batch::{BatchAnswer, BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
-pub(super) use chat::read_answer;
+pub(super) use chat::decoding;
 pub use measure::{Capability, Found};
 
 /// What is done to every message of a service before anybody sees it.
@@ -82,10 +85,13 @@ impl OpenAi {
     /// answers again would leave out what the other says.
     fn check_name(&self, name: Option<&str>) -> Result<(), ProviderError> {
         let Some(name) = name else { return Ok(()) };
-        let tuned = |name: &str| name.starts_with("ft:");
-        if tuned(&self.model) && !tuned(name) {
-            let what = "an answer of another model than the tuned one that was asked for".into();
-            return Err(ProviderError::Malformed { what });
+        match (tuned(&self.model), tuned(name)) {
+            (Some(_), None) => {
+                let what = "an answer of another model than the tuned one that was asked for".into();
+                return Err(ProviderError::Malformed { what });
+            }
+            (Some(asked), Some(served)) if !is_same(asked, served) => return Err(ProviderError::WrongModel),
+            _ => {}
         }
         let (first, same) = self.answered.get_or_init(|| (name.to_owned(), self.keep_name(name)));
         if first == name { same.clone() } else { Err(ProviderError::TwoModels) }
@@ -125,22 +131,28 @@ impl OpenAi {
     }
 }
 
+/// The base model in the name of a tuned one, and the rest of the name; `None` for another name.
+fn tuned(name: &str) -> Option<(&str, &str)> {
+    let rest = name.strip_prefix("ft:")?;
+    Some(rest.split_once(':').unwrap_or((rest, "")))
+}
+
+/// Whether two names are of one tuned model: one may name its base model with a date, and the other without.
+fn is_same(one: (&str, &str), other: (&str, &str)) -> bool {
+    one.1 == other.1 && (one.0.starts_with(other.0) || other.0.starts_with(one.0))
+}
+
 impl Provider for OpenAi {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
         let body = move || Body::new(&self.model, request, &self.fields);
         let longest = request.sampling.max_tokens;
-        Box::pin(self.rest.http.ask_raw(
-            &self.chat,
-            &self.model,
-            &request.broken,
-            || worst_case(request),
-            body,
-            move |bytes| {
-                let (answer, name) = read_named(bytes, longest)?;
-                self.check_name(name.as_deref())?;
-                Ok(answer)
-            },
-        ))
+        let whom = Whom { url: &self.chat, model: &self.model, broken: &request.broken };
+        let read = move |bytes: &[u8]| {
+            let (answer, name) = read_named(bytes, longest)?;
+            self.check_name(name.as_deref())?;
+            Ok(answer)
+        };
+        Box::pin(self.rest.http.ask(whom, || worst_case(request), body, read))
     }
 
     fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
@@ -155,7 +167,39 @@ impl Provider for OpenAi {
         &self.model
     }
 
+    fn served(&self) -> Option<String> {
+        self.answered.get().map(|(name, _)| name.clone())
+    }
+
     fn address(&self) -> String {
         self.rest.http.address()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tuned_model_is_told_from_another() {
+        let client = |model: &str| {
+            let endpoint = Endpoint { base_url: "http://127.0.0.1:1/v1".into(), ..Endpoint::default() };
+            OpenAi::new(&endpoint, model).expect("nothing is sent")
+        };
+        let check = |asked: &str, served: &str| {
+            let client = client(asked);
+            let checked = client.check_name(Some(served));
+            assert_eq!(client.served().as_deref(), checked.is_ok().then_some(served));
+            checked
+        };
+        assert_eq!(check("ft:a-2024:o::1", "ft:a-2024:o::1"), Ok(()));
+        assert_eq!(check("ft:a:o::1", "ft:a-2024:o::1"), Ok(()));
+        assert_eq!(check("alias", "ft:a-2024:o::1"), Ok(()));
+        assert_eq!(check("ft:a:o::1", "ft:a:o::2"), Err(ProviderError::WrongModel));
+        assert_eq!(check("ft:a:o::1", "ft:b:o::1"), Err(ProviderError::WrongModel));
+        assert!(check("ft:a:o::1", "a").is_err_and(|error| !error.is_fatal()));
+        let two = client("m");
+        assert_eq!([two.check_name(Some("m")), two.check_name(None)], [Ok(()), Ok(())]);
+        assert_eq!(two.check_name(Some("n")), Err(ProviderError::TwoModels));
     }
 }

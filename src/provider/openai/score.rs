@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::OpenAi;
 use super::chat::{APART, prompt};
 use crate::chat::{Message, Role, Usage};
-use crate::provider::http::Paid;
+use crate::provider::http::{Paid, Whom};
 use crate::provider::text::json;
 use crate::provider::{Broken, NO_SCORES, ProviderError};
 
@@ -54,7 +54,7 @@ impl OpenAi {
             let texts: Vec<String> = some.iter().map(|end| format!("{begun}{end}")).collect();
             let body = || {
                 json!({"model": self.model, "prompt": texts, "max_tokens": 0, "echo": true, "logprobs": 1,
-                       "temperature": 1})
+                       "temperature": 1, "stream": false})
             };
             let worst = || Usage {
                 prompt_tokens: texts.iter().map(|text| text.len() as u64 + 16).sum(),
@@ -63,7 +63,8 @@ impl OpenAi {
             let read = |bytes: &[u8]| read_scores(bytes, some);
             // An echo holds what was sent: a secret in it says nothing.
             let unseen = Broken::default();
-            all.extend(self.rest.http.ask_raw(&self.chat, &self.model, &unseen, worst, body, read).await?.values);
+            let whom = Whom { url: &self.chat, model: &self.model, broken: &unseen };
+            all.extend(self.rest.http.ask(whom, worst, body, read).await?.values);
         }
         Ok(all)
     }

@@ -1,26 +1,33 @@
 //! HTTP to a provider: one client with its key, what is sent again, and how much is read.
 
+mod client;
+mod reply;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use serde_json::Value;
 
-use super::broken::{Broken, Coming};
-use super::budget::{Budget, worst_case};
-use super::text::{error_code, json};
+use super::body::{End, LARGEST_BODY};
+use super::broken::{Attempt, Broken};
+use super::budget::Budget;
+use super::text::error_code;
 use super::throttle::Throttle;
 use super::unreached::unreached;
-use super::{Answer, ProviderError, Request};
+use super::{Answer, ProviderError};
 use crate::chat::{Completion, Finish, Usage};
 use crate::store::ModelName;
+use client::{address, authority, client, is_credential};
+
+pub(crate) use client::address_of;
+pub(super) use client::is_loopback;
+pub(super) use reply::{Again, Reply};
 
 /// Tries of one request, the first one counted, where nothing else comes through either.
 const TRIES: u32 = 6;
@@ -36,8 +43,6 @@ const WARM_UP_PAUSE: Duration = Duration::from_secs(2);
 const USUAL: usize = 64;
 /// What requests are written in.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// The largest answer that is read.
-const LARGEST_BODY: usize = 4 << 20;
 
 /// How a server is reached.
 #[derive(Debug, Clone, Default)]
@@ -86,23 +91,6 @@ pub(super) struct Http {
     own: Vec<SecretString>,
 }
 
-/// What a server answered, whatever it means.
-#[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) bytes: Vec<u8>,
-}
-
-/// Whether a failed request may be sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Again {
-    /// It may not.
-    No,
-    /// After the usual wait, or the one that the server asked for.
-    After(Option<Duration>),
-}
-
 /// What is paid for.
 pub(super) trait Paid: Sized {
     /// Tokens, where the server counts them.
@@ -119,6 +107,18 @@ impl Paid for Answer {
     fn filtered() -> Option<Self> {
         Some(filtered())
     }
+}
+
+/// Whom a question goes to, and who sees the tries that are discarded.
+#[derive(Clone, Copy)]
+pub(super) struct Whom<'a> {
+    pub(super) url: &'a Url,
+    pub(super) model: &'a str,
+    pub(super) broken: &'a Broken,
+}
+
+fn fatal(error: ProviderError) -> Failed {
+    (error, Again::No)
 }
 
 /// A failed try.
@@ -243,110 +243,139 @@ impl Http {
         address(&self.url)
     }
 
-    /// Asks a model, and reads the JSON of its answer.
-    pub(super) async fn ask<B: Serialize>(
+    /// Asks a model, and reads its answer; a try uses `worst` at most. It is asked again where that makes sense. Each try
+    /// that gives no answer is reported once.
+    pub(super) async fn ask<B: Serialize, T: Paid>(
         &self,
-        url: &Url,
-        model: &str,
-        request: &Request,
-        body: impl Fn() -> B,
-        read: impl Fn(&Value) -> Result<Answer, ProviderError>,
-    ) -> Result<Answer, ProviderError> {
-        let parse = |bytes: &[u8]| read(&json(bytes)?);
-        self.ask_raw(url, model, &request.broken, || worst_case(request), body, parse).await
-    }
-
-    /// Asks a model, again where that makes sense; a try uses `worst` at most. `broken` sees what is thrown away.
-    pub(super) async fn ask_raw<B: Serialize, T: Paid>(
-        &self,
-        url: &Url,
-        model: &str,
-        broken: &Broken,
+        whom: Whom<'_>,
         worst: impl Fn() -> Usage,
         body: impl Fn() -> B,
         read: impl Fn(&[u8]) -> Result<T, ProviderError>,
     ) -> Result<T, ProviderError> {
-        let (body, read, worst) = (&body, &read, &worst);
+        let (whom, body, read, worst) = (&whom, &body, &read, &worst);
         self.persist(move || async move {
             // Written anew for a second try, which is rare, so that the first is not copied.
             let mut bytes = Vec::with_capacity(1024);
             serde_json::to_writer(&mut bytes, &body()).expect("a request is plain JSON");
-            let post = self.client.post(url.clone()).header(CONTENT_TYPE, JSON).body(bytes);
-            let fatal = |e: ProviderError| (e, Again::No);
+            let post = self.client.post(whom.url.clone()).header(CONTENT_TYPE, JSON).body(bytes);
             let budget = self.budget.as_deref().map(|budget| (budget, worst()));
             if let Some((budget, worst)) = budget {
                 budget.take(worst).map_err(fatal)?;
             }
-            let reply = {
-                let mut slot = self.throttle.slot().await;
-                let reply = self.once_seen(post, LARGEST_BODY, broken).await?;
-                if reply.is_success() {
-                    slot.answered(&reply.headers);
-                }
-                reply
-            };
-            if reply.is_success() {
-                let answer = read(&reply.bytes).map_err(|error| {
-                    broken.part(&reply.bytes);
-                    let again = if error.is_fatal() { Again::No } else { Again::After(reply.wait_asked()) };
-                    (error, again)
-                })?;
-                // A server that does not count its tokens is taken to have used them all.
-                if let Some((budget, worst)) = budget.filter(|_| answer.usage().prompt_tokens > 0) {
-                    budget.settle(worst, answer.usage()).map_err(fatal)?;
-                }
-                return Ok(answer);
-            }
-            if let Some((budget, worst)) = budget {
-                budget.settle(worst, Usage::default()).map_err(fatal)?;
-            }
-            let code = self.without_own(error_code(&reply.bytes));
-            if matches!(reply.status, 429 | 503 | 529) {
-                self.throttle.refused(reply.wait_asked());
-            }
-            // Azure's way to say that its filter stepped in: an outcome, not a fault.
-            if let Some(answer) = T::filtered().filter(|_| reply.status == 400 && code == "content_filter") {
-                return Ok(answer);
-            }
-            match reply.status {
-                status @ (401 | 403) => {
-                    Err((ProviderError::Key { status, variable: self.key_variable.clone() }, Again::No))
-                }
-                404 => {
-                    let warming = self.begun.elapsed() < self.warm_up;
-                    let again = if warming { Again::After(Some(WARM_UP_PAUSE)) } else { Again::No };
-                    Err((ProviderError::NoModel { model: model.to_owned() }, again))
-                }
-                402 => Err((ProviderError::Quota, Again::No)),
-                429 if code == "insufficient_quota" => Err((ProviderError::Quota, Again::No)),
-                status => Err((ProviderError::Status { status, code }, reply.again())),
-            }
+            let mut attempt = Attempt::new(whom.broken);
+            let outcome = self.attempt(post, whom.model, budget, read, &mut attempt).await;
+            attempt.end();
+            outcome
         })
         .await
     }
 
-    /// One try: sends, and reads at most `largest` bytes.
-    pub(super) async fn once(&self, request: RequestBuilder, largest: usize) -> Result<Reply, Failed> {
-        self.once_seen(request, largest, &Broken::default()).await
+    /// One try of [`Http::ask`].
+    async fn attempt<T: Paid>(
+        &self,
+        post: RequestBuilder,
+        model: &str,
+        budget: Option<(&Budget, Usage)>,
+        read: impl Fn(&[u8]) -> Result<T, ProviderError>,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<T, Failed> {
+        let reply = {
+            let mut slot = self.throttle.slot().await;
+            let reply = self.receive(post, LARGEST_BODY, attempt).await?;
+            if reply.is_success() {
+                slot.answered(&reply.headers);
+            }
+            reply
+        };
+        if reply.is_success() {
+            let answer = read(&attempt.bytes).map_err(|error| {
+                let again = if error.is_fatal() { Again::No } else { Again::After(reply.wait_asked()) };
+                (error, again)
+            })?;
+            // A server that does not count its tokens is taken to have used them all.
+            if let Some((budget, worst)) = budget.filter(|_| answer.usage().prompt_tokens > 0) {
+                budget.settle(worst, answer.usage()).map_err(fatal)?;
+            }
+            attempt.answered();
+            return Ok(answer);
+        }
+        if let Some((budget, worst)) = budget {
+            budget.settle(worst, Usage::default()).map_err(fatal)?;
+        }
+        if matches!(reply.status, 429 | 503 | 529) {
+            self.throttle.refused(reply.wait_asked());
+        }
+        let code = self.without_own(error_code(&attempt.bytes));
+        // Azure's way to say that its filter stepped in: an outcome, not a fault.
+        if let Some(answer) = T::filtered().filter(|_| reply.status == 400 && code == "content_filter") {
+            return Ok(answer);
+        }
+        let is_warming = reply.status == 404 && self.begun.elapsed() < self.warm_up;
+        // A model that was just tuned: nothing has answered yet that could hide anything.
+        attempt.is_unready = is_warming && self.good.load(Ordering::Relaxed) == 0;
+        Err(self.refused(&reply, code, model, is_warming))
     }
 
-    /// The same; what came of a good body that breaks off is shown to `broken`.
-    async fn once_seen(&self, request: RequestBuilder, largest: usize, broken: &Broken) -> Result<Reply, Failed> {
+    /// What a bad status means.
+    fn refused(&self, reply: &Reply, code: String, model: &str, is_warming: bool) -> Failed {
+        match reply.status {
+            status @ (401 | 403) => (ProviderError::Key { status, variable: self.key_variable.clone() }, Again::No),
+            404 => {
+                let again = if is_warming { Again::After(Some(WARM_UP_PAUSE)) } else { Again::No };
+                (ProviderError::NoModel { model: model.to_owned() }, again)
+            }
+            402 => (ProviderError::Quota, Again::No),
+            429 if code == "insufficient_quota" => (ProviderError::Quota, Again::No),
+            status => (ProviderError::Status { status, code }, reply.again()),
+        }
+    }
+
+    /// Sends once, and reads at most `largest` bytes.
+    pub(super) async fn once(&self, request: RequestBuilder, largest: usize) -> Result<Reply, Failed> {
+        let unseen = Broken::default();
+        let mut attempt = Attempt::new(&unseen);
+        let reply = self.receive(request, largest, &mut attempt).await?;
+        Ok(Reply { bytes: attempt.into_bytes(), ..reply })
+    }
+
+    /// The same; the body goes into `attempt`, unpacked. The reply itself has no bytes.
+    async fn receive(
+        &self,
+        request: RequestBuilder,
+        largest: usize,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Reply, Failed> {
         let failed = |e: reqwest::Error| unreached(&e, &self.url);
-        let mut response = request.send().await.map_err(failed)?;
-        let room = response.content_length().unwrap_or(0).min(1 << 16) as usize;
-        let mut body = Coming::new(room, response.status().is_success(), broken);
+        let too_long = || {
+            let what = format!("longer than {} MiB", largest >> 20);
+            (ProviderError::Malformed { what }, Again::No)
+        };
+        attempt.limit = largest;
+        let mut response = request.send().await.map_err(|error| {
+            attempt.is_unreached = error.is_connect();
+            failed(error)
+        })?;
+        attempt.status = Some(response.status().as_u16());
+        if let Some(coding) = response.headers().get(CONTENT_ENCODING) {
+            attempt.coding = String::from_utf8_lossy(coding.as_bytes()).into_owned();
+        }
+        attempt.bytes.reserve(response.content_length().unwrap_or(0).min(1 << 16) as usize);
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            body.bytes.extend_from_slice(&chunk);
-            if body.bytes.len() > largest {
-                return Err((
-                    ProviderError::Malformed { what: format!("longer than {} MiB", largest >> 20) },
-                    Again::No,
-                ));
+            attempt.bytes.extend_from_slice(&chunk);
+            if attempt.bytes.len() > largest {
+                return Err(too_long());
+            }
+        }
+        match attempt.unpack() {
+            End::Whole => {}
+            End::TooLong => return Err(too_long()),
+            End::Broken => {
+                let what = "a compressed body that is cut or damaged".into();
+                return Err((ProviderError::Malformed { what }, Again::After(None)));
             }
         }
         let status = response.status().as_u16();
-        Ok(Reply { status, headers: std::mem::take(response.headers_mut()), bytes: body.whole() })
+        Ok(Reply { status, headers: std::mem::take(response.headers_mut()), bytes: Vec::new() })
     }
 
     /// Tries until `attempt` succeeds, fails for good, or has failed too often. A 404 while warming up
@@ -393,135 +422,5 @@ fn backoff(tried: u32) -> Duration {
     full.mul_f64(1.0 - 0.25 * f64::from(lot[0]) / 255.0)
 }
 
-/// A client with these headers, by the rules for all of them.
-fn client(
-    headers: HeaderMap,
-    timeout: Duration,
-    loopback: bool,
-    certificates: Option<&Path>,
-) -> Result<reqwest::Client, ProviderError> {
-    let setup = |what: String| ProviderError::Setup(what);
-    let mut builder = reqwest::Client::builder()
-        .default_headers(headers)
-        .timeout(timeout)
-        .connect_timeout(Duration::from_secs(10))
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        // Whether a request is sent again is decided in one place.
-        .retry(reqwest::retry::never())
-        .tcp_nodelay(true)
-        .user_agent(concat!("blabbermouth/", env!("CARGO_PKG_VERSION")));
-    if loopback {
-        builder = builder.no_proxy();
-    }
-    if let Some(path) = certificates {
-        let fault = |e: String| setup(format!("`provider.certificates`: {}: {e}", path.display()));
-        let pem = std::fs::read(path).map_err(|e| fault(e.to_string()))?;
-        let all = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| fault(e.to_string()))?;
-        if all.is_empty() {
-            return Err(fault("there is no certificate in it; expected PEM".into()));
-        }
-        builder = builder.tls_certs_merge(all);
-    }
-    builder.build().map_err(|e| setup(format!("the HTTP client cannot be made: {e}")))
-}
-
-/// Scheme, host and port of a base URL, without user name and password; empty for what is none.
-pub(crate) fn address_of(base_url: &str) -> String {
-    Url::parse(base_url).map(|url| address(&url)).unwrap_or_default()
-}
-
-fn address(url: &Url) -> String {
-    format!("{}://{}", url.scheme(), authority(url))
-}
-
-/// Host, and port where it is not the usual one.
-fn authority(url: &Url) -> String {
-    let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
-    format!("{}{port}", url.host_str().unwrap_or_default())
-}
-
-/// Whether a header of this name is there to be kept to oneself.
-fn is_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["auth", "key", "token", "secret", "cookie"].iter().any(|word| name.contains(word))
-}
-
-/// Whether an address is on this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
-}
-
-impl Reply {
-    fn is_success(&self) -> bool {
-        matches!(self.status, 200..=299)
-    }
-
-    /// Whether the request may be sent again: what the server says in `x-should-retry`, else by the
-    /// status.
-    pub(super) fn again(&self) -> Again {
-        let said = self.headers.get("x-should-retry").map(HeaderValue::as_bytes);
-        let again = match said {
-            Some(b"true") => true,
-            Some(b"false") => false,
-            _ => matches!(self.status, 408 | 409 | 429 | 500..=599),
-        };
-        if again { Again::After(self.wait_asked()) } else { Again::No }
-    }
-
-    /// What the server asks for in `retry-after-ms` or `retry-after` (seconds, or a date).
-    pub(super) fn wait_asked(&self) -> Option<Duration> {
-        let text = |name: &str| self.headers.get(name)?.to_str().ok().map(str::trim);
-        let number = |name: &str| text(name)?.parse::<f64>().ok().filter(|n| *n >= 0.0 && *n < 1e6);
-        let date = |name: &str| httpdate::parse_http_date(text(name)?).ok();
-        number("retry-after-ms")
-            .map(|ms| Duration::from_secs_f64(ms / 1000.0))
-            .or_else(|| number("retry-after").map(Duration::from_secs_f64))
-            .or_else(|| {
-                // By the server's own clock, where it tells the time: ours may be wrong.
-                let now = date("date").unwrap_or_else(std::time::SystemTime::now);
-                Some(date("retry-after")?.duration_since(now).unwrap_or_default())
-            })
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reply(status: u16, pairs: &[(&'static str, &'static str)]) -> Reply {
-        let pair = |(name, value): &(&'static str, &'static str)| {
-            (reqwest::header::HeaderName::from_static(name), HeaderValue::from_static(value))
-        };
-        Reply { status, headers: pairs.iter().map(pair).collect(), bytes: Vec::new() }
-    }
-
-    #[test]
-    fn retry_after_is_read_in_all_its_forms() {
-        let wait = |pairs: &[(&'static str, &'static str)]| reply(429, pairs).wait_asked();
-        let now = ("date", "Wed, 21 Oct 2026 07:28:00 GMT");
-        assert_eq!(wait(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
-        assert_eq!(wait(&[("retry-after-ms", "250"), ("retry-after", "7")]), Some(Duration::from_millis(250)));
-        assert_eq!(wait(&[now, ("retry-after", "Wed, 21 Oct 2026 07:28:09 GMT")]), Some(Duration::from_secs(9)));
-        assert_eq!(wait(&[now, ("retry-after", "Wed, 21 Oct 2026 07:27:09 GMT")]), Some(Duration::ZERO));
-        // Years behind our clock, or ahead of it: the server's own tells.
-        let past = [("date", "Fri, 01 Jan 1999 00:00:00 GMT"), ("retry-after", "Fri, 01 Jan 1999 00:00:09 GMT")];
-        let ahead = [("date", "Mon, 01 Jan 2080 00:00:00 GMT"), ("retry-after", "Mon, 01 Jan 2080 00:00:09 GMT")];
-        assert_eq!([wait(&past), wait(&ahead)], [Some(Duration::from_secs(9)); 2]);
-        for nonsense in ["soon", "-3", "NaN", "1e99", ""] {
-            assert_eq!(wait(&[("retry-after", nonsense)]), None, "{nonsense}");
-        }
-        assert_eq!(wait(&[]), None);
-    }
-
-    #[test]
-    fn the_server_decides_what_is_sent_again_where_it_says_so() {
-        assert_eq!(reply(503, &[]).again(), Again::After(None));
-        assert_eq!(reply(400, &[]).again(), Again::No);
-        assert_eq!(reply(503, &[("x-should-retry", "false")]).again(), Again::No);
-        assert_eq!(
-            reply(400, &[("x-should-retry", "true"), ("retry-after", "2")]).again(),
-            Again::After(Some(Duration::from_secs(2)))
-        );
-    }
-}
+mod tests;
