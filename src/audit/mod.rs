@@ -389,7 +389,7 @@ impl Audit {
             halves: self.halves.is_some(),
             mock: self.options.mock,
             rows_checked: self.options.rows_checked,
-            served_model: None,
+            served_model: provider.served().filter(|served| served != provider.model()),
             planted: self.design.planted,
             config: self.options.config.clone(),
         };

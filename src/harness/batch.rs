@@ -261,7 +261,7 @@ impl Work<'_> {
             let Some((stream, number)) = asked else { continue };
             let Some(answer) = said.answer else {
                 if said.refused {
-                    newest = newest.max(self.see(stream, &line)?);
+                    newest = newest.max(self.see(stream, Discarded { bytes: &line, withheld: said.withheld })?);
                 }
                 continue;
             };
@@ -280,7 +280,7 @@ impl Work<'_> {
     }
 
     /// Searches what came and is no answer; gives the entry of what was noted last of its canary.
-    fn see(&self, stream: usize, line: &[u8]) -> Result<i64, JournalError> {
+    fn see(&self, stream: usize, discarded: Discarded<'_>) -> Result<i64, JournalError> {
         let canary = stream % self.canaries;
         let mut sieves = self.sieves.lock().unwrap_or_else(PoisonError::into_inner);
         let sieve = match sieves.entry(canary) {
@@ -291,7 +291,6 @@ impl Work<'_> {
                 sieve
             }
         };
-        let discarded = Discarded { bytes: line, withheld: true };
         Ok(sieve.see_try(self.journal, discarded, self.audit.replays(stream)))
     }
 }

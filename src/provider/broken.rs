@@ -58,8 +58,8 @@ pub(super) struct Attempt<'a> {
     pub(super) status: Option<u16>,
     /// Whether the request never got to the server.
     pub(super) is_unreached: bool,
-    /// Whether the server does not have the model yet.
-    pub(super) is_unready: bool,
+    /// Whether nothing can have been withheld: the server does not have the model yet, or the outcome counts as an answer.
+    pub(super) withholds_nothing: bool,
     broken: Option<&'a Broken>,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Attempt<'a> {
             limit: LARGEST_BODY,
             status: None,
             is_unreached: false,
-            is_unready: false,
+            withholds_nothing: false,
             broken: Some(broken),
         }
     }
@@ -116,7 +116,7 @@ impl<'a> Attempt<'a> {
             None => !self.is_unreached,
             Some(429) => false,
             Some(503 | 529) => !self.bytes.trim_ascii().is_empty(),
-            Some(_) => !self.is_unready,
+            Some(_) => !self.withholds_nothing,
         }
     }
 }
@@ -273,7 +273,7 @@ mod tests {
         attempt.is_unreached = true;
         assert!(!attempt.may_withhold());
         attempt = received(Some(404), b"x", &broken);
-        attempt.is_unready = true;
+        attempt.withholds_nothing = true;
         assert!(!attempt.may_withhold());
     }
 

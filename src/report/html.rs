@@ -381,8 +381,8 @@ fn settings(out: &mut String, report: &RunReport, places: &Places) {
         ("strategies", html(&s.strategies.join(", "))),
         ("samples for each canary", s.samples.to_string()),
         (
-            "temperature, top-p, longest answer",
-            format!("{}, {}, {}", s.sampling.temperature, s.sampling.top_p, s.sampling.max_tokens),
+            "decoding, longest answer",
+            format!("{}, {} tokens", s.sampling.describe(), s.sampling.max_tokens),
         ),
         ("alpha, share for cross hits", format!("{}, {}", s.policy.alpha, s.policy.cross_share)),
         ("bound, confidence", format!("{}, {}", s.policy.bound, s.policy.confidence)),

@@ -308,11 +308,13 @@ impl Http {
         let code = self.without_own(error_code(&attempt.bytes));
         // Azure's way to say that its filter stepped in: an outcome, not a fault.
         if let Some(answer) = T::filtered().filter(|_| reply.status == 400 && code == "content_filter") {
+            // It is counted as an answer that was filtered, and once.
+            attempt.withholds_nothing = true;
             return Ok(answer);
         }
         let is_warming = reply.status == 404 && self.begun.elapsed() < self.warm_up;
         // A model that was just tuned: nothing has answered yet that could hide anything.
-        attempt.is_unready = is_warming && self.good.load(Ordering::Relaxed) == 0;
+        attempt.withholds_nothing = is_warming && self.good.load(Ordering::Relaxed) == 0;
         Err(self.refused(&reply, code, model, is_warming))
     }
 
