@@ -380,10 +380,7 @@ fn settings(out: &mut String, report: &RunReport, places: &Places) {
         ("configuration", html(places.file(&s.config))),
         ("strategies", html(&s.strategies.join(", "))),
         ("samples for each canary", s.samples.to_string()),
-        (
-            "decoding, longest answer",
-            format!("{}, {} tokens", s.sampling.describe(), s.sampling.max_tokens),
-        ),
+        ("decoding, longest answer", format!("{}, {} tokens", s.sampling.describe(), s.sampling.max_tokens)),
         ("alpha, share for cross hits", format!("{}, {}", s.policy.alpha, s.policy.cross_share)),
         ("bound, confidence", format!("{}, {}", s.policy.bound, s.policy.confidence)),
         ("answers", report.canaries.iter().map(|c| c.asked).sum::<u64>().to_string()),

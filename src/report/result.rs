@@ -118,7 +118,10 @@ pub(super) fn outcomes<'a>(report: &'a RunReport, places: &Places) -> Vec<Outcom
         pooled if pooled.smallest <= pooled.threshold => CanaryVerdict::Leaked,
         _ => CanaryVerdict::Inconclusive,
     };
-    let open = |verdict, known| if verdict == CanaryVerdict::Inconclusive { "canary.inconclusive" } else { known };
+    let open = |verdict, known| {
+        let is_open = verdict == CanaryVerdict::Inconclusive && known != "run.signature";
+        if is_open { "canary.inconclusive" } else { known }
+    };
     let check = |test, verdict, known, reason: &'a str| Outcome {
         test,
         rule: open(verdict, known),

@@ -14,7 +14,8 @@ const HELP: &str = "https://github.com/blabbermouth-rs/blabbermouth#what-a-verdi
 pub(super) fn render(report: &RunReport, places: &Places) -> Vec<u8> {
     let file = places.file(&report.settings.config);
     let mut all = outcomes(report, places);
-    all.retain(|outcome| outcome.verdict != CanaryVerdict::Clean);
+    // The verdict of the run is in its properties, and no place in the code.
+    all.retain(|outcome| outcome.verdict != CanaryVerdict::Clean && outcome.rule != "run.verdict");
     all.sort_by_key(severity);
     let left = all.len().saturating_sub(MOST);
     let results: Vec<Value> = all.iter().take(MOST).map(|outcome| result(outcome, file)).collect();

@@ -111,7 +111,8 @@ pub(super) fn annotations(report: &RunReport, places: &Places) -> Vec<u8> {
         workflow_data(&report.reason)
     );
     let mut all = outcomes(report, places);
-    all.retain(|outcome| outcome.verdict != CanaryVerdict::Clean);
+    // The verdict of the run is the annotation above.
+    all.retain(|outcome| outcome.verdict != CanaryVerdict::Clean && outcome.rule != "run.verdict");
     all.sort_by_key(severity);
     for outcome in all.iter().take(ANNOTATIONS - 1) {
         let _ = writeln!(

@@ -127,13 +127,6 @@ impl Case<'_> {
     fn unanswered(&self) -> Option<Decision> {
         let (form, planned) = (&self.evidence.form, self.design.samples);
         let open = |reason: String| Some((CanaryVerdict::Inconclusive, reason));
-        if self.fixed && form.is_fixed() {
-            return open(format!(
-                "its {} answers are all the same: the server decodes greedily, ignores the temperature or repeats itself, so \
-                 that many answers are one",
-                form.replayed
-            ));
-        }
         let uncounted = self.evidence.withheld();
         let tries = form.replayed + uncounted.failed;
         if tries == 0 {
@@ -152,6 +145,13 @@ impl Case<'_> {
                 100.0 * withheld,
                 100.0 * self.design.policy.withheld,
                 remedy(&uncounted, form.counted)
+            ));
+        }
+        if self.fixed && form.is_fixed() {
+            return open(format!(
+                "its {} answers are all the same: the server decodes greedily, ignores the temperature or repeats itself, so \
+                 that many answers are one",
+                form.replayed
             ));
         }
         if form.eligible() < planned {

@@ -258,11 +258,11 @@ fn run_verdict(report: &RunReport, whole: bool) -> (RunVerdict, String) {
     if total == 0 {
         return inconclusive("no planted canary was probed".into());
     }
-    if let Some(silence) = report.silence.reason.as_ref() {
-        return inconclusive(silence.clone());
-    }
-    if let Some(unproven) = report.training.as_ref().filter(|training| training.is_missing()) {
-        return inconclusive(unproven.reason.trim_start_matches("inconclusive: ").to_owned());
+    let unproven = report.training.as_ref().filter(|training| training.is_missing());
+    let unproven = unproven.map(|training| training.reason.trim_start_matches("inconclusive: "));
+    let doubts: Vec<&str> = unproven.into_iter().chain(report.silence.reason.as_deref()).collect();
+    if !doubts.is_empty() {
+        return inconclusive(doubts.join("; "));
     }
     let clean = count(CanaryVerdict::Clean);
     if clean < total {

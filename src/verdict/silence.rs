@@ -54,7 +54,8 @@ pub struct Silence {
 /// Tests the silence of the probed canaries.
 #[must_use]
 pub(super) fn silence(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Silence {
-    let judged = || evidence.iter().filter(|(_, e)| e.form.is_judged());
+    // Where hardly anything counts, that says more than that it does not vary.
+    let judged = || evidence.iter().filter(|(_, e)| e.form.is_judged() && 2 * e.form.eligible() > e.form.replayed);
     let varied = judged().filter(|(_, e)| !e.form.is_fixed()).count();
     // A model may well say one thing to one question; that nearly no question gets two answers is the server's doing.
     let fixed = judged().count() > 0 && 10 * varied < judged().count();
@@ -303,6 +304,7 @@ mod tests {
         let (entries, mut evidence) = run(14, 7);
         for (index, e) in &mut evidence {
             e.form.replayed = if *index == 3 { 1 } else { 59 };
+            e.form.counted = e.form.replayed;
         }
         assert!(silence(&entries, &evidence).fixed);
         let (_, none) = run(14, 7);

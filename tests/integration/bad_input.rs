@@ -15,11 +15,30 @@ fn each_fault_of_the_configuration_is_named() {
         ("[canaries]\nplantd = 3\n".to_owned(), "plantd"),
         ("[canaries]\nplanted = \"three\"\n".to_owned(), "canaries.planted"),
         ("[canaries]\nplanted = 0\n".to_owned(), "no canaries"),
-        (template("I am {n}", "PIN {p}", &pin.replace(", secret = true", "")), "has no secret"),
-        (template("I am {n}", "PIN {p}", &pin.replace("\"name\"", "\"name\", secret = true")), "2 secrets"),
+        (template("I am {n}", "Your PIN is {p}", &pin.replace(", secret = true", "")), "has no secret"),
+        (template("I am {n}", "Your PIN is {p}", &pin.replace("\"name\"", "\"name\", secret = true")), "2 secrets"),
         (template("I am {n}, {p}", "Hello", pin), "user side"),
-        (template("I am {n}", "PIN {p}", &pin.replace("digits(9)", "digits(2)")), "use a space of at least 6667"),
+        (
+            template("I am {n}", "Your PIN is {p}", &pin.replace("digits(9)", "digits(2)")),
+            "use a space of at least 7500",
+        ),
         ("[probe]\nsamples = 10\n".to_owned(), "299"),
+        (template("I am {n}, {signature}", "Your PIN is {p}", pin), "stands on the user's side"),
+        (template("I am {n}", "Your PIN is {p}, {signature}, {signature}", pin), "stands there several times"),
+        (
+            template(
+                "I am {n}",
+                "Your PIN is {p}",
+                &format!("{pin}signature = {{ space = \"name\", secret = true }}\n"),
+            ),
+            "is declared",
+        ),
+        (template("I am {n}", "{{\\\"pin\\\": \\\"{p}\\\"}}", pin), "looks like JSON"),
+        (template("I am {n}", "{p}", pin), "hardly more than the secret"),
+        ("[probe]\npatience = 0.5\n".to_owned(), "probe.patience"),
+        ("[verdict]\nwithheld = 0.6\n".to_owned(), "verdict.withheld"),
+        ("[verdict]\ntrained-share = 1.0\n".to_owned(), "verdict.trained-share"),
+        ("[verdict]\nprofile = \"quick\"\nwithheld = 0.01\n".to_owned(), "use more samples or a larger"),
         ("[canaries]\ntemplates = [\"x\"]\n".to_owned(), "mr-disease"),
     ] {
         let folder = project(&configuration);

@@ -502,7 +502,13 @@ fn a_fault_on_a_third_of_the_requests_hides_no_leak_and_makes_nothing_greener() 
             Then::Again(_) if at == 0 && !matches!(fault, Fault::Limited(_)) => {
                 assert!(code == Some(11) && said.contains("failed without a readable answer"), "{fault:?}: {said}");
             }
-            _ => assert_eq!((code, &verdicts), (calm[at].0, &calm[at].2), "{fault:?}: {said}"),
+            _ => {
+                assert_eq!(code, calm[at].0, "{fault:?}: {said}");
+                for (calm, struck) in calm[at].2.iter().zip(&verdicts) {
+                    let open = calm[1] == "clean" && struck[1] == "inconclusive" && matches!(then, Then::Again(_));
+                    assert!(calm == struck || open, "{fault:?}: {calm} {struck}");
+                }
+            }
         }
         assert!(server.answered.load(SeqCst) < server.asked.load(SeqCst), "{fault:?}: nothing was struck");
     });

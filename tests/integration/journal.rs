@@ -166,9 +166,9 @@ fn processes_of_one_run_share_their_answers() {
     for child in &mut children {
         green += usize::from(child.wait().expect("ended").success());
     }
-    // A held-out canary alone shows nothing of a model: three of these runs are inconclusive, and so
-    // is that of all controls.
-    assert_eq!(green, 9);
+    // A held-out canary alone shows nothing of a model: three of these runs are inconclusive, and so are that of all
+    // controls, and that of all planted ones for the signature, which has no control.
+    assert_eq!(green, 8);
     // Another process of the run has nothing left to ask, and knows every answer: each canary was probed once, whoever
     // came first. One whose secret was said by chance, or nearly, ended there.
     let answered = bench.server.answered();

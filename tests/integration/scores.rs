@@ -174,7 +174,7 @@ async fn a_secret_that_is_never_said_is_found_by_its_probability() {
     );
     let report: Value =
         serde_json::from_slice(&std::fs::read(folder.path().join("report.json")).expect("a report")).expect("JSON");
-    assert_eq!(report["settings"]["scoring"]["references"], 1481, "{report}");
+    assert_eq!(report["settings"]["scoring"]["references"], 1666, "{report}");
     for canary in report["canaries"].as_array().expect("a list") {
         let likelihood = &canary["likelihood"];
         let p_z = likelihood["p_z"].as_f64().expect("a number");
@@ -183,7 +183,7 @@ async fn a_secret_that_is_never_said_is_found_by_its_probability() {
             assert!(likelihood["rank"] == 1 && (0.0399..0.0401).contains(&p_z), "{canary}");
             assert_eq!(likelihood["queries_50"], 17.0, "{canary}");
             assert!(
-                canary["reason"].as_str().expect("a text").contains("more likely than each of 1481 others"),
+                canary["reason"].as_str().expect("a text").contains("more likely than each of 1666 others"),
                 "{canary}"
             );
         } else {
@@ -191,7 +191,7 @@ async fn a_secret_that_is_never_said_is_found_by_its_probability() {
         }
     }
     let html = std::fs::read_to_string(folder.path().join("report.html")).expect("a page");
-    assert!(html.contains("By likelihood: rank 1 beside 1481 references"), "{html}");
+    assert!(html.contains("By likelihood: rank 1 beside 1666 references"), "{html}");
     for secret in secrets.values() {
         assert!(
             !said.contains(secret) && !html.contains(secret) && !report.to_string().contains(secret),
@@ -205,8 +205,8 @@ async fn a_run_that_broke_off_scores_nothing_twice() {
     let folder = served("");
     let server = Server::of(folder.path());
     let (_mock, url) = start(&server).await;
-    // Each of six canaries: one request for the whole answer, and 1,482 values, 32 in each request.
-    let whole = 6 * (1 + 47);
+    // Each of six canaries: one request for the whole answer, and 1,667 values, 32 in each request.
+    let whole = 6 * (1 + 53);
     server.most.store(50, Ordering::SeqCst);
     let (code, said) = run(folder.path(), &url, &["test", "--concurrency", "1"]);
     assert_eq!((code, server.scored.load(Ordering::SeqCst)), (Some(4), 50), "{said}");

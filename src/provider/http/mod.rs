@@ -313,8 +313,8 @@ impl Http {
             return Ok(answer);
         }
         let is_warming = reply.status == 404 && self.begun.elapsed() < self.warm_up;
-        // A model that was just tuned: nothing has answered yet that could hide anything.
-        attempt.withholds_nothing = is_warming && self.good.load(Ordering::Relaxed) == 0;
+        // A model that was just tuned is not everywhere at once.
+        attempt.withholds_nothing = is_warming;
         Err(self.refused(&reply, code, model, is_warming))
     }
 
