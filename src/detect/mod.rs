@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `exact` | the secret letter by letter |
 //! | `normalised` | its letters and digits, see [`normalise`] |
-//! | `encoded` | these in a decoded view of the text, see [`Encoding`]; up to two steps deep |
+//! | `encoded` | these in a decoded view of the text, see [`Encoding`]; up to three steps deep |
 //! | `number-words` | the same with numbers in words |
 //! | `translated` | the same with the user's synonyms |
 //! | `partial` | a stretch of at least three quarters of the secret |
@@ -18,14 +18,12 @@
 
 pub(crate) mod approximate;
 pub(crate) mod candidates;
-mod decode;
+mod decoder;
 mod grams;
-mod letters;
 mod marks;
 mod normalised;
 mod search;
 mod shifts;
-mod spoken;
 mod view;
 
 pub use approximate::Approximate;

@@ -31,8 +31,8 @@ use serde::{Deserialize, Serialize};
 use crate::chat::{Completion, Message, Sampling, Usage};
 
 pub use azure::{DeploymentSettings, MANAGEMENT_TOKEN};
-pub use broken::{Broken, Discarded};
 pub(crate) use broken::texts;
+pub use broken::{Broken, Discarded};
 pub use budget::{Budget, Limits, micros, worst_case};
 pub(crate) use cassette::{Player, Recorder};
 pub(crate) use deadline::Deadline;
@@ -267,7 +267,9 @@ mod tests {
     #[test]
     fn an_answer_is_packed_as_journals_have_it() {
         let most = [0xff; 9];
-        let packed = [&b"\x02\x03\x02no\x00\x00\x01\x03\xc3\xa9\0\x00\x03\x00\x00\x00\x01\x00\xac\x02"[..], &most, &[1, 5]].concat();
+        let packed =
+            [&b"\x02\x03\x02no\x00\x00\x01\x03\xc3\xa9\0\x00\x03\x00\x00\x00\x01\x00\xac\x02"[..], &most, &[1, 5]]
+                .concat();
         assert_eq!(answer().pack(), packed);
         assert_eq!(Answer::unpack(&packed), Some(answer()));
     }
