@@ -94,11 +94,14 @@ impl Around<'_> {
         two & alone | three
     }
 
-    /// Digits beside letters, and capitals after small letters.
+    /// Digits beside letters, and capitals behind a letter with a small letter beside them.
     fn mixed(self) -> u64 {
         let block = &self.0[1];
-        let small = self.behind(|b| b.letters & !b.capitals);
-        block.capitals & small | block.digits & self.behind(|b| b.letters) | block.letters & self.behind(|b| b.digits)
+        let small = |b: &Block| b.letters & !b.capitals;
+        let (small, inner) = (self.behind(small), self.behind(|b| b.letters) & self.ahead(1, small));
+        block.capitals & (small | inner)
+            | block.digits & self.behind(|b| b.letters)
+            | block.letters & self.behind(|b| b.digits)
     }
 
     /// Single letters and digits: with no other beside them, and no sign between them and a letter, as in `isn't`.
@@ -204,7 +207,8 @@ pub(super) struct Seen {
     pub(super) codes: bool,
     /// Seven digits in a row.
     pub(super) long_digits: bool,
-    /// Three places within 128 bytes where a digit stands beside a letter, or a capital behind a small letter.
+    /// Two places within 128 bytes where a digit stands beside a letter, or a capital behind a letter with a small letter
+    /// beside it.
     pub(super) mixed: bool,
     /// Eight in a row without a space, with a sign that is not at an end.
     pub(super) tokens: bool,
@@ -360,7 +364,7 @@ impl Seen {
             singles: around.singles().count_ones(),
         };
         self.codes |= before.codes + counts.codes >= 6;
-        self.mixed |= before.mixed + counts.mixed >= 3;
+        self.mixed |= before.mixed + counts.mixed >= 2;
         self.singles |= before.singles + counts.singles >= 6;
         counts
     }

@@ -4,7 +4,7 @@
 //! views. What [`Searcher`](super::Searcher) finds and what [`Candidates`](super::Candidates) counts
 //! both rest on these views, so that no hit is without its place among the candidates.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::ops::Range;
 
@@ -181,7 +181,7 @@ pub fn segments(text: &str, synonyms: &Synonyms) -> Vec<Segment> {
 /// The same where the normal form and the marks are known, without some that have fewer than `shortest` bytes in
 /// that form; and whether these are all, which take up `most` bytes or fewer.
 ///
-/// A decoded part is given once: what other steps make of the text again is left out.
+/// A decoded part is left out where the same part came before with as few steps.
 pub(super) fn segments_of(
     text: &str,
     normal: &[u8],
@@ -191,31 +191,31 @@ pub(super) fn segments_of(
     most: usize,
 ) -> (Vec<Segment>, bool) {
     let mut all: Vec<Segment> = Vec::new();
-    let mut known = Known::default();
-    let mut more: Vec<Segment> = Vec::new();
-    let mut take = |how: &[Encoding], text: String, source| more.push(Segment { how: how.to_vec(), text, source });
+    let mut take = |how: &[Encoding], text: String, source| all.push(Segment { how: how.to_vec(), text, source });
     let mut emit = Emit::new(most, DEPTH, &mut take);
     decode_all(&Text::new(text, normal, marks, shortest), true, synonyms, &mut emit);
     let (mut left, mut whole) = (emit.left(), !emit.overflowed());
-    if more.is_empty() {
+    if all.is_empty() {
         return (all, whole);
     }
-    known.is_new(text);
-    all.extend(more.into_iter().filter(|segment| known.is_new(&segment.text)));
+    let mut known = Known::default();
+    known.is_new(text, &[]);
+    all.retain(|segment| known.is_new(&segment.text, &segment.how));
     let mut at = 0;
     while at < all.len() && whole {
         let from = &all[at];
         if from.how.len() < DEPTH {
             let mut more: Vec<Segment> = Vec::new();
             let mut take = |how: &[Encoding], text: String, _| {
-                if known.is_new(&text) {
-                    more.push(Segment { how: [&from.how, how].concat(), text, source: from.source.clone() });
+                let how = [&from.how, how].concat();
+                if known.is_new(&text, &how) {
+                    more.push(Segment { how, text, source: from.source.clone() });
                 }
             };
             let mut emit = Emit::new(left, DEPTH - from.how.len(), &mut take);
-            let clothed = !from.how.iter().any(|step| INNERMOST.contains(step));
             let (normal, marks) = (normal_bytes(&from.text), Marks::new(&from.text));
-            decode_all(&Text::new(&from.text, &normal, &marks, shortest), clothed, synonyms, &mut emit);
+            let text = Text::new(&from.text, &normal, &marks, shortest);
+            decode_all(&text, may_go_innermost(&from.how), synonyms, &mut emit);
             (left, whole) = (emit.left(), !emit.overflowed());
             all.extend(more);
         }
@@ -224,19 +224,33 @@ pub(super) fn segments_of(
     (all, whole)
 }
 
-/// Steps that change letters and are undone once, innermost.
-const INNERMOST: [Encoding; 3] = [Encoding::Leet, Encoding::Separated, Encoding::Items];
+/// Whether steps that change letters may follow: they are undone once, innermost.
+fn may_go_innermost(how: &[Encoding]) -> bool {
+    !how.iter().any(|step| matches!(step, Encoding::Leet | Encoding::Separated | Encoding::Items))
+}
 
-/// The texts that were decoded already, by their hashes.
+/// The texts that were decoded already, by their hashes: with how few steps, where innermost steps may follow, and where
+/// they may or may not.
 #[derive(Default)]
 struct Known {
-    hashes: HashSet<u64, foldhash::fast::RandomState>,
+    steps: HashMap<u64, [usize; 2], foldhash::fast::RandomState>,
 }
 
 impl Known {
-    fn is_new(&mut self, text: &str) -> bool {
-        let hash = self.hashes.hasher().hash_one(text);
-        self.hashes.insert(hash)
+    /// Whether more can follow from a text than from the same text when it came before. What is left out here would be
+    /// found again from there, whatever came before: so what the search looks at is among what the counting looks at.
+    fn is_new(&mut self, text: &str, how: &[Encoding]) -> bool {
+        let hash = self.steps.hasher().hash_one(text);
+        let [fewest_free, fewest] = self.steps.entry(hash).or_insert([usize::MAX; 2]);
+        let is_free = may_go_innermost(how);
+        if *fewest_free <= how.len() || !is_free && *fewest <= how.len() {
+            return false;
+        }
+        *fewest = how.len().min(*fewest);
+        if is_free {
+            *fewest_free = how.len();
+        }
+        true
     }
 }
 

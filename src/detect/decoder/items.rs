@@ -29,7 +29,12 @@ impl Decoder for Items {
         let (mut all, mut without_numbers, mut without_letters) = (String::new(), String::new(), String::new());
         let (mut numbers, mut letters) = (Labels::default(), Labels::default());
         let mut places = tokens::words(text.raw).peekable();
+        let mut before = 0;
         while let Some(place) = places.next() {
+            // A label with a sign that is no letter: what comes then may be the next label.
+            if text.raw[std::mem::replace(&mut before, place.end)..place.start].contains(['\n', ',']) {
+                (numbers.was_label, letters.was_label) = (false, false);
+            }
             let word = &text.raw[place.clone()];
             let after = &text.raw[place.end..places.peek().map_or(text.raw.len(), |next| next.start)];
             let mut chars = word.chars();
@@ -54,10 +59,9 @@ impl Decoder for Items {
                 without_letters.push(single);
             }
         }
-        let shortest = FEWEST.max(text.shortest.min(FEWEST));
         let mut last = String::new();
         for items in [all, without_numbers, without_letters] {
-            if items.len() >= shortest && items != last {
+            if items.len() >= FEWEST && items != last {
                 last.clone_from(&items);
                 emit.push(&[Encoding::Items], items, 0..text.raw.len());
             }

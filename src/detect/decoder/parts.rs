@@ -224,7 +224,7 @@ fn value(text: &str, start: usize, end: usize) -> &str {
             return &inner[..end];
         }
     }
-    let stops = [", ", "; ", ". ", "\n", " and ", " - ", " (", " und ", " then ", " it ", " the "];
+    let stops = [", ", "; ", ". ", "\n", " and ", " - ", " und ", " then ", " it ", " the "];
     let end = stops.iter().filter_map(|stop| rest.find(stop)).min().unwrap_or(rest.len());
     &rest[..end]
 }
