@@ -590,7 +590,7 @@ mod tests {
         assert_eq!(it.search("4829 1377 6550 1284"), Some(Detector::Fuzzy));
         assert_eq!(it.search("x4829 1377 550 1234x"), Some(Detector::Fuzzy));
         assert_eq!(it.search("4829 1377 0000 1111"), None);
-        assert_eq!(it.search("4892 1377 5500 2134"), Some(Detector::Fuzzy));
+        assert_eq!(it.search("4892 1377 5550 2134"), Some(Detector::Fuzzy));
         let space = Space::parse("digits(6)").expect("sound");
         let it = Approximate::new(&space, "482913", true, true);
         assert_eq!((it.search("482931"), it.search("842913")), (Some(Detector::Fuzzy), Some(Detector::Fuzzy)));

@@ -25,7 +25,7 @@ struct Block {
     spaces: u64,
     /// `<`.
     angles: u64,
-    /// What ROT47 makes of digits (`_` to `h`), and of small letters (`2` to `K`).
+    /// What ROT47 makes of digits and of what parts them (`\` to `h`), and of small letters (`2` to `K`).
     rot47: u64,
     beyond_ascii: u64,
 }
@@ -117,7 +117,10 @@ impl Around<'_> {
     /// Whether eight in a row without a space have a sign among them, and a capital or a digit stands near.
     fn has_token(self) -> bool {
         let block = &self.0[1];
+        let small = |b: &Block| b.letters & !b.capitals;
+        let in_word = self.behind(small) & self.ahead(1, small);
         let inner = block.signs()
+            & !in_word
             & self.behind(|b| !b.spaces & !b.beyond_ascii)
             & self.ahead(1, |b| !b.spaces & !b.beyond_ascii);
         if inner == 0 {
@@ -401,7 +404,7 @@ impl Block {
             block.escapes |= escapes.to_bitmask() << at;
             block.spaces |= bytes.simd_lt(b'!').to_bitmask() << at;
             block.angles |= bytes.simd_eq(b'<').to_bitmask() << at;
-            let rot47 = (bytes - b'2').simd_lt(26) | (bytes - b'_').simd_lt(10);
+            let rot47 = (bytes - b'2').simd_lt(26) | (bytes - b'\\').simd_lt(13);
             block.rot47 |= rot47.to_bitmask() << at;
             block.beyond_ascii |= bytes.simd_ge(0x80).to_bitmask() << at;
         }
@@ -437,6 +440,14 @@ mod tests {
             assert_eq!((marks(".- -. x. .").morse_runs(), marks("- . -").morse_runs()), (3, 3));
             assert!(seen(".- -. x. .").two_morse_signs && !seen("- . -").two_morse_signs, "{shift}");
             assert!(!seen("Ordinary internationalisation Is 2,000").base64 && seen("x abcdefgH").base64, "{shift}");
+            assert!(seen("1234567").long_digits && !seen("123456 7").long_digits, "{shift}");
+            assert!(seen("cgah`b").rot47 && seen("E96D64").rot47 && !seen("bead 12345").rot47, "{shift}");
+            assert!(seen("<b>").tags && seen("</b>").tags && !seen("a < b <1").tags, "{shift}");
+            assert!(seen("0H_J\\PW+").tokens && !seen("It couldn't be a Well-known one.").tokens, "{shift}");
+            assert!(seen("NDgy OTEz").mixed && !seen("NASA had 20 Men at 4 pm").mixed, "{shift}");
+            assert!(seen("49 50 51 52 53 54").codes && seen("49h, 50h, 51h, 52h, 53h, 5ah").codes, "{shift}");
+            assert!(seen("0o120 0o121 0o122 0o123 0o124 0o125").codes && !seen("120 121 12 and 3456").codes, "{shift}");
+            assert!(seen("1. P\n2. y\n3. r\n").singles && !seen("isn't a b c don't U.S.A.").singles, "{shift}");
             assert!(seen(&"a".repeat(64)).base64 && !seen(&"a".repeat(56)).base64, "{shift}");
         }
         let words = Marks::new("Ordinary internationalisation NDgyOTEz");

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::decoder::{Emit, REGISTRY, Text};
 use super::marks::Marks;
 use super::normalise;
-use super::normalised::normal_bytes;
+use super::normalised::{Normal, normal_bytes};
 
 /// One step of a disguise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -201,6 +201,7 @@ pub(super) fn segments_of(
     let mut known = Known::default();
     known.is_new(text, &[]);
     all.retain(|segment| known.is_new(&segment.text, &segment.how));
+    let (mut normal_of_part, mut marks_of_part) = (Normal::default(), Marks::default());
     let mut at = 0;
     while at < all.len() && whole {
         let from = &all[at];
@@ -208,13 +209,15 @@ pub(super) fn segments_of(
             let mut more: Vec<Segment> = Vec::new();
             let mut take = |how: &[Encoding], text: String, _| {
                 let how = [&from.how, how].concat();
-                if known.is_new(&text, &how) {
+                // Undone twice, it is as it was.
+                if !how.ends_with(&[Encoding::Rot47; 2]) && known.is_new(&text, &how) {
                     more.push(Segment { how, text, source: from.source.clone() });
                 }
             };
             let mut emit = Emit::new(left, DEPTH - from.how.len(), &mut take);
-            let (normal, marks) = (normal_bytes(&from.text), Marks::new(&from.text));
-            let text = Text::new(&from.text, &normal, &marks, shortest);
+            normal_of_part.read(&from.text);
+            marks_of_part.read(&from.text);
+            let text = Text::new(&from.text, normal_of_part.as_bytes(), &marks_of_part, shortest);
             decode_all(&text, may_go_innermost(&from.how), synonyms, &mut emit);
             (left, whole) = (emit.left(), !emit.overflowed());
             all.extend(more);

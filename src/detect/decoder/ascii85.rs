@@ -1,6 +1,6 @@
 //! Base85: Ascii85, Z85 (ZeroMQ), and the alphabet of Git and Python's `b85encode`.
 
-use super::bytes::Stretch;
+use super::bytes::{Stretch, is_printable};
 use super::{Decoder, Emit, Text};
 use crate::detect::marks::Marks;
 use crate::detect::view::Encoding;
@@ -51,11 +51,14 @@ impl Decoder for Ascii85 {
         for token in text.raw.as_bytes().split(|byte| !byte.is_ascii_graphic()) {
             let start = at;
             at += token.len() + 1;
-            if token.len() < FEWEST || token.iter().all(|byte| byte.is_ascii_lowercase()) {
+            let is_sign = |byte: &u8| !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'\'');
+            let inner = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
+            let is_marked = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+            if token.len() < FEWEST || !inner.iter().any(is_sign) || !token.iter().any(is_marked) {
                 continue;
             }
             for table in &TABLES {
-                for offset in 0..5 {
+                for offset in (0..5).filter(|offset| may_be_text(&token[*offset..], table)) {
                     fives(&token[offset..], table, start + offset, emit);
                 }
             }
@@ -63,9 +66,24 @@ impl Decoder for Ascii85 {
     }
 }
 
+/// Whether most of the whole groups hold printable bytes only.
+fn may_be_text(run: &[u8], table: &[u8; 256]) -> bool {
+    let (groups, _) = run.as_chunks::<5>();
+    let is_text = |five: &&[u8; 5]| {
+        // Of four such bytes the first decides the first sign: few groups get further.
+        let first = table[usize::from(five[0])];
+        (2..42).contains(&first) && {
+            let word = five.iter().fold(0u64, |word, sign| word * 85 + u64::from(table[usize::from(*sign)]));
+            u32::try_from(word).is_ok_and(|word| word.to_be_bytes().into_iter().all(is_printable))
+        }
+    };
+    let texts = groups.iter().filter(is_text).count();
+    texts > 0 && 2 * texts >= groups.len() - 1
+}
+
 /// Decodes groups of five signs: the last ones with and without what may be signs of a sentence.
 fn fives(run: &[u8], table: &[u8; 256], start: usize, emit: &mut Emit<'_>) {
-    let mut stretch = Stretch::new(&[Encoding::Ascii85], start..start + run.len());
+    let mut stretch = Stretch::of_ascii(&[Encoding::Ascii85], start..start + run.len());
     let mut rest = run;
     while let Some((five, after)) = rest.split_first_chunk::<5>().filter(|(_, after)| after.len() >= 5 + TRAILING) {
         group(five, table, &mut stretch, emit);

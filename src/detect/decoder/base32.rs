@@ -49,19 +49,27 @@ impl Decoder for Base32 {
     fn decode(&self, text: &Text<'_>, emit: &mut Emit<'_>) {
         let bytes = text.raw.as_bytes();
         let tables: [Value; 3] = [upper, lower, extended];
-        for value in tables {
-            let mut done = 0;
-            for start in text.marks.base64_runs() {
-                // A run of base64 may have other signs before a run of this alphabet.
-                let mut at = start.max(done);
-                while bytes.get(at).is_some_and(|byte| is_near(*byte)) {
-                    let length = bytes[at..].iter().take_while(|byte| value(**byte).is_some()).count();
+        let mut done = 0;
+        for start in text.marks.base64_runs() {
+            let length = bytes[start..].iter().take_while(|byte| is_near(**byte)).count();
+            let (begin, end) = (start.max(done), start + length);
+            done = end;
+            // Words in small letters are no code.
+            if length < FEWEST
+                || bytes[begin..end].iter().all(|byte| !byte.is_ascii_uppercase() && !byte.is_ascii_digit())
+            {
+                continue;
+            }
+            for value in tables {
+                let mut at = begin;
+                while at < end {
+                    // A run of base64 may have other signs before a run of this alphabet.
+                    let length = bytes[at..end].iter().take_while(|byte| value(**byte).is_some()).count();
                     if length >= FEWEST && bytes[at..at + length].iter().any(|byte| !byte.is_ascii_lowercase()) {
                         quintets(&bytes[at..at + length], value, at, emit);
                     }
                     at += length.max(1);
                 }
-                done = at;
             }
         }
     }
@@ -75,7 +83,7 @@ const fn is_near(byte: u8) -> bool {
 /// Decodes at each of the eight offsets: other letters may stand before the code.
 fn quintets(run: &[u8], value: Value, start: usize, emit: &mut Emit<'_>) {
     for offset in 0..8 {
-        let mut stretch = Stretch::new(&[Encoding::Base32], start..start + run.len());
+        let mut stretch = Stretch::of_ascii(&[Encoding::Base32], start..start + run.len());
         let (mut buffer, mut bits) = (0u32, 0);
         for five in run.iter().skip(offset).filter_map(|byte| value(*byte)) {
             buffer = buffer << 5 | u32::from(five);

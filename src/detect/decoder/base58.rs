@@ -41,7 +41,7 @@ impl Decoder for Base58 {
                 let run = &bytes[at..];
                 let length = run.iter().take_while(|byte| VALUES[usize::from(**byte)] != NONE).count();
                 if (FEWEST..=MOST).contains(&length) && is_mixed(&run[..length]) {
-                    let mut stretch = Stretch::new(&[Encoding::Base58], at..at + length);
+                    let mut stretch = Stretch::of_ascii(&[Encoding::Base58], at..at + length);
                     stretch.extend(decode(&run[..length]), emit);
                     stretch.end(emit);
                 }

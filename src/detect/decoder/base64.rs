@@ -207,6 +207,8 @@ const FEWEST_JOINED: usize = 8;
 fn joined(text: &str, emit: &mut Emit<'_>) {
     let mut run: Vec<u8> = Vec::new();
     let (mut pieces, mut is_joined, mut start, mut end) = (0, false, 0, 0);
+    // Whether two pieces that are no words stand side by side.
+    let (mut was_mixed, mut is_code) = (false, false);
     for piece in text.as_bytes().split(|byte| BASE64[usize::from(*byte)] == NONE) {
         let (begin, next) = (end, end + piece.len() + 1);
         end = next;
@@ -223,15 +225,34 @@ fn joined(text: &str, emit: &mut Emit<'_>) {
             pieces += 1;
         }
         is_joined = is_piece;
+        let mixed = is_mixed(piece);
+        is_code |= mixed && was_mixed;
+        was_mixed = mixed;
     }
-    if pieces < 2 || run.len() < FEWEST_JOINED {
+    if !is_code || pieces < 2 || run.len() < FEWEST_JOINED {
         return;
     }
     let source = start..(end - 1).min(text.len());
     if inflate::may_begin([run[0] << 2 | run[1] >> 4, run[1] << 4 | run[2] >> 2]) {
         inflate::inflate(&bytes_of(&run), &[Encoding::Base64], &source, emit);
     }
-    sextets(run.iter().copied(), [true; 4], &[Encoding::Base64], &source, emit);
+    for offset in 0..4 {
+        let mut stretch = Stretch::of_ascii(&[Encoding::Base64], source.clone());
+        stretch.extend(bytes_of(run.get(offset..).unwrap_or_default()), emit);
+        stretch.end(emit);
+    }
+}
+
+/// Whether a piece has a digit beside a letter, or a capital behind a letter and beside a small one: few words have.
+fn is_mixed(piece: &[u8]) -> bool {
+    let digit = piece
+        .array_windows()
+        .any(|[a, b]| a.is_ascii_digit() && b.is_ascii_alphabetic() || a.is_ascii_alphabetic() && b.is_ascii_digit());
+    let capital = piece.array_windows().any(|[a, b]| a.is_ascii_lowercase() && b.is_ascii_uppercase());
+    let inner = piece
+        .array_windows()
+        .any(|[a, b, c]| a.is_ascii_alphabetic() && b.is_ascii_uppercase() && c.is_ascii_lowercase());
+    digit || capital || inner
 }
 
 #[cfg(test)]

@@ -10,6 +10,11 @@ pub(super) const SHORTEST: usize = 6;
 /// NULs that may stand between two letters: one in UTF-16, three in UTF-32.
 const MOST_NULS: usize = 3;
 
+/// Whether a byte is printed, or parts lines or words.
+pub(super) const fn is_printable(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t')
+}
+
 /// Collects decoded bytes as long as they are printable, or letters beyond ASCII; and printable bytes with NULs between
 /// them, as UTF-16 has them in either order.
 #[derive(Clone)]
@@ -20,15 +25,22 @@ pub(super) struct Stretch<'a> {
     wide: Vec<u8>,
     /// NULs since the last printable byte.
     nuls: usize,
+    /// Whether a byte beyond ASCII ends a stretch.
+    ascii: bool,
 }
 
 impl<'a> Stretch<'a> {
     pub(super) const fn new(how: &'a [Encoding], source: Range<usize>) -> Self {
-        Self { how, source, bytes: Vec::new(), wide: Vec::new(), nuls: 0 }
+        Self { how, source, bytes: Vec::new(), wide: Vec::new(), nuls: 0, ascii: false }
+    }
+
+    /// The same for ASCII only: what many ordinary texts would hold by chance otherwise.
+    pub(super) const fn of_ascii(how: &'a [Encoding], source: Range<usize>) -> Self {
+        Self { how, source, bytes: Vec::new(), wide: Vec::new(), nuls: 0, ascii: true }
     }
 
     pub(super) fn push(&mut self, byte: u8, emit: &mut Emit<'_>) {
-        if (b' '..0x7f).contains(&byte) || byte >= 0x80 || matches!(byte, b'\n' | b'\r' | b'\t') {
+        if is_printable(byte) || byte >= 0x80 && !self.ascii {
             self.bytes.push(byte);
             if self.nuls == 0 {
                 self.end_wide(emit);

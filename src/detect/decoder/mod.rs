@@ -67,6 +67,8 @@ impl<'a> Text<'a> {
 struct Scan {
     /// Whether enough words for digits or letters stand together.
     row: bool,
+    /// How many such words there are.
+    known: usize,
     /// Whether a word for a sign is there, as `dot`.
     signs: bool,
     /// Where words stand that name a part of something, as `half`, in bytes.

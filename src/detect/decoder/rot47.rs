@@ -46,10 +46,10 @@ impl Decoder for Rot47 {
     }
 }
 
-/// Whether a token has what the images of words and numbers have and few words do: a row of the images of digits, a row
-/// of those of small letters with signs among them, or signs that stand between letters in no word.
+/// Whether a token has what the images of words and numbers have and few words do: a row of the images of digits and of what parts them, a row
+/// of those of small letters with signs among them, or many signs that seldom stand in a word.
 fn is_shifted(token: &[u8]) -> bool {
-    let is_digit = |byte: u8| matches!(byte, b'_'..=b'h');
+    let is_digit = |byte: u8| matches!(byte, b'\\'..=b'h');
     let is_small = |byte: u8| matches!(byte, b'2'..=b'K');
     let is_sign = |byte: &u8| matches!(byte, b'#'..=b'%' | b'*' | b'+' | b'<'..=b'@' | b'['..=b'`' | b'{'..=b'~');
     let (mut digits, mut small, mut signs) = (0, 0, 0);
@@ -61,7 +61,7 @@ fn is_shifted(token: &[u8]) -> bool {
             return true;
         }
     }
-    token.len() > FEWEST && token.iter().any(is_sign) && token.iter().any(u8::is_ascii_alphabetic)
+    token.len() > 2 * FEWEST && token.iter().filter(|byte| is_sign(byte)).count() > 2
 }
 
 /// Emits a stretch of the text, shifted.

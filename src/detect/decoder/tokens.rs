@@ -37,6 +37,9 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
 
 /// A word in lower case, without marks and apostrophes.
 pub(super) fn folded(word: &str) -> String {
+    if word.is_ascii() {
+        return word.to_ascii_lowercase();
+    }
     let is_dropped = |c: &char| is_combining_mark(*c) || matches!(c, '\'' | '\u{2019}' | '\u{2bc}');
     word.nfkd().filter(|c| !is_dropped(c)).flat_map(char::to_lowercase).collect()
 }

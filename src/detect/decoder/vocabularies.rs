@@ -138,10 +138,11 @@ fn has_byte(text: &str, bytes: std::ops::RangeInclusive<u8>) -> bool {
 pub(super) fn scan(text: &str, marks: &Marks) -> Scan {
     let lexicon = &*LEXICON;
     let mut scan = dispatch!(Level::new(), simd => scan_with(simd, text.as_bytes(), marks, lexicon));
-    // Words with marks, and those of other scripts.
-    let is_other = |bytes| has_byte(text, bytes);
-    scan.row |= !marks.seen.ascii
-        && (is_other(0xc3..=0xc5) || is_other(0xc7..=0xc7) || is_other(0xd0..=0xd2) || is_other(0xe0..=0xe1));
+    if !marks.seen.ascii && !scan.row {
+        // Words with marks, and those of other scripts. Letters of the first block have marks in many texts.
+        let others = has_byte(text, 0xc4..=0xdf) || has_byte(text, 0xe0..=0xe1);
+        scan.row = others || scan.known > 1 && has_byte(text, 0xc3..=0xc3);
+    }
     scan
 }
 
@@ -174,6 +175,7 @@ fn scan_with<S: Simd>(simd: S, bytes: &[u8], marks: &Marks, lexicon: &Lexicon<Ki
                     others += 1;
                 }
                 Kind::Known => {
+                    scan.known += 1;
                     row = if others == 0 { row + 1 } else { 1 };
                     others = 0;
                     scan.row |= row >= FEWEST;
@@ -196,6 +198,7 @@ fn spaced(text: &str, emit: &mut Emit<'_>) {
     let others = &*OTHERS;
     let mut rows = vec![(0, false); others.names.len()];
     let mut words: Vec<(std::ops::Range<usize>, &[(usize, char)])> = Vec::new();
+    let mut is_in_row = false;
     for place in tokens::words(text) {
         let word = tokens::folded(&text[place.clone()]);
         if SIGNS.contains(&word.as_str()) {
@@ -203,6 +206,10 @@ fn spaced(text: &str, emit: &mut Emit<'_>) {
             continue;
         }
         let meanings = others.words.get(&word).map(Vec::as_slice).unwrap_or_default();
+        if meanings.is_empty() && !std::mem::take(&mut is_in_row) {
+            continue;
+        }
+        is_in_row = !meanings.is_empty();
         for (number, (row, is_enough)) in rows.iter_mut().enumerate() {
             *row = if meanings.iter().any(|(known, _)| *known == number) { *row + 1 } else { 0 };
             let fewest = if others.alphabets.contains(&number) { FEWEST_LETTERS } else { FEWEST };
