@@ -116,7 +116,7 @@ fn on_the_parrot_with_any_claimed_disguise_the_gate_is_red() {
             }
             "leet" => &letters,
             // In words of most languages, digits only.
-            _ if !disguise.fits("one letter") => &digits,
+            _ if !disguise.fits("letter") => &digits,
             _ => &all,
         };
         let scenario = format!("leaky+{}", disguise.name);

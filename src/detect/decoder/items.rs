@@ -44,7 +44,10 @@ impl Decoder for Items {
             let is_number = is_label && number.is_some_and(|number| numbers.takes(number));
             let letter = single.filter(char::is_ascii_alphabetic).map(|c| u32::from(c.to_ascii_lowercase()) - 96);
             let is_letter = is_label && letter.is_some_and(|letter| letters.takes(letter));
-            let Some(single) = single else { continue };
+            let Some(single) = single else {
+                numbers.was_label |= is_number;
+                continue;
+            };
             all.push(single);
             if is_number {
                 numbers.was_label = true;

@@ -28,6 +28,8 @@ enum Fits {
     NoDigit,
     /// What separates letters cannot be told from an `x` among them.
     NoX,
+    /// ROT47 of short groups of digits looks like any other short words.
+    NoSpace,
     /// Numbers in words, between letters only.
     DigitsOnly,
 }
@@ -108,7 +110,7 @@ impl Disguise {
         claimed("base32", |s, _| BASE32.encode(s.as_bytes())),
         claimed("base58", |s, _| codes::base58(s)),
         claimed("ascii85", |s, _| codes::base85(s, codes::ASCII85)),
-        claimed("z85", |s, _| codes::base85(s, codes::Z85)),
+        unclaimed("z85", |s, _| codes::base85(s, codes::Z85)),
         claimed("octal", |s, _| coded(s, " ", |b| format!("{b:03o}"))),
         claimed("octal-escapes", |s, _| coded(s, "", |b| format!("\\{b:03o}"))),
         claimed("binary", |s, _| bytes(s, |b| format!("{b:08b} "))),
@@ -144,7 +146,7 @@ impl Disguise {
         }),
         claimed("atbash", |s, _| each(s, atbash)),
         claimed("atbash-reversed", |s, _| reversed(&each(s, atbash))),
-        claimed("rot47", |s, _| each(s, codes::rot47)),
+        claimed_for(Fits::NoSpace, "rot47", |s, _| each(s, codes::rot47)),
         claimed("tags", |s, _| each(s, codes::tag)),
         claimed("variation-selectors", |s, _| format!("\u{1f600}{}", bytes(s, codes::selector))),
         claimed("circled", |s, _| each(s, |c| codes::in_block(c, Some(0x24d0), None))),
@@ -246,6 +248,7 @@ impl Disguise {
             Fits::All => true,
             Fits::NoDigit => !secret.contains(|c: char| c.is_ascii_digit()),
             Fits::NoX => !secret.contains(['x', 'X']),
+            Fits::NoSpace => !secret.contains(' '),
             Fits::DigitsOnly => !secret.contains(char::is_alphabetic),
         }
     }
