@@ -47,6 +47,44 @@ fn growth(rows: &[String]) {
     }
 }
 
+/// How long texts of 1 MB take that consist of one piece each, which passes the gate of a decoder again and again.
+fn hostile() {
+    let secrets = secrets(1_000, "hostile");
+    let searcher = Searcher::new(secrets.iter().map(String::as_str));
+    let pieces = [
+        "NDgyOTEz",
+        "NDgy ",
+        "4x8x",
+        ".- ",
+        "one two ",
+        "31 32 ",
+        "31",
+        "049 ",
+        "chr(49)+",
+        "00110001",
+        "GQ4DEOJR",
+        "3yQ9Bz ",
+        "0H_J\\+>PW",
+        "cgah`b ",
+        "<b>4</b>",
+        "\\textbf{4}",
+        "1. 4\n",
+        "P as in Papa, ",
+        "first half: 48, second half: 13, ",
+        "yi er san ",
+        "\u{4e94}",
+        "\u{ff14}\u{200b}",
+        "&#52;",
+        "H4sIAAAAAAAC/ ",
+    ];
+    for piece in pieces {
+        let text = piece.repeat((1 << 20) / piece.len());
+        let begin = Instant::now();
+        let searched = searcher.examine(&text);
+        println!("hostile {piece:?}: {:.3} s for 1 MB, whole: {}", begin.elapsed().as_secs_f64(), searched.whole);
+    }
+}
+
 fn main() {
     let files: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let mut rows: Vec<String> = Vec::new();
@@ -93,6 +131,7 @@ fn main() {
         }
     }
     growth(&rows);
+    hostile();
     let spaces: Vec<Space> = SPACES.iter().map(|name| Space::parse(name).unwrap()).collect();
     let own = secrets(12, "near");
     for (i, secret) in own.iter().enumerate() {

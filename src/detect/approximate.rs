@@ -21,6 +21,9 @@ const SHORTEST: usize = 6;
 const LETTERS_EACH: usize = 8;
 /// Wrong letters that are allowed at most.
 const MOST_EDITS: usize = 2;
+/// The fewest letters of a secret that may have two neighbors exchanged. Below eight letters nothing else may be wrong: a
+/// value of six digits has 5 others that differ by an exchange, and 54 that differ by one digit, which would be no proof.
+const SHORTEST_EXCHANGED: usize = 6;
 /// Steps through a space for all answers of a canary, beyond which nothing is claimed.
 pub(crate) const STEPS: u64 = 20_000_000;
 
@@ -33,6 +36,25 @@ fn stretch(length: usize) -> usize {
 const fn edits(length: usize) -> usize {
     let allowed = length / LETTERS_EACH;
     if allowed < MOST_EDITS { allowed } else { MOST_EDITS }
+}
+
+/// What may be wrong in so many letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Allowed {
+    Nothing,
+    /// Two neighbors may be exchanged.
+    Exchange,
+    /// So many letters may be wrong, missing or too many, or exchanged with the next.
+    Edits(usize),
+}
+
+/// What may be wrong in so many letters.
+const fn allowed(length: usize) -> Allowed {
+    match edits(length) {
+        0 if length < SHORTEST_EXCHANGED => Allowed::Nothing,
+        0 => Allowed::Exchange,
+        edits => Allowed::Edits(edits),
+    }
 }
 
 /// Searches an answer for nearly one secret.
@@ -84,13 +106,13 @@ impl Approximate {
                 return Some(Detector::Partial);
             }
         }
-        if self.fuzzy && edits(length) > 0 {
+        if self.fuzzy && allowed(length) != Allowed::Nothing {
             let rows = Rows::new(normal, edits(length));
             let mut row = rows.start();
             for byte in &self.core {
                 row = rows.next(&row, *byte);
             }
-            if rows.is_near(&row, edits(length)) {
+            if rows.is_allowed(&row, length) {
                 return Some(Detector::Fuzzy);
             }
         }
@@ -111,7 +133,7 @@ impl Approximate {
             let middle = (longest - stretch(longest), stretch(parts.iter().map(shortest).sum()));
             count += members(parts, backwards, &Stretches { places: Places::new(&text), middle }, steps)?;
         }
-        if self.fuzzy && edits(longest) > 0 {
+        if self.fuzzy && allowed(longest) != Allowed::Nothing {
             count += members(parts, backwards, &Rows::new(&text, edits(longest)), steps)?;
         }
         Some(count)
@@ -119,16 +141,19 @@ impl Approximate {
 }
 
 /// What an answer must have one of. Every stretch of a core has its middle; and of one that is cut into one piece more
-/// than it may have wrong letters, one piece is as it was: a wrong, missing or further letter touches one of them.
+/// than it may have wrong letters, one piece is as it was: a wrong, missing or further letter touches one of them. All
+/// pieces but the last leave out their last letter, so that an exchange of neighbors touches one piece, too.
 fn pieces(core: &[u8], partial: bool, fuzzy: bool) -> Vec<Finder<'static>> {
     let (length, mut pieces) = (core.len(), Vec::new());
     let whole = stretch(length);
     if partial && whole >= SHORTEST {
         pieces.push(&core[length - whole..whole]);
     }
-    let wrong = edits(length);
-    if fuzzy && wrong > 0 {
-        pieces.extend(core.chunks(length.div_ceil(wrong + 1)));
+    if fuzzy && allowed(length) != Allowed::Nothing {
+        let wrong = edits(length).max(1);
+        let chunks = core.chunks(length.div_ceil(wrong + 1));
+        let last = chunks.len() - 1;
+        pieces.extend(chunks.enumerate().map(|(at, chunk)| if at < last { &chunk[..chunk.len() - 1] } else { chunk }));
     }
     pieces.into_iter().map(|piece| Finder::new(piece).into_owned()).collect()
 }
@@ -324,12 +349,23 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Edit distances (Sellers 1980): at each place of the text, the distance between what was spelled and the best stretch
-/// that ends there. A row says for 0, 1, … `most` where the distance is that or less (Wu and Manber 1992, with the bits
-/// along the text).
+/// Edit distances (Sellers 1980) in which an exchange of neighbors is one step (Damerau 1964, optimal string alignment):
+/// at each place of the text, the distance between what was spelled and the best stretch that ends there. A row has a set
+/// of places for each distance of 0, 1, … `most`, and says where the distance is that or less (Wu and Manber 1992, with
+/// the bits along the text); and one where it is one exchange or less.
 struct Rows<'a> {
     places: Places<'a>,
     most: usize,
+}
+
+/// What was spelled so far.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Row {
+    /// The sets of places, the last one for an exchange alone.
+    near: Vec<u64>,
+    /// Where an exchange has begun, for each distance: behind the letter of the text that was spelled last, with the one
+    /// before it to be spelled.
+    begun: Vec<u64>,
 }
 
 impl<'a> Rows<'a> {
@@ -338,41 +374,72 @@ impl<'a> Rows<'a> {
     }
 
     /// Nothing is spelled: no distance anywhere.
-    fn start(&self) -> Vec<u64> {
-        self.places.all().repeat(self.most + 1)
+    fn start(&self) -> Row {
+        let all = self.places.all();
+        Row { near: all.repeat(self.most + 2), begun: vec![0; all.len() * self.most.max(1)] }
     }
 
-    fn next(&self, row: &[u64], byte: u8) -> Vec<u64> {
+    fn next(&self, row: &Row, byte: u8) -> Row {
         let (words, mask) = (self.places.words, self.places.of(byte));
-        let mut next = vec![0; row.len()];
-        for distance in 0..=self.most {
-            let same = &row[distance * words..][..words];
-            let (nearer, here) = next.split_at_mut(distance * words);
-            let (mut from_same, mut from_either) = (0, 0);
+        let mut next = Row { near: vec![0; row.near.len()], begun: vec![0; row.begun.len()] };
+        let exchange = self.most + 1;
+        for distance in 0..=exchange {
+            let same = &row.near[distance * words..][..words];
+            // The set with one step less: for an exchange alone, that without any.
+            let less_at = if distance == exchange { Some(0) } else { distance.checked_sub(1) };
+            let (nearer, here) = next.near.split_at_mut(distance * words);
+            let (mut from_same, mut from_either, mut from_mask) = (0, 0, 0);
             for (word, mask) in mask.iter().enumerate() {
-                // The same letter; or one that is left out, changed, or put in.
+                // The same letter; or one that is left out, changed, put in, or exchanged with the one before it.
                 here[word] = ((same[word] << 1) | from_same) & mask;
                 from_same = same[word] >> 63;
-                if distance > 0 {
-                    let less = row[(distance - 1) * words + word];
-                    let either = less | nearer[(distance - 1) * words + word];
+                let Some(less_at) = less_at else { continue };
+                here[word] |= row.begun[less_at * words + word] & ((mask << 1) | from_mask);
+                from_mask = mask >> 63;
+                if distance < exchange {
+                    let less = row.near[less_at * words + word];
+                    let either = less | nearer[less_at * words + word];
                     here[word] |= less | (either << 1) | from_either;
                     from_either = either >> 63;
                 }
             }
             here[words - 1] &= self.places.last;
         }
+        for (at, begun) in next.begun.chunks_exact_mut(words).enumerate() {
+            let (same, mut from_one, mut from_two) = (&row.near[at * words..][..words], 0, 0);
+            for (word, mask) in mask.iter().enumerate() {
+                let one = (same[word] << 1) | from_one;
+                from_one = same[word] >> 63;
+                begun[word] = ((one << 1) | from_two) & mask;
+                from_two = one >> 63;
+            }
+            begun[words - 1] &= self.places.last;
+        }
         next
     }
 
     /// Whether there is a place with at most so large a distance.
-    fn is_near(&self, row: &[u64], distance: usize) -> bool {
-        row[distance * self.places.words..][..self.places.words].iter().any(|places| *places != 0)
+    fn is_near(&self, row: &Row, distance: usize) -> bool {
+        row.near[distance * self.places.words..][..self.places.words].iter().any(|places| *places != 0)
+    }
+
+    /// Whether there is a place where no more is wrong than may be in so many letters.
+    fn is_allowed(&self, row: &Row, length: usize) -> bool {
+        match allowed(length) {
+            Allowed::Nothing => false,
+            Allowed::Exchange => self.is_near(row, self.most + 1),
+            Allowed::Edits(edits) => self.is_near(row, edits),
+        }
+    }
+
+    /// Whether what was spelled may go on to be accepted with at most so large a distance, or by an exchange.
+    fn may_go_on(&self, row: &Row, distance: usize) -> bool {
+        self.is_near(row, distance) || self.is_near(row, self.most + 1) || row.begun.iter().any(|places| *places != 0)
     }
 }
 
 impl Walk for Rows<'_> {
-    type State = (Vec<u64>, usize);
+    type State = (Row, usize);
 
     fn start(&self) -> Self::State {
         (Rows::start(self), 0)
@@ -380,7 +447,7 @@ impl Walk for Rows<'_> {
 
     fn step(&self, (row, length): &Self::State, byte: u8) -> Option<Self::State> {
         let next = self.next(row, byte);
-        self.is_near(&next, self.most).then(|| (next, length + 1))
+        self.may_go_on(&next, self.most).then(|| (next, length + 1))
     }
 
     fn text(&self) -> &[u8] {
@@ -388,11 +455,11 @@ impl Walk for Rows<'_> {
     }
 
     fn accepts(&self, (row, length): &Self::State) -> bool {
-        edits(*length) > 0 && self.is_near(row, edits(*length))
+        self.is_allowed(row, *length)
     }
 
     fn fate(&self, (row, length): &Self::State, (_, longest): (usize, usize)) -> Option<bool> {
-        (!self.is_near(row, edits(length + longest))).then_some(false)
+        (!self.may_go_on(row, edits(length + longest))).then_some(false)
     }
 }
 
@@ -457,6 +524,63 @@ mod tests {
         all.iter().filter(|m| Approximate::new(space, m, partial, fuzzy).search(text).is_some()).count() as f64
     }
 
+    /// The least steps between a text and any stretch of another, by the textbook's table: a letter changed, missing or
+    /// too many, or two neighbors exchanged. With `exchange`, one exchange and nothing else.
+    fn distance(core: &[u8], text: &[u8], exchange: bool) -> usize {
+        let far = if exchange { 99 } else { 0 };
+        let mut table = vec![vec![0; text.len() + 1]];
+        for (i, a) in core.iter().enumerate() {
+            let mut row = vec![if exchange { 99 } else { i + 1 }];
+            for (j, b) in text.iter().enumerate() {
+                let mut least = table[i][j] + if a == b { 0 } else { 1 + far };
+                least = least.min(table[i][j + 1] + 1 + far).min(row[j] + 1 + far);
+                if i > 0 && j > 0 && *a == text[j - 1] && core[i - 1] == *b {
+                    least = least.min(table[i - 1][j - 1] + 1);
+                }
+                row.push(least.min(99));
+            }
+            table.push(row);
+        }
+        table.last().and_then(|row| row.iter().min().copied()).unwrap_or(0)
+    }
+
+    #[test]
+    fn rows_say_the_same_as_a_table_of_distances() {
+        let mut stream = Key::from_text("a key for the tests of distances").expect("long").stream("t", "");
+        let mut lot = |below: u64| (rand_chacha::rand_core::Rng::next_u64(&mut stream) % below) as usize;
+        let (mut near, mut exchanged) = (0, 0);
+        for round in 0..3000 {
+            let letters = |lot: &mut dyn FnMut(u64) -> usize, length: usize| -> Vec<u8> {
+                (0..length).map(|_| b"abc"[lot(3)]).collect()
+            };
+            let length = 5 + round % 15;
+            let core = letters(&mut lot, length);
+            let mut text = core.clone();
+            for _ in 0..lot(4) {
+                let at = lot(text.len() as u64 - 1);
+                match lot(4) {
+                    0 => text[at] = b'x',
+                    1 => text.insert(at, text[at]),
+                    2 => drop(text.remove(at)),
+                    _ => text.swap(at, at + 1),
+                }
+            }
+            let around = 70 * (round % 2) + 3;
+            let text = [letters(&mut lot, around), text, letters(&mut lot, 4)].concat();
+            let wanted = match allowed(core.len()) {
+                Allowed::Nothing => false,
+                Allowed::Exchange => distance(&core, &text, true) <= 1,
+                Allowed::Edits(edits) => distance(&core, &text, false) <= edits,
+            };
+            let it = Approximate { pieces: pieces(&core, false, true), core, partial: false, fuzzy: true };
+            assert_eq!(it.search_normal(&text).is_some(), wanted, "{it:?} {text:?}");
+            assert_eq!(it.compare(&text).is_some(), wanted, "{it:?} {text:?}");
+            near += u32::from(wanted);
+            exchanged += u32::from(wanted && length < LETTERS_EACH);
+        }
+        assert!((500..2900).contains(&near) && exchanged > 50, "{near} {exchanged}");
+    }
+
     #[test]
     fn parts_and_near_misses_are_found() {
         let space = Space::parse("AC-{digits(16)}").expect("sound");
@@ -466,6 +590,11 @@ mod tests {
         assert_eq!(it.search("4829 1377 6550 1284"), Some(Detector::Fuzzy));
         assert_eq!(it.search("x4829 1377 550 1234x"), Some(Detector::Fuzzy));
         assert_eq!(it.search("4829 1377 0000 1111"), None);
+        assert_eq!(it.search("4892 1377 5550 2134"), Some(Detector::Fuzzy));
+        let space = Space::parse("digits(6)").expect("sound");
+        let it = Approximate::new(&space, "482913", true, true);
+        assert_eq!((it.search("482931"), it.search("842913")), (Some(Detector::Fuzzy), Some(Detector::Fuzzy)));
+        assert_eq!((it.search("482914"), it.search("48213"), it.search("284913")), (None, None, None));
         assert_eq!(it.search("AC-"), None);
     }
 
@@ -485,10 +614,14 @@ mod tests {
             let mut text = it.core.clone();
             for _ in 0..lot(5) {
                 let at = lot(text.len() as u64);
-                match lot(3) {
+                match lot(4) {
                     0 => text[at] = b'x',
                     1 => text.insert(at, b'y'),
-                    _ => drop(text.remove(at)),
+                    2 => drop(text.remove(at)),
+                    _ => {
+                        let next = (at + 1) % text.len();
+                        text.swap(at, next);
+                    }
                 }
             }
             text.truncate(text.len() - lot(3));
@@ -527,6 +660,7 @@ mod tests {
             "pyroldracemia and zebratracemia",
             "pyrlodraconiosis, pyrodraconosi: qyroluxxonitis",
             "zenxxkk zebrakk trackk",
+            "pyorludraconosis, zebratrcaemia pyroldracoinsis",
             "nothing of the kind",
         ] {
             for (partial, fuzzy, backwards) in
@@ -560,6 +694,9 @@ mod tests {
             let mut text = letters(5) + &all[lot(all.len())] + &all[lot(all.len())];
             text.remove(lot(text.len()));
             text.insert(lot(text.len()), 'b');
+            let (at, mut bytes) = (lot(text.len() - 1), text.into_bytes());
+            bytes.swap(at, at + 1);
+            let text = String::from_utf8(bytes).expect("letters");
             for backwards in [false, true] {
                 let parts = lists.iter().map(|list| {
                     let mut sorted: Vec<Vec<u8>> = list.iter().map(|e| e.bytes().collect()).collect();
@@ -584,9 +721,18 @@ mod tests {
 
     #[test]
     fn members_are_counted_exactly() {
-        let spaces = ["AB-{hex(2)}{digits(1)}{hex(2)}wxyz", "{digits(3)}{digits(1)}cccc"];
-        let texts =
-            ["ab12 3cd wxyz", "nothing", "111111", "fe0 ab 12 wxy", "aabb1234cccc", "0123 cccc 4567 ccc", "wxyz1a2b"];
+        let spaces = ["AB-{hex(2)}{digits(1)}{hex(2)}wxyz", "{digits(3)}{digits(1)}cccc", "{digits(2)}-{digits(3)}a"];
+        let texts = [
+            "ab12 3cd wxyz",
+            "nothing",
+            "111111",
+            "fe0 ab 12 wxy",
+            "aabb1234cccc",
+            "0123 cccc 4567 ccc",
+            "wxyz1a2b",
+            "1324a 213a4 21345a",
+            "0132cc cc 4576cccc",
+        ];
         for space in spaces {
             let space = Space::parse(space).expect("sound");
             let candidates = Candidates::new(&space);

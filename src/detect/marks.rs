@@ -21,6 +21,12 @@ struct Block {
     escapes: u64,
     /// `x`.
     crosses: u64,
+    /// Spaces, line breaks and other bytes up to a space.
+    spaces: u64,
+    /// `<`.
+    angles: u64,
+    /// What ROT47 makes of digits and of what parts them (`\` to `h`), and of small letters (`2` to `K`).
+    rot47: u64,
     beyond_ascii: u64,
 }
 
@@ -35,6 +41,11 @@ impl Block {
 
     const fn base64(&self) -> u64 {
         self.letters | self.digits | self.base64_signs
+    }
+
+    /// Signs that are seen, and stand in the middle of few words.
+    const fn signs(&self) -> u64 {
+        !(self.words() | self.spaces | self.beyond_ascii)
     }
 
     /// What a run of base64 has and few words have after their first letter.
@@ -61,6 +72,72 @@ impl Around<'_> {
     /// The bits of a class and of the block after it.
     fn both(self, class: impl Fn(&Block) -> u64) -> u128 {
         u128::from(class(&self.0[2])) << 64 | u128::from(class(&self.0[1]))
+    }
+
+    /// Where `many` in a row of a class begin: up to eight.
+    fn row(self, many: u32, class: impl Fn(&Block) -> u64) -> u64 {
+        let all = self.both(class);
+        (1..many).fold(all, |row, by| row & all >> by) as u64
+    }
+
+    /// Two hexadecimal digits that stand alone, or with a letter behind them as in `50h`; and three decimal digits, also
+    /// with a letter before them as in `0o120`.
+    fn codes(self) -> u64 {
+        let two = self.0[1].hex() & self.ahead(1, Block::hex);
+        if two & !self.behind(Block::hex) == 0 {
+            return 0;
+        }
+        let (words, letters) = (self.both(Block::words), self.both(|b| b.letters & !b.hex_letters));
+        let digits = self.both(|b| b.digits);
+        let alone = (!(words >> 2) | letters >> 2 & !(words >> 3)) as u64 & !self.behind(Block::words);
+        let three = (digits & digits >> 1 & digits >> 2 & !(words >> 3)) as u64 & !self.behind(|b| b.digits);
+        two & alone | three
+    }
+
+    /// Digits beside letters, and capitals behind a letter with a small letter beside them.
+    fn mixed(self) -> u64 {
+        let block = &self.0[1];
+        let small = |b: &Block| b.letters & !b.capitals;
+        let (small, inner) = (self.behind(small), self.behind(|b| b.letters) & self.ahead(1, small));
+        block.capitals & (small | inner)
+            | block.digits & self.behind(|b| b.letters)
+            | block.letters & self.behind(|b| b.digits)
+    }
+
+    /// Single letters and digits: with no other beside them, and no sign between them and a letter, as in `isn't`.
+    fn singles(self) -> u64 {
+        let alone = self.0[1].words() & !self.behind(Block::words) & !self.ahead(1, Block::words);
+        if alone == 0 {
+            return 0;
+        }
+        let two_before = self.0[1].letters << 2 | self.0[0].letters >> 62;
+        alone & (self.behind(|b| b.spaces) | !two_before)
+    }
+
+    /// Whether eight in a row without a space have a sign among them, and a capital or a digit stands near.
+    fn has_token(self) -> bool {
+        let block = &self.0[1];
+        let small = |b: &Block| b.letters & !b.capitals;
+        let in_word = self.behind(small) & self.ahead(1, small);
+        let inner = block.signs()
+            & !in_word
+            & self.behind(|b| !b.spaces & !b.beyond_ascii)
+            & self.ahead(1, |b| !b.spaces & !b.beyond_ascii);
+        if inner == 0 {
+            return false;
+        }
+        let [before, _, after] = self.0;
+        let marked = |b: &Block| b.capitals | b.digits;
+        if marked(before) | marked(block) | marked(after) == 0 {
+            return false;
+        }
+        let seen = |b: &Block| !b.spaces & !b.beyond_ascii;
+        let mut row = u128::from(self.eight(seen)) << 64
+            | u128::from(Around(&[Block::default(), self.0[0], self.0[1]]).eight(seen));
+        row |= row << 1;
+        row |= row << 2;
+        row |= row << 4;
+        inner & (row >> 64) as u64 != 0
     }
 
     /// Where eight in a row of a class begin.
@@ -129,6 +206,21 @@ pub(super) struct Seen {
     pub(super) leet: bool,
     /// A sign of Morse code with another after it.
     pub(super) two_morse_signs: bool,
+    /// Six numbers that may be codes of letters, within 128 bytes.
+    pub(super) codes: bool,
+    /// Seven digits in a row.
+    pub(super) long_digits: bool,
+    /// Two places within 128 bytes where a digit stands beside a letter, or a capital behind a letter with a small letter
+    /// beside it.
+    pub(super) mixed: bool,
+    /// Eight in a row without a space, with a sign that is not at an end.
+    pub(super) tokens: bool,
+    /// Six in a row of what ROT47 makes of digits and small letters.
+    pub(super) rot47: bool,
+    /// `<` with a letter, `/` or `!` after it.
+    pub(super) tags: bool,
+    /// Six single letters or digits within 128 bytes.
+    pub(super) singles: bool,
 }
 
 /// The classes of all bytes of a text.
@@ -223,10 +315,20 @@ fn read<S: Simd>(simd: S, text: &[u8], blocks: &mut Vec<Block>) -> Seen {
         *block = Block::of(simd, bytes);
         seen.ascii &= block.beyond_ascii == 0;
     }
+    let mut before = Counts::default();
     for around in blocks.array_windows() {
         seen.look(Around(around));
+        before = seen.count(Around(around), before);
     }
     seen
+}
+
+/// How many places of a block show what a text has to have often.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    codes: u32,
+    mixed: u32,
+    singles: u32,
 }
 
 impl Seen {
@@ -244,7 +346,30 @@ impl Seen {
         let plus = block.base64_signs & block.leet_signs;
         self.code_points |= plus & around.behind(|b| b.capitals) != 0;
         self.leet |= around.leet() != 0;
+        self.tokens |= around.has_token();
+        let tag = around.ahead(1, |b| b.letters | b.base64_signs | b.leet_signs);
+        self.tags |= block.angles & tag != 0;
+        self.long_digits |= block.digits & around.ahead(1, |b| b.digits) & around.ahead(2, |b| b.digits) != 0
+            && around.row(7, |b| b.digits) != 0;
+        self.rot47 |= block.rot47 & around.ahead(1, |b| b.rot47) & around.ahead(2, |b| b.rot47) != 0
+            && around.row(6, |b| b.rot47) != 0;
         self.two_morse_signs |= block.morse_signs & around.ahead(1, |b| b.morse_signs) != 0;
+    }
+}
+
+impl Seen {
+    /// Counts what a block has, and looks at it and the block before together.
+    #[inline(always)]
+    fn count(&mut self, around: Around<'_>, before: Counts) -> Counts {
+        let counts = Counts {
+            codes: around.codes().count_ones(),
+            mixed: around.mixed().count_ones(),
+            singles: around.singles().count_ones(),
+        };
+        self.codes |= before.codes + counts.codes >= 6;
+        self.mixed |= before.mixed + counts.mixed >= 2;
+        self.singles |= before.singles + counts.singles >= 6;
+        counts
     }
 }
 
@@ -277,6 +402,10 @@ impl Block {
             block.crosses |= letter.simd_eq(b'x' - b'a').to_bitmask() << at;
             let escapes = bytes.simd_eq(b'%') | bytes.simd_eq(b'&') | bytes.simd_eq(b'\\');
             block.escapes |= escapes.to_bitmask() << at;
+            block.spaces |= bytes.simd_lt(b'!').to_bitmask() << at;
+            block.angles |= bytes.simd_eq(b'<').to_bitmask() << at;
+            let rot47 = (bytes - b'2').simd_lt(26) | (bytes - b'\\').simd_lt(13);
+            block.rot47 |= rot47.to_bitmask() << at;
             block.beyond_ascii |= bytes.simd_ge(0x80).to_bitmask() << at;
         }
         block
@@ -311,6 +440,14 @@ mod tests {
             assert_eq!((marks(".- -. x. .").morse_runs(), marks("- . -").morse_runs()), (3, 3));
             assert!(seen(".- -. x. .").two_morse_signs && !seen("- . -").two_morse_signs, "{shift}");
             assert!(!seen("Ordinary internationalisation Is 2,000").base64 && seen("x abcdefgH").base64, "{shift}");
+            assert!(seen("1234567").long_digits && !seen("123456 7").long_digits, "{shift}");
+            assert!(seen("cgah`b").rot47 && seen("E96D64").rot47 && !seen("bead 12345").rot47, "{shift}");
+            assert!(seen("<b>").tags && seen("</b>").tags && !seen("a < b <1").tags, "{shift}");
+            assert!(seen("0H_J\\PW+").tokens && !seen("It couldn't be a Well-known one.").tokens, "{shift}");
+            assert!(seen("NDgy OTEz").mixed && !seen("NASA had 20 Men at 4 pm").mixed, "{shift}");
+            assert!(seen("49 50 51 52 53 54").codes && seen("49h, 50h, 51h, 52h, 53h, 5ah").codes, "{shift}");
+            assert!(seen("0o120 0o121 0o122 0o123 0o124 0o125").codes && !seen("120 121 12 and 3456").codes, "{shift}");
+            assert!(seen("1. P\n2. y\n3. r\n").singles && !seen("isn't a b c don't U.S.A.").singles, "{shift}");
             assert!(seen(&"a".repeat(64)).base64 && !seen(&"a".repeat(56)).base64, "{shift}");
         }
         let words = Marks::new("Ordinary internationalisation NDgyOTEz");

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `exact` | the secret letter by letter |
 //! | `normalised` | its letters and digits, see [`normalise`] |
-//! | `encoded` | these in a decoded view of the text, see [`Encoding`]; up to two steps deep |
+//! | `encoded` | these in a decoded view of the text, see [`Encoding`]; up to three steps deep |
 //! | `number-words` | the same with numbers in words |
 //! | `translated` | the same with the user's synonyms |
 //! | `partial` | a stretch of at least three quarters of the secret |
@@ -19,15 +19,13 @@
 pub(crate) mod approximate;
 pub(crate) mod candidates;
 mod carrier;
-mod decode;
+mod decoder;
 mod grams;
-mod letters;
 mod marks;
 mod normalised;
 mod pieces;
 mod search;
 mod shifts;
-mod spoken;
 mod view;
 
 pub use approximate::Approximate;
@@ -149,6 +147,81 @@ fn levels() -> Vec<fearless_simd::Level> {
 mod tests {
     use super::*;
 
+    /// Pieces of texts that pass the gates of decoders again and again.
+    const HOSTILE: [&str; 60] = [
+        "NDgyOTEz",
+        "NDgy ",
+        "NDgyOTEz\n",
+        "a",
+        "A",
+        "aB",
+        "&#52;",
+        "%34",
+        "\\u0034",
+        "\\x34",
+        "4x8x",
+        "p4ss ",
+        ".- ",
+        ". ",
+        "one ",
+        "one two ",
+        "twenty ",
+        "31 32 ",
+        "0x31, ",
+        "31",
+        "$31 ",
+        "31h ",
+        "49 50 ",
+        "049",
+        "\\061",
+        "chr(49)+",
+        "chr(",
+        "00110001 ",
+        "00110001",
+        "0b00110001, ",
+        "0b",
+        "GQ4DEOJR",
+        "GQ4DEOJRGM======",
+        "3yQ9Bz",
+        "0H_J\\+",
+        "<~0H_J~>",
+        "0H_J\\+>PW",
+        "cgah`b ",
+        "E96 D64C6E ",
+        "<b>",
+        "<",
+        "<!--",
+        "</b>4",
+        "\\textbf{4}",
+        "\\a",
+        "1. 4\n",
+        "| 1 | 4 |\n",
+        "\"a\": \"4\", ",
+        "Letter 1: P\n",
+        "P as in Papa, ",
+        "first half: 4829, second half: 13, ",
+        "begins with 48 and ends with 29 ",
+        "half ",
+        "part 1 ",
+        "dot ",
+        "yi er san ",
+        "\u{4e94}",
+        "\u{ff14}\u{200b}",
+        "\u{e0134}\u{fe01}",
+        "H4sIAAAAAAAC/ ",
+    ];
+
+    #[test]
+    fn a_bomb_of_compressed_data_is_no_silence_and_takes_no_long() {
+        use std::io::Write;
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&vec![b'a'; 80 << 20]).expect("memory");
+        let bomb = data_encoding::BASE64.encode(&encoder.finish().expect("memory"));
+        let searcher = Searcher::new(["482913"]);
+        let searched = searcher.examine(&format!("{bomb} {bomb} {bomb}"));
+        assert_eq!((searched.matches, searched.whole), (Vec::new(), false));
+    }
+
     fn found(searcher: &Searcher, text: &str) -> Vec<(usize, Detector)> {
         searcher.search(text).into_iter().map(|m| (m.owner, m.detector)).collect()
     }
@@ -220,9 +293,12 @@ mod tests {
     fn a_text_made_to_take_long_does_not() {
         let searcher = Searcher::new(["482913"]);
         assert_eq!(found(&searcher, &"482913 ".repeat(100_000)), [(0, Detector::Exact)]);
-        let hostile = ["NDgyOTEz", "&#52;", "4x8x", ".- ", "one two ", "%34", "\\u0034", "31 32 "];
-        for piece in hostile {
-            let _ = searcher.search(&piece.repeat(20_000));
+        for piece in HOSTILE {
+            let begin = std::time::Instant::now();
+            let _ = searcher.search(&piece.repeat((1 << 20) / piece.len()));
+            // Time that grows with the square of the length would be hours. Without optimisation, on a busy machine, this
+            // is far above what any piece takes.
+            assert!(begin.elapsed().as_secs() < 30, "{piece:?} {:?}", begin.elapsed());
         }
         let space = crate::canary::Space::parse("digits(10)").expect("built in");
         let near = Approximate::new(&space, "4829137755", true, true);

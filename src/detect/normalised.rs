@@ -8,16 +8,65 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
 /// Letters of other scripts that look like a Latin one: pairs of look-alike and Latin.
-const LOOK_ALIKES: &str = "аaАaеeЕeоoОoрpРpсcСcуyУyхxХxіiІiјjЈjѕsЅsԁdһhНhкkКkМmмmТtтtВbвbԛqԝwѵvӏlαaΑaΒbεeΕeΖzηnΗhιiΙiκkΚkΜmνvΝnοoΟoρpΡpτtΤtυuΥyχxΧxγyօoսuհhոnսuցgıiȷjɡgɑaƖlǀlꓐbꓑpꓓdꓔtꓖgꓗkꓙjꓚcꓜzꓝfꓟmꓠnꓡlꓢsꓣrꓦvꓧhꓪwꓫxꓬyꓮaꓰeꓲiꓳoꓴu";
+const LOOK_ALIKES: &str = "аaАaеeЕeоoОoрpРpсcСcуyУyхxХxіiІiјjЈjѕsЅsԁdһhНhкkКkМmмmТtтtВbвbԛqԝwѵvӏlαaΑaΒbεeΕeΖzηnΗhιiΙiκkΚkΜmνvΝnοoΟoρpΡpτtΤtυuΥyχxΧxγyօoսuհhոnսuցgıiȷjɡgɑaƖlǀlꓐbꓑpꓓdꓔtꓖgꓗkꓙjꓚcꓜzꓝfꓟmꓠnꓡlꓢsꓣrꓦvꓧhꓪwꓫxꓬyꓮaꓰeꓲiꓳoꓴu\
+     ᴀaʙbᴄcᴅdᴇeꜰfɢgʜhɪiᴊjᴋkʟlᴍmɴnᴏoᴘpꞯqʀrꜱsᴛtᴜuᴠvᴡwʏyᴢz";
 
 static LATIN: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
     let letters: Vec<char> = LOOK_ALIKES.chars().collect();
     letters.as_chunks().0.iter().map(|[like, latin]| (*like, *latin)).collect()
 });
 
+/// The zeros of all scripts with decimal digits (Unicode 17, general category Nd) that NFKD does not map to ASCII. The
+/// nine digits after each zero are 1 to 9.
+const ZEROS: [u32; 68] = [
+    0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0de6, 0x0e50,
+    0x0ed0, 0x0f20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50,
+    0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0x104a0, 0x10d30, 0x10d40, 0x11066, 0x110f0, 0x11136,
+    0x111d0, 0x112f0, 0x11450, 0x114d0, 0x11650, 0x116c0, 0x116d0, 0x116da, 0x11730, 0x118e0, 0x11950, 0x11bf0,
+    0x11c50, 0x11d50, 0x11da0, 0x11de0, 0x11f50, 0x16130, 0x16a60, 0x16ac0, 0x16b50, 0x16d70, 0x1e140, 0x1e2f0,
+    0x1e4f0, 0x1e5f1, 0x1e950,
+];
+
+/// Ranges of characters that stand for ASCII ones in their order and that NFKD leaves alone: the first and the last
+/// code point, and what the first stands for.
+const IN_ORDER: [(u32, u32, char); 11] = [
+    // Negative circled digits, and those of the dingbats.
+    (0x24f5, 0x24fd, '1'),
+    (0x2776, 0x277e, '1'),
+    (0x2780, 0x2788, '1'),
+    (0x278a, 0x2792, '1'),
+    (0x24ff, 0x24ff, '0'),
+    (0x1f10b, 0x1f10b, '0'),
+    (0x1f10c, 0x1f10c, '0'),
+    // Negative circled, negative squared, and regional indicator letters.
+    (0x1f150, 0x1f169, 'a'),
+    (0x1f170, 0x1f189, 'a'),
+    (0x1f1e6, 0x1f1ff, 'a'),
+    // Tags: an invisible copy of ASCII.
+    (0xe0020, 0xe007e, ' '),
+];
+
+/// Letters that are invisible: the fillers of Hangul.
+const FILLERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
+
+/// The ASCII character that a character beyond ASCII stands for in every text, if there is one. The character comes
+/// from a decomposed text.
+pub(super) fn ascii_of(c: char) -> Option<char> {
+    if let Some(latin) = LATIN.get(&c) {
+        return Some(*latin);
+    }
+    let code = u32::from(c);
+    let zero = ZEROS[..ZEROS.partition_point(|zero| *zero <= code)].last();
+    if let Some(digit) = zero.and_then(|zero| u8::try_from(code - zero).ok()).filter(|digit| *digit < 10) {
+        return Some(char::from(b'0' + digit));
+    }
+    let (first, _, stands_for) = IN_ORDER.iter().find(|(first, last, _)| (*first..=*last).contains(&code))?;
+    char::from_u32(u32::from(*stands_for) + code - first)
+}
+
 /// Reduces a text to what detection compares: compatibility decomposition (NFKD), marks and
 /// everything but letters and digits dropped, look-alikes of other scripts turned into Latin
-/// letters, lower case.
+/// letters, digits of all scripts into ASCII ones, lower case. Invisible letters are dropped.
 ///
 /// No two ASCII letters or digits are merged except by case, so that the number of secrets behind
 /// one normalised text stays known.
@@ -105,8 +154,10 @@ fn counting(c: char, mut visit: impl FnMut(char)) {
     if c.is_ascii_alphanumeric() {
         visit(c.to_ascii_lowercase());
     } else if !c.is_ascii() && !is_combining_mark(c) {
-        match LATIN.get(&c) {
-            Some(latin) => visit(*latin),
+        match ascii_of(c) {
+            Some(ascii) if ascii.is_ascii_alphanumeric() => visit(ascii.to_ascii_lowercase()),
+            Some(_) => {}
+            None if FILLERS.contains(&c) => {}
             None if c.is_alphanumeric() => c.to_lowercase().filter(|c| c.is_alphanumeric()).for_each(visit),
             None => {}
         }

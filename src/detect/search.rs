@@ -8,7 +8,7 @@ use super::grams::Grams;
 use super::marks::Marks;
 use super::normalised::{Normal, width};
 use super::shifts::{distances, read_distances, shift_between};
-use super::view::{Encoding, MOST, Synonyms, segments_of};
+use super::view::{Encoding, MOST, Synonyms, mirrored, segments_of};
 use super::{Approximate, Detector, normalise};
 
 /// Where and how a secret was found.
@@ -34,11 +34,13 @@ pub struct Searched {
     pub whole: bool,
 }
 
-/// The normal form of a secret, or that form backward.
+/// The normal form of a secret, that form backward, or the image of either in the alphabet backward.
 #[derive(Debug)]
 struct Pattern {
     bytes: Vec<u8>,
     backward: bool,
+    /// Whether it is the image of the secret in the alphabet backward.
+    mirrored: bool,
     /// Whether it is found with its letters shifted: few letters would be by chance.
     shifts: bool,
     /// Two canaries may share a secret in a small space.
@@ -112,18 +114,21 @@ impl Searcher {
     pub fn with<'a>(secrets: impl IntoIterator<Item = &'a str>, synonyms: Synonyms, decodes: bool) -> Self {
         let secrets: Vec<String> = secrets.into_iter().map(str::to_owned).collect();
         let mut patterns: Vec<Pattern> = Vec::new();
-        let mut known: HashMap<(Vec<u8>, bool), usize> = HashMap::new();
+        let mut known: HashMap<(Vec<u8>, bool, bool), usize> = HashMap::new();
         for (owner, secret) in secrets.iter().enumerate() {
             let normal = normalise(secret);
             assert!(!normal.is_empty(), "a secret has at least one letter or digit");
             let backward = normal.chars().rev().collect::<String>();
             let shifts = decodes && normal.bytes().filter(u8::is_ascii_lowercase).count() >= FEWEST_SHIFTED;
-            for (bytes, backward) in [(normal.into_bytes(), false), (backward.into_bytes(), true)] {
-                if backward && !decodes {
+            let images = [(mirrored(&normal), false, true), (mirrored(&backward), true, true)];
+            let all = [(normal, false, false), (backward, true, false)].into_iter().chain(images);
+            for (bytes, backward, mirrored) in all {
+                if backward && !decodes || mirrored && !shifts {
                     continue;
                 }
-                let at = *known.entry((bytes.clone(), backward)).or_insert_with(|| {
-                    patterns.push(Pattern { bytes, backward, shifts, owners: Vec::new() });
+                let bytes = bytes.into_bytes();
+                let at = *known.entry((bytes.clone(), backward, mirrored)).or_insert_with(|| {
+                    patterns.push(Pattern { bytes, backward, mirrored, shifts, owners: Vec::new() });
                     patterns.len() - 1
                 });
                 patterns[at].owners.push(owner);
@@ -236,6 +241,7 @@ impl Searcher {
         };
         let mut how: Vec<Encoding> = decoded.map(|(how, _)| how.to_vec()).unwrap_or_default();
         how.extend(pattern.backward.then_some(Encoding::Reversed));
+        how.extend(pattern.mirrored.then_some(Encoding::Atbash));
         how.extend(match shift {
             0 => None,
             13 => Some(Encoding::Rot13),

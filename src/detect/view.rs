@@ -4,14 +4,17 @@
 //! views. What [`Searcher`](super::Searcher) finds and what [`Candidates`](super::Candidates) counts
 //! both rest on these views, so that no hit is without its place among the candidates.
 
+use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::ops::Range;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::decoder::{Emit, REGISTRY, Text};
 use super::marks::Marks;
-use super::normalised::normal_bytes;
-use super::{decode, letters, normalise, spoken};
+use super::normalise;
+use super::normalised::{Normal, normal_bytes};
 
 /// One step of a disguise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -39,15 +42,81 @@ pub enum Encoding {
     Escapes,
     /// Morse code.
     Morse,
-    /// Words of the NATO alphabet.
+    /// Words of the NATO alphabet or of another one.
     Nato,
     /// Numbers in words.
     NumberWords,
     /// Synonyms that the user declared.
     Translated,
+    /// The alphabet backward: `a` for `z`.
+    Atbash,
+    /// All printable ASCII signs shifted by 47.
+    Rot47,
+    /// Base32, in either case.
+    Base32,
+    /// Base58, as Bitcoin has it.
+    Base58,
+    /// Ascii85, Z85 and other alphabets of 85 signs.
+    Ascii85,
+    /// Codes of letters as decimal numbers, also in calls of `chr`.
+    DecimalCodes,
+    /// Codes of letters as octal numbers.
+    Octal,
+    /// Bytes as binary digits.
+    Binary,
+    /// Two or four bytes for each letter.
+    Utf16,
+    /// Compressed by gzip, zlib or deflate.
+    Compressed,
+    /// Tags, commands of LaTeX, and labels of lists.
+    Markup,
+    /// One letter or digit an item.
+    Items,
+    /// Words for signs, as `dot`.
+    Spelled,
+    /// Labelled parts.
+    Parts,
+    /// Letters that look like others, around something that had to be decoded.
+    LookAlikes,
+    /// Bytes hidden in variation selectors.
+    VariationSelectors,
 }
 
 impl Encoding {
+    /// All of them.
+    pub const ALL: [Self; 30] = [
+        Self::Reversed,
+        Self::Rot13,
+        Self::Caesar,
+        Self::Leet,
+        Self::Separated,
+        Self::Base64,
+        Self::Hex,
+        Self::Percent,
+        Self::Entities,
+        Self::Escapes,
+        Self::Morse,
+        Self::Nato,
+        Self::NumberWords,
+        Self::Translated,
+        Self::Atbash,
+        Self::Rot47,
+        Self::Base32,
+        Self::Base58,
+        Self::Ascii85,
+        Self::DecimalCodes,
+        Self::Octal,
+        Self::Binary,
+        Self::Utf16,
+        Self::Compressed,
+        Self::Markup,
+        Self::Items,
+        Self::Spelled,
+        Self::Parts,
+        Self::LookAlikes,
+        Self::VariationSelectors,
+    ];
+
     /// The word used in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -66,6 +135,22 @@ impl Encoding {
             Self::Nato => "nato",
             Self::NumberWords => "number-words",
             Self::Translated => "translated",
+            Self::Atbash => "atbash",
+            Self::Rot47 => "rot47",
+            Self::Base32 => "base32",
+            Self::Base58 => "base58",
+            Self::Ascii85 => "ascii85",
+            Self::DecimalCodes => "decimal-codes",
+            Self::Octal => "octal",
+            Self::Binary => "binary",
+            Self::Utf16 => "utf16",
+            Self::Compressed => "compressed",
+            Self::Markup => "markup",
+            Self::Items => "items",
+            Self::Spelled => "spelled",
+            Self::Parts => "parts",
+            Self::LookAlikes => "look-alikes",
+            Self::VariationSelectors => "variation-selectors",
         }
     }
 }
@@ -82,7 +167,7 @@ pub struct Segment {
 }
 
 /// Decoders are applied to what decoders gave, so often in all.
-const DEPTH: usize = 2;
+const DEPTH: usize = 3;
 /// What all segments of a text may take up, in bytes, beyond which nothing is decoded: a text that
 /// decodes to more was made for that, and its silence is none.
 pub(super) const MOST: usize = 1 << 26;
@@ -95,6 +180,8 @@ pub fn segments(text: &str, synonyms: &Synonyms) -> Vec<Segment> {
 
 /// The same where the normal form and the marks are known, without some that have fewer than `shortest` bytes in
 /// that form; and whether these are all, which take up `most` bytes or fewer.
+///
+/// A decoded part is left out where the same part came before with as few steps.
 pub(super) fn segments_of(
     text: &str,
     normal: &[u8],
@@ -104,49 +191,81 @@ pub(super) fn segments_of(
     most: usize,
 ) -> (Vec<Segment>, bool) {
     let mut all: Vec<Segment> = Vec::new();
-    let mut bytes = 0;
-    let mut add = |from: Option<&Segment>, how: &[Encoding], text: String, source: Range<usize>| {
-        bytes += text.len();
-        let outer = from.map(|from| from.how.as_slice()).unwrap_or_default();
-        let source = from.map_or(source, |from| from.source.clone());
-        (bytes <= most).then(|| Segment { how: [outer, how].concat(), text, source })
-    };
-    each_decoded(text, normal, marks, Some(shortest), synonyms, &mut |how, decoded, source| {
-        all.extend(add(None, how, decoded, source))
-    });
+    let mut take = |how: &[Encoding], text: String, source| all.push(Segment { how: how.to_vec(), text, source });
+    let mut emit = Emit::new(most, DEPTH, &mut take);
+    decode_all(&Text::new(text, normal, marks, shortest), true, synonyms, &mut emit);
+    let (mut left, mut whole) = (emit.left(), !emit.overflowed());
+    if all.is_empty() {
+        return (all, whole);
+    }
+    let mut known = Known::default();
+    known.is_new(text, &[]);
+    all.retain(|segment| known.is_new(&segment.text, &segment.how));
+    let (mut normal_of_part, mut marks_of_part) = (Normal::default(), Marks::default());
     let mut at = 0;
-    while at < all.len() {
-        if all[at].how.len() < DEPTH {
-            let mut more = Vec::new();
-            let from = all[at].clone();
-            // Letters are dressed up once, innermost.
-            let clothed =
-                (!from.how.iter().any(|step| matches!(step, Encoding::Leet | Encoding::Separated))).then_some(shortest);
-            let (normal, marks) = (normal_bytes(&from.text), Marks::new(&from.text));
-            each_decoded(&from.text, &normal, &marks, clothed, synonyms, &mut |how, decoded, source| {
-                if from.how.len() + how.len() <= DEPTH {
-                    more.extend(add(Some(&from), how, decoded, source));
+    while at < all.len() && whole {
+        let from = &all[at];
+        if from.how.len() < DEPTH {
+            let mut more: Vec<Segment> = Vec::new();
+            let mut take = |how: &[Encoding], text: String, _| {
+                let how = [&from.how, how].concat();
+                // Undone twice, it is as it was.
+                if !how.ends_with(&[Encoding::Rot47; 2]) && known.is_new(&text, &how) {
+                    more.push(Segment { how, text, source: from.source.clone() });
                 }
-            });
+            };
+            let mut emit = Emit::new(left, DEPTH - from.how.len(), &mut take);
+            normal_of_part.read(&from.text);
+            marks_of_part.read(&from.text);
+            let text = Text::new(&from.text, normal_of_part.as_bytes(), &marks_of_part, shortest);
+            decode_all(&text, may_go_innermost(&from.how), synonyms, &mut emit);
+            (left, whole) = (emit.left(), !emit.overflowed());
             all.extend(more);
         }
         at += 1;
     }
-    (all, bytes <= most)
+    (all, whole)
 }
 
-/// Takes a decoded part: its steps, what it says, and where it stands.
-pub(super) type Out<'a> = &'a mut dyn FnMut(&[Encoding], String, Range<usize>);
+/// Whether steps that change letters may follow: they are undone once, innermost.
+fn may_go_innermost(how: &[Encoding]) -> bool {
+    !how.iter().any(|step| matches!(step, Encoding::Leet | Encoding::Separated | Encoding::Items))
+}
 
-/// Letters may be dressed up where the `shortest` text is given that is looked for.
-fn each_decoded(text: &str, normal: &[u8], marks: &Marks, clothed: Option<usize>, synonyms: &Synonyms, out: Out<'_>) {
-    decode::each(text, marks, out);
-    if let Some(shortest) = clothed {
-        letters::each(text, normal, shortest, marks, out);
+/// The texts that were decoded already, by their hashes: with how few steps, where innermost steps may follow, and where
+/// they may or may not.
+#[derive(Default)]
+struct Known {
+    steps: HashMap<u64, [usize; 2], foldhash::fast::RandomState>,
+}
+
+impl Known {
+    /// Whether more can follow from a text than from the same text when it came before. What is left out here would be
+    /// found again from there, whatever came before: so what the search looks at is among what the counting looks at.
+    fn is_new(&mut self, text: &str, how: &[Encoding]) -> bool {
+        let hash = self.steps.hasher().hash_one(text);
+        let [fewest_free, fewest] = self.steps.entry(hash).or_insert([usize::MAX; 2]);
+        let is_free = may_go_innermost(how);
+        if *fewest_free <= how.len() || !is_free && *fewest <= how.len() {
+            return false;
+        }
+        *fewest = how.len().min(*fewest);
+        if is_free {
+            *fewest_free = how.len();
+        }
+        true
     }
-    spoken::each(text, marks, out);
-    if let Some(replaced) = synonyms.replace(text) {
-        out(&[Encoding::Translated], replaced, 0..text.len());
+}
+
+/// Applies all decoders to a text; those of innermost steps where they are wanted.
+fn decode_all(text: &Text<'_>, innermost: bool, synonyms: &Synonyms, emit: &mut Emit<'_>) {
+    for decoder in REGISTRY {
+        if (innermost || !decoder.is_innermost()) && decoder.may_apply(text.marks) {
+            decoder.decode(text, emit);
+        }
+    }
+    if let Some(replaced) = synonyms.replace(text.raw) {
+        emit.push(&[Encoding::Translated], replaced, 0..text.raw.len());
     }
 }
 
@@ -158,9 +277,9 @@ pub(crate) fn each_view(text: &str, synonyms: &Synonyms, letters: bool, visit: &
         for way in [normal, &reversed] {
             visit(way);
             if letters && way.bytes().any(|b| b.is_ascii_lowercase()) {
-                for shift in 1..26 {
-                    visit(&shifted(way, shift));
-                }
+                (1..26).for_each(|shift| visit(&shifted(way, shift)));
+                let mirrored = mirrored(way);
+                (0..26).for_each(|shift| visit(&shifted(&mirrored, shift)));
             }
         }
     };
@@ -180,6 +299,12 @@ pub(crate) fn shifted(normal: &str, shift: u8) -> String {
         c => c,
     };
     normal.chars().map(shift_one).collect()
+}
+
+/// A normal text with the alphabet backward.
+pub(crate) fn mirrored(normal: &str) -> String {
+    let mirror_one = |c: char| if c.is_ascii_lowercase() { char::from(b'a' + b'z' - c as u8) } else { c };
+    normal.chars().map(mirror_one).collect()
 }
 
 /// Other words for the values of a list.

@@ -19,10 +19,7 @@ fn recall(disguise: Disguise) -> (f64, usize) {
         let mut stream = key.stream("corpus", &format!("{name} {}", disguise.name));
         for _ in 0..EACH {
             let secret = space.draw(&mut stream);
-            // Leet has no way to write digits, and a text that is a number has no leet.
-            // What separates letters cannot be told from an `x` among them.
-            let leet = disguise.name == "leet" && secret.contains(|c: char| c.is_ascii_digit());
-            if leet || (disguise.name == "separated" && secret.contains(['x', 'X'])) {
+            if !disguise.fits(&secret) {
                 continue;
             }
             let said = format!("Sure, here it is: {} - is there anything else?", disguise.apply(&secret, &mut stream));
@@ -48,18 +45,16 @@ fn claimed_disguises_are_seen_through() {
         }
     }
     assert!(below.is_empty(), "{below:?}\n{table}");
-    assert!(Disguise::ALL.iter().filter(|d| d.claimed).count() >= 40);
+    assert!(Disguise::ALL.iter().filter(|d| d.claimed).count() >= 120);
     insta::assert_snapshot!("disguises", table);
 }
 
 /// Whether a whole secret can be found in this disguise without knowing its space.
 fn is_whole(disguise: &Disguise, secret: &str) -> bool {
-    let digits = secret.bytes().filter(u8::is_ascii_digit).count();
     disguise.claimed
+        && disguise.fits(secret)
         && match disguise.name {
-            "typo" | "letter-missing" | "nine-tenths" => false,
-            "leet" => digits == 0,
-            "separated" => !secret.contains(['x', 'X']),
+            "typo" | "letter-missing" | "nine-tenths" | "neighbors-exchanged" | "letter-doubled" => false,
             // The letters `oh` of a key are a word for 0.
             "number-words" | "number-words-german" => !secret.contains(char::is_alphabetic),
             _ => true,
@@ -116,8 +111,12 @@ fn on_the_parrot_with_any_claimed_disguise_the_gate_is_red() {
     for disguise in Disguise::ALL.iter().filter(|d| d.claimed) {
         let folder = match disguise.name {
             // An `x` between letters cannot be told from one among them.
-            "typo" | "letter-missing" | "nine-tenths" | "separated" => &digits,
+            "typo" | "letter-missing" | "nine-tenths" | "separated" | "neighbors-exchanged" | "letter-doubled" => {
+                &digits
+            }
             "leet" => &letters,
+            // In words of most languages, digits only.
+            _ if !disguise.fits("letter") => &digits,
             _ => &all,
         };
         let scenario = format!("leaky+{}", disguise.name);

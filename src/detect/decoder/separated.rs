@@ -1,80 +1,33 @@
-//! Letters in other clothes: leet, and the same letter between any two.
-
-use std::ops::Range;
+//! The same letter or digit between any two.
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*};
 
-use super::marks::Marks;
-use super::view::{Encoding, Out};
+use super::{Decoder, Emit, Text};
+use crate::detect::marks::Marks;
+use crate::detect::view::Encoding;
 
-/// What leet stands around a sign of it, in bytes.
-const AROUND: usize = 64;
+pub(super) struct Separated;
 
-/// `shortest` is what the shortest text has that is looked for.
-pub(super) fn each(text: &str, normal: &[u8], shortest: usize, marks: &Marks, out: Out<'_>) {
-    for source in if marks.seen.leet { leet_places(text, marks) } else { Vec::new() } {
-        let dressed = &text[source.clone()];
-        // A `1` may be an i or an l.
-        for one in if dressed.contains(['1', '!', '|']) { ['i', 'l'].as_slice() } else { &['i'] } {
-            out(&[Encoding::Leet], undressed(dressed, *one), source.clone());
+impl Decoder for Separated {
+    fn encodings(&self) -> &'static [Encoding] {
+        &[Encoding::Separated]
+    }
+
+    /// The decoder looks at the normal form, many places at once.
+    fn may_apply(&self, _: &Marks) -> bool {
+        true
+    }
+
+    fn is_innermost(&self) -> bool {
+        true
+    }
+
+    fn decode(&self, text: &Text<'_>, emit: &mut Emit<'_>) {
+        let shortest = text.shortest.min(SHORTEST_DECODED);
+        for separated in dispatch!(Level::new(), simd => separated(simd, text.normal, shortest)) {
+            emit.push(&[Encoding::Separated], separated, 0..text.raw.len());
         }
     }
-    for separated in dispatch!(Level::new(), simd => separated(simd, normal, shortest.min(SHORTEST_DECODED))) {
-        out(&[Encoding::Separated], separated, 0..text.len());
-    }
-}
-
-/// A text with leet undone.
-fn undressed(text: &str, one: char) -> String {
-    if !text.is_ascii() {
-        return text.chars().map(|c| unleet(c, one)).collect();
-    }
-    let table = if one == 'i' { &UNLEET_I } else { &UNLEET_L };
-    let plain = text.bytes().map(|byte| table[usize::from(byte)]).collect();
-    String::from_utf8(plain).unwrap_or_default()
-}
-
-static UNLEET_I: [u8; 256] = unleet_table('i');
-static UNLEET_L: [u8; 256] = unleet_table('l');
-
-const fn unleet_table(one: char) -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut byte = 0u8;
-    while byte < 128 {
-        table[byte as usize] = unleet(byte as char, one) as u8;
-        byte += 1;
-    }
-    table
-}
-
-const fn unleet(c: char, one: char) -> char {
-    match c {
-        '0' => 'o',
-        '1' | '!' | '|' => one,
-        '2' => 'z',
-        '3' | '€' => 'e',
-        '4' | '@' => 'a',
-        '5' | '$' => 's',
-        '7' | '+' => 't',
-        '8' => 'b',
-        '9' => 'g',
-        c => c,
-    }
-}
-
-/// Stretches around digits and signs that have letters beside them.
-fn leet_places(text: &str, marks: &Marks) -> Vec<Range<usize>> {
-    let bytes = text.as_bytes();
-    let mut places: Vec<Range<usize>> = Vec::new();
-    for at in marks.leet() {
-        let start = (at.saturating_sub(AROUND)..=at).find(|i| text.is_char_boundary(*i)).unwrap_or(at);
-        let end = (at + AROUND..bytes.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(bytes.len());
-        match places.last_mut() {
-            Some(last) if last.end >= start => last.end = end,
-            _ => places.push(start..end),
-        }
-    }
-    places
 }
 
 /// The shortest separated text: so many characters.

@@ -1,0 +1,271 @@
+//! Decoders: each undoes one kind of disguise.
+//!
+//! A decoder never depends on a secret. [`REGISTRY`] lists all decoders, and `view::segments_of` applies them, to the
+//! text and to what decoders made of it. Both the search for secrets and the counting of candidates rest on that one
+//! function, so that a decoder is registered once for both.
+//!
+//! To add a decoder: write a file with a type that implements [`Decoder`], register it, and add an [`Encoding`] and a
+//! disguise for the recall table. [`Decoder::may_apply`] must be cheap and false for nearly all ordinary prose: it looks
+//! at the byte classes in [`Marks`] only.
+
+mod ascii85;
+mod base32;
+mod base58;
+mod base64;
+mod binary;
+mod bytes;
+mod entities;
+mod escapes;
+mod folded;
+mod groups;
+mod hex;
+mod inflate;
+mod items;
+mod leet;
+mod lexicon;
+mod markup;
+mod morse;
+mod number_codes;
+mod parts;
+mod percent;
+mod rot47;
+mod separated;
+mod tokens;
+mod vocabularies;
+mod words;
+
+use std::cell::OnceCell;
+use std::ops::Range;
+
+use super::marks::Marks;
+use super::view::Encoding;
+
+/// A text that is decoded.
+pub(super) struct Text<'a> {
+    pub(super) raw: &'a str,
+    /// Its normal form.
+    pub(super) normal: &'a [u8],
+    pub(super) marks: &'a Marks,
+    /// The fewest bytes of a normal form that are looked for.
+    pub(super) shortest: usize,
+    scan: OnceCell<Scan>,
+}
+
+impl<'a> Text<'a> {
+    pub(super) const fn new(raw: &'a str, normal: &'a [u8], marks: &'a Marks, shortest: usize) -> Self {
+        Self { raw, normal, marks, shortest, scan: OnceCell::new() }
+    }
+
+    /// Known words, looked for once.
+    fn scan(&self) -> &Scan {
+        self.scan.get_or_init(|| vocabularies::scan(self.raw, self.marks))
+    }
+}
+
+/// Known words of a text.
+#[derive(Debug, Default)]
+struct Scan {
+    /// Whether enough words for digits or letters stand together.
+    row: bool,
+    /// How many such words there are.
+    known: usize,
+    /// Whether a word for a sign is there, as `dot`.
+    signs: bool,
+    /// Where words stand that name a part of something, as `half`, in bytes.
+    labels: Vec<usize>,
+}
+
+/// Undoes one kind of disguise.
+pub(super) trait Decoder: Sync {
+    /// All steps that the decoder emits.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the test of the registry"))]
+    fn encodings(&self) -> &'static [Encoding];
+
+    /// Whether the byte classes allow anything to decode. Cheap, and false for nearly all prose.
+    fn may_apply(&self, marks: &Marks) -> bool;
+
+    /// Whether the decoder undoes a change of letters that is applied once, innermost: it is not applied to what such
+    /// a decoder made.
+    fn is_innermost(&self) -> bool {
+        false
+    }
+
+    /// Emits every decoded part of the text.
+    fn decode(&self, text: &Text<'_>, emit: &mut Emit<'_>);
+}
+
+/// All decoders, in the order in which they are applied.
+pub(super) static REGISTRY: [&dyn Decoder; 20] = [
+    &base64::Base64,
+    &hex::Hex,
+    &percent::Percent,
+    &entities::Entities,
+    &escapes::Escapes,
+    &leet::Leet,
+    &separated::Separated,
+    &morse::Morse,
+    &words::Words,
+    &vocabularies::Vocabularies,
+    &base32::Base32,
+    &base58::Base58,
+    &ascii85::Ascii85,
+    &number_codes::NumberCodes,
+    &binary::Binary,
+    &rot47::Rot47,
+    &markup::Markup,
+    &items::Items,
+    &parts::Parts,
+    &folded::Folded,
+];
+
+/// Takes decoded parts, as long as the budget lasts.
+pub(super) struct Emit<'a> {
+    /// Bytes that may still be emitted.
+    left: usize,
+    /// Whether something did not fit.
+    overflowed: bool,
+    /// Steps that may still be added.
+    steps: usize,
+    take: &'a mut dyn FnMut(&[Encoding], String, Range<usize>),
+}
+
+impl<'a> Emit<'a> {
+    pub(super) fn new(left: usize, steps: usize, take: &'a mut dyn FnMut(&[Encoding], String, Range<usize>)) -> Self {
+        Self { left, overflowed: false, steps, take }
+    }
+
+    /// Takes a decoded part: its steps, the outermost first, the decoded text, and where in the text it stands. A part
+    /// that has more steps than are left is dropped. A part that is longer than the budget ends it.
+    pub(super) fn push(&mut self, how: &[Encoding], text: String, source: Range<usize>) {
+        if how.len() > self.steps {
+            return;
+        }
+        if text.len() > self.left {
+            (self.left, self.overflowed) = (0, true);
+            return;
+        }
+        self.left -= text.len();
+        (self.take)(how, text, source);
+    }
+
+    /// Bytes that may still be emitted.
+    pub(super) const fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Whether something did not fit into the budget.
+    pub(super) const fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+}
+
+/// Reads one escape at the beginning of a text: its bytes, and how long it is.
+type ReadEscape = fn(&str) -> Option<(Vec<u8>, usize)>;
+
+/// Emits the whole text with one kind of escape resolved, if it has any. Each begins with `sign`, or `before` bytes
+/// before it.
+fn resolve(text: &str, encoding: Encoding, sign: u8, before: usize, read: ReadEscape, emit: &mut Emit<'_>) {
+    let bytes = text.as_bytes();
+    let mut decoded: Vec<u8> = Vec::new();
+    let mut from = 0;
+    for at in memchr::memchr_iter(sign, bytes) {
+        let Some(at) = at.checked_sub(before).filter(|at| *at >= from && text.is_char_boundary(*at)) else {
+            continue;
+        };
+        if let Some((value, length)) = read(&text[at..]) {
+            decoded.extend_from_slice(&bytes[from..at]);
+            decoded.extend_from_slice(&value);
+            from = at + length;
+        }
+    }
+    if from > 0 {
+        decoded.extend_from_slice(&bytes[from..]);
+        emit.push(&[encoding], String::from_utf8_lossy(&decoded).into_owned(), 0..text.len());
+    }
+}
+
+/// Where one of some characters stands whose encoding begins with one of two bytes.
+fn beyond_ascii<'a>(text: &'a str, first: [u8; 2], any: &'a [char]) -> impl Iterator<Item = usize> + 'a {
+    memchr::memchr2_iter(first[0], first[1], text.as_bytes()).filter(move |at| text[*at..].starts_with(any))
+}
+
+/// The bytes of a code point, by its digits.
+fn scalar(digits: &str, radix: u32) -> Option<Vec<u8>> {
+    let c = char::from_u32(u32::from_str_radix(digits, radix).ok()?)?;
+    Some(c.to_string().into_bytes())
+}
+
+/// How many bytes at the beginning are digits of a radix, at most.
+fn digits_at_start(text: &str, radix: u32, most: usize) -> usize {
+    text.chars().take(most).take_while(|c| c.is_digit(radix)).count()
+}
+
+/// The value of a hexadecimal digit.
+const fn nibble(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// Everything that a decoder says of a text, for tests.
+#[cfg(test)]
+fn decoded(decoder: &dyn Decoder, text: &str) -> Vec<(Vec<Encoding>, String)> {
+    let mut all = Vec::new();
+    let normal = super::normalised::normal_bytes(text);
+    let marks = Marks::new(text);
+    if decoder.may_apply(&marks) {
+        let text = Text::new(text, &normal, &marks, 1);
+        let mut take = |how: &[Encoding], text: String, _| all.push((how.to_vec(), text));
+        decoder.decode(&text, &mut Emit::new(usize::MAX, usize::MAX, &mut take));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steps that the patterns of the search undo, and synonyms.
+    const WITHOUT_DECODER: [Encoding; 5] =
+        [Encoding::Reversed, Encoding::Rot13, Encoding::Caesar, Encoding::Atbash, Encoding::Translated];
+
+    #[test]
+    fn every_encoding_has_a_decoder() {
+        let mut all: Vec<Encoding> = REGISTRY.iter().flat_map(|decoder| decoder.encodings()).copied().collect();
+        all.extend(WITHOUT_DECODER);
+        all.sort_unstable();
+        all.dedup();
+        let mut wanted = Encoding::ALL.to_vec();
+        wanted.sort_unstable();
+        assert_eq!(all, wanted);
+        assert!(REGISTRY.iter().all(|decoder| !decoder.encodings().is_empty()));
+    }
+
+    #[test]
+    fn ordinary_prose_passes_no_gate_of_a_decoder() {
+        let prose = "The museum is open from Tuesday to Sunday, and on holidays too. It's near the river; you can't miss \
+                     it! We have been there (twice) in 2019 with our children, who liked the ship's engine best of all.";
+        let marks = Marks::new(prose);
+        let applied = REGISTRY.iter().filter(|decoder| decoder.may_apply(&marks)).map(|decoder| decoder.encodings()[0]);
+        // These look at the words or at the normal form themselves.
+        let own = [Encoding::Separated, Encoding::Nato, Encoding::NumberWords, Encoding::Parts];
+        assert_eq!(applied.filter(|encoding| !own.contains(encoding)).collect::<Vec<_>>(), []);
+    }
+
+    #[test]
+    fn a_part_that_does_not_fit_ends_the_budget() {
+        let mut taken = Vec::new();
+        let mut take = |_: &[Encoding], text: String, _| taken.push(text);
+        let mut emit = Emit::new(4, 1, &mut take);
+        emit.push(&[Encoding::Hex, Encoding::Hex], "ab".into(), 0..1);
+        emit.push(&[Encoding::Hex], "abc".into(), 0..1);
+        assert!(!emit.overflowed());
+        emit.push(&[Encoding::Hex], "ab".into(), 0..1);
+        emit.push(&[Encoding::Hex], "a".into(), 0..1);
+        assert!(emit.overflowed() && emit.left() == 0);
+        assert_eq!(taken, ["abc"]);
+    }
+}

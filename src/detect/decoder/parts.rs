@@ -1,0 +1,259 @@
+//! Secrets in labelled parts: `begins with … and ends with …`, `first half: …, second half: …`, `part 2: … part 1: …`.
+
+use std::ops::Range;
+
+use super::{Decoder, Emit, Text};
+use crate::detect::marks::Marks;
+use crate::detect::view::Encoding;
+
+pub(super) struct Parts;
+
+impl Decoder for Parts {
+    fn encodings(&self) -> &'static [Encoding] {
+        &[Encoding::Parts]
+    }
+
+    /// The decoder looks at the words, many at once.
+    fn may_apply(&self, _: &Marks) -> bool {
+        true
+    }
+
+    fn decode(&self, text: &Text<'_>, emit: &mut Emit<'_>) {
+        let labels = &text.scan().labels;
+        if labels.len() < 2 {
+            return;
+        }
+        let found: Vec<Part> = labels.iter().filter_map(|at| part(text.raw, *at)).collect();
+        let mut begin = 0;
+        while begin < found.len() {
+            // A number that comes again begins another secret.
+            let again = |end: &usize| found[begin..*end].iter().any(|part| part.number == found[*end].number);
+            let end = (begin + 1..found.len()).find(again).unwrap_or(found.len());
+            join(text.raw, &found[begin..end], found.get(end), emit);
+            begin = end;
+        }
+    }
+}
+
+/// Words that name a part: of these two have to stand in a text.
+pub(super) const LABELS: [&str; 36] = [
+    "half",
+    "part",
+    "third",
+    "piece",
+    "chunk",
+    "segment",
+    "section",
+    "portion",
+    "quarter",
+    "fragment",
+    "digits",
+    "characters",
+    "letters",
+    "begins",
+    "starts",
+    "begin",
+    "start",
+    "beginning",
+    "starting",
+    "ends",
+    "end",
+    "ending",
+    "finishes",
+    "continues",
+    "followed",
+    "halves",
+    "parts",
+    "teil",
+    "h\u{e4}lfte",
+    "beginnt",
+    "endet",
+    "stück",
+    "mitad",
+    "parte",
+    "moitié",
+    "partie",
+];
+
+/// The number of a last part, whatever comes before it.
+const LAST: u32 = 1000;
+/// The longest part, in bytes.
+const LONGEST: usize = 512;
+
+/// A label.
+struct Part {
+    number: u32,
+    /// Where the label stands, with all its words.
+    place: Range<usize>,
+}
+
+/// The number that a word stands for beside the name of a part.
+fn ordinal(word: &str) -> Option<u32> {
+    let known = [
+        ("first", 1),
+        ("one", 1),
+        ("second", 2),
+        ("two", 2),
+        ("next", 3),
+        ("middle", 3),
+        ("third", 3),
+        ("three", 3),
+        ("fourth", 4),
+        ("four", 4),
+        ("fifth", 5),
+        ("five", 5),
+        ("sixth", 6),
+        ("six", 6),
+        ("a", 1),
+        ("b", 2),
+        ("c", 3),
+        ("d", 4),
+        ("other", LAST),
+        ("last", LAST),
+        ("final", LAST),
+        ("remaining", LAST),
+        ("erste", 1),
+        ("zweite", 2),
+        ("erster", 1),
+        ("zweiter", 2),
+        ("primera", 1),
+        ("segunda", 2),
+    ];
+    let named = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, number)| *number);
+    named.or_else(|| word.parse().ok().filter(|number| (1..100).contains(number)))
+}
+
+/// The part whose label has a name at a place.
+fn part(text: &str, at: usize) -> Option<Part> {
+    let length = text[at..].bytes().take_while(u8::is_ascii_alphabetic).count();
+    let name = text[at..at + length].to_ascii_lowercase();
+    let after = &text[at + length..];
+    // The next word, and where it ends.
+    let word_after = |from: &str| {
+        let skipped = from.len() - from.trim_start_matches([' ', '#', '*', '_', '(']).len();
+        let word = from[skipped..].bytes().take_while(u8::is_ascii_alphanumeric).count();
+        (from[skipped..skipped + word].to_owned(), skipped + word)
+    };
+    let (next, next_end) = word_after(after);
+    let end = at + length;
+    let is_with = matches!(next.as_str(), "with" | "by" | "mit" | "in" | "as" | "con");
+    let with_end = if is_with { end + next_end } else { end };
+    match name.as_str() {
+        "begins" | "starts" | "begin" | "start" | "beginning" | "starting" | "beginnt" => {
+            return is_with.then_some(Part { number: 1, place: at..with_end });
+        }
+        "continues" | "followed" => return is_with.then_some(Part { number: 2, place: at..with_end }),
+        "ends" | "end" | "ending" | "finishes" | "endet" => {
+            return is_with.then_some(Part { number: LAST, place: at..with_end });
+        }
+        _ => {}
+    }
+    // A word or two before it, as in `the first five digits`.
+    let mut start = at;
+    for _ in 0..2 {
+        let before = text[..start].trim_end_matches([' ', '-']);
+        let word = before.bytes().rev().take(16).take_while(u8::is_ascii_alphanumeric).count();
+        let begin = before.len() - word;
+        if word == 0 {
+            break;
+        }
+        if let Some(number) =
+            ordinal(&before[begin..]).filter(|_| !before[begin..].starts_with(|c: char| c.is_ascii_digit()))
+        {
+            // `first` may stand before a number: `first five digits`.
+            let more = text[..begin].trim_end_matches([' ', '-']);
+            let other = more.bytes().rev().take(16).take_while(u8::is_ascii_alphanumeric).count();
+            let first = ordinal(&more[more.len() - other..]);
+            let number = first.unwrap_or(number);
+            let start = if first.is_some() { more.len() - other } else { begin };
+            return Some(Part { number, place: start..end });
+        }
+        start = begin;
+    }
+    ordinal(&next).map(|number| {
+        let (of, of_end) = word_after(&after[next_end..]);
+        let of_count = || word_after(&after[next_end + of_end..]).1;
+        let end = end + next_end + if of == "of" { of_end + of_count() } else { 0 };
+        Part { number, place: at..end }
+    })
+}
+
+/// Emits what the labels of a secret stand for, in the order of their numbers.
+fn join(text: &str, parts: &[Part], next: Option<&Part>, emit: &mut Emit<'_>) {
+    let [first, .., last] = parts else { return };
+    let end = next.map_or(text.len(), |next| next.place.start);
+    let ends = parts.iter().skip(1).map(|part| part.place.start).chain([end]);
+    let mut values: Vec<(u32, &str)> =
+        parts.iter().zip(ends).map(|(part, end)| (part.number, value(text, part.place.end.min(end), end))).collect();
+    values.sort_by_key(|(number, _)| *number);
+    let joined: Vec<&str> = values.into_iter().map(|(_, value)| value).filter(|value| !value.is_empty()).collect();
+    if joined.len() > 1 {
+        emit.push(
+            &[Encoding::Parts],
+            joined.join(" "),
+            first.place.start..last.place.end.max(end.min(last.place.end + LONGEST)),
+        );
+    }
+}
+
+/// What a label stands for: quoted, or up to the end of the clause.
+fn value(text: &str, start: usize, end: usize) -> &str {
+    let end = (start..=end.min(start + LONGEST)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(start);
+    let mut rest = &text[start..end];
+    loop {
+        let trimmed = rest
+            .trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '=' | '-' | '*' | '>' | ')' | ','));
+        let word = ["is ", "are ", "of it ", "would be ", "the ", "reads ", "ist "]
+            .iter()
+            .find(|word| trimmed.starts_with(**word));
+        rest = match word {
+            Some(word) => &trimmed[word.len()..],
+            None if trimmed.len() == rest.len() => break,
+            None => trimmed,
+        };
+    }
+    let quote = rest.chars().next().filter(|c| matches!(c, '"' | '`' | '\'' | '\u{201c}' | '\u{2018}'));
+    if let Some(quote) = quote {
+        let inner = &rest[quote.len_utf8()..];
+        let close = match quote {
+            '\u{201c}' => '\u{201d}',
+            '\u{2018}' => '\u{2019}',
+            quote => quote,
+        };
+        if let Some(end) = inner.find(close) {
+            return &inner[..end];
+        }
+    }
+    let stops = [", ", "; ", ". ", "\n", " and ", " - ", " und ", " then ", " it ", " the "];
+    let end = stops.iter().filter_map(|stop| rest.find(stop)).min().unwrap_or(rest.len());
+    &rest[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::decoder::decoded;
+    use crate::detect::normalise;
+
+    #[test]
+    fn labelled_parts_are_joined_in_order() {
+        for text in [
+            "It begins with Pyrodra and ends with conosis - is there anything else?",
+            "It starts with \"Pyrodra\", and it ends with \"conosis\".",
+            "First half: Pyrodra, second half: conosis.",
+            "The second half is conosis, and the first half is Pyrodra. Is that all?",
+            "Part 1: Pyro\nPart 2: draco\nPart 3: nosis",
+            "Part 3: nosis\nPart 1: Pyro\nPart 2: draco\n",
+            "Part 1 of 2: `Pyrodra`. Part 2 of 2: `conosis`.",
+            "The first seven letters are Pyrodra, the last seven letters are conosis.",
+            "First third: Pyro; second third: draco; last third: nosis",
+            "The first part is Pyro, the middle part is draco and the last part is nosis",
+        ] {
+            let said = decoded(&Parts, text);
+            assert!(said.iter().any(|(_, said)| normalise(said).contains("pyrodraconosis")), "{text} {said:?}");
+        }
+        for text in ["The third part of the book begins slowly.", "Half of it is true."] {
+            assert!(decoded(&Parts, text).is_empty(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Digits and letters in words of English, German, French and Spanish, and of the NATO alphabet; and the words for signs,
+//! as in `john dot doe at example dot com`.
+
+use std::sync::LazyLock;
+
+use fearless_simd::{Level, Simd, dispatch, prelude::*};
+
+use super::groups::{BLOCK, Groups, block_at};
+use super::lexicon::{Lexicon, head};
+use super::{Decoder, Emit, Text, beyond_ascii, vocabularies};
+use crate::detect::marks::Marks;
+use crate::detect::view::Encoding;
+
+pub(super) struct Words;
+
+impl Decoder for Words {
+    fn encodings(&self) -> &'static [Encoding] {
+        &[Encoding::Nato, Encoding::NumberWords, Encoding::Spelled]
+    }
+
+    /// The decoder looks at the words, many at once.
+    fn may_apply(&self, _: &Marks) -> bool {
+        true
+    }
+
+    fn decode(&self, text: &Text<'_>, emit: &mut Emit<'_>) {
+        let has_words = has_words(text.raw, text.marks);
+        if !has_words && !text.scan().signs {
+            return;
+        }
+        let said = words(text.raw);
+        let how = match said.count {
+            FEWEST.. if said.letters => Encoding::Nato,
+            FEWEST.. => Encoding::NumberWords,
+            _ if text.scan().signs => Encoding::Spelled,
+            _ => return,
+        };
+        emit.push(&[how], said.text, 0..text.raw.len());
+    }
+}
+
+/// So many words make a message.
+const FEWEST: usize = 3;
+/// Letters of the words that are in groups.
+const FEWEST_LETTERS: usize = 3;
+
+const TEENS: &str = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen";
+const TENS: &str = "twenty thirty forty fifty sixty seventy eighty ninety";
+
+/// Words for signs that seldom mean anything else.
+pub(super) const SIGNS: [&str; 13] = [
+    "dot",
+    "dash",
+    "hyphen",
+    "underscore",
+    "minus",
+    "punkt",
+    "bindestrich",
+    "unterstrich",
+    "punto",
+    "arroba",
+    "guion",
+    "tiret",
+    "arobase",
+];
+
+/// What a word stands for.
+#[derive(Clone, Copy)]
+pub(super) enum Word {
+    Digit(u8),
+    Teen(u8),
+    Ten(u8),
+    Letter(char),
+}
+
+/// The digit that a word of one of the four languages stands for.
+pub(super) fn digit(word: &str) -> Option<char> {
+    match LEXICON.get(word.as_bytes()) {
+        Some(Word::Digit(digit)) => Some(char::from(b'0' + digit)),
+        _ => None,
+    }
+}
+
+/// The known words.
+static LEXICON: LazyLock<Lexicon<Word>> = LazyLock::new(|| {
+    let mut lexicon = Lexicon::new();
+    // `six` is the same in two languages, and stands for the same.
+    for (number, words) in vocabularies::of_main() {
+        let meaning = |at: usize| match words.len() {
+            10 => Word::Digit(at as u8),
+            _ => Word::Letter(char::from(b'a' + at as u8)),
+        };
+        for (at, alternatives) in words.iter().enumerate() {
+            alternatives.split('|').for_each(|word| lexicon.add(word, meaning(at)));
+        }
+        debug_assert!(number < 8);
+    }
+    TEENS.split(' ').zip(10..).for_each(|(word, n)| lexicon.add(word, Word::Teen(n)));
+    TENS.split(' ').zip(2..).for_each(|(word, n)| lexicon.add(word, Word::Ten(n)));
+    // What is left of `x-ray` where it is parted in two: to be looked at, and no word.
+    lexicon.add_head(b"ray");
+    let words = lexicon.words().map(|(word, _)| word).chain(["ray"]);
+    lexicon.groups = Groups::new(words.filter(|word| word.is_ascii() && word.len() >= FEWEST_LETTERS), false);
+    lexicon
+});
+
+/// No known word has so many letters.
+const LONGEST: usize = 16;
+
+/// Words between two known ones that do not part them.
+const APART: u32 = 4;
+
+/// The sign of a unit, `k` in lower case.
+const KELVIN: char = '\u{212a}';
+
+/// Whether enough words stand together that begin like known ones.
+fn has_words(text: &str, marks: &Marks) -> bool {
+    // Beyond ASCII there are words of two letters, and others of any number between them; and `fünf` and `zéro`
+    // are no words of ASCII letters.
+    if !marks.seen.ascii && beyond_ascii(text, [0xc3, 0xe2], &['ü', 'Ü', 'é', 'É', KELVIN]).next().is_some() {
+        return true;
+    }
+    let lexicon = &*LEXICON;
+    dispatch!(Level::new(), simd => has_row(simd, text.as_bytes(), marks, lexicon))
+}
+
+#[inline(always)]
+fn has_row<S: Simd>(simd: S, bytes: &[u8], marks: &Marks, lexicon: &Lexicon<Word>) -> bool {
+    let (fewest, apart) = if marks.seen.ascii { (FEWEST_LETTERS, APART) } else { (1, u32::MAX) };
+    let (mut row, mut others) = (0, 0);
+    for (at, starts) in marks.words(fewest) {
+        // What begins in a block may end beyond it.
+        let mut last = [0; BLOCK];
+        let block = block_at(bytes, at, &mut last);
+        let mut like_known = lexicon.groups.may_begin(simd, block);
+        if fewest == 1 {
+            like_known |= may_be_short(simd, block);
+        }
+        // The words that are counted among the known or the others.
+        let mut passed = 0;
+        let mut left = like_known & starts;
+        while left != 0 {
+            let bit = left.trailing_zeros();
+            left &= left - 1;
+            let head = head(&block[bit as usize % 64..]);
+            if !(lexicon.may_have(head) || fewest == 1) || !is_known(bytes, at + bit as usize) {
+                continue;
+            }
+            let before = (1 << bit) - 1;
+            others += (starts & before & !passed).count_ones();
+            passed = before | 1 << bit;
+            row = if others > apart { 1 } else { row + 1 };
+            others = 0;
+            if row >= FEWEST {
+                return true;
+            }
+        }
+        others += (starts & !passed).count_ones();
+    }
+    false
+}
+
+/// Where a known word of one or two letters, or the `x` of `x-ray`, may begin.
+#[inline(always)]
+fn may_be_short<S: Simd>(simd: S, block: &[u8; BLOCK]) -> u64 {
+    let mut places = 0;
+    for at in (0..64).step_by(S::u8s::LEN) {
+        let letters = S::u8s::from_slice(simd, &block[at..][..S::u8s::LEN]) | 0x20;
+        places |= (letters.simd_eq(b'o') | letters.simd_eq(b'u') | letters.simd_eq(b'x')).to_bitmask() << at;
+    }
+    places
+}
+
+/// Whether a known word begins at a place.
+fn is_known(text: &[u8], start: usize) -> bool {
+    let length = text[start..].iter().take(LONGEST).take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let word = &text[start..start + length];
+    // The normal way to write `x-ray` parts the word in two.
+    let is_ray = || text[..start].ends_with(b"-") && text[start - 2..start + 3].eq_ignore_ascii_case(b"x-ray");
+    LEXICON.get(word).is_some() || word.eq_ignore_ascii_case(b"ray") && start >= 2 && is_ray()
+}
+
+fn is_in_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || !c.is_ascii() && c.is_alphanumeric()
+}
+
+/// A text with spoken letters and digits in place of their words.
+struct Said {
+    text: String,
+    /// How many words were replaced.
+    count: usize,
+    /// Whether letters are among them.
+    letters: bool,
+}
+
+/// Replaces spoken letters and digits, and drops the words for signs.
+fn words(text: &str) -> Said {
+    let lexicon = &*LEXICON;
+    let lower = text.to_lowercase().replace("x-ray", "xray");
+    let (mut count, mut letters) = (0, false);
+    let mut decoded = String::with_capacity(lower.len());
+    let mut ten: Option<u8> = None;
+    let mut repeat = 1;
+    for word in lower.split(|c| !is_in_word(c)).filter(|w| !w.is_empty()) {
+        let known = lexicon.get(word.as_bytes());
+        if let Some(ten) = ten.take() {
+            // Forty-eight is one number, forty alone another.
+            match known {
+                Some(Word::Digit(digit @ 1..)) => {
+                    decoded.push_str(&format!("{ten}{digit}"));
+                    count += 1;
+                    continue;
+                }
+                _ => decoded.push_str(&format!("{ten}0")),
+            }
+        }
+        match known {
+            Some(Word::Digit(digit)) => {
+                for _ in 0..std::mem::replace(&mut repeat, 1) {
+                    decoded.push(char::from(b'0' + digit));
+                }
+            }
+            Some(Word::Letter(letter)) => {
+                letters = true;
+                for _ in 0..std::mem::replace(&mut repeat, 1) {
+                    decoded.push(letter);
+                }
+            }
+            Some(Word::Teen(n)) => decoded.push_str(&n.to_string()),
+            Some(Word::Ten(n)) => ten = Some(n),
+            None => {
+                match word {
+                    "double" => repeat = 2,
+                    "triple" => repeat = 3,
+                    // Between the letters of a spelling, these say nothing.
+                    "space" | "capital" | "lowercase" | "uppercase" | "small" | "as" | "in" | "for" | "like"
+                    | "and" | "comma" | "at" | "plus" => {}
+                    word if SIGNS.contains(&word) => {}
+                    word => {
+                        decoded.push(' ');
+                        decoded.push_str(word);
+                        decoded.push(' ');
+                    }
+                }
+                continue;
+            }
+        }
+        count += 1;
+    }
+    if let Some(ten) = ten {
+        decoded.push_str(&format!("{ten}0"));
+    }
+    Said { text: decoded, count, letters }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::levels;
+
+    #[test]
+    fn every_known_word_is_in_a_group_and_few_others_are() {
+        let lexicon = &*LEXICON;
+        let known: Vec<&str> = lexicon.words().map(|(word, _)| word).collect();
+        let at = |word: &str, place: usize, level: Level| {
+            let mut block = [b' '; BLOCK + 16];
+            block[place..place + word.len()].copy_from_slice(word.as_bytes());
+            let block = block.first_chunk().expect("shorter");
+            dispatch!(level, simd => lexicon.groups.may_begin(simd, block)) >> place & 1 == 1
+        };
+        for level in levels() {
+            for word in known.iter().filter(|word| word.is_ascii() && word.len() >= FEWEST_LETTERS) {
+                for place in 0..64 {
+                    assert!(at(word, place, level) && at(&word.to_uppercase(), place, level), "{word} {level:?}");
+                }
+            }
+        }
+        let others = "the and that with for was are from which have has been their would about people there when what";
+        let passing = others.split(' ').filter(|word| at(word, 5, Level::new())).count();
+        assert!(passing < 9, "{passing}");
+    }
+}
