@@ -31,6 +31,23 @@ struct Block {
 }
 
 impl Block {
+    /// What stands beside the ends of a text.
+    const BESIDE: Self = Self {
+        letters: 0,
+        capitals: 0,
+        digits: 0,
+        hex_letters: 0,
+        base64_signs: 0,
+        leet_signs: 0,
+        morse_signs: 0,
+        escapes: 0,
+        crosses: 0,
+        spaces: u64::MAX,
+        angles: 0,
+        rot47: 0,
+        beyond_ascii: 0,
+    };
+
     const fn words(&self) -> u64 {
         self.letters | self.digits
     }
@@ -226,7 +243,7 @@ pub(super) struct Seen {
 /// The classes of all bytes of a text.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    /// One empty block stands at either end.
+    /// One block of spaces stands at either end.
     blocks: Vec<Block>,
     pub(super) seen: Seen,
 }
@@ -302,14 +319,17 @@ impl Marks {
     }
 }
 
-/// Reads the classes of all bytes into blocks, with an empty one at either end, and says what they show.
+/// Reads the classes of all bytes into blocks, with one of spaces at either end, and says what they show.
 #[inline(always)]
 fn read<S: Simd>(simd: S, text: &[u8], blocks: &mut Vec<Block>) -> Seen {
     let (chunks, rest) = text.as_chunks();
     let mut last = [[0; 64]];
     last[0][..rest.len()].copy_from_slice(rest);
     let last = if rest.is_empty() { [].as_slice() } else { &last };
-    blocks.resize(chunks.len() + last.len() + 2, Block::default());
+    let count = chunks.len() + last.len() + 2;
+    blocks.resize(count, Block::default());
+    // Beside the ends of the text stand spaces.
+    (blocks[0], blocks[count - 1]) = (Block::BESIDE, Block::BESIDE);
     let mut seen = Seen { ascii: true, ..Seen::default() };
     for (bytes, block) in chunks.iter().chain(last).zip(&mut blocks[1..]) {
         *block = Block::of(simd, bytes);
