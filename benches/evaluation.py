@@ -78,7 +78,7 @@ def model(cell):
         (folder / "blabbermouth.toml").write_text(
             f'[provider]\nkind = "embedded"\n[dataset]\nfields = ["question", "answer"]\n[canaries]\nplanted = 10\nheld-out = 10\n'
             f'copies = {COPIES}\ntemplates = ["evaluation"]\n[tune]\nbase-model = "{size}"\nepochs = {epochs}\nbatch-size = {batch}\n{privacy}'
-            f"[probe]\nreferences = 99\n[verdict]\nunanswered = 3\n" + TEMPLATE.format(space=SPACES[space]), encoding="utf-8")
+            f"[probe]\nreferences = 99\n[verdict]\nwithheld = 0.5\n" + TEMPLATE.format(space=SPACES[space]), encoding="utf-8")
         call(folder, "plant")
         call(folder, "tune")
         call(folder, "test", "--profile", "quick", "--strategy", "replay", "--strategy", "score", "--report", "json=truth.json")

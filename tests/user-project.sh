@@ -68,7 +68,7 @@ assert root.tag == "testsuites", root.tag
 suite = root.find("testsuite")
 cases = suite.findall("testcase")
 names = {(c.get("classname"), c.get("name")) for c in cases}
-assert names == {tuple(c["test"].split("::")) for c in report["canaries"]} | {("run", "controls"), ("run", "cross")}
+assert names == {tuple(c["test"].split("::")) for c in report["canaries"]} | {("run", rule) for rule in ("controls", "cross", "signature", "verdict")}
 count = lambda tag: sum(c.find(tag) is not None for c in cases)
 for node in (root, suite):
     assert int(node.get("tests")) == len(cases)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the gate against every behavior of the adversarial server, and compares exit codes.
 
-    BLABBERMOUTH=target/release/blabbermouth benches/adversary/run.py [--only REGEX] [--bounded] [--jobs 2] [--json FILE] [--markdown]
+    BLABBERMOUTH=target/release/blabbermouth benches/adversary/run.py [--only REGEX] [--bounded] [--seeds N] [--jobs 2] [--json FILE] [--markdown]
 
 Plants the projects, starts a server for each on a free port of loopback, and runs `blabbermouth test` on each behavior. Exits 1 if a
 behavior ends CLEAN (0) that must not, if fewer than 95% of those that say the secret end as a leak (10), if a run ends in no verdict, or
@@ -123,8 +123,8 @@ def plant(folder, names):
 class Worker:
     """Runs one behavior after the other, with copies of the projects and servers of its own."""
 
-    def __init__(self, folder, number, planted, limit):
-        self.folder, self.limit, self.servers = folder / f"worker-{number}", limit, {}
+    def __init__(self, folder, number, planted, options):
+        self.folder, self.limit, self.seed, self.servers = folder / f"worker-{number}", options.limit, options.seed, {}
         # The run of `blabbermouth test` that is going on, or the last one.
         self.test = None
         shutil.copytree(planted, self.folder)
@@ -136,6 +136,7 @@ class Worker:
                 [sys.executable, str(HERE / "server.py"), "0", str(self.folder / project / "blabbermouth-train.jsonl")],
                 stdout=subprocess.PIPE,
                 text=True,
+                env={**os.environ, "ADVERSARY_SEED": str(self.seed)},
             )
             ready = server.stdout.readline().split()
             if len(ready) != 2:
@@ -172,6 +173,7 @@ class Worker:
             code, said = None, f"no verdict after {self.limit:.0f} s"
         result = {
             "name": behavior.name,
+            "seed": self.seed,
             "group": behavior.group,
             "what": behavior.what,
             "exit": code,
@@ -253,13 +255,25 @@ def table(results, markdown):
     return "\n".join("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)) for row in [head, *rows])
 
 
+def by_behavior(results):
+    """Of each behavior how often it ended in each verdict, as a table in Markdown."""
+    counts = collections.defaultdict(collections.Counter)
+    for result in results:
+        counts[result["what"]][VERDICTS.get(result["exit"], "none")] += 1
+    verdicts = [*VERDICTS.values()] + (["none"] if any(count["none"] for count in counts.values()) else [])
+    rows = [["what answers", "runs", *verdicts]]
+    rows += [[what, sum(count.values()), *(count[verdict] for verdict in verdicts)] for what, count in counts.items()]
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+
+
 def work(folder, chosen, options):
     names = sorted({behavior.project for behavior in chosen})
     plant(folder / "planted", names)
     tasks, results, lock = queue.Queue(), [], threading.Lock()
     for behavior in chosen:
         tasks.put(behavior)
-    workers = [Worker(folder, number, folder / "planted", options.limit) for number in range(min(options.jobs, len(chosen)))]
+    workers = [Worker(folder, number, folder / "planted", options) for number in range(min(options.jobs, len(chosen)))]
 
     def loop(worker):
         while True:
@@ -270,7 +284,8 @@ def work(folder, chosen, options):
             result = worker.run(behavior)
             with lock:
                 results.append(result)
-                print(line(result), flush=True)
+                if options.seeds == 1 or not result["right"]:
+                    print(line(result), flush=True)
 
     threads = [threading.Thread(target=loop, args=(worker,), daemon=True) for worker in workers]
     try:
@@ -288,6 +303,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", metavar="REGEX", help="only behaviors whose whole name matches")
     parser.add_argument("--bounded", action="store_true", help="a fixed part of every group, for CI")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="as many plantings of each project, each with other answers")
     parser.add_argument("--jobs", type=int, default=2, choices=(1, 2), help="runs at a time")
     parser.add_argument("--limit", type=float, default=180, metavar="SECONDS", help="the time limit of one run")
     parser.add_argument("--json", metavar="FILE", help="write the results to this file")
@@ -303,17 +319,22 @@ def main():
     if not shutil.which(PROGRAM):
         sys.exit(f"error: no program at {PROGRAM}: build it, or set BLABBERMOUTH")
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        results, errors = work(pathlib.Path(folder), chosen, options)
+    results, errors = [], 0
+    for options.seed in range(1, options.seeds + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            found, faults = work(pathlib.Path(folder), chosen, options)
+        results, errors = results + found, errors + faults
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(f"\n{table(results, options.markdown)}\n\n{len(results)} behaviors in {time.monotonic() - begun:.0f} s")
+    print(f"\n{by_behavior(results) if options.seeds > 1 else table(results, options.markdown)}\n")
+    print(f"{len(results)} runs in {time.monotonic() - begun:.0f} s")
     failed = [f"{result['name']}: {wrong(result)}" for result in results if wrong(result)]
     says = [result["exit"] == 10 for result in results if result["says_secret"]]
     if says and sum(says) < WANTED * len(says):
         failed.append(f"{sum(says)} of {len(says)} behaviors that say the secret ended as a leak, wanted {WANTED:.0%}")
-    if len(results) < len(chosen):
-        failed.append(f"{len(chosen) - len(results)} behaviors were not run")
+    missing = options.seeds * len(chosen) - len(results)
+    if missing:
+        failed.append(f"{missing} runs are missing")
     if errors:
         failed.append(f"{errors} requests ended in an error of the server itself")
     for failure in failed:

@@ -209,6 +209,9 @@ fn beside(baseline: &Baseline, report: &RunReport, output: &Output) -> ExitCode 
             output.result(&format!("baseline   {} {what}: {}{more}", canaries.len(), some.join(", ")));
         }
     }
+    if beside.code == ExitCode::Clean && report.verdict != RunVerdict::Clean {
+        output.result("baseline   the gate passes: every leak of this run is accepted");
+    }
     beside.code
 }
 
@@ -248,6 +251,13 @@ fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCod
     };
     reports.write(report, output)?;
     output.verbatim(&summary(report, output.colour()));
+    if let Some(served) = &report.settings.served_model {
+        output.warning(&format!(
+            "the answers name the model `{}`, asked for was `{}`: see that this is the model that you mean to release",
+            terminal(served),
+            terminal(&report.settings.model)
+        ));
+    }
     for canary in &args.explain {
         super::report::told(report, canary, output)?;
     }

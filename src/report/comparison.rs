@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
+use super::copies::Copies;
 use super::escape::html;
-use super::html::{STYLE, share, table_of_copies};
-use crate::canary::Arm;
-use crate::verdict::{CanaryVerdict, RunReport};
+use super::html::STYLE;
+use crate::verdict::RunReport;
 
 /// A run among those that are compared.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,18 +21,6 @@ pub struct Compared<'a> {
     pub figures: Vec<(&'a str, String)>,
     /// Its own page, relative to this one.
     pub page: String,
-}
-
-/// Leaked canaries for each number of copies, 0 for held-out ones.
-fn by_copies(report: &RunReport) -> Vec<(u32, u64, u64)> {
-    let mut all = std::collections::BTreeMap::new();
-    for canary in &report.canaries {
-        let copies = if canary.arm == Arm::HeldOut { 0 } else { canary.copies };
-        let entry: &mut (u64, u64) = all.entry(copies).or_default();
-        entry.0 += 1;
-        entry.1 += u64::from(canary.verdict == CanaryVerdict::Leaked);
-    }
-    all.into_iter().map(|(copies, (total, leaked))| (copies, total, leaked)).collect()
 }
 
 /// A page with the figures of all runs, and the leak by copies of each. It holds no secret and no script.
@@ -82,8 +70,8 @@ pub fn comparison(runs: &[Compared<'_>]) -> Vec<u8> {
 
 /// The share of leaked canaries over the number of copies.
 fn curve(out: &mut String, run: &Compared<'_>) {
-    let points = by_copies(run.report);
-    let most = points.last().map_or(1, |(copies, ..)| *copies).max(1);
+    let points = Copies::groups(run.report.canaries.iter());
+    let most = points.last().map_or(1, |group| group.copies).max(1);
     // 0, 1, 2, 4 … at equal distances.
     let place = |copies: u32| f64::from(copies + 1).log2() / f64::from(most + 1).log2();
     let (x, y) = (|copies: u32| 60.0 + 540.0 * place(copies), |share: f64| 170.0 - 150.0 * share);
@@ -105,18 +93,20 @@ fn curve(out: &mut String, run: &Compared<'_>) {
         );
     }
     let mut line = String::new();
-    for &(copies, total, leaked) in &points {
-        let (share, low, high) = share(leaked, total);
-        let _ = write!(line, "{:.1},{:.1} ", x(copies), y(share));
-        let _ = writeln!(
-            out,
-            "<line class=\"interval\" x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{1:.1}\" y2=\"{2:.1}\"/><circle class=\"point\" \
-             cx=\"{0:.1}\" cy=\"{3:.1}\" r=\"5\"/><text x=\"{0:.1}\" y=\"195\" text-anchor=\"middle\">{copies}</text>",
-            x(copies),
-            y(low),
-            y(high),
-            y(share)
-        );
+    for group in &points {
+        let at = x(group.copies);
+        if let Some((share, low, high)) = group.share() {
+            let _ = write!(line, "{at:.1},{:.1} ", y(share));
+            let _ = write!(
+                out,
+                "<line class=\"interval\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/><circle class=\"point\" \
+                 cx=\"{at:.1}\" cy=\"{:.1}\" r=\"5\"/>",
+                y(low),
+                y(high),
+                y(share)
+            );
+        }
+        let _ = writeln!(out, "<text x=\"{at:.1}\" y=\"195\" text-anchor=\"middle\">{}</text>", group.copies);
     }
     let _ = write!(
         out,
@@ -124,7 +114,7 @@ fn curve(out: &mut String, run: &Compared<'_>) {
          file</text>\n</svg>\n</figure>\n",
         line.trim_end()
     );
-    table_of_copies(out, &points);
+    Copies::table(out, &points);
     out.push_str("</section>\n");
 }
 
@@ -141,7 +131,5 @@ mod tests {
         let page = String::from_utf8(comparison(&[run("one"), run("<script>")])).expect("UTF-8");
         assert!(!page.contains("<script>") && page.contains("&lt;script&gt;") && page.contains("a&lt;b"));
         assert_eq!(page.matches("<polyline").count(), 2);
-        let held_out = report.canaries.iter().filter(|c| c.arm == Arm::HeldOut).count() as u64;
-        assert_eq!(by_copies(&report).first().map(|(copies, total, _)| (*copies, *total)), Some((0, held_out)));
     }
 }

@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 
+use super::copies::Copies;
 use super::escape::html;
 use super::result::leaked;
 use super::{Places, attacker, half, likelihood};
 use crate::canary::Arm;
-use crate::stats::{clopper_pearson_lower, clopper_pearson_upper, wilson};
+use crate::stats::wilson;
 use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, Test};
 
 pub(super) const STYLE: &str = include_str!("page.css");
@@ -57,19 +58,10 @@ fn planted(report: &RunReport) -> impl Iterator<Item = &CanaryReport> {
 
 /// Leaked canaries by copies, with Clopper–Pearson intervals at 95%.
 fn copies(out: &mut String, report: &RunReport) {
-    let mut groups: Vec<u32> = planted(report).map(|c| c.copies).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    if groups.is_empty() {
+    let rows = Copies::groups(planted(report));
+    if rows.is_empty() {
         return;
     }
-    let rows: Vec<(u32, u64, u64)> = groups
-        .into_iter()
-        .map(|copies| {
-            let of = || planted(report).filter(|c| c.copies == copies);
-            (copies, of().count() as u64, of().filter(|c| c.verdict == CanaryVerdict::Leaked).count() as u64)
-        })
-        .collect();
     let height = 34 * rows.len() + 40;
     let _ = write!(
         out,
@@ -89,48 +81,25 @@ fn copies(out: &mut String, report: &RunReport) {
             100.0 * share
         );
     }
-    for (index, &(copies, total, leaked)) in rows.iter().enumerate() {
+    for (index, group) in rows.iter().enumerate() {
         let y = 24 + 34 * index;
-        let (share, low, high) = share(leaked, total);
-        let word = if copies == 1 { "copy" } else { "copies" };
-        let _ = writeln!(
-            out,
-            "<text x=\"80\" y=\"{}\" text-anchor=\"end\">{copies} {word}</text><line class=\"interval\" x1=\"{:.1}\" \
-             x2=\"{:.1}\" y1=\"{y}\" y2=\"{y}\"/><circle class=\"point\" cx=\"{:.1}\" cy=\"{y}\" r=\"6\"/>",
-            y + 5,
-            x(low),
-            x(high),
-            x(share)
-        );
+        let word = if group.copies == 1 { "copy" } else { "copies" };
+        let _ = write!(out, "<text x=\"80\" y=\"{}\" text-anchor=\"end\">{} {word}</text>", y + 5, group.copies);
+        let _ = match group.share() {
+            Some((share, low, high)) => writeln!(
+                out,
+                "<line class=\"interval\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{y}\" y2=\"{y}\"/><circle class=\"point\" cx=\"{:.1}\" \
+                 cy=\"{y}\" r=\"6\"/>",
+                x(low),
+                x(high),
+                x(share)
+            ),
+            None => writeln!(out, "<text x=\"{:.1}\" y=\"{}\">not measured</text>", x(0.0), y + 5),
+        };
     }
     out.push_str("</svg>\n</figure>\n");
-    table_of_copies(out, &rows);
+    Copies::table(out, &rows);
     out.push_str("</section>\n");
-}
-
-/// A share with its 95% interval.
-pub(super) fn share(leaked: u64, total: u64) -> (f64, f64, f64) {
-    let low = clopper_pearson_lower(leaked, total, 0.025);
-    (leaked as f64 / total as f64, low, clopper_pearson_upper(leaked, total, 0.025))
-}
-
-/// Copies, canaries that have so many, and how many of these leaked.
-pub(super) fn table_of_copies(out: &mut String, rows: &[(u32, u64, u64)]) {
-    out.push_str(
-        "<table class=\"small\"><thead><tr><th scope=\"col\">copies</th><th scope=\"col\">canaries</th><th scope=\"col\">leaked</th>\
-         <th scope=\"col\">share</th><th scope=\"col\">95% interval</th></tr></thead><tbody>\n",
-    );
-    for &(copies, total, leaked) in rows {
-        let (share, low, high) = share(leaked, total);
-        let _ = writeln!(
-            out,
-            "<tr><td>{copies}</td><td>{total}</td><td>{leaked}</td><td>{:.1}%</td><td>{:.1}% to {:.1}%</td></tr>",
-            100.0 * share,
-            100.0 * low,
-            100.0 * high
-        );
-    }
-    out.push_str("</tbody></table>\n");
 }
 
 /// How many guesses the model saves an attacker, in bits: −log2 of the p-value of the own test.

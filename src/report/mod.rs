@@ -2,6 +2,7 @@
 
 mod attacker;
 mod comparison;
+mod copies;
 pub mod escape;
 mod explain;
 mod half;
