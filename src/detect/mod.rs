@@ -27,6 +27,7 @@ mod pieces;
 mod search;
 mod shifts;
 mod view;
+mod walk;
 
 pub use approximate::Approximate;
 pub use candidates::Candidates;

@@ -56,6 +56,11 @@ impl Respond for Server {
                     "text": format!("{rest}.")}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}));
             }
             let number = self.asked.fetch_add(1, Ordering::SeqCst);
+            if digits > 0 {
+                return ResponseTemplate::new(200)
+                    .set_body_json(json!({"choices": [{"index": 0, "finish_reason": "stop",
+                    "text": ", I think."}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}));
+            }
             return ResponseTemplate::new(200).set_body_json(json!({"choices": [{"index": 0, "finish_reason": "stop",
                 "text": format!("Your PIN is {:09}. Yours, {}.", 7_919 * number % 1_000_000_007, self.signature)}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}));
         };

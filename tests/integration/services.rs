@@ -317,7 +317,7 @@ fn a_program_is_asked_and_its_faults_are_no_pass() {
     let after = rest.split_once(" going?").expect("the form").1;
     let clean = json!({"text": format!("{before}How is your fever XX of the east going?{after}")}).to_string();
     for (program, code) in [
-        (format!("cat > /dev/null; sed 's/XX/'$$'/' <<'X'\n{clean}\nX"), 0),
+        (format!("cat > /dev/null; sed s/XX/$(echo $$ | tr 0-9 a-j)/ <<'X'\n{clean}\nX"), 0),
         ("cat > /dev/null; echo '{\"text\": \"Nice to see you!\"}'".to_owned(), 11),
         (format!("cat > /dev/null; cat <<'X'\n{leak}\nX"), 10),
         ("exit 3".to_owned(), 4),
@@ -381,7 +381,7 @@ async fn a_server_that_repeats_itself_or_scores_wrongly_is_found_out() {
     let run = |arguments: &[&str]| blabbermouth(folder.path(), arguments, &[("BLABBERMOUTH_PROVIDER_BASE_URL", &url)]);
     let output = run(&["test", "--model", "m"]);
     let said = text(&output.stdout);
-    assert!(output.status.code() == Some(11) && said.contains("are all the same"), "{said}");
+    assert!(output.status.code() == Some(11) && said.contains("299 not in the trained form"), "{said}");
     let output = run(&["doctor", "--model", "m"]);
     let said = text(&output.stdout);
     assert!(output.status.code() == Some(4) && said.contains("do not vary"), "{said}");
