@@ -171,10 +171,16 @@ impl Shared {
     /// Reads the judged answers of a canary again, in the order of the samples from 1, until `visit`
     /// says that it has enough.
     pub(super) fn replay(&self, probed: &Probed, visit: impl FnMut(u64, &str) -> bool) -> Result<(), JournalError> {
-        self.read(&probed.read, visit)
+        self.read(&probed.read, probed.template, visit)
     }
 
-    pub(super) fn read(&self, read: &[Read; 2], mut visit: impl FnMut(u64, &str) -> bool) -> Result<(), JournalError> {
+    /// The same for the answers to a canary of a template.
+    pub(super) fn read(
+        &self,
+        read: &[Read; 2],
+        template: usize,
+        mut visit: impl FnMut(u64, &str) -> bool,
+    ) -> Result<(), JournalError> {
         let mut before = 0;
         for Read { lane, entries, requests, answers } in read {
             let mut sample = 0;
@@ -186,7 +192,8 @@ impl Shared {
                         break;
                     }
                     sample += 1;
-                    if !visit(before + sample, &completion.everything()) {
+                    let said = self.carriers[template].reading(completion.everything(), &completion.text);
+                    if !visit(before + sample, &said) {
                         return Ok(());
                     }
                 }

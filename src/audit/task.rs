@@ -322,7 +322,7 @@ impl Task {
         let (near, space) = (shared.near.get(self.index), &shared.spaces[self.space]);
         let (mut tally, share, size) = (Tally::new(tier), shared.shares.of(tier), self.size);
         let mut p_value = 1.0;
-        shared.read(&self.read, |_, text| {
+        shared.read(&self.read, self.template, |_, text| {
             tally.add(text, space, near);
             p_value = tally.p_value(size);
             // From here on it says nothing, whatever is still counted.

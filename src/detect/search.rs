@@ -267,12 +267,12 @@ impl Searcher {
 }
 
 /// How many characters bytes hold.
-fn characters(bytes: &[u8]) -> usize {
+pub(super) fn characters(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 /// Where a stretch of the normal form stands in the text, in bytes.
-fn raw_place(text: &str, skip: usize, count: usize) -> Range<usize> {
+pub(super) fn raw_place(text: &str, skip: usize, count: usize) -> Range<usize> {
     let (mut seen, mut start, mut end) = (0, None, text.len());
     for (at, c) in text.char_indices() {
         let many = width(c);

@@ -253,7 +253,7 @@ impl Evidence {
         self.strategies[asked.strategy].0 += 1;
         // In a small space something is always nearly said: only what is plain counts.
         let near = lens.near.filter(|_| self.test == Test::GuessNumber);
-        let said = completion.everything();
+        let said = lens.carrier.reading(completion.everything(), &completion.text);
         let (searched, nearly) = lens.searcher.examine_with(&said, near);
         let mut own = None;
         for found in searched.matches {

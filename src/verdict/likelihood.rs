@@ -203,17 +203,17 @@ mod tests {
 
     #[test]
     fn the_references_are_as_many_as_decide_or_for_display() {
-        // alpha' = 0.009 / 9 x 0.3.
+        // alpha' = 0.008 / 9 x 0.3.
         let design = ScoringDesign::new(&Policy::DEFAULT, 9, 0, &[LARGE]);
-        assert_eq!((design.references, design.needed), (3333, 3333));
+        assert_eq!((design.references, design.needed), (3749, 3749));
         assert!((design.rank_share - 0.3).abs() < 1e-12 && (design.mass_share - 0.1).abs() < 1e-12);
         let many = ScoringDesign::new(&Policy::DEFAULT, 60, 0, &[LARGE]);
-        assert_eq!((many.references, many.needed), (999, 22_222));
+        assert_eq!((many.references, many.needed), (999, 24_999));
         assert_eq!((many.rank_share, many.mass_share), (0.0, 0.25));
-        let all = ScoringDesign::new(&Policy::DEFAULT, 60, 22_222, &[LARGE]);
+        let all = ScoringDesign::new(&Policy::DEFAULT, 60, 24_999, &[LARGE]);
         assert!(all.rank_share > 0.0);
         let loose = ScoringDesign::new(&Policy::DEFAULT, 9, 0, &[ScoredSpace { prefix_free: false, ..LARGE }]);
-        assert_eq!((loose.references, loose.rank_share, loose.mass_share), (2499, 0.4, 0.0));
+        assert_eq!((loose.references, loose.rank_share, loose.mass_share), (2812, 0.4, 0.0));
         // In a space of a hundred no rank is low enough, whatever the references.
         let small = ScoringDesign::new(&Policy::DEFAULT, 9, 5000, &[ScoredSpace { size: 100.0, ..LARGE }]);
         assert_eq!((small.rank_share, small.mass_share, small.group_share), (0.0, 0.0, 0.5));

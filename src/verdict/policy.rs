@@ -475,7 +475,7 @@ mod tests {
     fn what_cannot_be_decided_is_said_with_the_number_that_would_do() {
         let small = Design::new(Policy::DEFAULT, 9, None, &[("a".into(), 50.0)], Shares::of_detectors(&[]))
             .expect_err("too small");
-        assert!(small.to_string().contains("at least 1000"), "{small}");
+        assert!(small.to_string().contains("at least 1125"), "{small}");
         let few = Design::new(Policy::DEFAULT, 9, Some(100), &[("a".into(), 1e8)], Shares::of_detectors(&[]))
             .expect_err("too few");
         assert!(few.to_string().contains("0.0295") && few.to_string().contains("299"), "{few}");

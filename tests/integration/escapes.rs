@@ -243,7 +243,7 @@ proptest! {
         }
         let told: Vec<String> = tap.lines().filter_map(|l| l.strip_prefix("  message: "))
             .map(|told| serde_json::from_str(told).expect("a text")).collect();
-        let reasons = bad.iter().map(|c| &c.reason).chain([&said[7], &said[8], &said[5]]).map(|said| xml_text(said));
+        let reasons = bad.iter().map(|c| &c.reason).chain([&said[7], &said[5], &said[8]]).map(|said| xml_text(said));
         prop_assert_eq!(told, reasons.collect::<Vec<_>>());
 
         for format in [ReportFormat::Markdown, ReportFormat::Github, ReportFormat::Tap, ReportFormat::Outputs] {

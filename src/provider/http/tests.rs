@@ -241,7 +241,8 @@ async fn a_cancelled_try_is_reported_where_something_had_come() {
     assert!(cancelled(at(serve(vec![Fate::Stalls(Vec::new())]))).await.is_empty());
     // Not reached: reported at once, before it is tried again.
     let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-    assert_eq!(cancelled(at(free)).await, [(String::new(), false)]);
+    let reports = cancelled(at(free)).await;
+    assert!(!reports.is_empty() && reports.iter().all(|report| *report == (String::new(), false)), "{reports:?}");
 }
 
 #[cfg(unix)]
