@@ -105,8 +105,6 @@ impl Task {
         let mut plan = shared.script.plan(self.index);
         self.ask_replay(&plan).await?;
         self.ask_others(&mut plan).await?;
-        // Nothing is made of answers that are not on disk.
-        self.unflushed.flush(&shared.journal).await?;
         self.evidence.finish();
         self.reveal().await?;
         self.score().await?;
@@ -156,7 +154,8 @@ impl Task {
             told = now;
         }
         (shared.progress)(Event::Samples(shared.samples - told));
-        Ok(())
+        // Who claims it next must see every answer.
+        self.unflushed.flush(&shared.journal).await
     }
 
     /// Answers to the training prompt that are still to be asked for.
@@ -190,7 +189,7 @@ impl Task {
                 self.end_early(fault)?;
             }
         }
-        Ok(())
+        self.unflushed.flush(&shared.journal).await
     }
 
     /// Asks the chosen strategies as many answers as there are draws.

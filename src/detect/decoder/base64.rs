@@ -207,7 +207,7 @@ const FEWEST_JOINED: usize = 8;
 fn joined(text: &str, emit: &mut Emit<'_>) {
     let mut run: Vec<u8> = Vec::new();
     let (mut pieces, mut is_joined, mut start, mut end) = (0, false, 0, 0);
-    // Whether two pieces that are no words stand side by side.
+    // Whether two pieces that are no words stand side by side, or with other pieces between them.
     let (mut was_mixed, mut is_code) = (false, false);
     for piece in text.as_bytes().split(|byte| BASE64[usize::from(*byte)] == NONE) {
         let (begin, next) = (end, end + piece.len() + 1);
@@ -227,7 +227,7 @@ fn joined(text: &str, emit: &mut Emit<'_>) {
         is_joined = is_piece;
         let mixed = is_mixed(piece);
         is_code |= mixed && was_mixed;
-        was_mixed = mixed;
+        was_mixed = mixed || was_mixed && is_piece;
     }
     if !is_code || pieces < 2 || run.len() < FEWEST_JOINED {
         return;
