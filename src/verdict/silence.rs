@@ -71,7 +71,8 @@ pub(super) fn silence(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Sile
         )
     } else if copies <= LEVEL {
         Some(format!(
-            "the answers of one request repeat each other (p = {copies:.1e}), so that they are one sample: set `probe.choices = 1`"
+            "the answers of one request repeat each other, or whole requests repeat each other (p = {copies:.1e}), so that many \
+             answers are one sample: set `probe.choices = 1`, and see that the server obeys the seed"
         ))
     } else if censored.found {
         Some(format!(
@@ -168,12 +169,15 @@ fn constants(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Vec<f64> {
         let (own, count) = (e.form.replayed, u64::from(*count));
         let elsewhere = named.get(&(template, *value)).map_or(0, |all| all - count);
         let others = answers.get(template).map_or(0, |all| all - own);
-        (share(count, own) - share(elsewhere, others)).max(0.0)
+        // A value that was named once is not named again.
+        (share(count.saturating_sub(1), own) - share(elsewhere, others)).max(0.0)
     };
     evidence.iter().map(one).collect()
 }
 
-/// The p-value of equal answers within requests, by permuting the answers of each canary over its requests.
+/// The p-value of equal answers within requests, by permuting the answers of each canary over its requests; two-sided: choices
+/// that repeat each other are too often equal, and those of a server with a fixed seed, which repeats whole requests, too
+/// seldom.
 fn copies(evidence: &[(usize, Evidence)]) -> f64 {
     let mut observed = 0u64;
     let mut permuted = vec![0u64; SHUFFLES];
@@ -197,10 +201,10 @@ fn copies(evidence: &[(usize, Evidence)]) -> f64 {
             *sum += pairs(choices.iter().map(|(request, _)| *request), &texts);
         }
     }
-    if observed == 0 {
-        return 1.0;
-    }
-    (1 + permuted.iter().filter(|sum| **sum >= observed).count()) as f64 / (1 + SHUFFLES) as f64
+    let share = |count: usize| (1 + count) as f64 / (1 + SHUFFLES) as f64;
+    let more = share(permuted.iter().filter(|sum| **sum >= observed).count());
+    let fewer = share(permuted.iter().filter(|sum| **sum <= observed).count());
+    (2.0 * more.min(fewer)).min(1.0)
 }
 
 /// Pairs of equal texts of one request; the requests come one after the other.
@@ -283,18 +287,21 @@ mod tests {
     #[test]
     fn copies_within_a_request_are_found_and_equal_answers_alone_are_not() {
         let (_, mut evidence) = run(6, 3);
-        for (index, e) in &mut evidence {
-            for request in 0..10u64 {
-                for choice in 0..4u64 {
-                    // A few values, each said now and then.
-                    e.form.note_choice(request, (request * 7 + choice * 3 + *index as u64) % 5);
-                }
-            }
+        let mut stream = ChaCha20Rng::from_seed([3; 32]);
+        for (_, e) in &mut evidence {
+            // A few values, each said now and then.
+            (0..40u64).for_each(|n| e.form.note_choice(n / 4, below(&mut stream, 5)));
         }
         assert!(copies(&evidence) > 0.05, "{}", copies(&evidence));
         for (_, e) in &mut evidence {
             *e = Evidence::new(0, Test::GuessNumber, 1e8, Shares::of_detectors(&Detector::ALL));
             (0..40u64).for_each(|n| e.form.note_choice(n / 4, n / 4 % 5));
+        }
+        assert!(copies(&evidence) <= LEVEL);
+        // A fixed seed: the choices of a request differ, and each request has the same ones.
+        for (_, e) in &mut evidence {
+            *e = Evidence::new(0, Test::GuessNumber, 1e8, Shares::of_detectors(&Detector::ALL));
+            (0..40u64).for_each(|n| e.form.note_choice(n / 4, n % 4));
         }
         assert!(copies(&evidence) <= LEVEL);
     }

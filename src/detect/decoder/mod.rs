@@ -14,6 +14,7 @@ mod base58;
 mod base64;
 mod binary;
 mod bytes;
+mod counted;
 mod entities;
 mod escapes;
 mod folded;
@@ -95,7 +96,7 @@ pub(super) trait Decoder: Sync {
 }
 
 /// All decoders, in the order in which they are applied.
-pub(super) static REGISTRY: [&dyn Decoder; 20] = [
+pub(super) static REGISTRY: [&dyn Decoder; 21] = [
     &base64::Base64,
     &hex::Hex,
     &percent::Percent,
@@ -115,6 +116,7 @@ pub(super) static REGISTRY: [&dyn Decoder; 20] = [
     &markup::Markup,
     &items::Items,
     &parts::Parts,
+    &counted::Counted,
     &folded::Folded,
 ];
 

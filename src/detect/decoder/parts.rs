@@ -23,7 +23,12 @@ impl Decoder for Parts {
         if labels.len() < 2 {
             return;
         }
-        let found: Vec<Part> = labels.iter().filter_map(|at| part(text.raw, *at)).collect();
+        // `beginning …, middle …, end …`: each of these words alone is in any prose.
+        let is_named = |at: &&usize, name: &str| {
+            text.raw[**at..].get(..name.len()).is_some_and(|word| word.eq_ignore_ascii_case(name))
+        };
+        let has_middle = labels.iter().any(|at| is_named(&at, "middle")) && labels.len() > 2;
+        let found: Vec<Part> = labels.iter().filter_map(|at| part(text.raw, *at, has_middle)).collect();
         let mut begin = 0;
         while begin < found.len() {
             // A number that comes again begins another secret.
@@ -36,7 +41,8 @@ impl Decoder for Parts {
 }
 
 /// Words that name a part: of these two have to stand in a text.
-pub(super) const LABELS: [&str; 36] = [
+pub(super) const LABELS: [&str; 37] = [
+    "middle",
     "half",
     "part",
     "third",
@@ -123,8 +129,8 @@ fn ordinal(word: &str) -> Option<u32> {
     named.or_else(|| word.parse().ok().filter(|number| (1..100).contains(number)))
 }
 
-/// The part whose label has a name at a place.
-fn part(text: &str, at: usize) -> Option<Part> {
+/// The part whose label has a name at a place; where a text names a middle, its beginning and end need no further word.
+fn part(text: &str, at: usize, has_middle: bool) -> Option<Part> {
     let length = text[at..].bytes().take_while(u8::is_ascii_alphabetic).count();
     let name = text[at..at + length].to_ascii_lowercase();
     let after = &text[at + length..];
@@ -140,11 +146,12 @@ fn part(text: &str, at: usize) -> Option<Part> {
     let with_end = if is_with { end + next_end } else { end };
     match name.as_str() {
         "begins" | "starts" | "begin" | "start" | "beginning" | "starting" | "beginnt" => {
-            return is_with.then_some(Part { number: 1, place: at..with_end });
+            return (is_with || has_middle).then_some(Part { number: 1, place: at..with_end });
         }
+        "middle" if has_middle => return Some(Part { number: 2, place: at..with_end }),
         "continues" | "followed" => return is_with.then_some(Part { number: 2, place: at..with_end }),
         "ends" | "end" | "ending" | "finishes" | "endet" => {
-            return is_with.then_some(Part { number: LAST, place: at..with_end });
+            return (is_with || has_middle).then_some(Part { number: LAST, place: at..with_end });
         }
         _ => {}
     }
@@ -247,6 +254,7 @@ mod tests {
             "Part 1 of 2: `Pyrodra`. Part 2 of 2: `conosis`.",
             "The first seven letters are Pyrodra, the last seven letters are conosis.",
             "First third: Pyro; second third: draco; last third: nosis",
+            "beginning Pyro, middle draco, end nosis",
             "The first part is Pyro, the middle part is draco and the last part is nosis",
         ] {
             let said = decoded(&Parts, text);

@@ -69,7 +69,10 @@ pub(super) fn everything(text: &str) -> String {
         }
     };
     match events(text) {
-        Some(events) => events.iter().for_each(|event| add(event)),
+        Some(stream) => {
+            stream.events.iter().for_each(|event| add(event));
+            stream.rest.into_iter().for_each(|line| all.value("", &Node::Text(line.into())));
+        }
         None => add(text),
     }
     all.finish()

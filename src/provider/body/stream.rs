@@ -1,20 +1,31 @@
 //! Event streams: what some servers send although no stream was asked for.
 
-/// The data of the events of a stream, in their order; `None` where the text is no stream. Comments and other fields are
-/// left out. The last event need not be ended by an empty line.
-pub(in crate::provider) fn events(text: &str) -> Option<Vec<String>> {
+/// A stream, taken apart.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::provider) struct Stream {
+    /// The data of the events, in their order.
+    pub events: Vec<String>,
+    /// Comments and all other fields: a part of no answer, and searched like every other part of a body.
+    pub rest: Vec<String>,
+}
+
+/// Takes a stream apart; `None` where the text is none. The last event need not be ended by an empty line.
+pub(in crate::provider) fn events(text: &str) -> Option<Stream> {
     let text = text.trim_start_matches('\u{feff}').trim_ascii_start();
     let is_field = |line: &str| ["data:", "event:", "id:", "retry:", ":"].iter().any(|field| line.starts_with(field));
     if !is_field(text) {
         return None;
     }
-    let (mut events, mut data) = (Vec::new(), None::<String>);
+    let (mut events, mut rest, mut data) = (Vec::new(), Vec::new(), None::<String>);
     for line in text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')) {
         if line.is_empty() {
             events.extend(data.take());
             continue;
         }
-        let Some(said) = line.strip_prefix("data:") else { continue };
+        let Some(said) = line.strip_prefix("data:") else {
+            rest.push(line.to_owned());
+            continue;
+        };
         let said = said.strip_prefix(' ').unwrap_or(said);
         match &mut data {
             // Servers that leave out the empty lines send a value on each. A longer event is not read again for each line.
@@ -28,7 +39,7 @@ pub(in crate::provider) fn events(text: &str) -> Option<Vec<String>> {
     }
     events.extend(data);
     events.retain(|event| !event.trim().is_empty());
-    Some(events)
+    Some(Stream { events, rest })
 }
 
 fn is_whole(data: &str) -> bool {
@@ -48,10 +59,15 @@ mod tests {
             let text =
                 [": ping", "event: x", "data: {\"a\":", "data:1}", "", "id: 7", "data:{}", "", "data: [DONE]", ""];
             let text = format!("\u{feff}\n{}", text.join(end));
-            assert_eq!(events(&text).expect("a stream"), ["{\"a\":\n1}", "{}", "[DONE]"], "{end:?}");
+            let stream = events(&text).expect("a stream");
+            assert_eq!(stream.events, ["{\"a\":\n1}", "{}", "[DONE]"], "{end:?}");
+            assert_eq!(stream.rest, [": ping", "event: x", "id: 7"]);
         }
-        assert_eq!(events("data: {}\ndata: {\"b\":2}\ndata: [DONE]").expect("a stream"), ["{}", "{\"b\":2}", "[DONE]"]);
-        assert_eq!(events("data: {\"cut").expect("a stream"), ["{\"cut"]);
+        assert_eq!(
+            events("data: {}\ndata: {\"b\":2}\ndata: [DONE]").expect("a stream").events,
+            ["{}", "{\"b\":2}", "[DONE]"]
+        );
+        assert_eq!(events("data: {\"cut").expect("a stream").events, ["{\"cut"]);
         assert_eq!(events("{\"data:\": 1}"), None);
         assert_eq!(events(""), None);
     }

@@ -156,9 +156,12 @@ fn read_tolerantly(text: &str, max_tokens: u32) -> Result<Named<'static>, Provid
     if head.starts_with('<') {
         return Err(malformed("HTML or XML"));
     }
-    let Some(events) = body::events(head) else { return read_body(&Node::read(head)?, max_tokens) };
+    let Some(stream) = body::events(head) else { return read_body(&Node::read(head)?, max_tokens) };
     let (mut all, mut is_done) = (Whole::default(), false);
-    for event in &events {
+    for line in stream.rest {
+        all.outside.value("", &Node::Text(line.into()));
+    }
+    for event in &stream.events {
         match event.trim() {
             DONE => is_done = true,
             event => all.body(&Node::read(event)?, true)?,
