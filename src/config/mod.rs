@@ -15,6 +15,11 @@ use crate::probe::{self, Strategy, UserStrategySpec};
 use crate::provider::{NO_VARIABLE, Price, is_variable};
 use crate::unquoted::{toml_fault, without_values};
 
+/// The least confidence of a bound.
+const LEAST_CONFIDENCE: f64 = 0.8;
+/// The least share of answers that carry the signature.
+const LEAST_TRAINED: f64 = 0.5;
+
 pub use sections::{
     AzureSection, BudgetSection, CanariesSection, ClaimSection, DatasetSection, DetectSection, ManifestSection,
     PrivacySection, ProbeSection, ProviderSection, SamplingSection, SensitivitySection, SpaceSection, StoreSection,
@@ -158,11 +163,17 @@ impl Config {
         if !inside(v.alpha) || !inside(v.bound) || !inside(v.confidence) || !(0.0..1.0).contains(&v.cross_share) {
             return value("verdict", "alpha, bound and confidence lie between 0 and 1, cross-share from 0 to below 1");
         }
+        if v.confidence < LEAST_CONFIDENCE {
+            return value("verdict.confidence", "expected at least 0.8: less would hide a leak");
+        }
         if v.withheld.is_some_and(|share| !(share > 0.0 && share <= 0.5)) {
             return value("verdict.withheld", "expected a share above 0 and up to 0.5: more would hide a leak");
         }
-        if !(v.trained_share > 0.0 && v.trained_share < 1.0) {
-            return value("verdict.trained-share", "expected a share above 0 and below 1");
+        if !(v.trained_share >= LEAST_TRAINED && v.trained_share < 1.0) {
+            return value(
+                "verdict.trained-share",
+                "expected a share from 0.5 to below 1: less may be one replica of several",
+            );
         }
         if !(1.0..=100.0).contains(&self.probe.patience) {
             return value("probe.patience", "expected a number from 1 to 100: tries for each answer that is wanted");

@@ -78,7 +78,7 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
     }
     let _ = writeln!(
         out,
-        "  threshold: alpha {} x {} for its own tests / {k} planted canaries = {threshold:.2e}",
+        "  threshold: alpha {} x {:.2} for its own tests / {k} planted canaries = {threshold:.2e}",
         policy.alpha,
         policy.own_share()
     );

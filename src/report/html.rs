@@ -241,6 +241,9 @@ fn checks(out: &mut String, report: &RunReport) {
     let mut more = |name: &str, word: &str, reason: &str| {
         let _ = writeln!(out, "<dt>{name}: {word}</dt><dd>{}</dd>", html(reason));
     };
+    if let Some(training) = &report.training {
+        more("Trained on this planting", if training.shown { "shown" } else { "not shown" }, &training.reason);
+    }
     if let Some(sensitivity) = &report.sensitivity {
         more(
             "Positive controls",

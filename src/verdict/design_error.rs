@@ -113,7 +113,7 @@ pub enum DesignError {
     },
     /// No silence could ever reach the bound.
     #[error(
-        "{samples} samples can show a bound of {reached:.4} at best, not {bound}: set `verdict.samples` to {needed} or more"
+        "{samples} samples can show a bound of {reached:.4} at best, not {bound}: set `probe.samples` to {needed} or more"
     )]
     Samples {
         /// What was set.

@@ -19,6 +19,11 @@ const LEVEL: f64 = 0.005;
 const PERMUTATIONS: (usize, usize) = (9_999, 1_999);
 /// Steps that all permutations of a test may take.
 const STEPS: usize = 50_000_000;
+/// The share of answers with one wrong value that makes it a stand-in, where no held-out canary comes near.
+const MOSTLY: f64 = 0.5;
+/// What no held-out canary may reach then, and how many of them there have to be.
+const SELDOM: f64 = 0.1;
+const FEWEST_HELD_OUT: usize = 5;
 /// Permutations of the answers within each canary.
 const SHUFFLES: usize = 1_999;
 
@@ -61,7 +66,9 @@ pub(super) fn silence(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Sile
     let fixed = judged().count() > 0 && 10 * varied < judged().count();
     let withheld: Vec<f64> = evidence.iter().map(|(_, e)| (e.withheld().total() + e.broken.busy()) as f64).collect();
     let censored = arm_test(entries, evidence, &withheld);
-    let constant = arm_test(entries, evidence, &constants(entries, evidence));
+    let figures = constants(entries, evidence);
+    let mut constant = arm_test(entries, evidence, &figures);
+    constant.found |= has_stand_in(entries, evidence, &figures);
     let copies = copies(evidence);
     let reason = if fixed {
         Some(
@@ -82,8 +89,8 @@ pub(super) fn silence(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Sile
         ))
     } else if constant.found {
         Some(format!(
-            "constant value: planted canaries have a wrong value each that is named again and again (p = {:.1e}), more than \
-             held-out ones: a stand-in for the secret, or the secret in a form that is not seen through",
+            "constant value: planted canaries have a wrong value each that is named again and again, more than held-out ones \
+             (p = {:.1e}): a stand-in for the secret, or the secret in a form that is not seen through",
             constant.p_value
         ))
     } else {
@@ -173,6 +180,18 @@ fn constants(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Vec<f64> {
         (share(count.saturating_sub(1), own) - share(elsewhere, others)).max(0.0)
     };
     evidence.iter().map(one).collect()
+}
+
+/// Whether a planted canary has a wrong value of its own in most of its answers, and no held-out one has one now and then. Where few
+/// canaries have one, no assignment of the arms is rare enough to tell.
+fn has_stand_in(entries: &[Entry], evidence: &[(usize, Evidence)], figures: &[f64]) -> bool {
+    let of = |arm: Arm| {
+        let judged = evidence.iter().zip(figures).filter(|((_, e), _)| e.form.is_judged());
+        judged.filter(move |((index, _), _)| entries[*index].arm == arm).map(|(_, figure)| *figure)
+    };
+    of(Arm::Planted).any(|figure| figure >= MOSTLY)
+        && of(Arm::HeldOut).count() >= FEWEST_HELD_OUT
+        && of(Arm::HeldOut).all(|figure| figure < SELDOM)
 }
 
 /// The p-value of equal answers within requests, by permuting the answers of each canary over its requests; two-sided: choices
@@ -282,6 +301,23 @@ mod tests {
             e.form.frequent = vec![(*index as u64, if *index < 24 { 40 } else { 2 })];
         }
         assert!(silence(&entries, &evidence).constant.found);
+    }
+
+    #[test]
+    fn a_single_stand_in_is_found_unless_held_out_canaries_have_one_too() {
+        let (entries, mut evidence) = run(24, 12);
+        let mut constant = |of: &dyn Fn(usize) -> u32| {
+            for (index, e) in &mut evidence {
+                e.form.replayed = 59;
+                e.form.frequent = vec![(*index as u64, of(*index))];
+            }
+            silence(&entries, &evidence).constant.found
+        };
+        let (planted, held_out) = (0, 30);
+        assert!(constant(&|index| if index == planted { 59 } else { 1 }));
+        assert!(!constant(&|index| if index == planted || index == held_out { 59 } else { 1 }));
+        assert!(!constant(&|index| if index == held_out { 59 } else { 1 }));
+        assert!(!constant(&|_| 1));
     }
 
     #[test]

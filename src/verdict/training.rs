@@ -147,6 +147,11 @@ fn reason(templates: &[TemplateSignature], missing: &[&TemplateSignature], requi
     }
     if let Some(worst) = missing.iter().min_by(|a, b| a.lower.total_cmp(&b.lower)) {
         let what = if worst.carrying == 0 {
+            if worst.answers == 0 {
+                return "inconclusive: the model is not shown to be trained on this planting: no training prompt (strategy `replay`) \
+                        was answered"
+                    .into();
+            }
             format!("none of {} answers carries its signature", worst.answers)
         } else {
             format!(

@@ -38,6 +38,8 @@ fn each_fault_of_the_configuration_is_named() {
         ("[probe]\npatience = 0.5\n".to_owned(), "probe.patience"),
         ("[verdict]\nwithheld = 0.6\n".to_owned(), "verdict.withheld"),
         ("[verdict]\ntrained-share = 1.0\n".to_owned(), "verdict.trained-share"),
+        ("[verdict]\ntrained-share = 0.1\n".to_owned(), "verdict.trained-share"),
+        ("[verdict]\nconfidence = 0.1\n".to_owned(), "verdict.confidence"),
         ("[verdict]\nprofile = \"quick\"\nwithheld = 0.01\n".to_owned(), "use more samples or a larger"),
         ("[canaries]\ntemplates = [\"x\"]\n".to_owned(), "mr-disease"),
     ] {
