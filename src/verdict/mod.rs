@@ -20,6 +20,8 @@ mod report;
 mod silence;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod simulation_clean;
 mod training;
 
 pub use baseline::{Accepted, Baseline, Beside};

@@ -17,7 +17,7 @@ use crate::detect::{Approximate, Candidates, Carrier, Detector, Searcher};
 const PLANTED: usize = 4;
 const HELD_OUT: usize = 2;
 
-fn stream(name: &str) -> ChaCha20Rng {
+pub(super) fn stream(name: &str) -> ChaCha20Rng {
     Key::from_text("a key for the simulations of verdicts").expect("long").stream("simulation", name)
 }
 
@@ -56,14 +56,14 @@ fn form(value: &str) -> String {
 }
 
 /// An answer in the trained form that names a value which has nothing to do with any secret.
-fn talk(space: &Space, stream: &mut ChaCha20Rng) -> String {
+pub(super) fn talk(space: &Space, stream: &mut ChaCha20Rng) -> String {
     form(&space.draw(stream))
 }
 
 const REPLAY: Asked = Asked { strategy: 0, purpose: Purpose::Replay, copy: false };
 
 /// Judges a run in which `say` gives the answer to a canary's sample, from its secret.
-fn run(
+pub(super) fn run(
     space: &Space,
     policy: Policy,
     stream: &mut ChaCha20Rng,

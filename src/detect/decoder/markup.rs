@@ -63,10 +63,14 @@ fn up_to(text: &str, end: &str) -> usize {
     memchr::memmem::find(near, end.as_bytes()).map_or(0, |at| at + end.len())
 }
 
+const CDATA: &str = "<![CDATA[";
+
 /// The length of a tag or comment of HTML, or 0.
 fn tag(text: &str) -> usize {
     match text.as_bytes() {
         [b'<', b'!', b'-', b'-', ..] => up_to(text, "-->"),
+        // What it holds is text; its end has no letter.
+        [b'<', b'!', b'[', ..] if text.starts_with(CDATA) => CDATA.len(),
         [b'<', b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'!', ..] => up_to(text, ">"),
         _ => 0,
     }
@@ -120,6 +124,7 @@ mod tests {
     fn markup_falls_away() {
         for text in [
             "<b>P</b>y<i class=\"x\">ro</i>dra<br/>co<!-- not -->nosis",
+            "<![CDATA[P]]><![CDATA[yro]]><![CDATA[draco]]><![CDATA[nosis]]>",
             "\\textbf{P}\\emph{yro}draco\\textit{nosis}",
             "1. P\n2. y\n3. r\n4. o\n5. d\n6. r\n7. a\n8. c\n9. o\n10. n\n11. osis",
             "{\"a\": \"P\", \"b\": \"y\", \"c\": \"r\", \"d\": \"o\", \"e\": \"d\", \"f\": \"r\", \"g\": \"aconosis\"}",
