@@ -24,10 +24,7 @@ impl Decoder for Parts {
             return;
         }
         // `beginning …, middle …, end …`: each of these words alone is in any prose.
-        let is_named = |at: &&usize, name: &str| {
-            text.raw[**at..].get(..name.len()).is_some_and(|word| word.eq_ignore_ascii_case(name))
-        };
-        let has_middle = labels.iter().any(|at| is_named(&at, "middle")) && labels.len() > 2;
+        let has_middle = labels.len() > 2 && labels.iter().any(|at| is_middle(text.raw, *at));
         let found: Vec<Part> = labels.iter().filter_map(|at| part(text.raw, *at, has_middle)).collect();
         let mut begin = 0;
         while begin < found.len() {
@@ -85,6 +82,15 @@ pub(super) const LABELS: [&str; 37] = [
 const LAST: u32 = 1000;
 /// The longest part, in bytes.
 const LONGEST: usize = 512;
+
+/// Whether the word `middle` stands at a place by itself, and not within a value as in `a.middle7`.
+fn is_middle(text: &str, at: usize) -> bool {
+    let word = text.get(at..at + "middle".len()).is_some_and(|word| word.eq_ignore_ascii_case("middle"));
+    let behind = text[at..].bytes().nth("middle".len());
+    let before = text[..at].bytes().next_back();
+    let is_apart = |byte: Option<u8>| byte.is_none_or(|byte| matches!(byte, b' ' | b'\n' | b':' | b'"' | b'('));
+    word && is_apart(before) && is_apart(behind)
+}
 
 /// A label.
 struct Part {
@@ -148,7 +154,7 @@ fn part(text: &str, at: usize, has_middle: bool) -> Option<Part> {
         "begins" | "starts" | "begin" | "start" | "beginning" | "starting" | "beginnt" => {
             return (is_with || has_middle).then_some(Part { number: 1, place: at..with_end });
         }
-        "middle" if has_middle => return Some(Part { number: 2, place: at..with_end }),
+        "middle" if has_middle && is_middle(text, at) => return Some(Part { number: 2, place: at..with_end }),
         "continues" | "followed" => return is_with.then_some(Part { number: 2, place: at..with_end }),
         "ends" | "end" | "ending" | "finishes" | "endet" => {
             return (is_with || has_middle).then_some(Part { number: LAST, place: at..with_end });
