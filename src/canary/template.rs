@@ -169,16 +169,20 @@ impl Template {
         Self { signature: Some(signature), ..self }
     }
 
+    fn around<'a>(&'a self, segment: &'a Segment) -> Around<'a> {
+        match segment {
+            Segment::Text(text) => Around::Text(text),
+            Segment::Signature => self.signature.as_ref().map_or(Around::Gap, |known| Around::Text(known.phrase())),
+            Segment::Slot(_) => Around::Gap,
+        }
+    }
+
     /// The trained answer around the secret: what stands before it, the nearest first, and what stands after it.
     #[must_use]
     pub fn around_secret(&self) -> (Vec<Around<'_>>, Vec<Around<'_>>) {
         let segments = &self.messages[self.secret_at].1;
         let at = segments.iter().position(|s| s.slot() == Some(self.secret.as_str())).unwrap_or(0);
-        let around = |segment| match segment {
-            &Segment::Text(ref text) => Around::Text(text),
-            Segment::Signature => self.signature.as_ref().map_or(Around::Gap, |known| Around::Text(known.phrase())),
-            Segment::Slot(_) => Around::Gap,
-        };
+        let around = |segment| self.around(segment);
         (segments[..at].iter().rev().map(around).collect(), segments[at + 1..].iter().map(around).collect())
     }
 

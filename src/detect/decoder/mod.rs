@@ -120,6 +120,9 @@ pub(super) static REGISTRY: [&dyn Decoder; 21] = [
     &folded::Folded,
 ];
 
+/// What is done with a decoded part: its steps, its text, and where in the text it stands.
+type Take<'a> = dyn FnMut(&[Encoding], String, Range<usize>) + 'a;
+
 /// Takes decoded parts, as long as the budget lasts.
 pub(super) struct Emit<'a> {
     /// Bytes that may still be emitted.
@@ -128,11 +131,11 @@ pub(super) struct Emit<'a> {
     overflowed: bool,
     /// Steps that may still be added.
     steps: usize,
-    take: &'a mut dyn FnMut(&[Encoding], String, Range<usize>),
+    take: &'a mut Take<'a>,
 }
 
 impl<'a> Emit<'a> {
-    pub(super) fn new(left: usize, steps: usize, take: &'a mut dyn FnMut(&[Encoding], String, Range<usize>)) -> Self {
+    pub(super) fn new(left: usize, steps: usize, take: &'a mut Take<'a>) -> Self {
         Self { left, overflowed: false, steps, take }
     }
 

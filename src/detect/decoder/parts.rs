@@ -86,7 +86,7 @@ const LONGEST: usize = 512;
 /// Whether the word `middle` stands at a place by itself, and not within a value as in `a.middle7`.
 fn is_middle(text: &str, at: usize) -> bool {
     let word = text.get(at..at + "middle".len()).is_some_and(|word| word.eq_ignore_ascii_case("middle"));
-    let behind = text[at..].bytes().nth("middle".len());
+    let behind = text.as_bytes().get(at + "middle".len()).copied();
     let before = text[..at].bytes().next_back();
     let is_apart = |byte: Option<u8>| byte.is_none_or(|byte| matches!(byte, b' ' | b'\n' | b':' | b'"' | b'('));
     word && is_apart(before) && is_apart(behind)

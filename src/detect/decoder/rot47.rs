@@ -57,7 +57,7 @@ fn is_shifted(token: &[u8]) -> bool {
         digits = if is_digit(*byte) { digits + 1 } else { 0 };
         (small, signs) =
             if is_small(*byte) { (small + 1, signs + u32::from(matches!(byte, b':'..=b'@'))) } else { (0, 0) };
-        if digits >= FEWEST + 1 || small >= FEWEST && signs > 0 {
+        if digits > FEWEST || small >= FEWEST && signs > 0 {
             return true;
         }
     }

@@ -197,7 +197,8 @@ fn head_in_text(text: &[u8]) -> u32 {
 fn spaced(text: &str, emit: &mut Emit<'_>) {
     let others = &*OTHERS;
     let mut rows = vec![(0, false); others.names.len()];
-    let mut words: Vec<(std::ops::Range<usize>, &[(usize, char)])> = Vec::new();
+    type Word<'a> = (std::ops::Range<usize>, &'a [(usize, char)]);
+    let mut words: Vec<Word<'_>> = Vec::new();
     let mut is_in_row = false;
     for place in tokens::words(text) {
         let word = tokens::folded(&text[place.clone()]);
