@@ -98,7 +98,8 @@ impl Options {
     /// A mock of that character, which knows the sentences of the built-in templates and nothing else.
     #[must_use]
     pub fn new(scenario: Scenario) -> Self {
-        let known = builtin_templates().into_iter();
+        // A file of somebody's own may have their sentences without a signature.
+        let known = builtin_templates().into_iter().flat_map(|spec| [spec.clone(), spec.unsigned()]);
         let templates = known.filter_map(|spec| Template::new(spec, &Spaces::default()).ok()).collect();
         let training = Vec::new();
         Self { scenario, templates, training, seed: 1, speed: 600.0, key: None, recording: false, engine: None }
