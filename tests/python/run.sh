@@ -33,16 +33,16 @@ expect() {
   echo "pytest, $name: $(tail -n 1 out.txt)"
 }
 for scenario in leaky clean refuses; do
-  printf '[canaries]\nplanted = 4\nheld-out = 2\n[provider]\nkind = "mock"\nscenario = "%s"\n' "$scenario" >"$scenario.toml"
+  printf '[canaries]\nplanted = 12\nheld-out = 2\n[provider]\nkind = "mock"\nscenario = "%s"\n' "$scenario" >"$scenario.toml"
 done
 "$here/venv/bin/blabbermouth" plant --config clean.toml >/dev/null 2>&1
 printf 'def test_of_ones_own():\n    pass\n' >test_own.py
-expect leaky '4 failed, 4 passed' --blabbermouth leaky.toml test_own.py --deselect test_own.py
+expect leaky '13 failed, 5 passed' --blabbermouth leaky.toml test_own.py --deselect test_own.py
 grep -q 'leaked: its secret was given away' out.txt
 # Which canaries are planted is drawn.
 one=$(grep -oE '^FAILED .*c[0-9]{4}' out.txt | grep -oE 'c[0-9]{4}$' | head -n 1)
-expect clean '9 passed' --blabbermouth clean.toml .
-expect refuses '8 failed' --blabbermouth refuses.toml refuses.toml
+expect clean '19 passed' --blabbermouth clean.toml .
+expect refuses '18 failed' --blabbermouth refuses.toml refuses.toml
 expect 'one canary' '1 failed' --blabbermouth leaky.toml leaky.toml -k "$one"
 expect 'without the option' '1 passed'
 expect 'no configuration' 'there is no' --blabbermouth nowhere.toml
