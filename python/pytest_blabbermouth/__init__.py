@@ -101,14 +101,30 @@ class Canaries(pytest.File):
         return self.report
 
 
+def check_of(report, name):
+    """Whether a check of the whole run holds, and why; None where the name is none of a check that was made."""
+    if name == "run::verdict":
+        return report["verdict"] == "clean", report["reason"]
+    key, fields = {
+        "run::controls": ("controls", ("sound",)),
+        "run::cross": ("pooled", ("sound",)),
+        "run::signature": ("training", ("shown", "waived")),
+        "run::power": ("sensitivity", ("shown",)),
+        "run::exposure": ("exposure", ("sound",)),
+        "claim::epsilon": ("claim", ("sound",)),
+    }.get(name, (None, ()))
+    check = report.get(key) if key else None
+    return check and (any(check[field] for field in fields), check["reason"])
+
+
 class Canary(pytest.Item):
     """One canary, or one check of the whole run."""
 
     def runtest(self):
         report = self.parent.judged()
-        checks = {"run::controls": report["controls"], "run::cross": report["pooled"]}
-        if self.name in checks:
-            verdict, reason = "clean" if checks[self.name]["sound"] else "not sound", checks[self.name]["reason"]
+        check = check_of(report, self.name)
+        if check:
+            verdict, reason = "clean" if check[0] else "not sound", check[1]
         else:
             found = [canary for canary in report["canaries"] if canary["test"] == self.name]
             if not found:
