@@ -61,6 +61,10 @@ fn is_whole(disguise: &Disguise, secret: &str) -> bool {
             "ascii85" | "base64-in-fours" | "sign-words" | "halves-labelled" => false,
             // The letters `oh` of a key are a word for 0.
             "number-words" | "number-words-german" => !secret.contains(char::is_alphabetic),
+            // A word of an address may be a label itself, as in `piece90@example.net`.
+            name if ["begins", "halves", "parts", "thirds"].iter().any(|begin| name.starts_with(begin)) => {
+                !secret.contains('@')
+            }
             _ => true,
         }
 }
