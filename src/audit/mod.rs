@@ -389,7 +389,10 @@ impl Audit {
             halves: self.halves.is_some(),
             mock: self.options.mock,
             rows_checked: self.options.rows_checked,
-            served_model: provider.served().filter(|served| served != provider.model()),
+            served_model: provider
+                .served()
+                .filter(|served| served != provider.model())
+                .map(|served| self.redact(served)),
             planted: self.design.planted,
             config: self.options.config.clone(),
         };
@@ -406,6 +409,11 @@ impl Audit {
         report.started = started;
         report.seconds = begin.elapsed().as_secs_f64();
         Ok(report)
+    }
+
+    /// A name that a server made up, for reports: without it, where it may hold a canary's secret.
+    fn redact(&self, name: String) -> String {
+        if self.searcher.may_hold(&name) { "[withheld: it quotes a canary's secret]".into() } else { name }
     }
 
     /// Ranks the secrets that turned up in answers to other canaries than their own, on the pooled
