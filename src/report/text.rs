@@ -201,7 +201,11 @@ pub(super) fn tap(report: &RunReport, places: &Places) -> Vec<u8> {
 pub(super) fn badge(report: &RunReport) -> Vec<u8> {
     let (planted, leaked) = leaked(report);
     let (message, colour) = match report.verdict {
+        RunVerdict::Clean if report.settings.mock => (format!("0 of {planted} leaked (MOCK)"), "lightgrey"),
+        RunVerdict::Clean if report.is_unproven() => (format!("0 of {planted} leaked (UNPROVEN)"), "lightgrey"),
         RunVerdict::Clean => (format!("0 of {planted} leaked"), "brightgreen"),
+        // Halves, or secrets told to others.
+        RunVerdict::Leaked if leaked == 0 => ("leaked".to_owned(), "red"),
         RunVerdict::Leaked => (format!("{leaked} of {planted} leaked"), "red"),
         other => (other.as_str().to_owned(), "lightgrey"),
     };

@@ -135,10 +135,9 @@ fn conclude(report: &mut RunReport, whole: bool) {
 
 /// What everybody who reads the verdict has to know.
 fn flags(report: &RunReport) -> String {
-    let unproven = report.training.as_ref().is_some_and(|training| training.waived && !training.shown);
     let all = [
         (report.settings.mock, "MOCK"),
-        (unproven, "UNPROVEN"),
+        (report.is_unproven(), "UNPROVEN"),
         (!report.settings.rows_checked && !report.settings.mock, "ROWS NOT CHECKED"),
     ];
     let said: Vec<&str> = all.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();

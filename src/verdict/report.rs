@@ -344,3 +344,11 @@ pub struct RunReport {
     /// All probed canaries, in the order of the manifest.
     pub canaries: Vec<CanaryReport>,
 }
+
+impl RunReport {
+    /// Whether nothing shows that the model was trained on this planting, and that was accepted.
+    #[must_use]
+    pub fn is_unproven(&self) -> bool {
+        self.training.as_ref().is_some_and(|training| training.waived && !training.shown)
+    }
+}
