@@ -132,8 +132,28 @@ impl Spread {
 /// `bytes` random bytes of the operating system, in hexadecimal digits.
 pub(crate) fn random_hex(bytes: usize) -> Result<String, KeyError> {
     let mut buffer = Zeroizing::new(vec![0u8; bytes]);
-    getrandom::fill(&mut buffer).map_err(|e| KeyError::Random(e.to_string()))?;
+    #[cfg(debug_assertions)]
+    let filled = fill_for_test(&mut buffer);
+    #[cfg(not(debug_assertions))]
+    let filled = false;
+    if !filled {
+        getrandom::fill(&mut buffer).map_err(|e| KeyError::Random(e.to_string()))?;
+    }
     Ok(HEXLOWER.encode(&buffer))
+}
+
+/// Fills bytes from `BLABBERMOUTH_TEST_SEED`, where it is set, so that a test draws the same canaries each time. A
+/// release build does not know the variable.
+#[cfg(debug_assertions)]
+fn fill_for_test(buffer: &mut [u8]) -> bool {
+    use rand_chacha::rand_core::Rng;
+    use sha2::Digest;
+    static CALLS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let Ok(seed) = std::env::var("BLABBERMOUTH_TEST_SEED") else { return false };
+    let mut stream = ChaCha20Rng::from_seed(Sha256::digest(seed).into());
+    stream.set_stream(CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    stream.fill_bytes(buffer);
+    true
 }
 
 #[cfg(test)]

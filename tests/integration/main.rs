@@ -42,9 +42,18 @@ pub(crate) fn blabbermouth(folder: &Path, arguments: &[&str], environment: &[(&s
         .current_dir(folder)
         .env_clear()
         .envs([NO_SWEEP])
+        .env("BLABBERMOUTH_TEST_SEED", test_seed())
         .envs(environment.iter().copied())
         .output()
         .expect("blabbermouth starts")
+}
+
+/// What canaries are drawn from: the same in each run of a test, so that its verdict is no matter of chance, and another
+/// one for each process that it starts.
+fn test_seed() -> String {
+    thread_local!(static STARTED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
+    let started = STARTED.replace(STARTED.get() + 1);
+    format!("{} {started}", std::thread::current().name().unwrap_or_default())
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {
