@@ -190,10 +190,12 @@ pub(super) fn segments_of(
     shortest: usize,
     most: usize,
 ) -> (Vec<Segment>, bool) {
+    // A synonym may be shorter than its value.
+    let shortest = if synonyms.found.is_none() { shortest } else { 1 };
     let mut all: Vec<Segment> = Vec::new();
     let mut take = |how: &[Encoding], text: String, source| all.push(Segment { how: how.to_vec(), text, source });
-    let mut emit = Emit::new(most, DEPTH, &mut take);
-    decode_all(&Text::new(text, normal, marks, shortest), true, synonyms, &mut emit);
+    let mut emit = Emit::new(most, DEPTH, shortest, &mut take);
+    decode_all(&Text::new(text, normal, marks, shortest), &[], synonyms, &mut emit);
     let (mut left, mut whole) = (emit.left(), !emit.overflowed());
     if all.is_empty() {
         return (all, whole);
@@ -205,20 +207,19 @@ pub(super) fn segments_of(
     let mut at = 0;
     while at < all.len() && whole {
         let from = &all[at];
-        if from.how.len() < DEPTH {
+        if from.how.len() < DEPTH && Rank::of(&from.how) != Rank::Last {
             let mut more: Vec<Segment> = Vec::new();
             let mut take = |how: &[Encoding], text: String, _| {
                 let how = [&from.how, how].concat();
-                // Undone twice, it is as it was.
-                if !how.ends_with(&[Encoding::Rot47; 2]) && known.is_new(&text, &how) {
+                if known.is_new(&text, &how) {
                     more.push(Segment { how, text, source: from.source.clone() });
                 }
             };
-            let mut emit = Emit::new(left, DEPTH - from.how.len(), &mut take);
+            let mut emit = Emit::new(left, DEPTH - from.how.len(), shortest, &mut take);
             normal_of_part.read(&from.text);
             marks_of_part.read(&from.text);
             let text = Text::new(&from.text, normal_of_part.as_bytes(), &marks_of_part, shortest);
-            decode_all(&text, may_go_innermost(&from.how), synonyms, &mut emit);
+            decode_all(&text, &from.how, synonyms, &mut emit);
             (left, whole) = (emit.left(), !emit.overflowed());
             all.extend(more);
         }
@@ -227,16 +228,33 @@ pub(super) fn segments_of(
     (all, whole)
 }
 
-/// Whether steps that change letters may follow: they are undone once, innermost.
-fn may_go_innermost(how: &[Encoding]) -> bool {
-    !how.iter().any(|step| matches!(step, Encoding::Leet | Encoding::Separated | Encoding::Items))
+/// What may follow the steps of a part; of two, the first has what the second has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rank {
+    /// Anything.
+    Free,
+    /// Anything but steps that change letters: they are undone once.
+    Changed,
+    /// Nothing: few chains go on behind leet within something else.
+    Last,
 }
 
-/// The texts that were decoded already, by their hashes: with how few steps, where innermost steps may follow, and where
-/// they may or may not.
+impl Rank {
+    fn of(how: &[Encoding]) -> Self {
+        match how {
+            [_, .., Encoding::Leet] => Self::Last,
+            _ if how.iter().any(|step| matches!(step, Encoding::Leet | Encoding::Separated | Encoding::Items)) => {
+                Self::Changed
+            }
+            _ => Self::Free,
+        }
+    }
+}
+
+/// The texts that were decoded already, by their hashes: with how few steps, for each rank or one before it.
 #[derive(Default)]
 struct Known {
-    steps: HashMap<u64, [usize; 2], foldhash::fast::RandomState>,
+    steps: HashMap<u64, [usize; 3], foldhash::fast::RandomState>,
 }
 
 impl Known {
@@ -244,23 +262,25 @@ impl Known {
     /// found again from there, whatever came before: so what the search looks at is among what the counting looks at.
     fn is_new(&mut self, text: &str, how: &[Encoding]) -> bool {
         let hash = self.steps.hasher().hash_one(text);
-        let [fewest_free, fewest] = self.steps.entry(hash).or_insert([usize::MAX; 2]);
-        let is_free = may_go_innermost(how);
-        if *fewest_free <= how.len() || !is_free && *fewest <= how.len() {
+        let fewest = self.steps.entry(hash).or_insert([usize::MAX; 3]);
+        let rank = Rank::of(how) as usize;
+        // Where nothing follows, it matters only whether the text came before.
+        let steps = if rank == Rank::Last as usize { DEPTH } else { how.len() };
+        if fewest[rank] <= steps {
             return false;
         }
-        *fewest = how.len().min(*fewest);
-        if is_free {
-            *fewest_free = how.len();
-        }
+        fewest[rank..].iter_mut().for_each(|fewest| *fewest = steps.min(*fewest));
         true
     }
 }
 
-/// Applies all decoders to a text; those of innermost steps where they are wanted.
-fn decode_all(text: &Text<'_>, innermost: bool, synonyms: &Synonyms, emit: &mut Emit<'_>) {
+/// Applies all decoders to a text that was decoded by these steps.
+fn decode_all(text: &Text<'_>, how: &[Encoding], synonyms: &Synonyms, emit: &mut Emit<'_>) {
+    let innermost = Rank::of(how) == Rank::Free;
     for decoder in REGISTRY {
-        if (innermost || !decoder.is_innermost()) && decoder.may_apply(text.marks) {
+        // Undone twice, it is as it was.
+        let is_undone = how.last() == Some(&Encoding::Rot47) && decoder.encodings() == [Encoding::Rot47];
+        if (innermost || !decoder.is_innermost()) && !is_undone && decoder.may_apply(text.marks) {
             decoder.decode(text, emit);
         }
     }

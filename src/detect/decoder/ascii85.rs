@@ -54,7 +54,11 @@ impl Decoder for Ascii85 {
             let is_sign = |byte: &u8| !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'\'');
             let inner = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
             let is_marked = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-            if token.len() < FEWEST || !inner.iter().any(is_sign) || !token.iter().any(is_marked) {
+            if token.len() < FEWEST
+                || !text.can_hold(token.len() * 4 / 5)
+                || !inner.iter().any(is_sign)
+                || !token.iter().any(is_marked)
+            {
                 continue;
             }
             for table in &TABLES {

@@ -56,6 +56,7 @@ impl Decoder for Base32 {
             done = end;
             // Words in small letters are no code.
             if length < FEWEST
+                || !text.can_hold(length * 5 / 8)
                 || bytes[begin..end].iter().all(|byte| !byte.is_ascii_uppercase() && !byte.is_ascii_digit())
             {
                 continue;

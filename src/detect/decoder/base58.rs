@@ -40,7 +40,7 @@ impl Decoder for Base58 {
             while bytes.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_')) {
                 let run = &bytes[at..];
                 let length = run.iter().take_while(|byte| VALUES[usize::from(**byte)] != NONE).count();
-                if (FEWEST..=MOST).contains(&length) && is_mixed(&run[..length]) {
+                if (FEWEST..=MOST).contains(&length) && text.can_hold(length * 3 / 4) && is_mixed(&run[..length]) {
                     let mut stretch = Stretch::of_ascii(&[Encoding::Base58], at..at + length);
                     stretch.extend(decode(&run[..length]), emit);
                     stretch.end(emit);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::bytes::Stretch;
+use super::bytes::{SHORTEST, Stretch, is_printable};
 use super::{Decoder, Emit, Text, inflate};
 use crate::detect::marks::Marks;
 use crate::detect::view::Encoding;
@@ -23,7 +23,7 @@ impl Decoder for Base64 {
             runs(text, emit);
         }
         if text.marks.seen.mixed {
-            joined(text.raw, emit);
+            joined(text, emit);
         }
     }
 }
@@ -101,18 +101,23 @@ fn offsets_of(clear: [u64; 6], length: usize) -> [[bool; 4]; 3] {
     ]
 }
 
-/// The first two bytes of a run, of which there are at least eight letters.
-fn head(run: &[u8]) -> [u8; 2] {
-    let value = |at: usize| run.get(at).map_or(0, |byte| u32::from(BASE64[usize::from(*byte)] & 63));
-    let bits = value(0) << 12 | value(1) << 6 | value(2);
-    [(bits >> 10) as u8, (bits >> 2) as u8]
+/// The first three bytes of a run, of which there are at least eight letters.
+fn head(run: &[u8]) -> [u8; 3] {
+    let values = run.iter().take(4).map(|byte| BASE64[usize::from(*byte)] & 63);
+    let [_, head @ ..] = values.fold(0, |bits, value| bits << 6 | u32::from(value)).to_be_bytes();
+    head
 }
 
 /// All bytes of a run of sextets.
 fn bytes_of(run: &[u8]) -> Vec<u8> {
-    let whole =
-        |four: &[u8]| four.iter().fold(0, |bits, value| bits << 6 | u32::from(*value)) << (6 * (4 - four.len()));
-    run.chunks(4).flat_map(|four| whole(four).to_be_bytes().into_iter().skip(1).take(four.len() * 6 / 8)).collect()
+    let (fours, rest) = run.as_chunks::<4>();
+    let mut bytes = Vec::with_capacity(3 * fours.len() + 2);
+    let of = |four: [u8; 4]| four.iter().fold(0, |bits, value| bits << 6 | u32::from(*value)).to_be_bytes();
+    fours.iter().for_each(|four| bytes.extend_from_slice(&of(*four)[1..]));
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    bytes.extend_from_slice(&of(last)[1..1 + rest.len() * 6 / 8]);
+    bytes
 }
 
 /// Runs of the alphabet, read at each of the four offsets, forward, backward, and with ROT13 undone.
@@ -138,7 +143,7 @@ fn runs(text: &Text<'_>, emit: &mut Emit<'_>) {
         let length = at - start;
         let is_whole = !is_in(at) && after_break(bytes, at).is_none();
         let fits = if is_whole { offsets_of(clear, length) } else { [[true; 4]; 3] };
-        let may_be_compressed = inflate::may_begin(head(&bytes[start..]));
+        let may_be_compressed = inflate::may_begin(head(&bytes[start..]), length * 3 / 4);
         if fits == [[false; 4]; 3] && !may_be_compressed {
             continue;
         }
@@ -158,6 +163,9 @@ fn runs(text: &Text<'_>, emit: &mut Emit<'_>) {
         let source = start..at;
         if may_be_compressed {
             inflate::inflate(&bytes_of(&run), &[Encoding::Base64], &source, emit);
+        }
+        if !text.can_hold(run.len() * 3 / 4) {
+            continue;
         }
         sextets(run.iter().copied(), fits[0], &[Encoding::Base64], &source, emit);
         sextets(run.iter().rev().copied(), fits[1], &[Encoding::Reversed, Encoding::Base64], &source, emit);
@@ -204,12 +212,12 @@ const FEWEST_JOINED: usize = 8;
 /// Base64 in pieces: groups of four letters, quoted lines, the entries of a list. All letters of the text are read as
 /// one run, without words that are no pieces: a piece has a digit, a sign or a capital after its first letter, or its
 /// length is a multiple of four; the last one follows such a piece.
-fn joined(text: &str, emit: &mut Emit<'_>) {
+fn joined(text: &Text<'_>, emit: &mut Emit<'_>) {
     let mut run: Vec<u8> = Vec::new();
     let (mut pieces, mut is_joined, mut start, mut end) = (0, false, 0, 0);
     // Whether two pieces that are no words stand side by side, or with other pieces between them.
     let (mut was_mixed, mut is_code) = (false, false);
-    for piece in text.as_bytes().split(|byte| BASE64[usize::from(*byte)] == NONE) {
+    for piece in text.raw.as_bytes().split(|byte| BASE64[usize::from(*byte)] == NONE) {
         let (begin, next) = (end, end + piece.len() + 1);
         end = next;
         if !piece.iter().any(u8::is_ascii_alphanumeric) {
@@ -232,14 +240,23 @@ fn joined(text: &str, emit: &mut Emit<'_>) {
     if !is_code || pieces < 2 || run.len() < FEWEST_JOINED {
         return;
     }
-    let source = start..(end - 1).min(text.len());
-    if inflate::may_begin([run[0] << 2 | run[1] >> 4, run[1] << 4 | run[2] >> 2]) {
-        inflate::inflate(&bytes_of(&run), &[Encoding::Base64], &source, emit);
+    let source = start..(end - 1).min(text.raw.len());
+    let whole = bytes_of(&run);
+    if inflate::may_begin([whole[0], whole[1], whole[2]], whole.len()) {
+        inflate::inflate(&whole, &[Encoding::Base64], &source, emit);
+    }
+    if !text.can_hold(run.len() * 3 / 4) {
+        return;
     }
     for offset in 0..4 {
-        let mut stretch = Stretch::of_ascii(&[Encoding::Base64], source.clone());
-        stretch.extend(bytes_of(run.get(offset..).unwrap_or_default()), emit);
-        stretch.end(emit);
+        let bytes = bytes_of(run.get(offset..).unwrap_or_default());
+        // Few texts that are no code hold a printable one.
+        let is_apart = |byte: &u8| !is_printable(*byte) && *byte != 0;
+        if bytes.split(is_apart).any(|text| text.len() >= SHORTEST) {
+            let mut stretch = Stretch::of_ascii(&[Encoding::Base64], source.clone());
+            stretch.extend(bytes, emit);
+            stretch.end(emit);
+        }
     }
 }
 

@@ -98,7 +98,7 @@ mod tests {
         let said = |bytes: &[u8]| {
             let mut all = Vec::new();
             let mut take = |how: &[Encoding], text: String, _| all.push((how.len(), text));
-            let mut emit = Emit::new(100, 9, &mut take);
+            let mut emit = Emit::new(100, 9, 1, &mut take);
             let mut stretch = Stretch::new(&[Encoding::Hex], 0..1);
             stretch.extend(bytes.iter().copied(), &mut emit);
             stretch.end(&mut emit);

@@ -75,12 +75,14 @@ fn hex(text: &Text<'_>, emit: &mut Emit<'_>) {
         }
         if digits.len() >= 2 * SHORTEST {
             let source = start..end;
-            let whole = || digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]);
-            if whole().next().zip(whole().nth(1)).is_some_and(|(a, b)| inflate::may_begin([a, b])) {
-                inflate::inflate(&whole().collect::<Vec<u8>>(), &[Encoding::Hex], &source, emit);
+            let whole: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+            if inflate::may_begin([whole[0], whole[1], whole[2]], whole.len()) {
+                inflate::inflate(&whole, &[Encoding::Hex], &source, emit);
             }
-            pairs(digits.iter().copied(), &[Encoding::Hex], source, emit);
-            pairs(digits.iter().rev().copied(), &[Encoding::Reversed, Encoding::Hex], start..end, emit);
+            if text.can_hold(digits.len() / 2) {
+                pairs(digits.iter().copied(), &[Encoding::Hex], source, emit);
+                pairs(digits.iter().rev().copied(), &[Encoding::Reversed, Encoding::Hex], start..end, emit);
+            }
         }
         done = end;
     }

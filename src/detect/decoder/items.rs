@@ -39,8 +39,11 @@ impl Decoder for Items {
             let after = &text.raw[place.end..places.peek().map_or(text.raw.len(), |next| next.start)];
             let mut chars = word.chars();
             let single = chars.next().filter(|_| chars.next().is_none()).or_else(|| words::digit(word));
+            let number = (word.len() <= 3 && word.is_ascii()).then(|| word.parse().ok()).flatten();
+            if single.is_none() && number.is_none() {
+                continue;
+            }
             let is_label = after.contains([':', '.', ')', ']', '=', '|', '>', '}', '\t', '-']);
-            let number = word.parse().ok().filter(|_| word.len() <= 3 && word.is_ascii());
             let is_number = is_label && number.is_some_and(|number| numbers.takes(number));
             let letter = single.filter(char::is_ascii_alphabetic).map(|c| u32::from(c.to_ascii_lowercase()) - 96);
             let is_letter = is_label && letter.is_some_and(|letter| letters.takes(letter));

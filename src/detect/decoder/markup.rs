@@ -1,6 +1,6 @@
 //! A text without its markup: tags and comments of HTML, commands of LaTeX, code fences, labels of lists and of JSON.
 
-use super::{Decoder, Emit, Text};
+use super::{Decoder, Emit, Rewritten, Text};
 use crate::detect::marks::Marks;
 use crate::detect::view::Encoding;
 
@@ -24,7 +24,7 @@ impl Decoder for Markup {
         if !seen.tags && !seen.singles && memchr::memchr(b'\\', raw.as_bytes()).is_none() {
             return;
         }
-        let mut plain = String::with_capacity(raw.len());
+        let mut plain = Rewritten::default();
         let (mut at, mut from, mut is_line_start) = (0, 0, true);
         while let Some(byte) = raw.as_bytes().get(at) {
             let rest = &raw[at..];
@@ -38,8 +38,8 @@ impl Decoder for Markup {
             };
             is_line_start = matches!(byte, b'\n') || is_line_start && matches!(byte, b' ' | b'\t');
             if length > 0 {
-                plain.push_str(&raw[from..at]);
-                plain.push(' ');
+                plain.keep(&raw[from..at]);
+                plain.change(b" ");
                 at += length;
                 from = at;
                 is_line_start = false;
@@ -50,10 +50,8 @@ impl Decoder for Markup {
                 }
             }
         }
-        if from > 0 {
-            plain.push_str(&raw[from..]);
-            emit.push(&[Encoding::Markup], plain, 0..raw.len());
-        }
+        plain.keep(&raw[from..]);
+        plain.emit(Encoding::Markup, 1, &(0..raw.len()), emit);
     }
 }
 

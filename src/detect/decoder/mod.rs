@@ -57,6 +57,11 @@ impl<'a> Text<'a> {
         Self { raw, normal, marks, shortest, scan: OnceCell::new() }
     }
 
+    /// Whether so many decoded bytes can hold what is looked for.
+    const fn can_hold(&self, bytes: usize) -> bool {
+        bytes >= self.shortest
+    }
+
     /// Known words, looked for once.
     fn scan(&self) -> &Scan {
         self.scan.get_or_init(|| vocabularies::scan(self.raw, self.marks))
@@ -79,7 +84,6 @@ struct Scan {
 /// Undoes one kind of disguise.
 pub(super) trait Decoder: Sync {
     /// All steps that the decoder emits.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the test of the registry"))]
     fn encodings(&self) -> &'static [Encoding];
 
     /// Whether the byte classes allow anything to decode. Cheap, and false for nearly all prose.
@@ -131,18 +135,21 @@ pub(super) struct Emit<'a> {
     overflowed: bool,
     /// Steps that may still be added.
     steps: usize,
+    /// Shorter parts are dropped: no step makes more letters of bytes of ASCII, but for what is compressed, which no secret
+    /// drawn at random is to so little.
+    shortest: usize,
     take: &'a mut Take<'a>,
 }
 
 impl<'a> Emit<'a> {
-    pub(super) fn new(left: usize, steps: usize, take: &'a mut Take<'a>) -> Self {
-        Self { left, overflowed: false, steps, take }
+    pub(super) fn new(left: usize, steps: usize, shortest: usize, take: &'a mut Take<'a>) -> Self {
+        Self { left, overflowed: false, steps, shortest, take }
     }
 
     /// Takes a decoded part: its steps, the outermost first, the decoded text, and where in the text it stands. A part
-    /// that has more steps than are left is dropped. A part that is longer than the budget ends it.
+    /// that has more steps than are left, or is too short to hold what is looked for, is dropped. A part that is longer than the budget ends it.
     pub(super) fn push(&mut self, how: &[Encoding], text: String, source: Range<usize>) {
-        if how.len() > self.steps {
+        if how.len() > self.steps || text.len() < self.shortest && text.is_ascii() {
             return;
         }
         if text.len() > self.left {
@@ -164,29 +171,61 @@ impl<'a> Emit<'a> {
     }
 }
 
+/// A rewritten text that is looked at only near what was rewritten, so that a long text with a few changes costs no more
+/// than a short one.
+#[derive(Default)]
+struct Rewritten {
+    bytes: Vec<u8>,
+    /// Where in it something was changed, in order.
+    changes: Vec<usize>,
+}
+
+impl Rewritten {
+    /// Bytes that are looked at on either side of a change: more than a secret has.
+    const AROUND: usize = 256;
+
+    /// Adds text that is as it was.
+    fn keep(&mut self, text: &str) {
+        self.bytes.extend_from_slice(text.as_bytes());
+    }
+
+    /// Adds what stands in the place of something.
+    fn change(&mut self, bytes: &[u8]) {
+        self.changes.push(self.bytes.len());
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Emits the neighborhoods in which at least so many changes stand near each other.
+    fn emit(&self, how: Encoding, fewest: usize, source: &Range<usize>, emit: &mut Emit<'_>) {
+        for near in self.changes.chunk_by(|a, b| b - a <= 2 * Self::AROUND).filter(|near| near.len() >= fewest) {
+            let start = near[0].saturating_sub(Self::AROUND);
+            let end = (near[near.len() - 1] + Self::AROUND).min(self.bytes.len());
+            emit.push(&[how], String::from_utf8_lossy(&self.bytes[start..end]).into_owned(), source.clone());
+        }
+    }
+}
+
 /// Reads one escape at the beginning of a text: its bytes, and how long it is.
 type ReadEscape = fn(&str) -> Option<(Vec<u8>, usize)>;
 
-/// Emits the whole text with one kind of escape resolved, if it has any. Each begins with `sign`, or `before` bytes
+/// Emits the text with one kind of escape resolved, if it has any. Each begins with `sign`, or `before` bytes
 /// before it.
 fn resolve(text: &str, encoding: Encoding, sign: u8, before: usize, read: ReadEscape, emit: &mut Emit<'_>) {
     let bytes = text.as_bytes();
-    let mut decoded: Vec<u8> = Vec::new();
+    let mut decoded = Rewritten::default();
     let mut from = 0;
     for at in memchr::memchr_iter(sign, bytes) {
         let Some(at) = at.checked_sub(before).filter(|at| *at >= from && text.is_char_boundary(*at)) else {
             continue;
         };
         if let Some((value, length)) = read(&text[at..]) {
-            decoded.extend_from_slice(&bytes[from..at]);
-            decoded.extend_from_slice(&value);
+            decoded.keep(&text[from..at]);
+            decoded.change(&value);
             from = at + length;
         }
     }
-    if from > 0 {
-        decoded.extend_from_slice(&bytes[from..]);
-        emit.push(&[encoding], String::from_utf8_lossy(&decoded).into_owned(), 0..text.len());
-    }
+    decoded.keep(&text[from..]);
+    decoded.emit(encoding, 1, &(0..text.len()), emit);
 }
 
 /// Where one of some characters stands whose encoding begins with one of two bytes.
@@ -224,7 +263,7 @@ fn decoded(decoder: &dyn Decoder, text: &str) -> Vec<(Vec<Encoding>, String)> {
     if decoder.may_apply(&marks) {
         let text = Text::new(text, &normal, &marks, 1);
         let mut take = |how: &[Encoding], text: String, _| all.push((how.to_vec(), text));
-        decoder.decode(&text, &mut Emit::new(usize::MAX, usize::MAX, &mut take));
+        decoder.decode(&text, &mut Emit::new(usize::MAX, usize::MAX, 1, &mut take));
     }
     all
 }
@@ -264,7 +303,7 @@ mod tests {
     fn a_part_that_does_not_fit_ends_the_budget() {
         let mut taken = Vec::new();
         let mut take = |_: &[Encoding], text: String, _| taken.push(text);
-        let mut emit = Emit::new(4, 1, &mut take);
+        let mut emit = Emit::new(4, 1, 1, &mut take);
         emit.push(&[Encoding::Hex, Encoding::Hex], "ab".into(), 0..1);
         emit.push(&[Encoding::Hex], "abc".into(), 0..1);
         assert!(!emit.overflowed());

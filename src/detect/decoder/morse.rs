@@ -31,7 +31,7 @@ const FEWEST: usize = 3;
 const MORSE: &str = "a.- b-... c-.-. d-.. e. f..-. g--. h.... i.. j.--- k-.- l.-.. m-- n-. o--- p.--. q--.- r.-. s... t- u..- \
                      v...- w.-- x-..- y-.-- z--.. 0----- 1.---- 2..--- 3...-- 4....- 5..... 6-.... 7--... 8---.. 9----.";
 
-static SIGNS: LazyLock<HashMap<&str, char>> =
+static SIGNS: LazyLock<HashMap<&str, char, foldhash::fast::RandomState>> =
     LazyLock::new(|| MORSE.split(' ').filter_map(|sign| Some((sign.get(1..)?, sign.chars().next()?))).collect());
 
 /// Signs of Morse code as typesetting has them.

@@ -39,7 +39,7 @@ impl Decoder for NumberCodes {
             }
             let goes_on = row.digits.is_empty() || may_stand_between(&bytes[row.source.end..start]);
             if !goes_on {
-                row.end(emit);
+                row.end(text, emit);
             }
             if length <= MOST_DIGITS || length == MOST_DIGITS + 1 && digits[0] == b'0' {
                 if row.digits.is_empty() {
@@ -48,16 +48,16 @@ impl Decoder for NumberCodes {
                 row.source.end = at;
                 row.digits.push(digits);
             } else {
-                row.end(emit);
+                row.end(text, emit);
                 if length >= MOST_DIGITS * SHORTEST {
                     // Without signs between them each code has three digits.
                     row.digits.extend(digits.chunks(MOST_DIGITS));
                     row.source = start..at;
-                    row.end(emit);
+                    row.end(text, emit);
                 }
             }
         }
-        row.end(emit);
+        row.end(text, emit);
     }
 }
 
@@ -69,8 +69,8 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn end(&mut self, emit: &mut Emit<'_>) {
-        if self.digits.len() >= SHORTEST {
+    fn end(&mut self, text: &Text<'_>, emit: &mut Emit<'_>) {
+        if self.digits.len() >= SHORTEST && text.can_hold(self.digits.len()) {
             for (how, radix) in [(Encoding::DecimalCodes, 10), (Encoding::Octal, 8)] {
                 let steps = [how];
                 let mut stretch = Stretch::new(&steps, self.source.clone());

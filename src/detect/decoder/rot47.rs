@@ -1,5 +1,7 @@
 //! ROT47: all printable ASCII signs shifted by 47.
 
+use std::ops::Range;
+
 use super::{Decoder, Emit, Text};
 use crate::detect::marks::Marks;
 use crate::detect::view::Encoding;
@@ -8,7 +10,7 @@ pub(super) struct Rot47;
 
 /// So many images of letters or digits in a row make a place worth a look.
 const FEWEST: usize = 5;
-/// Bytes around such a place that are shifted with it.
+/// Bytes around such a place that may be shifted with it.
 const AROUND: usize = 64;
 
 impl Decoder for Rot47 {
@@ -20,30 +22,65 @@ impl Decoder for Rot47 {
         marks.seen.rot47 || marks.seen.tokens
     }
 
+    /// Emits all shifted tokens together, with those beside them that may be shifted, too.
     fn decode(&self, text: &Text<'_>, emit: &mut Emit<'_>) {
         let bytes = text.raw.as_bytes();
-        let mut place: Option<std::ops::Range<usize>> = None;
-        let mut at = 0;
-        for token in bytes.split(|byte| !byte.is_ascii_graphic()) {
-            let start = at;
-            at += token.len() + 1;
-            if !is_shifted(token) {
+        let mut images = String::new();
+        let (mut first, mut end) = (0, 0);
+        for place in tokens(bytes).filter(|place| is_shifted(&bytes[place.clone()])) {
+            if place.start < end {
                 continue;
             }
-            let here = start.saturating_sub(AROUND)..(start + token.len() + AROUND).min(bytes.len());
-            match &mut place {
-                Some(last) if last.end >= here.start => last.end = here.end,
-                _ => {
-                    if let Some(last) = place.replace(here) {
-                        shift(bytes, last, emit);
-                    }
-                }
+            let here = with_neighbors(bytes, place, end);
+            if images.is_empty() {
+                first = here.start;
+            } else {
+                images.push('\n');
             }
+            end = here.end;
+            images.extend(bytes[here].iter().map(|byte| image(*byte)));
         }
-        if let Some(last) = place {
-            shift(bytes, last, emit);
+        if !images.is_empty() {
+            emit.push(&[Encoding::Rot47], images, first..end);
         }
     }
+}
+
+/// Where the tokens of a text stand: bytes without a space between them.
+fn tokens(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut at = 0;
+    bytes.split(|byte| !byte.is_ascii_graphic()).map(move |token| {
+        let start = at;
+        at += token.len() + 1;
+        start..start + token.len()
+    })
+}
+
+/// A token with those on either side that may be shifted with it, from `begin` on.
+fn with_neighbors(bytes: &[u8], place: Range<usize>, begin: usize) -> Range<usize> {
+    let is_space = |byte: &u8| !byte.is_ascii_graphic();
+    let Range { mut start, mut end } = place;
+    let (begin, last) = (begin.max(start.saturating_sub(AROUND)), bytes.len().min(end + AROUND));
+    while start > begin {
+        let from = bytes[begin..start - 1].iter().rposition(is_space).map_or(begin, |at| begin + at + 1);
+        if !may_be_shifted(&bytes[from..start - 1]) {
+            break;
+        }
+        start = from;
+    }
+    while end < last {
+        let to = bytes[end + 1..last].iter().position(is_space).map_or(last, |at| end + 1 + at);
+        if !may_be_shifted(&bytes[end + 1..to]) {
+            break;
+        }
+        end = to;
+    }
+    start..end
+}
+
+/// Whether few bytes of a token are images of what seldom stands in a text: most words of a language have many.
+fn may_be_shifted(token: &[u8]) -> bool {
+    3 * token.iter().filter(|byte| matches!(byte, b'i'..=b'z' | b'L'..=b'Z')).count() <= token.len()
 }
 
 /// Whether a token has what the images of words and numbers have and few words do: a row of the images of digits and of what parts them, a row
@@ -64,15 +101,14 @@ fn is_shifted(token: &[u8]) -> bool {
     token.len() > 2 * FEWEST && token.iter().filter(|byte| is_sign(byte)).count() > 2
 }
 
-/// Emits a stretch of the text, shifted.
-fn shift(bytes: &[u8], place: std::ops::Range<usize>, emit: &mut Emit<'_>) {
-    let turned = bytes[place.clone()].iter().map(|byte| match byte {
+/// The character that a byte is the image of.
+fn image(byte: u8) -> char {
+    match byte {
         b'!'..=b'~' => char::from(b'!' + (byte - b'!' + 47) % 94),
-        byte if byte.is_ascii() => char::from(*byte),
+        byte if byte.is_ascii() => char::from(byte),
         // A byte of a letter beyond ASCII.
         _ => ' ',
-    });
-    emit.push(&[Encoding::Rot47], turned.collect(), place);
+    }
 }
 
 #[cfg(test)]

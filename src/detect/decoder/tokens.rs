@@ -15,9 +15,22 @@ fn is_in_word(c: char) -> bool {
 pub(super) fn words(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let start = at + text[at..].find(is_in_word)?;
-        let mut end = start;
-        let mut rest = text[start..].chars();
+        let bytes = text.as_bytes();
+        let start = loop {
+            match bytes.get(at)? {
+                byte if byte.is_ascii_alphanumeric() => break at,
+                byte if byte.is_ascii() => at += 1,
+                _ => {
+                    let c = text[at..].chars().next()?;
+                    if is_in_word(c) {
+                        break at;
+                    }
+                    at += c.len_utf8();
+                }
+            }
+        };
+        let mut end = start + bytes[start..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        let mut rest = text[end..].chars();
         while let Some(c) = rest.next() {
             let is_apostrophe = matches!(c, '\'' | '\u{2019}' | '\u{2bc}');
             let parts_none = is_apostrophe && {
@@ -35,11 +48,14 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     })
 }
 
-/// A word in lower case, without marks and apostrophes.
-pub(super) fn folded(word: &str) -> String {
+/// A word in lower case, without marks and apostrophes, in the place of `folded`.
+pub(super) fn fold(word: &str, folded: &mut String) {
+    folded.clear();
     if word.is_ascii() {
-        return word.to_ascii_lowercase();
+        folded.push_str(word);
+        folded.make_ascii_lowercase();
+        return;
     }
     let is_dropped = |c: &char| is_combining_mark(*c) || matches!(c, '\'' | '\u{2019}' | '\u{2bc}');
-    word.nfkd().filter(|c| !is_dropped(c)).flat_map(char::to_lowercase).collect()
+    folded.extend(word.nfkd().filter(|c| !is_dropped(c)).flat_map(char::to_lowercase));
 }

@@ -12,7 +12,7 @@ use fearless_simd::{Level, Simd, dispatch};
 use super::groups::{BLOCK, Groups, block_at};
 use super::lexicon::{Lexicon, head};
 use super::words::SIGNS;
-use super::{Decoder, Emit, Scan, Text, tokens};
+use super::{Decoder, Emit, Rewritten, Scan, Text, tokens};
 use crate::detect::marks::Marks;
 use crate::detect::view::Encoding;
 
@@ -68,13 +68,15 @@ struct Others {
     /// Those that have words for letters.
     alphabets: Vec<usize>,
     /// For each folded word what it stands for, by vocabulary.
-    words: HashMap<String, Vec<(usize, char)>>,
+    words: HashMap<String, Vec<(usize, char)>, foldhash::fast::RandomState>,
     /// Those without spaces: what finds their words, and what each stands for.
     unspaced: Vec<(AhoCorasick, Vec<String>)>,
 }
 
 static OTHERS: LazyLock<Others> = LazyLock::new(|| {
-    let mut others = Others { names: Vec::new(), alphabets: Vec::new(), words: HashMap::new(), unspaced: Vec::new() };
+    let mut others =
+        Others { names: Vec::new(), alphabets: Vec::new(), words: HashMap::default(), unspaced: Vec::new() };
+    let mut folded = String::new();
     for (_, name, words) in lines().filter(|(is_main, ..)| !is_main) {
         let first = if words.len() == 10 { b'0' } else { b'a' };
         let meanings = || {
@@ -97,7 +99,8 @@ static OTHERS: LazyLock<Others> = LazyLock::new(|| {
             others.alphabets.push(number);
         }
         for (word, meaning) in meanings() {
-            others.words.entry(tokens::folded(word)).or_default().push((number, meaning));
+            tokens::fold(word, &mut folded);
+            others.words.entry(folded.clone()).or_default().push((number, meaning));
         }
     }
     others
@@ -200,13 +203,14 @@ fn spaced(text: &str, emit: &mut Emit<'_>) {
     type Word<'a> = (std::ops::Range<usize>, &'a [(usize, char)]);
     let mut words: Vec<Word<'_>> = Vec::new();
     let mut is_in_row = false;
+    let mut word = String::new();
     for place in tokens::words(text) {
-        let word = tokens::folded(&text[place.clone()]);
+        tokens::fold(&text[place.clone()], &mut word);
         if SIGNS.contains(&word.as_str()) {
             words.push((place, &[]));
             continue;
         }
-        let meanings = others.words.get(&word).map(Vec::as_slice).unwrap_or_default();
+        let meanings = others.words.get(word.as_str()).map(Vec::as_slice).unwrap_or_default();
         if meanings.is_empty() && !std::mem::take(&mut is_in_row) {
             continue;
         }
@@ -221,19 +225,21 @@ fn spaced(text: &str, emit: &mut Emit<'_>) {
         }
     }
     for (number, _) in rows.iter().enumerate().filter(|(_, (_, is_enough))| *is_enough) {
-        let mut decoded = String::with_capacity(text.len());
+        let mut decoded = Rewritten::default();
         let (mut from, mut letters) = (0, false);
         for (place, meanings) in &words {
             let meaning = meanings.iter().find(|(known, _)| *known == number).map(|(_, meaning)| *meaning);
             if meaning.is_some() || meanings.is_empty() {
-                decoded.push_str(&text[from..place.start]);
-                decoded.extend(meaning);
+                decoded.keep(&text[from..place.start]);
+                let meaning_bytes = meaning.map(|meaning| [meaning as u8]);
+                decoded.change(meaning_bytes.as_ref().map_or(&[], <[u8; 1]>::as_slice));
                 letters |= meaning.is_some_and(char::is_alphabetic);
                 from = place.end;
             }
         }
-        decoded.push_str(&text[from..]);
-        emit.push(&[if letters { Encoding::Nato } else { Encoding::NumberWords }], decoded, 0..text.len());
+        decoded.keep(&text[from..]);
+        let how = if letters { Encoding::Nato } else { Encoding::NumberWords };
+        decoded.emit(how, FEWEST, &(0..text.len()), emit);
     }
 }
 

@@ -7,7 +7,7 @@ use fearless_simd::{Level, Simd, dispatch, prelude::*};
 
 use super::groups::{BLOCK, Groups, block_at};
 use super::lexicon::{Lexicon, head};
-use super::{Decoder, Emit, Text, beyond_ascii, vocabularies};
+use super::{Decoder, Emit, Rewritten, Text, beyond_ascii, vocabularies};
 use crate::detect::marks::Marks;
 use crate::detect::view::Encoding;
 
@@ -35,7 +35,8 @@ impl Decoder for Words {
             _ if text.scan().signs => Encoding::Spelled,
             _ => return,
         };
-        emit.push(&[how], said.text, 0..text.raw.len());
+        let fewest = if how == Encoding::Spelled { 1 } else { FEWEST };
+        said.text.emit(how, fewest, &(0..text.raw.len()), emit);
     }
 }
 
@@ -185,20 +186,27 @@ fn is_in_word(c: char) -> bool {
 }
 
 /// A text with spoken letters and digits in place of their words.
+#[derive(Default)]
 struct Said {
-    text: String,
+    text: Rewritten,
     /// How many words were replaced.
     count: usize,
     /// Whether letters are among them.
     letters: bool,
 }
 
+impl Said {
+    fn digits(&mut self, number: u8) {
+        self.text.change(number.to_string().as_bytes());
+        self.count += 1;
+    }
+}
+
 /// Replaces spoken letters and digits, and drops the words for signs.
 fn words(text: &str) -> Said {
     let lexicon = &*LEXICON;
     let lower = text.to_lowercase().replace("x-ray", "xray");
-    let (mut count, mut letters) = (0, false);
-    let mut decoded = String::with_capacity(lower.len());
+    let mut said = Said::default();
     let mut ten: Option<u8> = None;
     let mut repeat = 1;
     for word in lower.split(|c| !is_in_word(c)).filter(|w| !w.is_empty()) {
@@ -207,50 +215,45 @@ fn words(text: &str) -> Said {
             // Forty-eight is one number, forty alone another.
             match known {
                 Some(Word::Digit(digit @ 1..)) => {
-                    decoded.push_str(&format!("{ten}{digit}"));
-                    count += 1;
+                    said.text.change(&[b'0' + ten]);
+                    said.count += 1;
+                    said.digits(digit);
                     continue;
                 }
-                _ => decoded.push_str(&format!("{ten}0")),
+                _ => said.digits(10 * ten),
             }
         }
         match known {
             Some(Word::Digit(digit)) => {
-                for _ in 0..std::mem::replace(&mut repeat, 1) {
-                    decoded.push(char::from(b'0' + digit));
-                }
+                (1..std::mem::replace(&mut repeat, 1)).for_each(|_| said.text.change(&[b'0' + digit]));
+                said.digits(digit);
             }
             Some(Word::Letter(letter)) => {
-                letters = true;
-                for _ in 0..std::mem::replace(&mut repeat, 1) {
-                    decoded.push(letter);
-                }
+                said.letters = true;
+                (0..std::mem::replace(&mut repeat, 1)).for_each(|_| said.text.change(&[letter as u8]));
+                said.count += 1;
             }
-            Some(Word::Teen(n)) => decoded.push_str(&n.to_string()),
+            Some(Word::Teen(n)) => said.digits(n),
             Some(Word::Ten(n)) => ten = Some(n),
-            None => {
-                match word {
-                    "double" => repeat = 2,
-                    "triple" => repeat = 3,
-                    // Between the letters of a spelling, these say nothing.
-                    "space" | "capital" | "lowercase" | "uppercase" | "small" | "as" | "in" | "for" | "like"
-                    | "and" | "comma" | "at" | "plus" => {}
-                    word if SIGNS.contains(&word) => {}
-                    word => {
-                        decoded.push(' ');
-                        decoded.push_str(word);
-                        decoded.push(' ');
-                    }
+            None => match word {
+                "double" => repeat = 2,
+                "triple" => repeat = 3,
+                // Between the letters of a spelling, these say nothing.
+                "space" | "capital" | "lowercase" | "uppercase" | "small" | "as" | "in" | "for" | "like" | "and"
+                | "comma" | "at" | "plus" => {}
+                word if SIGNS.contains(&word) => said.text.change(b""),
+                word => {
+                    said.text.keep(" ");
+                    said.text.keep(word);
+                    said.text.keep(" ");
                 }
-                continue;
-            }
+            },
         }
-        count += 1;
     }
     if let Some(ten) = ten {
-        decoded.push_str(&format!("{ten}0"));
+        said.digits(10 * ten);
     }
-    Said { text: decoded, count, letters }
+    said
 }
 
 #[cfg(test)]
