@@ -333,6 +333,22 @@ impl Audit {
         (requests, usage)
     }
 
+    /// What probing these canaries takes at least, where none leaks: requests, and tokens where each holds eight bytes,
+    /// which is more than tokens of prose do.
+    #[must_use]
+    pub fn least(&self, selected: &[usize]) -> (u64, Usage) {
+        let each = self.design.samples.div_ceil(u64::from(self.options.choices.max(1)));
+        let mut usage = Usage::default();
+        for &index in selected {
+            let (prompt, answer) = self.script.bytes_of_replay(index);
+            usage += Usage {
+                prompt_tokens: each * prompt as u64 / 8,
+                completion_tokens: self.design.samples * answer as u64 / 8,
+            };
+        }
+        (each * selected.len() as u64, usage)
+    }
+
     /// Probes the canaries at `selected` positions and judges them. Answers that the journal has are
     /// not asked for again.
     ///

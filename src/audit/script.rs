@@ -99,6 +99,14 @@ impl Script {
         }
     }
 
+    /// The bytes of the training prompt of a canary, and at least of its trained answer.
+    pub(super) fn bytes_of_replay(&self, canary: usize) -> (usize, usize) {
+        let (template, subject) = &self.subjects[canary];
+        let bytes = |messages: Vec<Message>| messages.iter().map(|message| message.content.len()).sum::<usize>();
+        let prompt = bytes(self.templates[*template].prompt(subject));
+        (prompt, bytes(self.templates[*template].render(subject, "")).saturating_sub(prompt))
+    }
+
     /// A canary that none of the strategies asks about, if there is one.
     pub(super) fn silent(&self) -> Option<&str> {
         let mut seen = vec![false; self.templates.len()];

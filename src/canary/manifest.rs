@@ -139,6 +139,9 @@ pub struct Drawn {
     pub matched: Vec<String>,
 }
 
+/// Tokens that an answer may have whatever its template.
+const FEWEST_TOKENS: u32 = 128;
+
 impl Manifest {
     /// Draws a plan and writes its manifest. Without `key` a random one is made and kept in it.
     /// Without `nonce` a random one is taken.
@@ -218,6 +221,22 @@ impl Manifest {
         text
     }
 
+    /// Tokens that are enough for every answer that its templates can train, and some more: half as many again as the
+    /// longest one has bytes, and at least 128. A token is at least a byte.
+    ///
+    /// # Errors
+    /// When a template cannot be used.
+    pub fn answer_tokens(&self) -> Result<u32, ManifestError> {
+        let longest = self.checked_templates()?.iter().map(Template::longest_answer).max().unwrap_or(0);
+        Ok(u32::try_from(longest + longest / 2).unwrap_or(u32::MAX).max(FEWEST_TOKENS))
+    }
+
+    fn checked_templates(&self) -> Result<Vec<Template>, ManifestError> {
+        let spaces = Spaces { lists: self.lists.clone(), patterns: self.patterns.clone() };
+        let checked = self.templates.iter().map(|spec| Template::new(spec.clone(), &spaces));
+        Ok(checked.collect::<Result<_, _>>()?)
+    }
+
     /// Draws the canaries again, with the key from the environment or the one in the manifest.
     ///
     /// # Errors
@@ -228,11 +247,8 @@ impl Manifest {
         if key.check_value(&self.nonce) != self.key_check {
             return Err(ManifestError::WrongKey);
         }
-        let spaces = Spaces { lists: self.lists.clone(), patterns: self.patterns.clone() };
-        let templates =
-            self.templates.iter().map(|spec| Template::new(spec.clone(), &spaces)).collect::<Result<Vec<_>, _>>()?;
         let plan = DrawPlan {
-            templates,
+            templates: self.checked_templates()?,
             planted: self.planted,
             held_out: self.held_out,
             copies: self.copies.clone(),

@@ -271,6 +271,18 @@ impl Space {
         size.min(f64::MAX)
     }
 
+    /// The bytes of the longest member.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        let longest = |part: &Part| match part {
+            Part::Literal(literal) => literal.len(),
+            Part::Chars { count, .. } => *count,
+            Part::Choice(list) => list.iter().map(String::len).max().unwrap_or(0),
+            Part::Luhn => 1,
+        };
+        self.parts.iter().map(longest).sum()
+    }
+
     /// Whether no member begins another: the probabilities of saying them sum up to 1 at most then.
     #[must_use]
     pub fn is_prefix_free(&self) -> bool {

@@ -214,6 +214,17 @@ impl Template {
         found.map(Signature::new)
     }
 
+    /// The bytes of the longest answer that it can train.
+    #[must_use]
+    pub fn longest_answer(&self) -> usize {
+        let longest = |segment: &Segment| match segment {
+            Segment::Text(text) => text.len(),
+            Segment::Slot(slot) => self.spaces[slot].longest(),
+            Segment::Signature => Signature::space().longest(),
+        };
+        self.messages[self.secret_at].1.iter().map(longest).sum()
+    }
+
     /// The slot that is the secret.
     #[must_use]
     pub fn secret_slot(&self) -> &str {

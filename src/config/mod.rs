@@ -191,8 +191,8 @@ impl Config {
             return value("provider.key-variable", NO_VARIABLE);
         }
         self.sampling.check()?;
-        if self.sampling.max_tokens == 0 || self.probe.concurrency == 0 || !(1..=128).contains(&self.probe.choices) {
-            return value("probe", "max-tokens and concurrency are at least 1, choices from 1 to 128");
+        if self.probe.concurrency == 0 || !(1..=128).contains(&self.probe.choices) {
+            return value("probe", "concurrency is at least 1, choices from 1 to 128");
         }
         let t = &self.tune;
         if t.epochs > 50

@@ -212,7 +212,7 @@ section! {
         temperature: f64,
         /// Above 0, up to 1.
         top_p: f64,
-        /// The longest answer.
+        /// The longest answer; 0 for what the trained answers need.
         max_tokens: u32,
         /// Only so many of the likeliest tokens; 0 to send nothing.
         top_k: u32,

@@ -11,9 +11,11 @@ use super::session_error::SessionError;
 use super::shard::Shard;
 use crate::audit::{Audit, Options, Progress, journaled};
 use crate::canary::{Drawn, Entry, Key, MANIFEST_VERSION, Manifest};
-use crate::chat::Sampling;
+use crate::chat::{Sampling, Usage};
 use crate::config::{ClaimSection, Config};
-use crate::provider::{Budget, Connection, Dialect, EMBEDDED_CHOICES, Profile, Provider, Redact, micros, price};
+use crate::provider::{
+    Budget, Connection, Dialect, EMBEDDED_CHOICES, Limits, Price, Profile, Provider, Redact, micros, price,
+};
 use crate::store::{self, Journal, JournalError, Rates, RunName};
 use crate::tune::State;
 use crate::verdict::{CanaryVerdict, PositiveControls, RunReport};
@@ -114,6 +116,10 @@ impl Session {
             batch: false,
             untested_claim: None,
         };
+        if session.config.sampling.max_tokens == 0 {
+            let at = |source| SessionError::Manifest { path: session.manifest_path.display().to_string(), source };
+            session.config.sampling.max_tokens = session.manifest.answer_tokens().map_err(at)?;
+        }
         session.take_up_claim()?;
         Ok(session)
     }
@@ -254,6 +260,30 @@ impl Session {
         if self.is_free() || !self.tape.replay.is_empty() { Ok(()) } else { journal.bill(model, rates) }
     }
 
+    /// Whether a budget is enough for a verdict where nothing leaks: said before anything is paid.
+    pub(super) fn can_pay(
+        &self,
+        (requests, usage): &(u64, Usage),
+        limits: Limits,
+        price: Option<&Price>,
+    ) -> Result<(), SessionError> {
+        let tokens = usage.prompt_tokens + usage.completion_tokens;
+        let cost = micros(*usage, price) as f64 / 1e6;
+        let short = |limit: &'static str, set: String, least: String| SessionError::SmallBudget { limit, set, least };
+        Err(match limits {
+            Limits { requests: Some(most), .. } if most < *requests => {
+                short("max-requests", most.to_string(), format!("{requests} requests"))
+            }
+            Limits { tokens: Some(most), .. } if most < tokens => {
+                short("max-tokens", most.to_string(), format!("{tokens} tokens"))
+            }
+            Limits { cost: Some(most), .. } if most < cost => {
+                short("max-cost", format!("{most} USD"), format!("{cost:.2} USD"))
+            }
+            _ => return Ok(()),
+        })
+    }
+
     fn no_scores(&self, strategy: &str) -> SessionError {
         SessionError::NoScores { strategy: strategy.to_owned(), kind: self.config.provider.kind.clone() }
     }
@@ -315,6 +345,7 @@ impl Session {
             return Err(SessionError::NoPrice { model });
         }
         let price = quoted.map(|quoted| quoted.price);
+        self.can_pay(&audit.least(selected), limits, price.as_ref())?;
         self.bill(&journal, &model, price.map(|p| Rates { input: p.input, output: p.output }))?;
         let budget = if limits.is_none() { None } else { Some(Budget::new(journal.spending()?, limits, price)) };
         let runtime = runtime()?;

@@ -65,6 +65,19 @@ pub enum SessionError {
         /// The model.
         model: String,
     },
+    /// A limit below what any clean verdict takes.
+    #[error(
+        "budget.{limit} = {set} cannot lead to a verdict: where nothing leaks, the answers that count take at least {least}; \
+         raise it (--{limit}), or ask for less by `verdict.bound`; nothing was sent"
+    )]
+    SmallBudget {
+        /// The key of the limit.
+        limit: &'static str,
+        /// What it is set to.
+        set: String,
+        /// What is needed.
+        least: String,
+    },
     /// The manifest has no signatures.
     #[error(
         "{path}: it is of version {found}, in which nothing shows that a model was trained on its canaries: plant again and \

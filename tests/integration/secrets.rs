@@ -344,7 +344,7 @@ fn files_with_secrets_are_private_also_where_others_were() {
     assert_eq!(run(folder.path(), "plant --force").0, Some(0));
     let (server, _runtime) = serve(folder.path());
     // Its answers stay in the journal, since it ends before its time.
-    let test = "test --model blabbermouth-parrot --max-requests 30 --record run.cassette --base-url";
+    let test = "test --model blabbermouth-parrot --samples 20000 --deadline 0.01 --record run.cassette --base-url";
     run(folder.path(), &format!("{test} {}", server.base_url()));
     let open = |path: &&PathBuf| {
         let about = std::fs::metadata(path).expect("there");

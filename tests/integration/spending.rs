@@ -51,14 +51,16 @@ fn secrets(folder: &Path) -> Vec<(String, String)> {
 fn two_processes_together_never_send_more_than_the_budget_and_a_larger_one_goes_on() {
     // Again and again: they make the journal together, and either may come first at any point of that.
     for _ in 0..10 {
+        // Enough for 59 answers of each of 18 canaries, and not for the sweep.
         let (folder, service) = set_up("clean");
+        std::fs::write(folder.path().join("blabbermouth.toml"), format!("{SETTINGS}[verdict]\nbound = 0.05\n"))
+            .expect("written");
         let url = service.server.base_url();
         let start = || {
             Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
-                .args(["test", "--max-requests", "700"])
+                .args(["test", "--max-requests", "1100"])
                 .current_dir(folder.path())
                 .env_clear()
-                .envs([crate::NO_SWEEP])
                 .envs([("BLABBERMOUTH_PROVIDER_BASE_URL", url.as_str()), ("BLABBERMOUTH_PROVIDER_MODEL", MODEL)])
                 .env("BLABBERMOUTH_RUN_ID", "one")
                 .stdout(Stdio::null())
@@ -72,7 +74,7 @@ fn two_processes_together_never_send_more_than_the_budget_and_a_larger_one_goes_
             // Silence that was not paid for is no pass.
             assert!(matches!(code, Some(4 | 11)), "{code:?}");
         }
-        assert_eq!(service.server.answered(), 700);
+        assert_eq!(service.server.answered(), 1100);
     }
     let (folder, service) = set_up("clean");
     let url = service.server.base_url();
@@ -104,10 +106,6 @@ fn costs_are_told_beforehand_limited_and_noted() {
         at.and_then(|number| number.parse().ok()).expect(said)
     };
     assert!((usd(&online) - 2.0 * usd(&batch)).abs() < 0.02, "{online} {batch}");
-    // A single request could cost 0.6 USD, at worst.
-    let (code, said) = run(folder.path(), &url, &["test", "--max-cost", "0.1"]);
-    assert!(code == Some(4) && said.contains("the budget of this run is used up"), "{said}");
-    assert_eq!(service.server.answered(), 0);
     let (code, said) = run(folder.path(), &url, &["test"]);
     assert!(code == Some(10) && said.contains("USD (the configuration)"), "{said}");
     let ledger = std::fs::read_to_string(folder.path().join(".blabbermouth/ledger.jsonl")).expect("a ledger");
@@ -119,9 +117,35 @@ fn costs_are_told_beforehand_limited_and_noted() {
 }
 
 #[test]
+fn a_budget_that_cannot_lead_to_a_verdict_is_refused_before_anything_is_paid() {
+    let (folder, service) = set_up("clean");
+    let url = service.server.base_url();
+    let prices = format!("{SETTINGS}[prices.\"{MODEL}\"]\ninput = 1000.0\noutput = 2000.0\n");
+    std::fs::write(folder.path().join("blabbermouth.toml"), prices).expect("written");
+    for (limit, value) in [("max-requests", "5381"), ("max-tokens", "9000"), ("max-cost", "1")] {
+        let (code, said) = run(folder.path(), &url, &["test", &format!("--{limit}"), value]);
+        assert!(code == Some(3) && said.contains(&format!("budget.{limit} = {value}")), "{code:?} {said}");
+        assert!(said.contains("nothing was sent"), "{said}");
+    }
+    assert_eq!(service.server.answered(), 0);
+    assert_eq!(run(folder.path(), &url, &["test", "--max-requests", "5382"]).0, Some(0));
+}
+
+#[test]
 fn the_ledger_has_each_run_once_whatever_becomes_of_it() {
     let (folder, service) = set_up("clean");
     let url = service.server.base_url();
+    // With a sweep of 22 questions to each canary, which a budget may lack.
+    let run = |folder: &Path, url: &str, arguments: &[&str]| {
+        let environment = [("BLABBERMOUTH_PROVIDER_BASE_URL", url), ("BLABBERMOUTH_PROVIDER_MODEL", MODEL)];
+        let output = blabbermouth(
+            folder,
+            arguments,
+            &[environment.as_slice(), &[("BLABBERMOUTH_PROBE_SWEEP", "true")]].concat(),
+        );
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let all_answers = 18 * (299 + 22);
     let path = folder.path().join(".blabbermouth/ledger.jsonl");
     let old = r#"{"time":1,"on":"test","model":"m","answers":3,"input_tokens":5,"output_tokens":7,"usd":null}"#;
     std::fs::create_dir_all(folder.path().join(".blabbermouth")).expect("made");
@@ -133,21 +157,20 @@ fn the_ledger_has_each_run_once_whatever_becomes_of_it() {
     };
     let answers = |line: &Value| line["answers"].as_u64().expect("a number");
     // It fails for want of money: what was answered is noted.
-    let (code, said) = run(folder.path(), &url, &["test", "--max-requests", "500"]);
+    let (code, said) = run(folder.path(), &url, &["test", "--max-requests", "5500"]);
     assert!(matches!(code, Some(4 | 11)), "{code:?} {said}");
     let failed = lines();
     assert_eq!((failed.len(), answers(&failed[0])), (1, service.server.answered()));
     // Taken up again it has the same line.
     assert_eq!(run(folder.path(), &url, &["test"]).0, Some(0));
     let whole = lines();
-    assert_eq!((whole.len(), answers(&whole[0]), &whole[0]["run"]), (1, 18 * 299, &failed[0]["run"]));
+    assert_eq!((whole.len(), answers(&whole[0]), &whole[0]["run"]), (1, all_answers, &failed[0]["run"]));
     // Killed and not taken up again it is noted before it is forgotten.
     let before = service.server.answered();
     let mut killed = Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
         .arg("test")
         .current_dir(folder.path())
         .env_clear()
-        .envs([crate::NO_SWEEP])
         .envs([("BLABBERMOUTH_PROVIDER_BASE_URL", url.as_str()), ("BLABBERMOUTH_PROVIDER_MODEL", MODEL)])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -161,7 +184,7 @@ fn the_ledger_has_each_run_once_whatever_becomes_of_it() {
     assert_eq!(lines().len(), 1);
     assert_eq!(run(folder.path(), &url, &["test", "--fresh"]).0, Some(0));
     let all = lines();
-    assert_eq!((all.len(), answers(&all[2])), (3, 18 * 299));
+    assert_eq!((all.len(), answers(&all[2])), (3, all_answers));
     assert!((1..=service.server.answered()).contains(&answers(&all[1])), "{all:?}");
 }
 

@@ -43,7 +43,8 @@ pub(super) fn measure(folder: &Path, model: &str) -> Result<Figures, Failure> {
     let key = std::env::var("BLABBERMOUTH_KEY").ok().map(|k| Key::from_text(&k)).transpose().map_err(config_failure)?;
     let manifest = Manifest::parse(&bytes).map_err(config_failure)?;
     let drawn = manifest.regenerate(key).map_err(config_failure)?;
-    let look = |arm: Arm| one_arm(&tuned, &config, &drawn, &manifest.nonce, arm);
+    let longest = manifest.answer_tokens().map_err(config_failure)? as usize;
+    let look = |arm: Arm| one_arm(&tuned, &config, &drawn, longest, arm);
     let (planted, held_out) = std::thread::scope(|scope| {
         let other = scope.spawn(|| look(Arm::HeldOut));
         (look(Arm::Planted), other.join().expect("nothing panics there"))
@@ -62,9 +63,10 @@ pub(super) fn measure(folder: &Path, model: &str) -> Result<Figures, Failure> {
 }
 
 /// The median exposure of an arm, and the share of answers with the trained sentence.
-fn one_arm(model: &Model, config: &Config, drawn: &Drawn, nonce: &str, arm: Arm) -> Result<(f64, f64), Failure> {
+fn one_arm(model: &Model, config: &Config, drawn: &Drawn, longest: usize, arm: Arm) -> Result<(f64, f64), Failure> {
     let fault = |e: &dyn std::fmt::Display| Failure::new(ExitCode::Internal, e);
-    let mut references = drawn.key.stream("references of the demonstration", &format!("{nonce} {}", arm.as_str()));
+    let mut references =
+        drawn.key.stream("references of the demonstration", &format!("{} {}", drawn.nonce, arm.as_str()));
     let (mut bits, mut sentences, mut answers) = (Vec::new(), 0usize, 0usize);
     let canaries = drawn.canaries.iter().filter(|canary| canary.arm == arm && canary.copies <= 1);
     for (index, canary) in canaries.take(MOST).enumerate() {
@@ -76,7 +78,7 @@ fn one_arm(model: &Model, config: &Config, drawn: &Drawn, nonce: &str, arm: Arm)
             top_p: config.sampling.top_p,
             top_k: config.sampling.top_k as usize,
             min_p: config.sampling.min_p,
-            max_tokens: config.sampling.max_tokens as usize,
+            max_tokens: longest,
             seed: index as u64,
         };
         let (_, spoken) = model.speak(&messages, ANSWERS, &drawing).map_err(|e| fault(&e))?;
