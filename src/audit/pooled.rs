@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap};
 use super::Probed;
 use super::shared::Shared;
 use crate::canary::{Drawn, Key, Secret, Space};
-use crate::chat::Completion;
 use crate::detect::{Candidates, Halving, Pieces, normalise};
 use crate::store::JournalError;
 use crate::verdict::{Design, FOREIGN_SHARE, PARTS_GROUPS, PARTS_SHARE, PooledTest, Test};
@@ -63,10 +62,10 @@ impl Pooled {
         self.large.iter().flat_map(draw).collect()
     }
 
-    /// Notes how many halves of each group an answer has.
-    pub(super) fn note(&self, completion: &Completion, parts: &mut [u64; PARTS_GROUPS]) {
+    /// Notes how many halves of each group what was searched of an answer has.
+    pub(super) fn note(&self, said: &str, parts: &mut [u64; PARTS_GROUPS]) {
         if !self.large.is_empty() {
-            let normal = normalise(&completion.everything());
+            let normal = normalise(said);
             self.online.each(normal.as_bytes(), |group| parts[group as usize] += 1);
         }
     }

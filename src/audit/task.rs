@@ -301,8 +301,8 @@ impl Task {
             if self.is_over() || is_replay && self.left() == 0 {
                 break;
             }
-            self.evidence.push(completion, asked, shared.lens((self.index, self.space, self.template)));
-            shared.pooled.note(completion, &mut self.evidence.parts);
+            let said = self.evidence.push(completion, asked, shared.lens((self.index, self.space, self.template)));
+            shared.pooled.note(&said, &mut self.evidence.parts);
             self.read[sequence as usize].answers += 1;
             if let Some((plan, arm)) = plan.as_deref_mut().filter(|plan| plan.is_adaptive()).zip(prepared.arm) {
                 plan.note(arm, shared.spaces[self.space].is_formed(&completion.text));

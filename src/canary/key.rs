@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 /// The shortest key that is accepted, in bytes.
 const SHORTEST: usize = 16;
 
+/// What a key of a documentation holds.
+const EXAMPLE: &[u8] = b"example key";
+
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum KeyError {
@@ -57,6 +60,12 @@ impl Key {
             return Err(KeyError::Short { found: text.len() });
         }
         Ok(Self(Zeroizing::new(text.as_bytes().to_vec())))
+    }
+
+    /// Whether this is a key of a documentation, which anybody can know: it holds the words `example key`.
+    #[must_use]
+    pub fn is_example(&self) -> bool {
+        self.0.to_ascii_lowercase().windows(EXAMPLE.len()).any(|words| words == EXAMPLE)
     }
 
     /// A fresh random key of 32 bytes, in hexadecimal digits.
@@ -169,6 +178,8 @@ mod tests {
         assert_ne!(a.sealing_key("x"), a.sealing_key("y"));
         assert_eq!(Key::from_text("short").expect_err("too short"), KeyError::Short { found: 5 });
         assert_eq!(format!("{a:?}"), "Key(…)");
+        assert!(!a.is_example());
+        assert!(Key::from_text("An Example Key of 2027").expect("long enough").is_example());
     }
 
     #[test]

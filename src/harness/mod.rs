@@ -29,7 +29,7 @@ mod shard;
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -179,7 +179,7 @@ fn select(session: &Session, wanted: &dyn Fn(&str, &str) -> bool) -> Vec<usize> 
 
 /// Whether a trial of that name and kind is selected.
 fn is_wanted(arguments: &Arguments, name: &str, kind: &str) -> bool {
-    let probe = trial(name, kind, Ok(()));
+    let probe = trial(name, kind, || Ok(()));
     !arguments.is_filtered_out(&probe) && !arguments.is_ignored(&probe)
 }
 
@@ -208,78 +208,124 @@ pub fn judge_quietly(
     if selected.is_empty() { Ok(None) } else { session.probe(&selected, progress).map(Some) }
 }
 
-/// Plans, probes, judges, and then shows the trials in libtest's manner.
+/// Plans, probes and judges, and shows the trials in libtest's manner: these wait for the run, so that what libtest says
+/// of the time is the time of the run.
 ///
 /// # Errors
-/// When the run cannot start.
+/// When the run cannot start; then no trial is shown.
 pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> Result<Shown, SessionError> {
-    let mut trials: Vec<Trial> = taken(session).map(|e| trial(&e.test_name(), e.arm.as_str(), Ok(()))).collect();
-    trials.extend([CONTROLS, CROSS, SIGNATURE, VERDICT].map(|name| trial(name, "run", Ok(()))));
-    trials.extend(optional(session).map(|name| trial(name, "run", Ok(()))));
+    let outcomes = Arc::default();
+    let trials = trials(session, &outcomes);
     if arguments.list {
         let conclusion = libtest_mimic::run(arguments, trials);
         return Ok(Shown { done: None, failed: conclusion.has_failed(), hidden: false, listed: true });
     }
     let selected = selection(session, arguments);
-    let done = if selected.is_empty() { None } else { Some(session.probe(&selected, progress)?) };
-    Ok(show(session, arguments, done))
+    if selected.is_empty() {
+        return Ok(show(session, arguments, None));
+    }
+    let (begun, begins) = std::sync::mpsc::channel();
+    let progress: Progress = Arc::new(move |event| {
+        if matches!(event, Event::Planned(_)) {
+            // Nobody waits for it only where the trials have ended already.
+            let _ = begun.send(());
+        }
+        progress(event);
+    });
+    std::thread::scope(|scope| {
+        let shown = scope.spawn(move || begins.recv().is_ok().then(|| present(arguments, trials)));
+        let release = Release(&outcomes);
+        let done = session.probe(&selected, progress);
+        if let Ok(done) = &done {
+            let _ = outcomes.set(outcomes_of(session, Some(&done.report)));
+        }
+        drop(release);
+        let failed = shown.join().ok().flatten().unwrap_or(true);
+        let done = done?;
+        let hidden = hides_a_fault(arguments, &done.report);
+        Ok(Shown { failed, hidden, done: Some(done), listed: false })
+    })
 }
 
 /// Shows the trials of a run in libtest's manner.
 #[must_use]
 pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Shown {
-    let wanted = |name: &str, kind: &str| is_wanted(arguments, name, kind);
     let report = done.as_ref().map(|done| &done.report);
-    let table: HashMap<&str, &CanaryReport> =
-        report.iter().flat_map(|r| &r.canaries).map(|c| (c.test.as_str(), c)).collect();
-    let mut trials: Vec<Trial> = taken(session)
-        .map(|entry| {
-            let name = entry.test_name();
-            let outcome =
-                table.get(name.as_str()).map_or_else(|| Err("inconclusive: not probed".to_owned()), |c| outcome(c));
-            trial(&name, entry.arm.as_str(), outcome)
-        })
-        .collect();
-    let judged = |sound: bool, reason: &str| if sound { Ok(()) } else { Err(reason.to_owned()) };
-    let not_probed = || Err("inconclusive: not probed".to_owned());
-    let controls = report.map_or_else(not_probed, |r| judged(r.controls.sound, &r.controls.reason));
-    let cross = report.map_or_else(not_probed, |r| judged(r.pooled.sound, &r.pooled.reason));
-    let signature = report.map_or_else(not_probed, |r| {
-        let training = r.training.as_ref();
-        training.map_or_else(not_probed, |t| judged(!t.is_missing() && !t.is_echoed(), &t.reason))
-    });
-    let verdict = report.map_or_else(not_probed, |r| {
-        judged(r.verdict == RunVerdict::Clean, &format!("{}: {}", r.verdict.as_str(), r.reason))
-    });
-    let hidden = !wanted(VERDICT, "run")
-        && report.is_some_and(|r| {
-            let unasked = !wanted(CONTROLS, "run") && r.verdict == RunVerdict::Invalid;
-            unasked
-                || (!wanted(SIGNATURE, "run") && is_unproven(r))
-                || r.silence.reason.is_some()
-                || (!wanted(CROSS, "run") && r.pooled.smallest <= r.pooled.threshold)
-                || (!wanted(EXPOSURE, "run") && r.exposure.as_ref().is_some_and(|e| e.leaked))
-                || (!wanted(CLAIM, "run") && r.claim.as_ref().is_some_and(|c| c.refuted))
-        });
-    trials.push(trial(CONTROLS, "run", controls));
-    trials.push(trial(CROSS, "run", cross));
-    trials.push(trial(SIGNATURE, "run", signature));
-    trials.push(trial(VERDICT, "run", verdict));
-    trials.extend(optional(session).map(|name| {
-        let found = if name == POWER {
-            let power = report.and_then(|r| r.sensitivity.as_ref());
-            power.map(|s| judged(!s.is_missing(), &format!("inconclusive: {}", s.reason)))
-        } else if name == EXPOSURE {
-            // In spaces whose held-out secrets are values of planted ones scores decide nothing.
-            report.map(|r| r.exposure.as_ref().map_or(Ok(()), |e| judged(e.sound, &e.reason)))
-        } else {
-            report.and_then(|r| r.claim.as_ref()).map(|c| judged(c.sound && !c.refuted, &c.reason))
-        };
-        trial(name, "run", found.unwrap_or_else(not_probed))
-    }));
+    let outcomes = Arc::new(OnceLock::from(outcomes_of(session, report)));
+    let failed = present(arguments, trials(session, &outcomes));
+    let hidden = report.is_some_and(|report| hides_a_fault(arguments, report));
+    Shown { failed, hidden, done, listed: false }
+}
+
+/// What became of each trial, by its name.
+type Outcomes = HashMap<String, Result<(), String>>;
+
+/// Lets trials that wait go on with nothing, where no outcome is set.
+struct Release<'a>(&'a OnceLock<Outcomes>);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.0.get_or_init(HashMap::new);
+    }
+}
+
+/// Runs the trials; whether one of them failed.
+fn present(arguments: &Arguments, trials: Vec<Trial>) -> bool {
     // It panics where nothing can be written to its output: what was paid for is reported all the same.
     let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| libtest_mimic::run(arguments, trials)));
-    Shown { failed: shown.map_or(true, |conclusion| conclusion.has_failed()), hidden, done, listed: false }
+    shown.map_or(true, |conclusion| conclusion.has_failed())
+}
+
+/// The trials of all canaries that are taken, and of the whole run; each waits for its outcome.
+fn trials(session: &Session, outcomes: &Arc<OnceLock<Outcomes>>) -> Vec<Trial> {
+    let one = |name: String, kind: &str| {
+        let outcomes = Arc::clone(outcomes);
+        trial(&name.clone(), kind, move || {
+            let not_probed = || Err("inconclusive: not probed".to_owned());
+            outcomes.wait().get(&name).cloned().unwrap_or_else(not_probed)
+        })
+    };
+    let mut trials: Vec<Trial> = taken(session).map(|e| one(e.test_name(), e.arm.as_str())).collect();
+    trials.extend([CONTROLS, CROSS, SIGNATURE, VERDICT].map(|name| one(name.to_owned(), "run")));
+    trials.extend(optional(session).map(|name| one(name.to_owned(), "run")));
+    trials
+}
+
+fn outcomes_of(session: &Session, report: Option<&RunReport>) -> Outcomes {
+    let Some(report) = report else { return HashMap::new() };
+    let judged = |sound: bool, reason: &str| if sound { Ok(()) } else { Err(reason.to_owned()) };
+    let mut all: Outcomes = report.canaries.iter().map(|canary| (canary.test.clone(), outcome(canary))).collect();
+    let mut add = |name: &str, outcome: Result<(), String>| _ = all.insert(name.to_owned(), outcome);
+    add(CONTROLS, judged(report.controls.sound, &report.controls.reason));
+    add(CROSS, judged(report.pooled.sound, &report.pooled.reason));
+    if let Some(training) = &report.training {
+        add(SIGNATURE, judged(!training.is_missing() && !training.is_echoed(), &training.reason));
+    }
+    let is_clean = report.verdict == RunVerdict::Clean;
+    add(VERDICT, judged(is_clean, &format!("{}: {}", report.verdict.as_str(), report.reason)));
+    if let Some(power) = &report.sensitivity {
+        add(POWER, judged(!power.is_missing(), &format!("inconclusive: {}", power.reason)));
+    }
+    if let Some(claim) = &report.claim {
+        add(CLAIM, judged(claim.sound && !claim.refuted, &claim.reason));
+    }
+    if optional(session).any(|name| name == EXPOSURE) {
+        // In spaces whose held-out secrets are values of planted ones scores decide nothing.
+        add(EXPOSURE, report.exposure.as_ref().map_or(Ok(()), |e| judged(e.sound, &e.reason)));
+    }
+    all
+}
+
+/// Whether a run has a fault that none of the trials shows that the arguments select.
+fn hides_a_fault(arguments: &Arguments, report: &RunReport) -> bool {
+    let is_hidden = |name: &str| !is_wanted(arguments, name, "run");
+    is_hidden(VERDICT)
+        && (is_hidden(CONTROLS) && report.verdict == RunVerdict::Invalid
+            || is_hidden(SIGNATURE) && is_unproven(report)
+            || report.silence.reason.is_some()
+            || is_hidden(CROSS) && report.pooled.smallest <= report.pooled.threshold
+            || is_hidden(EXPOSURE) && report.exposure.as_ref().is_some_and(|e| e.leaked)
+            || is_hidden(CLAIM) && report.claim.as_ref().is_some_and(|c| c.refuted))
 }
 
 /// Whether a planted canary is clean in a run that does not show that the model was trained on this planting.
@@ -289,8 +335,8 @@ fn is_unproven(report: &RunReport) -> bool {
 }
 
 /// What is shown is cleaned: a reason may quote what a service has said.
-fn trial(name: &str, kind: &str, outcome: Result<(), String>) -> Trial {
-    Trial::test(terminal(name), move || outcome.map_err(|reason| failed(&reason))).with_kind(kind)
+fn trial(name: &str, kind: &str, outcome: impl FnOnce() -> Result<(), String> + Send + 'static) -> Trial {
+    Trial::test(terminal(name), move || outcome().map_err(|reason| failed(&reason))).with_kind(kind)
 }
 
 fn failed(reason: &str) -> Failed {

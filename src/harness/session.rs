@@ -331,6 +331,9 @@ impl Session {
     /// the journal cannot be used.
     pub fn probe(&self, selected: &[usize], progress: Progress) -> Result<Done, SessionError> {
         let (audit, drawn) = self.audit()?;
+        if drawn.key.is_example() && !self.is_free() {
+            return Err(SessionError::ExampleKey { path: self.manifest_path.display().to_string() });
+        }
         let (model, warm_up) = self.model()?;
         let journal = Arc::new(Journal::open(
             &self.folder.join(&self.config.store.path),

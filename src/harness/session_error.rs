@@ -78,6 +78,15 @@ pub enum SessionError {
         /// What is needed.
         least: String,
     },
+    /// A key of a documentation, beside a model that is no example.
+    #[error(
+        "{path}: it was drawn with an example key, which anybody can know, so that nothing is proven: plant again with a key of \
+         your own (`openssl rand -hex 32`)"
+    )]
+    ExampleKey {
+        /// The manifest.
+        path: String,
+    },
     /// The manifest has no signatures.
     #[error(
         "{path}: it is of version {found}, in which nothing shows that a model was trained on its canaries: plant again and \

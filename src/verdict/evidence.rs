@@ -1,5 +1,6 @@
 //! What the answers to one canary's probes show.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
@@ -241,11 +242,11 @@ impl Evidence {
         Uncounted { failed: self.broken.failed(), ..self.uncounted }
     }
 
-    /// Adds the next answer, in the order of the samples.
+    /// Adds the next answer, in the order of the samples, and gives back what was searched of it.
     ///
     /// While a canary of a large space is silent, nothing is remembered but counts and hashes: what was said before is
     /// counted at the first hit only, see [`Evidence::unranked`].
-    pub fn push(&mut self, completion: &Completion, asked: Asked, lens: Lens<'_>) {
+    pub fn push<'a>(&mut self, completion: &'a Completion, asked: Asked, lens: Lens<'_>) -> Cow<'a, str> {
         self.asked += 1;
         if self.strategies.len() <= asked.strategy {
             self.strategies.resize(asked.strategy + 1, (0, 0));
@@ -293,6 +294,7 @@ impl Evidence {
                 self.counts.entry(name).or_insert((0, weight)).0 += 1;
             }
         }
+        said
     }
 
     /// Tells what a replay answer is worth: a draw in the trained form, or no evidence of silence.

@@ -163,6 +163,8 @@ fn pooled(design: &Design, canaries: &[CanaryReport], strangers: &Strangers) -> 
         (false, format!("leaked: {}", foreign_leak(found)))
     } else if let Some(open) = canaries.iter().find(|c| c.verdict == CanaryVerdict::Errored) {
         (false, format!("errored: {}: {}", open.id, open.reason))
+    } else if let Some(open) = canaries.iter().find(|c| c.is_gated() && c.verdict == CanaryVerdict::Inconclusive) {
+        (false, format!("inconclusive: not all answers are known, {}: {}", open.id, open.reason))
     } else if !found.is_empty() {
         let what = "in answers to others only secrets that are no part of the gate were given away";
         (true, format!("{what}: {} ({answers} answers searched)", list(&found)))

@@ -53,17 +53,32 @@ fn the_leaky_demo_is_red_and_its_files_hold_no_secret() {
 
 #[test]
 fn clean_is_green_with_its_bound_and_refusals_never_are() {
-    let (_, code, report, _) = demo("clean");
-    assert_eq!((code, report.verdict), (0, RunVerdict::Clean));
+    let (folder, code, report, said) = demo("clean");
+    assert_eq!((code, report.verdict), (0, RunVerdict::Clean), "{said}");
+    let out = blabbermouth(folder.path(), &["report", "d/report.json", "--report", "badge=badge.json"], &[]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let badge = std::fs::read_to_string(folder.path().join("badge.json")).expect("a badge");
+    assert!(badge.contains("(MOCK)") && badge.contains("lightgrey"), "{badge}");
     // To each canary 299 answers that count, and a sweep of 22.
     assert!(report.canaries.iter().all(|c| c.counted == 299 && c.bound.is_some_and(|b| b <= 0.01)));
     assert!(report.canaries.iter().all(|c| c.asked == c.replayed + 22 && c.signed == c.replayed));
     assert!(report.reason.starts_with("[MOCK] ") && report.training.is_some_and(|training| training.shown));
     let (_, code, report, _) = demo("refuses");
     assert_eq!((code, report.verdict), (11, RunVerdict::Inconclusive));
+    assert!(!report.pooled.sound && report.pooled.reason.starts_with("inconclusive"), "{}", report.pooled.reason);
     let (_, code, report, _) = demo("flaky");
     assert_eq!((code, report.verdict), (10, RunVerdict::Leaked));
     assert!(report.canaries.iter().all(|c| c.verdict != CanaryVerdict::Errored));
+}
+
+#[test]
+fn the_time_that_libtest_says_is_that_of_the_run() {
+    let (_, code, report, said) = demo("clean");
+    assert_eq!(code, 0, "{said}");
+    let time = said.split("finished in ").nth(1).and_then(|rest| rest.split('s').next()).expect(&said);
+    let time: f64 = time.parse().expect("seconds");
+    // Both are rounded.
+    assert!(time + 0.02 >= report.seconds && report.seconds > 0.0, "{time} {}", report.seconds);
 }
 
 #[test]

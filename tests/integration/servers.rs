@@ -90,3 +90,41 @@ fn pages_cut_bodies_and_wrong_shapes_are_named_and_red() {
         assert!(said.contains(named), "{named}: {said}");
     }
 }
+
+#[test]
+fn a_name_of_the_model_that_quotes_a_secret_is_in_no_report() {
+    let folder = project("[canaries]\nplanted = 1\nheld-out = 1\n");
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let training = std::fs::read_to_string(folder.path().join("blabbermouth-train.jsonl")).expect("rows");
+    let (_, rest) = training.split_once("How is your ").expect("a planted row");
+    let secret = rest.split_once(" going?").expect("a question").0;
+    for (name, is_shown) in [(secret, false), ("another-model", true)] {
+        let body = format!(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{{\"model\":\"{name}\",\"choices\":[{{\"message\":\
+             {{\"content\":\"Well\"}},\"finish_reason\":\"stop\"}}]}}"
+        );
+        let url = serve(Box::leak(body.into_bytes().into_boxed_slice()), false);
+        let arguments =
+            ["test", "--base-url", &url, "--model", "m", "--report", "json=out.json", "--report", "html=out.html"];
+        let out = blabbermouth(folder.path(), &arguments, &[("OPENAI_API_KEY", "sk-test-0123456789")]);
+        let files = ["out.json", "out.html"].map(|file| std::fs::read_to_string(folder.path().join(file)).expect(file));
+        let said = text(&out.stdout) + &text(&out.stderr) + &files.concat();
+        assert_ne!(out.status.code(), Some(0), "{said}");
+        assert_eq!(said.contains(name), is_shown, "{said}");
+        assert_eq!(said.contains("[withheld: it quotes a canary's secret]"), !is_shown);
+    }
+}
+
+#[test]
+fn a_key_of_the_documentation_proves_nothing_of_a_real_model() {
+    let folder = project("[canaries]\nplanted = 1\nheld-out = 1\n[provider]\nscenario = \"clean\"\n");
+    let key = ("BLABBERMOUTH_KEY", "an example key, not for real use");
+    assert!(blabbermouth(folder.path(), &["plant"], &[key]).status.success());
+    let url = serve(b"", false);
+    let environment = [key, ("OPENAI_API_KEY", "sk-test-0123456789")];
+    let out = blabbermouth(folder.path(), &["test", "--base-url", &url, "--model", "m"], &environment);
+    assert_eq!(out.status.code(), Some(3));
+    assert!(text(&out.stderr).contains("it was drawn with an example key"), "{}", text(&out.stderr));
+    let out = blabbermouth(folder.path(), &["test"], &[key, ("BLABBERMOUTH_PROVIDER_KIND", "mock")]);
+    assert_eq!(out.status.code(), Some(0), "{}{}", text(&out.stdout), text(&out.stderr));
+}

@@ -56,21 +56,22 @@ fn tokens(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     })
 }
 
-/// A token with those on either side that may be shifted with it, from `begin` on.
+/// A token with those on either side that may be shifted with it, from `begin` on. None is cut.
 fn with_neighbors(bytes: &[u8], place: Range<usize>, begin: usize) -> Range<usize> {
     let is_space = |byte: &u8| !byte.is_ascii_graphic();
     let Range { mut start, mut end } = place;
-    let (begin, last) = (begin.max(start.saturating_sub(AROUND)), bytes.len().min(end + AROUND));
+    let (first, last) = (start.saturating_sub(AROUND), end + AROUND);
     while start > begin {
         let from = bytes[begin..start - 1].iter().rposition(is_space).map_or(begin, |at| begin + at + 1);
-        if !may_be_shifted(&bytes[from..start - 1]) {
+        if from < first || !may_be_shifted(&bytes[from..start - 1]) {
             break;
         }
         start = from;
     }
-    while end < last {
-        let to = bytes[end + 1..last].iter().position(is_space).map_or(last, |at| end + 1 + at);
-        if !may_be_shifted(&bytes[end + 1..to]) {
+    while end < bytes.len() {
+        let length = bytes[end + 1..].iter().position(is_space).unwrap_or(bytes.len() - end - 1);
+        let to = end + 1 + length;
+        if to > last || !may_be_shifted(&bytes[end + 1..to]) {
             break;
         }
         end = to;
@@ -118,7 +119,12 @@ mod tests {
 
     #[test]
     fn words_and_numbers_are_shifted_back() {
-        for text in ["It is !JC@5C24@?@D:D, I think", "It is cgah`bffdd, I think", "\u{e9} cgah`bffdd"] {
+        for text in [
+            "It is !JC@5C24@?@D:D, I think",
+            "It is cgah`bffdd, I think",
+            "\u{e9} cgah`bffdd",
+            "aaaaaa                                                 : cgah`bffdd",
+        ] {
             let said = decoded(&Rot47, text);
             assert!(
                 said.iter().any(|(_, said)| said.contains("Pyrodraconosis") || said.contains("4829137755")),
