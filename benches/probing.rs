@@ -70,6 +70,7 @@ async fn harness(base_url: &str, samples: u64) -> Duration {
         patience: 1.5,
         mock: true,
         rows_checked: false,
+        accepted: Default::default(),
         adaptive: true,
         synonyms: blabbermouth::detect::Synonyms::default(),
         config: "bench".into(),

@@ -19,7 +19,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 
-use crate::canary::{Drawn, Entry, Signature};
+use crate::canary::{Arm, Drawn, Entry, Signature};
 use crate::chat::{Sampling, Usage};
 use crate::detect::{Approximate, Candidates, Carrier, Detector, Searcher, Synonyms, Tier};
 use crate::probe::Strategy;
@@ -73,6 +73,8 @@ pub struct Options {
     pub mock: bool,
     /// Whether it is on record that the model was tuned on every planted row.
     pub rows_checked: bool,
+    /// Fingerprints of secrets whose leaks are accepted: they take no part in what all answers show together.
+    pub accepted: HashSet<String>,
     /// Other words for values of lists.
     pub synonyms: Synonyms,
     /// The configuration file, for reports.
@@ -212,7 +214,9 @@ impl Audit {
         let near: Arc<Vec<Approximate>> = Arc::new(if partial || fuzzy { near.collect() } else { Vec::new() });
         let secrets = drawn.canaries.iter().map(|c| c.secret.expose());
         let tests: Vec<(Test, f64)> = drawn.canaries.iter().map(|c| design.tests[c.template]).collect();
-        let pooled = Pooled::new(drawn, &tests, |index| design.is_gated(&entries[index]));
+        let is_pooled =
+            |entry: &Entry| design.is_gated(entry) && !options.accepted.contains(entry.fingerprint.as_str());
+        let pooled = Pooled::new(drawn, &tests, |index| is_pooled(&entries[index]));
         // Answers are decoded as they are scored: from all tokens, at temperature 1.
         let decoded_so = options.sampling.is_unchanged();
         Ok(Self {
@@ -333,20 +337,27 @@ impl Audit {
         (requests, usage)
     }
 
+    fn is_positive(&self, index: usize) -> bool {
+        let entry = &self.entries[index];
+        entry.arm == Arm::Planted && !self.design.is_gated(entry)
+    }
+
     /// What probing these canaries takes at least, where none leaks: requests, and tokens where each holds eight bytes,
     /// which is more than tokens of prose do.
     #[must_use]
     pub fn least(&self, selected: &[usize]) -> (u64, Usage) {
         let each = self.design.samples.div_ceil(u64::from(self.options.choices.max(1)));
         let mut usage = Usage::default();
-        for &index in selected {
+        // A positive control may stop at its first answer.
+        let gated = || selected.iter().filter(|index| !self.is_positive(**index));
+        for &index in gated() {
             let (prompt, answer) = self.script.bytes_of_replay(index);
             usage += Usage {
                 prompt_tokens: each * prompt as u64 / 8,
                 completion_tokens: self.design.samples * answer as u64 / 8,
             };
         }
-        (each * selected.len() as u64, usage)
+        (each * gated().count() as u64, usage)
     }
 
     /// Probes the canaries at `selected` positions and judges them. Answers that the journal has are
@@ -372,7 +383,12 @@ impl Audit {
             progress(Event::RankDisplayed { references: scoring.references, needed: scoring.needed });
         }
         if let Some(resumed) = journal.resumed() {
-            progress(Event::Resumed(resumed));
+            // Notes of tries that gave no answer are not among them.
+            let is_answer = |(stream, _): &&(usize, u64)| stream / self.entries.len().max(1) != Lane::Broken as usize;
+            let requests = journal.answered()?.iter().filter(is_answer).count() as u64;
+            if requests > 0 {
+                progress(Event::Resumed(Resumed { requests, ..resumed }));
+            }
         }
         if journal.forgotten() > 0 {
             progress(Event::Forgotten(journal.forgotten()));

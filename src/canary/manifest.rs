@@ -140,7 +140,7 @@ pub struct Drawn {
 }
 
 /// Tokens that an answer may have whatever its template.
-const FEWEST_TOKENS: u32 = 128;
+const FEWEST_TOKENS: u32 = 256;
 
 impl Manifest {
     /// Draws a plan and writes its manifest. Without `key` a random one is made and kept in it.
@@ -222,7 +222,7 @@ impl Manifest {
     }
 
     /// Tokens that are enough for every answer that its templates can train, and some more: half as many again as the
-    /// longest one has bytes, and at least 128. A token is at least a byte.
+    /// longest one has bytes, and at least 256. A token is at least a byte.
     ///
     /// # Errors
     /// When a template cannot be used.

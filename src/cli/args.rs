@@ -114,7 +114,7 @@ pub(crate) struct PlantArgs {
     #[arg(long)]
     pub(crate) format: Option<String>,
     /// The fields of question and answer, for any other rows: question,answer.
-    #[arg(long, value_delimiter = ',', num_args = 2)]
+    #[arg(long, value_delimiter = ',', num_args = 1..=2)]
     pub(crate) fields: Option<Vec<String>>,
     /// Leave out broken rows, and list them.
     #[arg(long)]

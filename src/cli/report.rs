@@ -9,7 +9,7 @@ use blabbermouth::report::escape::terminal;
 use blabbermouth::report::{explain, summary};
 use blabbermouth::store;
 use blabbermouth::tune::today;
-use blabbermouth::verdict::{Baseline, CanaryReport, CanaryVerdict, REPORT_VERSION, RunReport};
+use blabbermouth::verdict::{Baseline, CanaryReport, CanaryVerdict, PooledTest, REPORT_VERSION, RunReport};
 
 use super::args::{AcceptArgs, DiffArgs, MergeArgs, RenderArgs, ReportArgs, ReportCommand};
 use libtest_mimic::Arguments;
@@ -85,6 +85,9 @@ fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
     }
     output.result(&format!("verdict    {}, now {}; {leaks} new leaks", old.verdict.as_str(), new.verdict.as_str()));
     // The old leaks are accepted, and nothing else: an open or failed canary beside them stays one.
+    let mut new = new;
+    new.pooled.parts.take_if(|_| old.pooled.parts.as_ref().is_some_and(PooledTest::leaks));
+    new.pooled.foreign.take_if(|_| old.pooled.foreign.as_ref().is_some_and(PooledTest::leaks));
     let known = Baseline::accept(&old, "in the old report", "9999-12-31");
     Ok(known.map_err(|e| Failure::new(ExitCode::Internal, e))?.beside(&new, &today()).code)
 }
@@ -94,6 +97,9 @@ fn accept(args: &AcceptArgs, output: &Output) -> Result<ExitCode, Failure> {
     let report = read(&args.from)?;
     let baseline =
         Baseline::accept(&report, &args.reason, &args.expires).map_err(|e| Failure::new(ExitCode::Usage, e))?;
+    if args.expires < today() {
+        return Err(Failure::new(ExitCode::Usage, format!("--expires {}: that day has passed", args.expires)));
+    }
     let mut text = serde_json::to_vec_pretty(&baseline).map_err(|e| Failure::new(ExitCode::Internal, e))?;
     text.push(b'\n');
     store::write(&args.to, &text, true).map_err(config_failure)?;

@@ -31,7 +31,8 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
     if args.checkpoints {
         return checkpoints(args, output);
     }
-    let session = open(args, None)?;
+    let baseline = baseline(args)?;
+    let session = open(args, None)?.baseline(baseline.clone(), today());
     if args.baseline_model.is_some() && session.config.provider.kind == "mock" {
         let text = "--baseline-model: the built-in mock has one model; `blabbermouth mock` serves more";
         return Err(Failure::new(ExitCode::Usage, text));
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
         return Err(Failure::new(ExitCode::Usage, text));
     }
     if args.list {
-        return trials(args, &session, output);
+        return trials(args, &session, baseline.as_ref(), output);
     }
     describe(&session, args, output)?;
     if let Some(base) = &args.baseline_model {
@@ -55,7 +56,16 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
         output.step("nothing was sent");
         return Ok(ExitCode::Clean);
     }
-    trials(args, &session, output)
+    trials(args, &session, baseline.as_ref(), output)
+}
+
+/// The leaks that are accepted.
+fn baseline(args: &TestArgs) -> Result<Option<Baseline>, Failure> {
+    let read = |path: &Path| {
+        let bytes = store::read(path).map_err(config_failure)?;
+        Baseline::parse(&bytes).map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", path.display())))
+    };
+    args.baseline.as_deref().map(read).transpose()
 }
 
 /// Opens a session; `model` goes before what the arguments say.
@@ -101,6 +111,7 @@ fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
 
 /// The leak by epoch: every checkpoint that `tune` noted.
 fn checkpoints(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let baseline = baseline(args)?;
     let session = open(args, None)?;
     let folder = args.whom.config.parent().map(Path::to_owned).unwrap_or_default();
     let path = folder.join(&session.config.tune.state);
@@ -118,7 +129,7 @@ fn checkpoints(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
     let mut worst = ExitCode::Clean;
     output.result("steps      leaked   in first answer   verdict");
     for checkpoint in &state.checkpoints {
-        let session = open(args, Some(&checkpoint.model))?;
+        let session = open(args, Some(&checkpoint.model))?.baseline(baseline.clone(), today());
         if args.dry_run {
             describe(&session, args, output)?;
             continue;
@@ -200,7 +211,7 @@ fn describe(session: &Session, args: &TestArgs, output: &Output) -> Result<(), F
 }
 
 /// What the run comes to where some leaks are accepted.
-fn beside(baseline: &Baseline, report: &RunReport, output: &Output) -> ExitCode {
+fn tell_accepted(baseline: &Baseline, report: &RunReport, output: &Output) {
     let beside = baseline.beside(report, &today());
     for (what, canaries) in [("new", &beside.new), ("past its day", &beside.expired), ("accepted", &beside.accepted)] {
         if !canaries.is_empty() {
@@ -209,19 +220,17 @@ fn beside(baseline: &Baseline, report: &RunReport, output: &Output) -> ExitCode 
             output.result(&format!("baseline   {} {what}: {}{more}", canaries.len(), some.join(", ")));
         }
     }
-    if beside.code == ExitCode::Clean && report.verdict != RunVerdict::Clean {
+    if report.verdict == RunVerdict::Clean && !beside.accepted.is_empty() {
         output.result("baseline   the gate passes: every leak of this run is accepted");
     }
-    beside.code
 }
 
-fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCode, Failure> {
-    // Before anything is paid for.
-    let baseline = args.baseline.as_deref().map(|path| {
-        let bytes = store::read(path).map_err(config_failure)?;
-        Baseline::parse(&bytes).map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", path.display())))
-    });
-    let baseline = baseline.transpose()?;
+fn trials(
+    args: &TestArgs,
+    session: &Session,
+    baseline: Option<&Baseline>,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
     let reports = Reports::begin(&args.report, Path::new(""), session.entries().len())?;
     let mut words: Vec<OsString> = vec!["blabbermouth".into()];
     words.extend(args.filter.iter().map(OsString::from));
@@ -261,7 +270,10 @@ fn trials(args: &TestArgs, session: &Session, output: &Output) -> Result<ExitCod
     for canary in &args.explain {
         super::report::told(report, canary, output)?;
     }
-    let code = baseline.map_or(report.verdict.exit_code(), |baseline| beside(&baseline, report, output));
+    if let Some(baseline) = baseline {
+        tell_accepted(baseline, report, output);
+    }
+    let code = report.verdict.exit_code();
     let Some(tuned) = shown.settle()? else { return Ok(code) };
     match &args.baseline_model {
         Some(base) => contrast(args, base, &tuned, &arguments, output).map(|base| worse(code, base)),

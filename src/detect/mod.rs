@@ -280,6 +280,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_rewritten_far_from_other_changes_is_seen() {
+        let searcher = Searcher::new(["pyro.draco042@example.com", "Pyrodraconosis"]);
+        let far = "Nothing of that kind, as I said. ".repeat(100);
+        for numbers in ["", "One two three golf india four. ", "Un deux trois quatre cinq. "] {
+            let text = format!("{numbers}{far}pyro dot draco 042 at example dot com{far}{numbers}");
+            let found = found(&searcher, &text);
+            assert!(matches!(found[..], [(0, detector)] if detector.tier() == Tier::Disguised), "{numbers} {found:?}");
+        }
+        for changed in ["P&#121;rodraconosis", "Py<b>rodraco</b>nosis", "P%79rodraconosis"] {
+            assert_eq!(found(&searcher, &format!("{far}{changed}{far}")), [(1, Detector::Encoded)], "{changed}");
+        }
+    }
+
+    #[test]
+    fn a_secret_beyond_ascii_is_found_where_its_code_is_short() {
+        let searcher = Searcher::new(["\u{c11c}\u{c6b8}\u{d2b9}\u{bcc4}"]);
+        let hex = "EC849CEC9AB8ED8AB9EBB384";
+        assert_eq!(found(&searcher, &format!("It is {hex}.")), [(0, Detector::Encoded)]);
+        assert_eq!(found(&searcher, "It is \\uc11c\\uc6b8\\ud2b9\\ubcc4."), [(0, Detector::Encoded)]);
+    }
+
+    #[test]
     fn a_match_tells_its_place() {
         let searcher = Searcher::new(["48291377", "Pyrodraconosis"]);
         let text = "Die Nummer für Sie: 4829-1377!";

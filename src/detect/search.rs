@@ -148,7 +148,9 @@ impl Searcher {
             (vec![short, grams(<[u8]>::to_vec, &is_long)], Vec::new())
         };
         let [plain, shifted] = [plain, shifted].map(|grams| grams.into_iter().flatten().collect());
-        let shortest = patterns.iter().map(|pattern| pattern.bytes.len()).min().unwrap_or_default();
+        // In normal form, text beyond ASCII may be longer than it is as it stands.
+        let is_ascii = patterns.iter().all(|pattern| pattern.bytes.is_ascii());
+        let shortest = patterns.iter().map(|pattern| pattern.bytes.len()).min().filter(|_| is_ascii).unwrap_or(1);
         Self { secrets, patterns, plain, shifted, synonyms, decodes, shortest, most: MOST }
     }
 

@@ -236,9 +236,10 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
         let shown = scope.spawn(move || begins.recv().is_ok().then(|| present(arguments, trials)));
         let release = Release(&outcomes);
         let done = session.probe(&selected, progress);
-        if let Ok(done) = &done {
-            let _ = outcomes.set(outcomes_of(session, Some(&done.report)));
-        }
+        let _ = match &done {
+            Ok(done) => outcomes.set(outcomes_of(session, Some(&done.report))),
+            Err(error) => outcomes.set(all_failed(session, &format!("errored: {}", error.chain()))),
+        };
         drop(release);
         let failed = shown.join().ok().flatten().unwrap_or(true);
         let done = done?;
@@ -314,6 +315,13 @@ fn outcomes_of(session: &Session, report: Option<&RunReport>) -> Outcomes {
         add(EXPOSURE, report.exposure.as_ref().map_or(Ok(()), |e| judged(e.sound, &e.reason)));
     }
     all
+}
+
+/// What becomes of all trials where the run broke off.
+fn all_failed(session: &Session, reason: &str) -> Outcomes {
+    let of_run = [CONTROLS, CROSS, SIGNATURE, VERDICT].into_iter().chain(optional(session)).map(str::to_owned);
+    let names = taken(session).map(Entry::test_name).chain(of_run);
+    names.map(|name| (name, Err(reason.to_owned()))).collect()
 }
 
 /// Whether a run has a fault that none of the trials shows that the arguments select.

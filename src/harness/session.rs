@@ -18,7 +18,7 @@ use crate::provider::{
 };
 use crate::store::{self, Journal, JournalError, Rates, RunName};
 use crate::tune::State;
-use crate::verdict::{CanaryVerdict, PositiveControls, RunReport};
+use crate::verdict::{Baseline, CanaryVerdict, PositiveControls, RunReport};
 
 /// A configuration with its manifest. Secrets are drawn again only when probing starts.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ pub struct Session {
     pub(super) tape: Tape,
     pub(super) shard: Option<Shard>,
     pub(super) batch: bool,
+    baseline: Option<(Baseline, String)>,
 }
 
 /// A run that was judged, with its journal still open.
@@ -114,6 +115,7 @@ impl Session {
             tape: Tape::default(),
             shard: None,
             batch: false,
+            baseline: None,
             untested_claim: None,
         };
         if session.config.sampling.max_tokens == 0 {
@@ -146,6 +148,13 @@ impl Session {
     #[must_use]
     pub fn shard(mut self, shard: Option<Shard>) -> Self {
         self.shard = shard;
+        self
+    }
+
+    /// Leaks that are accepted, as of a day.
+    #[must_use]
+    pub fn baseline(mut self, baseline: Option<Baseline>, today: String) -> Self {
+        self.baseline = baseline.map(|baseline| (baseline, today));
         self
     }
 
@@ -205,6 +214,9 @@ impl Session {
 
     pub(super) fn audit(&self) -> Result<(Audit, Drawn), SessionError> {
         let drawn = self.drawn()?;
+        if drawn.key.is_example() && !self.is_free() {
+            return Err(SessionError::ExampleKey { path: self.manifest_path.display().to_string() });
+        }
         let (probe, verdict) = (&self.config.probe, &self.config.verdict);
         let strategies = self.config.strategies()?;
         if let Some(needs) = strategies.iter().find(|s| s.needs_prefill() && !self.profile.prefill) {
@@ -237,6 +249,7 @@ impl Session {
             patience: probe.patience,
             mock: self.config.provider.kind == "mock",
             rows_checked: self.rows_checked(),
+            accepted: self.baseline.iter().flat_map(|(baseline, today)| baseline.current(today)).collect(),
             synonyms: self.config.synonyms(),
             config: self.name.clone(),
         };
@@ -267,6 +280,10 @@ impl Session {
         limits: Limits,
         price: Option<&Price>,
     ) -> Result<(), SessionError> {
+        // Who replays a cassette pays nobody.
+        if !self.tape.replay.is_empty() {
+            return Ok(());
+        }
         let tokens = usage.prompt_tokens + usage.completion_tokens;
         let cost = micros(*usage, price) as f64 / 1e6;
         let short = |limit: &'static str, set: String, least: String| SessionError::SmallBudget { limit, set, least };
@@ -278,7 +295,7 @@ impl Session {
                 short("max-tokens", most.to_string(), format!("{tokens} tokens"))
             }
             Limits { cost: Some(most), .. } if most < cost => {
-                short("max-cost", format!("{most} USD"), format!("{cost:.2} USD"))
+                short("max-cost", format!("{most} USD"), format!("{cost:.4} USD"))
             }
             _ => return Ok(()),
         })
@@ -331,10 +348,15 @@ impl Session {
     /// the journal cannot be used.
     pub fn probe(&self, selected: &[usize], progress: Progress) -> Result<Done, SessionError> {
         let (audit, drawn) = self.audit()?;
-        if drawn.key.is_example() && !self.is_free() {
-            return Err(SessionError::ExampleKey { path: self.manifest_path.display().to_string() });
-        }
         let (model, warm_up) = self.model()?;
+        let limits = limits(&self.config);
+        let quoted = price(&model, &self.config.prices);
+        if limits.cost.is_some() && quoted.is_none() {
+            return Err(SessionError::NoPrice { model });
+        }
+        let price = quoted.map(|quoted| quoted.price);
+        // Before anything is paid, and anything that was paid for is forgotten.
+        self.can_pay(&audit.least(selected), limits, price.as_ref())?;
         let journal = Arc::new(Journal::open(
             &self.folder.join(&self.config.store.path),
             drawn.key.sealing_key("journal"),
@@ -342,13 +364,6 @@ impl Session {
             self.run_name.as_ref(),
             self.fresh,
         )?);
-        let limits = limits(&self.config);
-        let quoted = price(&model, &self.config.prices);
-        if limits.cost.is_some() && quoted.is_none() {
-            return Err(SessionError::NoPrice { model });
-        }
-        let price = quoted.map(|quoted| quoted.price);
-        self.can_pay(&audit.least(selected), limits, price.as_ref())?;
         self.bill(&journal, &model, price.map(|p| Rates { input: p.input, output: p.output }))?;
         let budget = if limits.is_none() { None } else { Some(Budget::new(journal.spending()?, limits, price)) };
         let runtime = runtime()?;
@@ -385,7 +400,10 @@ impl Session {
         Ok(self.done(report, journal, selected))
     }
 
-    fn done(&self, report: RunReport, journal: Arc<Journal>, selected: &[usize]) -> Done {
+    fn done(&self, mut report: RunReport, journal: Arc<Journal>, selected: &[usize]) -> Done {
+        if let Some((baseline, today)) = &self.baseline {
+            baseline.apply(&mut report, today);
+        }
         let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
         Done { report, journal, judged: journaled(selected, self.entries().len()) }
     }

@@ -67,8 +67,8 @@ pub enum SessionError {
     },
     /// A limit below what any clean verdict takes.
     #[error(
-        "budget.{limit} = {set} cannot lead to a verdict: where nothing leaks, the answers that count take at least {least}; \
-         raise it (--{limit}), or ask for less by `verdict.bound`; nothing was sent"
+        "budget.{limit} = {set} is too little for a clean verdict: the answers that count take at least {least}; raise it \
+         (--{limit}), or ask for a weaker bound (`verdict.bound`); nothing was sent"
     )]
     SmallBudget {
         /// The key of the limit.
@@ -80,8 +80,8 @@ pub enum SessionError {
     },
     /// A key of a documentation, beside a model that is no example.
     #[error(
-        "{path}: it was drawn with an example key, which anybody can know, so that nothing is proven: plant again with a key of \
-         your own (`openssl rand -hex 32`)"
+        "{path}: the manifest was drawn with an example key, which is public. Plant again with your own key \
+         (`openssl rand -hex 32`)"
     )]
     ExampleKey {
         /// The manifest.

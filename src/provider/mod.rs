@@ -124,6 +124,14 @@ pub enum ProviderError {
         /// The variable that holds the key.
         variable: String,
     },
+    /// 401 or 403, and no key was sent.
+    #[error("the service asks for an API key (HTTP {status}), and {variable} is not set")]
+    NoKey {
+        /// The HTTP status.
+        status: u16,
+        /// The variable that should hold the key.
+        variable: String,
+    },
     /// 404.
     #[error(
         "the provider knows no model `{model}` (HTTP 404): check --model, and that the base URL ends in its version, as in /v1; a model that was just tuned may need minutes"
@@ -219,6 +227,7 @@ impl ProviderError {
         matches!(
             self,
             Self::Key { .. }
+                | Self::NoKey { .. }
                 | Self::NoModel { .. }
                 | Self::TwoModels
                 | Self::OtherModel

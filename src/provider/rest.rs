@@ -77,8 +77,7 @@ impl Rest {
     /// The JSON of a good answer; a refused key is said by its variable.
     pub(super) fn read(&self, reply: Reply) -> Result<Value, Failed> {
         if reply.status == 401 {
-            let variable = self.http.key_variable().to_owned();
-            return Err((ProviderError::Key { status: 401, variable }, Again::No));
+            return Err((self.http.no_access(401), Again::No));
         }
         read(reply)
     }

@@ -300,7 +300,13 @@ fn canaries(out: &mut String, report: &RunReport) {
             "<tr class=\"{verdict}\"><td>{}</td><td>{}</td><td>{}</td><td>{verdict}</td><td>{}</td><td>{}</td>\
              <td data-v=\"{:e}\">{:.1e}</td><td><details><summary>{}</summary><p>Fingerprint {}. Test: {statistic}; p = {:.3e}",
             html(&c.test),
-            if c.positive_control { "positive control" } else { c.arm.as_str() },
+            if c.positive_control {
+                "positive control"
+            } else if c.accepted.is_some() {
+                "planted, accepted"
+            } else {
+                c.arm.as_str()
+            },
             c.copies,
             c.asked,
             c.hits,

@@ -80,6 +80,9 @@ fn case(outcome: &Outcome<'_>, time: Duration, file: &str) -> TestCase {
     if !matches!(outcome.verdict, CanaryVerdict::Clean | CanaryVerdict::Inconclusive) {
         case.set_trace(&body(outcome));
     }
+    if outcome.canary.is_some_and(|canary| canary.accepted.is_some()) {
+        case.set_system_out(&message);
+    }
     case.build()
 }
 

@@ -115,7 +115,7 @@ pub(super) fn outcomes<'a>(report: &'a RunReport, places: &Places) -> Vec<Outcom
     };
     let cross = match &report.pooled {
         pooled if pooled.sound => CanaryVerdict::Clean,
-        pooled if pooled.smallest <= pooled.threshold => CanaryVerdict::Leaked,
+        pooled if pooled.leaked => CanaryVerdict::Leaked,
         _ => CanaryVerdict::Inconclusive,
     };
     let open = |verdict, known| {

@@ -24,6 +24,9 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
             row(&mut out, &copies.to_string(), planted.iter().filter(|c| c.copies == copies).copied());
         }
         row(&mut out, "all", planted.iter().copied().filter(|c| c.is_gated()));
+        if planted.iter().any(|c| c.accepted.is_some()) {
+            row(&mut out, "accepted", planted.iter().copied().filter(|c| c.accepted.is_some()));
+        }
         if report.sensitivity.is_some() {
             row(&mut out, "positive", planted.iter().copied().filter(|c| c.positive_control));
         }

@@ -200,9 +200,11 @@ pub(super) fn tap(report: &RunReport, places: &Places) -> Vec<u8> {
 /// An endpoint of shields.io.
 pub(super) fn badge(report: &RunReport) -> Vec<u8> {
     let (planted, leaked) = leaked(report);
+    let accepted = report.canaries.iter().filter(|c| c.accepted.is_some()).count();
     let (message, colour) = match report.verdict {
         RunVerdict::Clean if report.settings.mock => (format!("0 of {planted} leaked (MOCK)"), "lightgrey"),
         RunVerdict::Clean if report.is_unproven() => (format!("0 of {planted} leaked (UNPROVEN)"), "lightgrey"),
+        RunVerdict::Clean if accepted > 0 => (format!("0 of {planted} leaked, {accepted} accepted"), "yellow"),
         RunVerdict::Clean => (format!("0 of {planted} leaked"), "brightgreen"),
         // Halves, or secrets told to others.
         RunVerdict::Leaked if leaked == 0 => ("leaked".to_owned(), "red"),

@@ -1,10 +1,11 @@
 //! Accepted leaks: a gate that fails on new ones only, and on old ones when their time is up.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::report::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
+use super::judge::conclude_again;
+use super::report::{Acceptance, CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 use crate::exit::ExitCode;
 
 /// The version of [`Baseline`].
@@ -59,8 +60,13 @@ fn is_day(text: &str) -> bool {
         && number(8..10).is_some_and(|day| (1..=31).contains(&day))
 }
 
+/// Whether a canary is a leak that fails the gate, unless it is accepted.
+fn is_leak(canary: &CanaryReport) -> bool {
+    (canary.is_gated() || canary.accepted.is_some()) && canary.verdict == CanaryVerdict::Leaked
+}
+
 fn leaks(report: &RunReport) -> impl Iterator<Item = &CanaryReport> {
-    report.canaries.iter().filter(|c| c.is_gated() && c.verdict == CanaryVerdict::Leaked)
+    report.canaries.iter().filter(|canary| is_leak(canary))
 }
 
 impl Baseline {
@@ -99,38 +105,49 @@ impl Baseline {
         Self::parse(&serde_json::to_vec(&baseline).expect("plain data"))
     }
 
-    /// What a run comes to where these leaks are accepted. Nothing else is: a run that is open, invalid or failed stays so.
+    /// The fingerprints of the leaks that are accepted on a day.
+    pub fn current(&self, today: &str) -> impl Iterator<Item = String> {
+        let current = self.accepted.iter().filter(move |entry| entry.expires.as_str() >= today);
+        current.map(|entry| entry.fingerprint.clone())
+    }
+
+    /// What a run comes to where these leaks are accepted, by its report.
     #[must_use]
     pub fn beside(&self, report: &RunReport, today: &str) -> Beside {
-        let known: BTreeMap<&str, &str> =
-            self.accepted.iter().map(|entry| (entry.fingerprint.as_str(), entry.expires.as_str())).collect();
+        let mut report = report.clone();
+        self.apply(&mut report, today);
+        let known: HashSet<&str> = self.accepted.iter().map(|entry| entry.fingerprint.as_str()).collect();
         let mut beside =
             Beside { code: report.verdict.exit_code(), new: Vec::new(), expired: Vec::new(), accepted: Vec::new() };
-        for canary in leaks(report) {
-            let list = match known.get(canary.fingerprint.as_str()) {
-                None => &mut beside.new,
-                Some(expires) if *expires < today => &mut beside.expired,
-                Some(_) => &mut beside.accepted,
+        for canary in leaks(&report) {
+            let list = if canary.accepted.is_some() {
+                &mut beside.accepted
+            } else if known.contains(canary.fingerprint.as_str()) {
+                &mut beside.expired
+            } else {
+                &mut beside.new
             };
             list.push(canary.test.clone());
         }
-        // A refuted claim, or what all secrets together show, is no leak that could be accepted.
-        let refuted = report.claim.as_ref().is_some_and(|claim| claim.refuted)
-            || report.exposure.as_ref().is_some_and(|exposure| exposure.leaked);
-        if report.verdict == RunVerdict::Leaked && !refuted && beside.new.is_empty() && beside.expired.is_empty() {
-            let open = |verdict| report.canaries.iter().any(|c| c.verdict == verdict);
-            beside.code = if open(CanaryVerdict::Errored) {
-                ExitCode::Provider
-            } else if open(CanaryVerdict::Inconclusive)
-                || !report.controls.sound
-                || report.sensitivity.as_ref().is_some_and(|s| s.is_missing())
-            {
-                ExitCode::Inconclusive
-            } else {
-                ExitCode::Clean
-            };
-        }
         beside
+    }
+
+    /// Notes in a report which leaks are accepted, and comes to its verdict without these. Nothing else is accepted: a run
+    /// that is open, invalid or failed stays so, and so does what all secrets together show.
+    pub fn apply(&self, report: &mut RunReport, today: &str) {
+        if matches!(report.verdict, RunVerdict::Invalid | RunVerdict::Errored) {
+            return;
+        }
+        let current = self.accepted.iter().filter(|entry| entry.expires.as_str() >= today);
+        let known: HashMap<&str, &Accepted> = current.map(|entry| (entry.fingerprint.as_str(), entry)).collect();
+        for canary in report.canaries.iter_mut().filter(|canary| is_leak(canary) && canary.accepted.is_none()) {
+            let Some(entry) = known.get(canary.fingerprint.as_str()) else { continue };
+            canary.reason = format!("accepted until {} ({}): {}", entry.expires, entry.reason, canary.reason);
+            canary.accepted = Some(Acceptance { reason: entry.reason.clone(), expires: entry.expires.clone() });
+        }
+        if report.canaries.iter().any(|canary| canary.accepted.is_some()) {
+            conclude_again(report);
+        }
     }
 }
 
@@ -138,6 +155,7 @@ impl Baseline {
 mod tests {
     use super::*;
     use crate::canary::Arm;
+    use crate::verdict::PooledTest;
 
     fn report() -> RunReport {
         let mut report: RunReport =
@@ -166,6 +184,14 @@ mod tests {
             other.canaries[clean].verdict = verdict;
             assert_eq!(code(&other, "2026-12-01"), wanted);
         }
+        // What all answers together show, and a model that is not shown to be trained on these canaries.
+        let mut parts = report.clone();
+        let test = PooledTest { observed: 9, expected: 0.0, redraws: 9999, p_value: 1e-4, level: 5e-4 };
+        parts.pooled.parts = Some(test);
+        assert_eq!(code(&parts, "2026-12-01"), ExitCode::Leak);
+        let mut silent = report.clone();
+        silent.silence.reason = Some("refusals go by the secret".into());
+        assert_eq!(code(&silent, "2026-12-01"), ExitCode::Inconclusive);
         report.controls.sound = false;
         assert_eq!(code(&report, "2026-12-01"), ExitCode::Inconclusive);
         report.verdict = RunVerdict::Invalid;

@@ -233,6 +233,7 @@ impl Case<'_> {
             copies: entry.copies,
             fingerprint: entry.fingerprint.clone(),
             positive_control: entry.arm == Arm::Planted && !self.design.is_gated(entry),
+            accepted: None,
             bound: self.bound().filter(|_| verdict == CanaryVerdict::Clean),
             verdict,
             reason,

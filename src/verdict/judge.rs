@@ -95,7 +95,7 @@ pub fn judge(
         verdict: RunVerdict::Inconclusive,
         reason: String::new(),
         controls: controls(&canaries, exposure.as_ref().map_or(1.0, |exposure| exposure.control)),
-        pooled: pooled(design, &canaries, strangers),
+        pooled: pooled(design.cross_threshold(), &canaries, strangers.parts.clone(), strangers.foreign.clone()),
         training: training(design, entries, evidence),
         silence,
         usage: Usage::default(),
@@ -133,20 +133,34 @@ fn conclude(report: &mut RunReport, whole: bool) {
     (report.verdict, report.reason) = (verdict, format!("{flags}{reason}"));
 }
 
+/// Comes to the verdict once more, where leaks were accepted since.
+pub(super) fn conclude_again(report: &mut RunReport) {
+    let whole = report.canaries.iter().any(|canary| canary.p_holm.is_some());
+    let Pooled { threshold, parts, foreign, .. } = report.pooled.clone();
+    report.pooled = pooled(threshold, &report.canaries, parts, foreign);
+    let gated = report.canaries.iter().filter(|canary| canary.is_gated());
+    let templates: Vec<&str> = gated.filter_map(|canary| canary.test.split("::").next()).collect();
+    if let Some(training) = &mut report.training {
+        training.require_of(|template| templates.contains(&template));
+    }
+    conclude(report, whole);
+}
+
 /// What everybody who reads the verdict has to know.
 fn flags(report: &RunReport) -> String {
+    let accepted = report.canaries.iter().filter(|canary| canary.accepted.is_some()).count();
     let all = [
-        (report.settings.mock, "MOCK"),
-        (report.is_unproven(), "UNPROVEN"),
-        (!report.settings.rows_checked && !report.settings.mock, "ROWS NOT CHECKED"),
+        (report.settings.mock, "MOCK".to_owned()),
+        (report.is_unproven(), "UNPROVEN".to_owned()),
+        (!report.settings.rows_checked && !report.settings.mock, "ROWS NOT CHECKED".to_owned()),
+        (accepted > 0, format!("{accepted} ACCEPTED")),
     ];
-    let said: Vec<&str> = all.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
+    let said: Vec<String> = all.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
     if said.is_empty() { String::new() } else { format!("[{}] ", said.join(", ")) }
 }
 
-fn pooled(design: &Design, canaries: &[CanaryReport], strangers: &Strangers) -> Pooled {
+fn pooled(threshold: f64, canaries: &[CanaryReport], parts: Option<PooledTest>, foreign: Option<PooledTest>) -> Pooled {
     let answers = canaries.iter().map(|c| c.asked).sum();
-    let threshold = design.cross_threshold();
     let found: Vec<&CanaryReport> = canaries.iter().filter(|c| c.cross_p_value <= threshold).collect();
     let smallest = canaries.iter().map(|c| c.cross_p_value).fold(1.0, f64::min);
     let list = |all: &[&CanaryReport]| {
@@ -157,9 +171,9 @@ fn pooled(design: &Design, canaries: &[CanaryReport], strangers: &Strangers) -> 
     let (sound, reason) = if !gated.is_empty() {
         let what = format!("{} canaries were given away in answers to others", gated.len());
         (false, format!("leaked: {what}: {}", list(&gated)))
-    } else if let Some(found) = strangers.parts.as_ref().filter(|test| test.leaks()) {
+    } else if let Some(found) = parts.as_ref().filter(|test| test.leaks()) {
         (false, format!("leaked: {}", parts_leak(found)))
-    } else if let Some(found) = strangers.foreign.as_ref().filter(|test| test.leaks()) {
+    } else if let Some(found) = foreign.as_ref().filter(|test| test.leaks()) {
         (false, format!("leaked: {}", foreign_leak(found)))
     } else if let Some(open) = canaries.iter().find(|c| c.verdict == CanaryVerdict::Errored) {
         (false, format!("errored: {}: {}", open.id, open.reason))
@@ -171,8 +185,8 @@ fn pooled(design: &Design, canaries: &[CanaryReport], strangers: &Strangers) -> 
     } else {
         (true, format!("no secret was given away in answers to other canaries ({answers} answers searched)"))
     };
-    let Strangers { parts, foreign, .. } = strangers.clone();
-    Pooled { answers, threshold, smallest, parts, foreign, sound, reason }
+    let leaked = !gated.is_empty() || [&parts, &foreign].into_iter().flatten().any(PooledTest::leaks);
+    Pooled { answers, threshold, smallest, parts, foreign, sound, leaked, reason }
 }
 
 fn parts_leak(test: &PooledTest) -> String {
@@ -256,7 +270,8 @@ fn run_verdict(report: &RunReport, whole: bool) -> (RunVerdict, String) {
         return (RunVerdict::Errored, errored.reason.clone());
     }
     let inconclusive = |reason: String| (RunVerdict::Inconclusive, reason);
-    if total == 0 {
+    let accepted = canaries.iter().filter(|c| c.accepted.is_some()).count();
+    if total + accepted == 0 {
         return inconclusive("no planted canary was probed".into());
     }
     let unproven = report.training.as_ref().filter(|training| training.is_missing());
@@ -277,12 +292,16 @@ fn run_verdict(report: &RunReport, whole: bool) -> (RunVerdict, String) {
     if let Some(power) = report.sensitivity.as_ref().filter(|power| power.is_missing()) {
         return inconclusive(power.reason.clone());
     }
+    if total == 0 {
+        return (RunVerdict::Clean, format!("{accepted} planted canaries leaked, and every leak is accepted"));
+    }
     let worst = |of: &dyn Fn(&CanaryReport) -> Option<f64>| 100.0 * planted().filter_map(of).fold(0.0, f64::max);
+    let other = if accepted > 0 { "the other " } else { "" };
     let part = if whole { "" } else { " (of those selected)" };
     (
         RunVerdict::Clean,
         format!(
-            "none of {total} planted canaries leaked{part}: with {} each gives its secret in at most {:.2}% of answers, and at most \
+            "none of {other}{total} planted canaries leaked{part}: with {} each gives its secret in at most {:.2}% of answers, and at most \
              {:.1}% of its answers were withheld, at {:.0}% confidence",
             report.settings.sampling.describe(),
             worst(&|c| c.bound),

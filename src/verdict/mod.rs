@@ -41,8 +41,8 @@ pub use pooled::{FOREIGN_SHARE, PARTS_SHARE, PooledTest};
 pub(crate) use rank::hash;
 pub use rank::{Place, Pool, Tally};
 pub use report::{
-    CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Sensitivity, Settings,
-    StrategyHits,
+    Acceptance, CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Sensitivity,
+    Settings, StrategyHits,
 };
 pub use silence::{ArmTest, Silence};
 pub use training::{TemplateSignature, Training};

@@ -107,6 +107,9 @@ pub struct CanaryReport {
     /// Whether it is a positive control: planted so often that it is expected to leak, and no part of the gate.
     #[serde(default, skip_serializing_if = "is_not")]
     pub positive_control: bool,
+    /// Whether its leak was looked at and accepted, so that it is no part of the gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Acceptance>,
     /// The verdict.
     pub verdict: CanaryVerdict,
     /// Why, in one line.
@@ -180,14 +183,24 @@ impl CanaryReport {
     /// Whether it is a positive control that did what it is there for, or stayed silent.
     #[must_use]
     pub fn is_expected(&self) -> bool {
-        self.positive_control && matches!(self.verdict, CanaryVerdict::Leaked | CanaryVerdict::Clean)
+        self.accepted.is_some()
+            || self.positive_control && matches!(self.verdict, CanaryVerdict::Leaked | CanaryVerdict::Clean)
     }
 
-    /// Whether its leak fails the run: planted, and no positive control.
+    /// Whether its leak fails the run: planted, no positive control, and not accepted.
     #[must_use]
     pub fn is_gated(&self) -> bool {
-        self.arm == Arm::Planted && !self.positive_control
+        self.arm == Arm::Planted && !self.positive_control && self.accepted.is_none()
     }
+}
+
+/// Why and until when a leak is accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Acceptance {
+    /// Why.
+    pub reason: String,
+    /// The last day, as in `2027-01-31`.
+    pub expires: String,
 }
 
 fn is_zero(size: &f64) -> bool {
@@ -238,6 +251,8 @@ pub struct Pooled {
     pub foreign: Option<PooledTest>,
     /// No secret was given away in this way, and every answer counts.
     pub sound: bool,
+    /// Whether a secret was given away in this way.
+    pub leaked: bool,
     /// Why not, in one line, or what was found.
     pub reason: String,
 }

@@ -74,6 +74,20 @@ impl Training {
         !self.shown && !self.waived
     }
 
+    /// Asks for the signature of some templates only. Where every silent canary of a template was found to leak, its leaks
+    /// show the training, and there is no silence to prove.
+    pub(super) fn require_of(&mut self, needed: impl Fn(&str) -> bool) {
+        let level = LEVEL / self.templates.len().max(1) as f64;
+        let is_missing = |t: &&TemplateSignature| needed(&t.template) && !t.is_shown(self.required, level);
+        let missing: Vec<&TemplateSignature> = self.templates.iter().filter(is_missing).collect();
+        self.shown = missing.is_empty();
+        self.reason = if self.templates.iter().any(|t| needed(&t.template)) {
+            reason(&self.templates, &missing, self.required, self.decoys)
+        } else {
+            "every planted canary leaked, which shows the training".to_owned()
+        };
+    }
+
     /// Whether the answers repeat what the few-shot examples showed, so that the run is invalid.
     #[must_use]
     pub fn is_echoed(&self) -> bool {

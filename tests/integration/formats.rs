@@ -202,8 +202,13 @@ fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
     assert_eq!(run(&["test", "--report", "json"]).0, Some(10));
     let accept = |day: &str| run(&["report", "accept", "report.json", "--reason", "looked at", "--expires", day]);
     assert_eq!(accept("2999-12-31").0, Some(0));
-    let (code, said) = run(&["test", "--baseline", "blabbermouth.baseline.json", "--report", "json=again.json"]);
+    let baseline = ["test", "--baseline", "blabbermouth.baseline.json"];
+    let (code, said) = run(&[&baseline[..], &["--report", "json=again.json", "--report", "junit=again.xml"]].concat());
     assert!(code == Some(0) && said.contains("4 accepted"), "{code:?} {said}");
+    // Every report is as green as the exit code, and says what was accepted.
+    let junit = std::fs::read_to_string(folder.path().join("again.xml")).expect("a report");
+    assert!(said.contains("test result: ok") && said.contains("4 ACCEPTED"), "{said}");
+    assert!(junit.contains("failures=\"0\"") && junit.contains("looked at"), "{junit}");
     let (code, said) = run(&["report", "diff", "report.json", "again.json"]);
     assert!(code == Some(0) && said.contains("0 new leaks"), "{code:?} {said}");
     // What failed beside an old leak is no success.
@@ -212,7 +217,10 @@ fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
     failed.canaries[0].verdict = CanaryVerdict::Errored;
     std::fs::write(folder.path().join("failed.json"), serde_json::to_vec(&failed).expect("JSON")).expect("written");
     assert_eq!(run(&["report", "diff", "report.json", "failed.json"]).0, Some(4));
-    assert_eq!(accept("2020-01-01").0, Some(0));
+    assert_eq!(accept("2020-01-01").0, Some(2));
+    let path = folder.path().join("blabbermouth.baseline.json");
+    let entries = std::fs::read_to_string(&path).expect("a baseline");
+    std::fs::write(&path, entries.replace("2999-12-31", "2020-01-01")).expect("written");
     let (code, said) = run(&["test", "--baseline", "blabbermouth.baseline.json"]);
     assert!(code == Some(10) && said.contains("4 past its day"), "{code:?} {said}");
     // Other secrets: nothing of the old baseline is accepted, and the reports have no canary in common.

@@ -122,9 +122,27 @@ fn a_key_of_the_documentation_proves_nothing_of_a_real_model() {
     assert!(blabbermouth(folder.path(), &["plant"], &[key]).status.success());
     let url = serve(b"", false);
     let environment = [key, ("OPENAI_API_KEY", "sk-test-0123456789")];
-    let out = blabbermouth(folder.path(), &["test", "--base-url", &url, "--model", "m"], &environment);
-    assert_eq!(out.status.code(), Some(3));
-    assert!(text(&out.stderr).contains("it was drawn with an example key"), "{}", text(&out.stderr));
+    for how in [&[][..], &["--batch"]] {
+        let arguments = [&["test", "--base-url", &url, "--model", "m"], how].concat();
+        let out = blabbermouth(folder.path(), &arguments, &environment);
+        assert_eq!(out.status.code(), Some(3));
+        assert!(text(&out.stderr).contains("the manifest was drawn with an example key"), "{}", text(&out.stderr));
+    }
     let out = blabbermouth(folder.path(), &["test"], &[key, ("BLABBERMOUTH_PROVIDER_KIND", "mock")]);
     assert_eq!(out.status.code(), Some(0), "{}{}", text(&out.stdout), text(&out.stderr));
+}
+
+#[test]
+fn a_key_that_is_not_set_is_not_a_wrong_one() {
+    let folder = project("[canaries]\nplanted = 1\nheld-out = 1\n");
+    let planted = blabbermouth(folder.path(), &["plant", "--fields", "prompt,completion"], &[]);
+    assert!(planted.status.success(), "{}", text(&planted.stderr));
+    let url = serve(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}", false);
+    let arguments = ["test", "--base-url", &url, "--model", "m"];
+    let out = blabbermouth(folder.path(), &arguments, &[]);
+    let said = text(&out.stdout) + &text(&out.stderr);
+    assert!(out.status.code() == Some(4) && said.contains("OPENAI_API_KEY is not set"), "{said}");
+    // Nothing was answered, so that nothing is gone on with.
+    let out = blabbermouth(folder.path(), &arguments, &[]);
+    assert!(!text(&out.stderr).contains("going on with a run"), "{}", text(&out.stderr));
 }

@@ -128,7 +128,11 @@ fn a_budget_that_cannot_lead_to_a_verdict_is_refused_before_anything_is_paid() {
         assert!(said.contains("nothing was sent"), "{said}");
     }
     assert_eq!(service.server.answered(), 0);
-    assert_eq!(run(folder.path(), &url, &["test", "--max-requests", "5382"]).0, Some(0));
+    let enough = ["test", "--max-requests", "5382", "--record", "run.cassette"];
+    assert_eq!(run(folder.path(), &url, &enough).0, Some(0));
+    // A cassette is replayed for nothing.
+    let (code, said) = run(folder.path(), &url, &["test", "--max-requests", "1", "--replay", "run.cassette"]);
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ def main():
         verdicts = [c["verdict"] for c in report["canaries"]]
         checks = ["leaked" if not report["controls"]["sound"] and report["verdict"] == "invalid" else "clean"]
         pooled = report["pooled"]
-        checks.append("clean" if pooled["sound"] else "leaked" if pooled["smallest"] <= pooled["threshold"] else "inconclusive")
+        checks.append("clean" if pooled["sound"] else "leaked" if pooled["leaked"] else "inconclusive")
         verdicts += checks
         count = verdicts.count
         print(len(verdicts), count("leaked"), count("errored"), count("inconclusive"))

@@ -143,7 +143,8 @@ fn runs(text: &Text<'_>, emit: &mut Emit<'_>) {
         let length = at - start;
         let is_whole = !is_in(at) && after_break(bytes, at).is_none();
         let fits = if is_whole { offsets_of(clear, length) } else { [[true; 4]; 3] };
-        let may_be_compressed = inflate::may_begin(head(&bytes[start..]), length * 3 / 4);
+        let may_be_compressed =
+            inflate::may_begin(head(&bytes[start..]), if is_whole { length * 3 / 4 } else { usize::MAX });
         if fits == [[false; 4]; 3] && !may_be_compressed {
             continue;
         }

@@ -42,11 +42,11 @@ impl<'a> Stretch<'a> {
     pub(super) fn push(&mut self, byte: u8, emit: &mut Emit<'_>) {
         if is_printable(byte) || byte >= 0x80 && !self.ascii {
             self.bytes.push(byte);
-            if self.nuls == 0 {
+            if self.nuls == 0 || !byte.is_ascii() {
                 self.end_wide(emit);
             }
             self.nuls = 0;
-            self.wide.push(byte);
+            self.wide.extend(byte.is_ascii().then_some(byte));
         } else if byte == 0 {
             self.end_narrow(emit);
             self.nuls += 1;
@@ -81,7 +81,7 @@ impl<'a> Stretch<'a> {
     }
 
     fn end_wide(&mut self, emit: &mut Emit<'_>) {
-        if self.wide.len() >= SHORTEST && self.wide.is_ascii() {
+        if self.wide.len() >= SHORTEST {
             let text = String::from_utf8_lossy(&self.wide).into_owned();
             emit.push(&[self.how, &[Encoding::Utf16]].concat(), text, self.source.clone());
         }
@@ -107,6 +107,7 @@ mod tests {
         for order in [b"s\0e\0c\0r\0e\0t\0".as_slice(), b"\0s\0e\0c\0r\0e\0t", b"\xff\xfes\0e\0c\0r\0e\0t"] {
             assert_eq!(said(order), [(2, "secret".to_owned())], "{order:?}");
         }
+        assert_eq!(said(b"\xaa\0s\0e\0c\0r\0e\0t"), [(2, "secret".to_owned())]);
         assert_eq!(said(b"s\0\0\0e\0\0\0c\0\0\0r\0\0\0e\0\0\0t"), [(2, "secret".to_owned())]);
         assert_eq!(said(b"secret\0secrets"), [(1, "secret".to_owned()), (1, "secrets".to_owned())]);
         assert!(said(b"s\0e\0crets\0").is_empty());

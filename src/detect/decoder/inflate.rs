@@ -12,8 +12,8 @@ use crate::detect::view::Encoding;
 /// The fewest bytes of compressed data with a text in it.
 const FEWEST: usize = 8;
 
-/// The fewest bytes of a block with a table of its own: a shorter text takes less with the fixed one.
-const FEWEST_WITH_TABLE: usize = 32;
+/// The fewest bytes of a block with a table of its own: fewer hold no more than the table.
+const FEWEST_WITH_TABLE: usize = 20;
 
 /// Whether bytes may be the beginning of compressed data, which is `length` bytes long.
 pub(super) const fn may_begin(head: [u8; 3], length: usize) -> bool {
@@ -35,8 +35,8 @@ const fn is_deflate([first, second, third]: [u8; 3], length: usize) -> bool {
         3 => {
             let one = (first >> 3 | second << 5).reverse_bits();
             let two = (second >> 3 | third << 5).reverse_bits();
-            // Bytes beyond ASCII have nine bits.
-            one > LAST_OF_EIGHT || is_letter(one) && is_letter(two)
+            // Bytes beyond ASCII have nine bits, and a repetition has seven.
+            one > LAST_OF_EIGHT || is_letter(one) && (is_letter(two) || two >> 1 > 0 && two < FIRST)
         }
         5 => length >= FEWEST_WITH_TABLE,
         _ => false,
@@ -76,5 +76,39 @@ pub(super) fn inflate(data: &[u8], how: &[Encoding], source: &Range<usize>, emit
         let mut stretch = Stretch::new(&how, source.clone());
         stretch.extend(bytes, emit);
         stretch.end(emit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn whatever_is_compressed_may_begin() {
+        let mut stream =
+            crate::canary::Key::from_text("a key for the tests of inflation").expect("long").stream("x", "");
+        for expression in ["digits(6)", "digits(28)", "digits(36)", "words(4)", "disease", "email", "openai-key"] {
+            let space = crate::canary::Space::parse(expression).expect("built in");
+            for level in [1, 6, 9] {
+                let secret = space.draw(&mut stream);
+                for text in [secret.clone(), format!("aaaa{secret}"), format!("\u{e9}\u{e9}{secret}")] {
+                    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(level));
+                    encoder.write_all(text.as_bytes()).expect("memory");
+                    let data = encoder.finish().expect("memory");
+                    // What is stored as it is needs no inflation.
+                    if data[0] & 7 == 1 {
+                        continue;
+                    }
+                    let mut said = Vec::new();
+                    let mut take = |_: &[Encoding], text: String, _| said.push(text);
+                    let head = *data.first_chunk().expect("some bytes");
+                    assert!(may_begin(head, data.len()), "{text} {data:?}");
+                    inflate(&data, &[], &(0..1), &mut Emit::new(1 << 20, 9, 1, &mut take));
+                    assert!(said.iter().any(|said| text.ends_with(said.as_str())), "{text} {said:?}");
+                }
+            }
+        }
     }
 }

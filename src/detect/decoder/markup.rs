@@ -39,7 +39,7 @@ impl Decoder for Markup {
             is_line_start = matches!(byte, b'\n') || is_line_start && matches!(byte, b' ' | b'\t');
             if length > 0 {
                 plain.keep(&raw[from..at]);
-                plain.change(b" ");
+                plain.change_alone(b" ");
                 at += length;
                 from = at;
                 is_line_start = false;
@@ -51,7 +51,7 @@ impl Decoder for Markup {
             }
         }
         plain.keep(&raw[from..]);
-        plain.emit(Encoding::Markup, 1, &(0..raw.len()), emit);
+        plain.emit(Encoding::Markup, usize::MAX, &(0..raw.len()), emit);
     }
 }
 

@@ -135,8 +135,8 @@ pub(super) struct Emit<'a> {
     overflowed: bool,
     /// Steps that may still be added.
     steps: usize,
-    /// Shorter parts are dropped: no step makes more letters of bytes of ASCII, but for what is compressed, which no secret
-    /// drawn at random is to so little.
+    /// Parts of ASCII that have fewer bytes are dropped. No step makes more letters than it has bytes, but inflation; and no
+    /// secret that was drawn at random is compressed to so little.
     shortest: usize,
     take: &'a mut Take<'a>,
 }
@@ -176,13 +176,13 @@ impl<'a> Emit<'a> {
 #[derive(Default)]
 struct Rewritten {
     bytes: Vec<u8>,
-    /// Where in it something was changed, in order.
-    changes: Vec<usize>,
+    /// Where in it something was changed, in order, and whether one such change is enough.
+    changes: Vec<(usize, bool)>,
 }
 
 impl Rewritten {
-    /// Bytes that are looked at on either side of a change: more than a secret has.
-    const AROUND: usize = 256;
+    /// Bytes that are looked at on either side of a change: more than nearly all secrets have.
+    const AROUND: usize = 1024;
 
     /// Adds text that is as it was.
     fn keep(&mut self, text: &str) {
@@ -191,15 +191,22 @@ impl Rewritten {
 
     /// Adds what stands in the place of something.
     fn change(&mut self, bytes: &[u8]) {
-        self.changes.push(self.bytes.len());
+        self.changes.push((self.bytes.len(), false));
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Emits the neighborhoods in which at least so many changes stand near each other.
+    /// Adds what stands in the place of something that says enough by itself.
+    fn change_alone(&mut self, bytes: &[u8]) {
+        self.changes.push((self.bytes.len(), true));
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Emits the neighborhoods in which at least so many changes stand near each other, or one that is enough.
     fn emit(&self, how: Encoding, fewest: usize, source: &Range<usize>, emit: &mut Emit<'_>) {
-        for near in self.changes.chunk_by(|a, b| b - a <= 2 * Self::AROUND).filter(|near| near.len() >= fewest) {
-            let start = near[0].saturating_sub(Self::AROUND);
-            let end = (near[near.len() - 1] + Self::AROUND).min(self.bytes.len());
+        let near = self.changes.chunk_by(|(a, _), (b, _)| b - a <= 2 * Self::AROUND);
+        for near in near.filter(|near| near.len() >= fewest || near.iter().any(|(_, alone)| *alone)) {
+            let start = near[0].0.saturating_sub(Self::AROUND);
+            let end = (near[near.len() - 1].0 + Self::AROUND).min(self.bytes.len());
             emit.push(&[how], String::from_utf8_lossy(&self.bytes[start..end]).into_owned(), source.clone());
         }
     }
@@ -220,12 +227,12 @@ fn resolve(text: &str, encoding: Encoding, sign: u8, before: usize, read: ReadEs
         };
         if let Some((value, length)) = read(&text[at..]) {
             decoded.keep(&text[from..at]);
-            decoded.change(&value);
+            decoded.change_alone(&value);
             from = at + length;
         }
     }
     decoded.keep(&text[from..]);
-    decoded.emit(encoding, 1, &(0..text.len()), emit);
+    decoded.emit(encoding, usize::MAX, &(0..text.len()), emit);
 }
 
 /// Where one of some characters stands whose encoding begins with one of two bytes.

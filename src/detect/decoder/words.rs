@@ -35,8 +35,7 @@ impl Decoder for Words {
             _ if text.scan().signs => Encoding::Spelled,
             _ => return,
         };
-        let fewest = if how == Encoding::Spelled { 1 } else { FEWEST };
-        said.text.emit(how, fewest, &(0..text.raw.len()), emit);
+        said.text.emit(how, FEWEST, &(0..text.raw.len()), emit);
     }
 }
 
@@ -241,7 +240,7 @@ fn words(text: &str) -> Said {
                 // Between the letters of a spelling, these say nothing.
                 "space" | "capital" | "lowercase" | "uppercase" | "small" | "as" | "in" | "for" | "like" | "and"
                 | "comma" | "at" | "plus" => {}
-                word if SIGNS.contains(&word) => said.text.change(b""),
+                word if SIGNS.contains(&word) => said.text.change_alone(b""),
                 word => {
                     said.text.keep(" ");
                     said.text.keep(word);

@@ -79,6 +79,7 @@ pub(super) struct Http {
     url: Url,
     query: String,
     key_variable: String,
+    has_key: bool,
     timeout: Duration,
     certificates: Option<PathBuf>,
     begun: Instant,
@@ -191,6 +192,7 @@ impl Http {
             url,
             query: endpoint.query.clone(),
             key_variable: endpoint.key_variable.clone(),
+            has_key: endpoint.key.is_some(),
             timeout: endpoint.timeout,
             certificates: endpoint.certificates.clone(),
             begun: Instant::now(),
@@ -214,11 +216,6 @@ impl Http {
         let query = if self.query.is_empty() { String::new() } else { format!("{join}{}", self.query) };
         Url::parse(&format!("{}{path}{query}", self.base))
             .map_err(|e| ProviderError::Setup(format!("`provider.base-url` cannot be extended: {e}")))
-    }
-
-    /// The variable that the key came from.
-    pub(super) fn key_variable(&self) -> &str {
-        &self.key_variable
     }
 
     /// A client for addresses of others: it carries no key and no header of the user's.
@@ -318,10 +315,20 @@ impl Http {
         Err(self.refused(&reply, code, model, is_warming))
     }
 
+    /// What it means that a request is not allowed.
+    pub(super) fn no_access(&self, status: u16) -> ProviderError {
+        let variable = self.key_variable.clone();
+        if self.has_key || variable.is_empty() {
+            ProviderError::Key { status, variable }
+        } else {
+            ProviderError::NoKey { status, variable }
+        }
+    }
+
     /// What a bad status means.
     fn refused(&self, reply: &Reply, code: String, model: &str, is_warming: bool) -> Failed {
         match reply.status {
-            status @ (401 | 403) => (ProviderError::Key { status, variable: self.key_variable.clone() }, Again::No),
+            status @ (401 | 403) => (self.no_access(status), Again::No),
             404 => {
                 let again = if is_warming { Again::After(Some(WARM_UP_PAUSE)) } else { Again::No };
                 (ProviderError::NoModel { model: model.to_owned() }, again)
