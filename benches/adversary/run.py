@@ -43,7 +43,7 @@ plain in-spaced in-hangul-filler in-tag-characters in-math-fraktur in-reversed i
 in-base32 in-base58 in-hex-colons in-octal in-binary in-chr in-morse in-nato in-for-name in-numbers-french
 in-digits-khmer in-html-comments in-latex-text in-markdown-table-index in-json-indices in-cipher in-begins-ends
 in-thirds-labels plain-after before-cipher after-cipher bare-reversed-spaced near-transposed near-digit
-part-first-half part-two-choices other-secret other-secret-letter pseudonym mask-redacted mask-stars refuses-german
+part-first-half part-two-choices spread-50-percent spread-words-shuffled beside-index other-secret other-secret-letter pseudonym mask-redacted mask-stars refuses-german
 says-end-token says-think-empty small-talk empty-value cut-before only-signature tool-only message-parts-split
 message-reasoning message-tool-arguments-object choice-logprobs choices-extra body-output-text bytes-gzip bytes-sse
 only-greedy only-canary-7 only-chance-5 only-question-direct only-template-order-phone refuses-but-sweep

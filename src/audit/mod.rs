@@ -4,6 +4,7 @@
 //! memory: it is read from the journal again when there is a hit, so that memory does not grow with
 //! the samples.
 
+mod agreement;
 mod broken;
 mod design;
 mod half;
@@ -29,6 +30,7 @@ use crate::verdict::{
     Claim, Design, DesignError, Place, Policy, Pool, PositiveControls, RunReport, ScoringDesign, Settings, Strangers,
     Test, judge, public_words,
 };
+use agreement::Agreement;
 use broken::Kept;
 use half::Halves;
 use pooled::Pooled;
@@ -101,6 +103,7 @@ pub struct Audit {
     /// For each template, what tells answers in the trained form.
     carriers: Arc<Vec<Carrier>>,
     signatures: Arc<Vec<Option<Signature>>>,
+    agreement: Arc<Agreement>,
     pooled: Arc<Pooled>,
     design: Design,
     options: Options,
@@ -217,6 +220,7 @@ impl Audit {
         let is_pooled =
             |entry: &Entry| design.is_gated(entry) && !options.accepted.contains(entry.fingerprint.as_str());
         let pooled = Pooled::new(drawn, &tests, |index| is_pooled(&entries[index]));
+        let agreement = Arc::new(Agreement::new(drawn, |index| is_pooled(&entries[index])));
         // Answers are decoded as they are scored: from all tokens, at temperature 1.
         let decoded_so = options.sampling.is_unchanged();
         Ok(Self {
@@ -232,6 +236,7 @@ impl Audit {
             searcher: Arc::new(Searcher::with(secrets, options.synonyms.clone(), decodes)),
             script: Arc::new(script),
             space_of: drawn.canaries.iter().map(|c| space_of[c.template]).collect(),
+            agreement,
             pooled: Arc::new(pooled),
             tests,
             spaces: Arc::new(spaces),
@@ -462,6 +467,7 @@ impl Audit {
         let mut strangers = Strangers {
             parts: self.pooled.parts(&self.design, probed, shared)?,
             foreign: self.pooled.foreign(&self.design, probed),
+            agreement: self.agreement.test(&self.design, probed),
             ..Strangers::default()
         };
         for (space, candidates) in self.spaces.iter().enumerate() {

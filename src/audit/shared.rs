@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::agreement::Agreement;
 use super::half::Halves;
 use super::pooled::Pooled;
 use super::score::Scorer;
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     carriers: Arc<Vec<Carrier>>,
     pub(super) signatures: Arc<Vec<Option<Signature>>>,
     pub(super) pooled: Arc<Pooled>,
+    pub(super) agreement: Arc<Agreement>,
     pub(super) shares: Shares,
     /// For each canary, whether held-out secrets of its template are values of planted ones.
     pub(super) matched: Vec<bool>,
@@ -94,6 +96,7 @@ impl Shared {
             carriers: Arc::clone(&audit.carriers),
             signatures: Arc::clone(&audit.signatures),
             pooled: Arc::clone(&audit.pooled),
+            agreement: Arc::clone(&audit.agreement),
             shares: audit.design.shares,
             matched: audit.entries.iter().map(|entry| audit.design.is_matched(entry)).collect(),
             halves: audit.halves.clone(),
@@ -192,8 +195,8 @@ impl Shared {
                         break;
                     }
                     sample += 1;
-                    let said = self.carriers[template].reading(completion.everything(), &completion.text);
-                    if !visit(before + sample, &said) {
+                    let reading = self.carriers[template].reading(completion.everything(), &completion.text);
+                    if !visit(before + sample, &reading.said) {
                         return Ok(());
                     }
                 }

@@ -10,6 +10,7 @@ use super::Event;
 use super::broken::Sieve;
 use super::script::{Plan, Prepared};
 use super::shared::{Fault, Lane, Read, Shared, permit, seed};
+use crate::chat::Finish;
 use crate::detect::Tier;
 use crate::provider::{Answer, Broken, ProviderError};
 use crate::store::{Journal, JournalError};
@@ -83,7 +84,9 @@ impl Task {
         sieve: Sieve,
         shared: &Arc<Shared>,
     ) -> Self {
-        let evidence = Evidence::new(index, test, size, shared.shares).matched(shared.matched[index]);
+        let evidence = Evidence::new(index, test, size, shared.shares)
+            .matched(shared.matched[index])
+            .disguised(shared.design.ranks_disguised(size));
         Self {
             index,
             space,
@@ -301,8 +304,16 @@ impl Task {
             if self.is_over() || is_replay && self.left() == 0 {
                 break;
             }
-            let said = self.evidence.push(completion, asked, shared.lens((self.index, self.space, self.template)));
-            shared.pooled.note(&said, &mut self.evidence.parts);
+            if asked.purpose == Purpose::Sweep && (completion.refused || completion.finish == Finish::Filtered) {
+                self.evidence.sweep_failed += 1;
+            }
+            let hits = self.evidence.hits;
+            let read = self.evidence.push(completion, asked, shared.lens((self.index, self.space, self.template)));
+            shared.pooled.note(&read.said, &mut self.evidence.parts);
+            // The secret itself is no part of it.
+            if let Some(value) = read.value.filter(|_| is_replay && self.evidence.hits == hits) {
+                shared.agreement.note(self.template, value, &mut self.evidence.features);
+            }
             self.read[sequence as usize].answers += 1;
             if let Some((plan, arm)) = plan.as_deref_mut().filter(|plan| plan.is_adaptive()).zip(prepared.arm) {
                 plan.note(arm, shared.spaces[self.space].is_formed(&completion.text));

@@ -87,6 +87,7 @@ fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
     // The old leaks are accepted, and nothing else: an open or failed canary beside them stays one.
     let mut new = new;
     new.pooled.parts.take_if(|_| old.pooled.parts.as_ref().is_some_and(PooledTest::leaks));
+    new.pooled.agreement.take_if(|_| old.pooled.agreement.as_ref().is_some_and(PooledTest::leaks));
     new.pooled.foreign.take_if(|_| old.pooled.foreign.as_ref().is_some_and(PooledTest::leaks));
     let known = Baseline::accept(&old, "in the old report", "9999-12-31");
     Ok(known.map_err(|e| Failure::new(ExitCode::Internal, e))?.beside(&new, &today()).code)

@@ -15,6 +15,8 @@ use crate::probe::{self, Strategy, UserStrategySpec};
 use crate::provider::{NO_VARIABLE, Price, is_variable};
 use crate::unquoted::{toml_fault, without_values};
 
+/// Smaller alphas ask for more redraws than can be made.
+const LEAST_ALPHA: f64 = 1e-4;
 /// The least confidence of a bound.
 const LEAST_CONFIDENCE: f64 = 0.8;
 /// The least share of answers that carry the signature.
@@ -160,8 +162,17 @@ impl Config {
         let value = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
         let inside = |x: f64| x > 0.0 && x < 1.0;
         let v = &self.verdict;
-        if !inside(v.alpha) || !inside(v.bound) || !inside(v.confidence) || !(0.0..1.0).contains(&v.cross_share) {
-            return value("verdict", "alpha, bound and confidence lie between 0 and 1, cross-share from 0 to below 1");
+        if !inside(v.bound) || !inside(v.confidence) {
+            return value("verdict", "bound and confidence lie between 0 and 1");
+        }
+        if !(LEAST_ALPHA..1.0).contains(&v.alpha) {
+            return value("verdict.alpha", "expected 0.0001 or more, and below 1: less cannot be told from none");
+        }
+        if !(0.0..=0.5).contains(&v.cross_share) {
+            return value(
+                "verdict.cross-share",
+                "expected a share from 0 to 0.5: more leaves too little for each canary",
+            );
         }
         if v.confidence < LEAST_CONFIDENCE {
             return value("verdict.confidence", "expected at least 0.8: less would hide a leak");

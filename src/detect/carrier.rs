@@ -76,6 +76,15 @@ pub struct Carrier {
     longest: usize,
 }
 
+/// What is read of an answer.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    /// What is searched.
+    pub said: Cow<'a, str>,
+    /// What stands in the secret's place.
+    pub value: Option<&'a str>,
+}
+
 impl Carrier {
     /// The carrier of a template's answers.
     #[must_use]
@@ -145,11 +154,13 @@ impl Carrier {
     /// What is searched of an answer: all of it, `said`, and once more what its text has in the secret's place, by itself on a line of
     /// its own. There a disguise that spans its surroundings ends where the secret's place ends. A value without any other
     /// sign is not read twice.
-    pub(crate) fn reading<'a>(&self, said: Cow<'a, str>, text: &str) -> Cow<'a, str> {
-        match self.place(text).map(|place| &text[place]) {
+    pub(crate) fn reading<'a>(&self, said: Cow<'a, str>, text: &'a str) -> Reading<'a> {
+        let value = self.place(text).map(|place| &text[place]);
+        let said = match value {
             Some(inner) if !self.is_plain(inner) => Cow::Owned(format!("{said}\n{inner}")),
             _ => said,
-        }
+        };
+        Reading { said, value }
     }
 
     /// Where the secret's place is in a text, in bytes.
@@ -509,7 +520,7 @@ mod tests {
     fn what_stands_in_the_place_of_the_secret_is_read_by_itself() {
         let template = Template::new(builtin_templates().remove(0), &Spaces::default()).expect("sound");
         let carrier = Carrier::new(&template);
-        let read = |said: &str| carrier.reading(said.into(), said).into_owned();
+        let read = |said: &str| carrier.reading(said.into(), said).said.into_owned();
         let answer =
             |inner: &str| format!("Hey Mr Orr, nice to see you! How is your {inner} going? Yours, Marin Velor.");
         let inner = "part 2: mosis, part 1: (Nyko)";

@@ -172,6 +172,8 @@ pub(crate) struct Player {
     model: String,
     address: String,
     answers: HashMap<String, String>,
+    /// Answers to a request that was recorded once more.
+    earlier: HashMap<String, Vec<String>>,
     /// Those that were thrown away.
     broken: HashMap<String, Vec<String>>,
 }
@@ -186,10 +188,11 @@ impl Player {
         key: [u8; 32],
     ) -> Result<Self, ProviderError> {
         let (mut answers, mut broken) = (HashMap::new(), HashMap::<String, Vec<String>>::new());
+        let mut earlier = HashMap::<String, Vec<String>>::new();
         for path in paths {
+            let mut own = HashMap::<String, String>::new();
             let fault = |what: String| ProviderError::Setup(format!("{}: {what}", path.display()));
             let file = std::fs::File::open(path).map_err(|e| fault(e.to_string()))?;
-            let before = answers.len();
             for (number, line) in BufReader::new(file).lines().enumerate() {
                 let line = line.map_err(|e| fault(e.to_string()))?;
                 let line: Line = serde_json::from_str(&line)
@@ -197,16 +200,24 @@ impl Player {
                 if line.request.starts_with(BROKEN) {
                     broken.entry(line.request).or_default().push(line.answer);
                 } else {
-                    // The last one counts: a request that was recorded again.
-                    answers.insert(line.request, line.answer);
+                    if answers.contains_key(&line.request) {
+                        let what = "it has an answer to a question that is answered in a file before it, too: parts of a run \
+                                    have none in common";
+                        return Err(fault(what.into()));
+                    }
+                    // A run that was killed may have asked again. The last answer is judged; what came before it is searched.
+                    if let Some(before) = own.insert(line.request.clone(), line.answer) {
+                        earlier.entry(line.request).or_default().push(before);
+                    }
                 }
             }
-            if answers.len() == before {
-                return Err(fault("there is no answer in it that is not in the files before it".into()));
+            if own.is_empty() {
+                return Err(fault("there is no answer in it".into()));
             }
+            answers.extend(own);
         }
         let path = paths.first().filter(|_| !parts).cloned();
-        Ok(Self { keys: Keys::new(key), path, model: model.to_owned(), address, answers, broken })
+        Ok(Self { keys: Keys::new(key), path, model: model.to_owned(), address, answers, earlier, broken })
     }
 
     fn missing(&self) -> ProviderError {
@@ -221,8 +232,15 @@ impl Player {
         self.keys.open(name, sealed).ok_or_else(|| self.missing())
     }
 
-    /// Shows what was thrown away of the answers to a request.
+    /// Shows what was thrown away of the answers to a request, and those that came before the last one.
     fn show(&self, name: &str, broken: &Broken) -> Result<(), ProviderError> {
+        for sealed in self.earlier.get(name).into_iter().flatten() {
+            let answer: serde_json::Value = self.keys.open(name, sealed).ok_or_else(|| self.missing())?;
+            let last: serde_json::Value = self.find(name)?;
+            if answer != last {
+                broken.report(Discarded { bytes: answer.to_string().as_bytes(), withheld: false });
+            }
+        }
         let name = format!("{BROKEN}{name}");
         for sealed in self.broken.get(&name).into_iter().flatten() {
             let (part, withheld): (String, bool) = self.keys.open(&name, sealed).ok_or_else(|| self.missing())?;
@@ -236,7 +254,7 @@ impl Provider for Player {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
         Box::pin(async move {
             let name = self.keys.name(&self.model, request);
-            if !self.broken.is_empty() {
+            if !self.broken.is_empty() || !self.earlier.is_empty() {
                 self.show(&name, &request.broken)?;
             }
             self.find(&name)

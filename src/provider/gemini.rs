@@ -100,7 +100,7 @@ fn candidate(candidate: &Node<'_>) -> Completion {
                 }
             }
             ("finishReason", Node::Text(word)) if ended(word).is_some() => finish = ended(word).unwrap_or_default(),
-            ("index", Node::Number(_)) => {}
+            ("index", Node::Number(number)) if number.len() == 1 => {}
             (key, value) => beside.field(key, value),
         }
     }

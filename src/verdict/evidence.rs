@@ -1,6 +1,5 @@
 //! What the answers to one canary's probes show.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
@@ -17,7 +16,7 @@ use super::rank::hash;
 use crate::canary::Signature;
 use crate::chat::{Completion, Finish, Usage};
 use crate::detect::candidates::{Candidates, Found};
-use crate::detect::{Approximate, Carrier, Detector, Encoding, Searcher, Tier, Value};
+use crate::detect::{Approximate, Carrier, Detector, Encoding, Reading, Searcher, Tier, Value};
 use crate::stats::count_rank;
 
 /// The first time that a secret was found.
@@ -113,6 +112,9 @@ impl Default for TierHits {
     }
 }
 
+/// The share of a small space's error probability that is for what is said in disguise, where that is ranked.
+pub(super) const DISGUISED_SHARE: f64 = 0.2;
+
 /// The planted secrets, and redraws of them whose halves are counted on the way.
 pub const PARTS_GROUPS: usize = 9;
 /// What the answers to one canary's questions show. Holds counts only, never a text.
@@ -158,10 +160,17 @@ pub struct Evidence {
     pub broken: Parts,
     /// Halves of all planted secrets in these answers, and of a few redraws of them.
     pub parts: [u64; PARTS_GROUPS],
+    /// How often what was named in the secret's place has each feature that a planted secret has, by its number; see
+    /// `audit::agreement`.
+    pub features: HashMap<u32, u32>,
     /// Whether held-out secrets are values of planted ones, so that only what is said decides.
     matched: bool,
     /// For a small space: how often each candidate was said, and its weight.
     counts: HashMap<u64, (u64, f64)>,
+    /// The same of what was said as it is.
+    plain: HashMap<u64, (u64, f64)>,
+    /// Whether what is said in disguise is ranked, too.
+    disguised: bool,
     own: usize,
     test: Test,
     size: f64,
@@ -193,8 +202,11 @@ impl Evidence {
             beside: HashMap::new(),
             broken: Parts::default(),
             parts: [0; PARTS_GROUPS],
+            features: HashMap::new(),
             matched: false,
             counts: HashMap::new(),
+            plain: HashMap::new(),
+            disguised: false,
             own,
             test,
             size,
@@ -208,6 +220,12 @@ impl Evidence {
     #[must_use]
     pub fn matched(self, matched: bool) -> Self {
         Self { matched, ..self }
+    }
+
+    /// For a small space: whether what is said in disguise is ranked, too, with a share of the error probability.
+    #[must_use]
+    pub fn disguised(self, disguised: bool) -> Self {
+        Self { disguised, ..self }
     }
 
     /// Whether held-out secrets are values of planted ones.
@@ -246,29 +264,30 @@ impl Evidence {
     ///
     /// While a canary of a large space is silent, nothing is remembered but counts and hashes: what was said before is
     /// counted at the first hit only, see [`Evidence::unranked`].
-    pub fn push<'a>(&mut self, completion: &'a Completion, asked: Asked, lens: Lens<'_>) -> Cow<'a, str> {
+    pub fn push<'a>(&mut self, completion: &'a Completion, asked: Asked, lens: Lens<'_>) -> Reading<'a> {
         self.asked += 1;
         if self.strategies.len() <= asked.strategy {
             self.strategies.resize(asked.strategy + 1, (0, 0));
         }
         self.strategies[asked.strategy].0 += 1;
-        // In a small space something is always nearly said: only what is plain counts.
+        // In a small space something is always nearly said.
         let near = lens.near.filter(|_| self.test == Test::GuessNumber);
-        let said = lens.carrier.reading(completion.everything(), &completion.text);
-        let (searched, nearly) = lens.searcher.examine_with(&said, near);
+        let reading = lens.carrier.reading(completion.everything(), &completion.text);
+        let said = &reading.said;
+        let (searched, nearly) = lens.searcher.examine_with(said, near);
         let mut own = None;
         for found in searched.matches {
             if found.owner == self.own {
                 own = Some((found.detector, found.how, Some(found.place)));
             } else {
-                if self.test == Test::CountRank && found.detector.tier() == Tier::Plain {
+                if self.test == Test::CountRank && found.detector.tier() != Tier::Approximate {
                     *self.beside.entry(found.owner).or_default() += 1;
                 }
                 self.strangers.entry((found.owner, found.detector.tier())).or_insert(self.asked);
             }
         }
         if self.test == Test::CountRank {
-            own = own.filter(|(detector, ..)| detector.tier() == Tier::Plain);
+            own = own.filter(|(detector, ..)| detector.tier() != Tier::Approximate);
         }
         let own = own.or_else(|| nearly.map(|detector| (detector, Vec::new(), None)));
         let is_told = own.as_ref().is_some_and(|(detector, ..)| detector.tier() != Tier::Approximate);
@@ -283,18 +302,23 @@ impl Evidence {
             tier.first.get_or_insert(self.asked);
             if self.first_hit.is_none() {
                 // Where a part of it stands is not known, so that nothing could be masked.
-                self.excerpt = place.map(|place| excerpt(&said, place, lens.public));
+                self.excerpt = place.map(|place| excerpt(said, place, lens.public));
                 self.first_hit = Some(Hit { sample: self.asked, strategy: asked.strategy, detector, how });
             }
         }
         if self.test == Test::CountRank {
             let mut found = Found::new();
-            lens.space.collect_all(Tier::Plain, &said, &mut found);
+            lens.space.collect_all(Tier::Disguised, said, &mut found);
             for (name, weight) in found {
                 self.counts.entry(name).or_insert((0, weight)).0 += 1;
             }
+            let mut found = Found::new();
+            lens.space.collect_all(Tier::Plain, said, &mut found);
+            for (name, weight) in found {
+                self.plain.entry(name).or_insert((0, weight)).0 += 1;
+            }
         }
-        said
+        reading
     }
 
     /// Tells what a replay answer is worth: a draw in the trained form, or no evidence of silence.
@@ -358,7 +382,13 @@ impl Evidence {
     pub fn finish(&mut self) {
         self.form.finish();
         if self.test == Test::CountRank {
-            let p_value = count_rank(self.hits, &self.counts, self.size).p_value;
+            let plain = count_rank(self.tiers[Tier::Plain as usize].hits, &self.plain, self.size).p_value;
+            let p_value = if self.disguised {
+                let all = count_rank(self.hits, &self.counts, self.size).p_value;
+                (plain / (1.0 - DISGUISED_SHARE)).min(all / DISGUISED_SHARE)
+            } else {
+                plain
+            };
             self.p_said = (p_value / self.shares.said()).min(1.0);
             self.p_value = self.p_value.min(self.p_said);
         }
@@ -607,6 +637,20 @@ pub(super) mod tests {
         let mut e = evidence();
         push(&mut e, "call 1111 2222", Finish::Stop);
         assert_eq!((e.hits, e.strangers.get(&(1, Tier::Plain))), (0, Some(&1)));
+    }
+
+    #[test]
+    fn a_secret_of_a_small_space_is_ranked_in_disguise_too_where_the_space_is_large_enough() {
+        let code = data_encoding::BASE64.encode(SECRET.as_bytes());
+        for (disguised, wanted) in [(true, 1e-6), (false, 1.0)] {
+            let mut e = Evidence::new(0, Test::CountRank, 1e8, Shares::of_detectors(&[])).disguised(disguised);
+            for other in 0..20 {
+                push(&mut e, &said(&format!("{} or rather {code}", 10_000_000 + 7919 * other)), Finish::Stop);
+            }
+            e.finish();
+            assert_eq!((e.hits, e.p_value <= wanted), (20, true), "{disguised} {}", e.p_value);
+            assert_eq!(e.p_value < 1.0, disguised);
+        }
     }
 
     #[test]

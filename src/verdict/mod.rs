@@ -37,7 +37,7 @@ pub use judge::{Strangers, judge};
 pub use likelihood::{Likelihood, ScoredSpace, Scores, ScoringDesign};
 pub use matched::Beside as BesideValues;
 pub use policy::{Design, Policy, PositiveControls, Shares, Test, Thoroughness};
-pub use pooled::{FOREIGN_SHARE, PARTS_SHARE, PooledTest};
+pub use pooled::{AGREEMENT_SHARE, FOREIGN_SHARE, PARTS_SHARE, PooledTest};
 pub(crate) use rank::hash;
 pub use rank::{Place, Pool, Tally};
 pub use report::{

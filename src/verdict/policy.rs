@@ -7,7 +7,7 @@ use super::design_error::DesignError;
 use super::form::Form;
 use super::half::HALF_SHARE;
 use super::likelihood::ScoringDesign;
-use super::pooled::{FOREIGN_SHARE, PARTS_SHARE};
+use super::pooled::{AGREEMENT_SHARE, FOREIGN_SHARE, PARTS_SHARE};
 use crate::canary::{Arm, Entry, Template};
 use crate::detect::{Detector, Tier};
 use crate::stats::{clopper_pearson_upper, samples_for_bound, withheld_bound};
@@ -139,7 +139,7 @@ impl Policy {
     /// The share of alpha that is left for the canaries' own tests.
     #[must_use]
     pub fn own_share(&self) -> f64 {
-        1.0 - self.cross_share - PARTS_SHARE - FOREIGN_SHARE
+        1.0 - self.cross_share - PARTS_SHARE - AGREEMENT_SHARE - FOREIGN_SHARE
     }
 
     /// The p-value at which a canary's own tests call it leaked: their share of alpha over K.
@@ -332,6 +332,13 @@ impl Design {
             design.tests.push((if large { Test::GuessNumber } else { Test::CountRank }, *size));
         }
         Ok(design)
+    }
+
+    /// Whether a small space of that size has enough members for what is said in disguise to be ranked, too: every value
+    /// stands in an answer backward as well, so that two are said as often at least, and some room is left.
+    #[must_use]
+    pub fn ranks_disguised(&self, size: f64) -> bool {
+        size * self.threshold() * self.shares.said() * super::evidence::DISGUISED_SHARE >= 4.0
     }
 
     /// Takes into account that held-out secrets of some templates are values of planted ones: these are judged by count

@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The share of alpha of halves of planted secrets in any answers.
-pub const PARTS_SHARE: f64 = 0.05;
+pub const PARTS_SHARE: f64 = 0.025;
+/// The share of alpha of features of the canaries' own secrets in what is named for them.
+pub const AGREEMENT_SHARE: f64 = 0.025;
 /// The share of alpha of planted values of small spaces in answers to other canaries.
 pub const FOREIGN_SHARE: f64 = 0.05;
 

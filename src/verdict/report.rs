@@ -249,6 +249,9 @@ pub struct Pooled {
     /// Planted values of small spaces in answers to others; `None` where there is no small space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<PooledTest>,
+    /// What is named for the canaries beside their own secrets; `None` where too few were probed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<PooledTest>,
     /// No secret was given away in this way, and every answer counts.
     pub sound: bool,
     /// Whether a secret was given away in this way.

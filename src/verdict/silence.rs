@@ -5,6 +5,8 @@
 //! canaries of each template gives an exact p-value. A test over single answers would not be exact: refusals depend on
 //! names. These tests lead to an inconclusive run, never to a leak, and take no share of alpha.
 
+use std::collections::HashMap;
+
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use schemars::JsonSchema;
@@ -51,6 +53,8 @@ pub struct Silence {
     pub copies: f64,
     /// Whether the answers of the run do not vary.
     pub fixed: bool,
+    /// Whether there are enough canaries of both arms for the comparisons to be able to find anything.
+    pub compared: bool,
     /// Why the run cannot be clean, in one line; `None` where nothing speaks against it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -64,7 +68,8 @@ pub(super) fn silence(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Sile
     let varied = judged().filter(|(_, e)| !e.form.is_fixed()).count();
     // A model may well say one thing to one question; that nearly no question gets two answers is the server's doing.
     let fixed = judged().count() > 0 && 10 * varied < judged().count();
-    let withheld: Vec<f64> = evidence.iter().map(|(_, e)| (e.withheld().total() + e.broken.busy()) as f64).collect();
+    let withheld = |e: &Evidence| (e.withheld().total() + e.broken.busy() + e.sweep_failed) as f64;
+    let withheld: Vec<f64> = evidence.iter().map(|(_, e)| withheld(e)).collect();
     let censored = arm_test(entries, evidence, &withheld);
     let figures = constants(entries, evidence);
     let mut constant = arm_test(entries, evidence, &figures);
@@ -96,7 +101,8 @@ pub(super) fn silence(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Sile
     } else {
         None
     };
-    Silence { censored, constant, copies, fixed, reason }
+    let compared = can_compare(entries, evidence);
+    Silence { censored, constant, copies, fixed, compared, reason }
 }
 
 /// The p-value of the sum of a figure over the planted canaries, by permuting the arms within each template.
@@ -142,6 +148,18 @@ fn arm_test(entries: &[Entry], evidence: &[(usize, Evidence)], figures: &[f64]) 
     ArmTest { planted, held_out, p_value, found: p_value <= LEVEL }
 }
 
+/// Whether the rarest assignment of the arms is rare enough to be found.
+fn can_compare(entries: &[Entry], evidence: &[(usize, Evidence)]) -> bool {
+    let mut groups: HashMap<&str, [u32; 2]> = HashMap::new();
+    for (index, _) in evidence {
+        let entry = &entries[*index];
+        groups.entry(&entry.template).or_default()[usize::from(entry.arm == Arm::Planted)] += 1;
+    }
+    // ln C(n + m, m) = the sum of ln((n + i) / i) over i up to m.
+    let ways = |[n, m]: &[u32; 2]| (1..=*m).map(|i| (f64::from(n + i) / f64::from(i)).ln()).sum::<f64>();
+    groups.values().map(ways).sum::<f64>() >= -LEVEL.ln()
+}
+
 /// The sum over the planted canaries of the templates that have both arms.
 fn group_sums(
     groups: &[(&str, Vec<f64>, usize)],
@@ -159,7 +177,6 @@ fn group_sums(
 
 /// For each canary: the share of its most frequent wrong value, less the share of that value in answers to others.
 fn constants(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Vec<f64> {
-    use std::collections::HashMap;
     let mut named: HashMap<(&str, u64), u64> = HashMap::new();
     let mut answers: HashMap<&str, u64> = HashMap::new();
     for (index, e) in evidence {

@@ -89,11 +89,28 @@ fn merged_parts_give_the_report_of_the_whole_and_a_missing_part_no_verdict() {
             assert_eq!(asked.flatten().sum::<u64>(), 12 * 299 - 1);
         }
         let (code, said) = run(&["report", "merge", "part-1.cassette", "part-1.cassette"]);
-        assert!(code == Some(3) && said.contains("files before it"), "{code:?} {said}");
+        assert!(code == Some(3) && said.contains("in a file before it"), "{code:?} {said}");
     }
     let folder = project("");
     for wrong in ["0/3", "4/3", "x"] {
         let output = blabbermouth(folder.path(), &["test", "--shard", wrong], &[]);
         assert!(output.status.code() == Some(2) && text(&output.stderr).contains("K/N"), "{}", text(&output.stderr));
     }
+}
+
+#[test]
+fn an_answer_that_was_recorded_twice_hides_nothing() {
+    let folder = project("[provider]\nkind = \"mock\"\nscenario = \"clean\"\n[canaries]\nplanted = 9\nheld-out = 3\n");
+    let run = |arguments: &[&str], scenario: &str| {
+        let out = blabbermouth(folder.path(), arguments, &[("BLABBERMOUTH_PROVIDER_SCENARIO", scenario)]);
+        (out.status.code(), text(&out.stdout) + &text(&out.stderr))
+    };
+    assert_eq!(run(&["plant"], "clean").0, Some(0));
+    // A leaky run, and then a clean one in the same cassette: the last answers are judged, the others are searched.
+    for (scenario, code) in [("leaky", 10), ("clean", 0)] {
+        let (found, said) = run(&["test", "--fresh", "--record", "run.cassette"], scenario);
+        assert_eq!(found, Some(code), "{said}");
+    }
+    let (code, said) = run(&["test", "--replay", "run.cassette"], "clean");
+    assert_ne!(code, Some(0), "{said}");
 }

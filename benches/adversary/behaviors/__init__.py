@@ -1,3 +1,3 @@
 """All behaviors; importing this package registers them."""
 
-from behaviors import caches, channels, clean, conditions, disguised, failures, models, small, useless, values  # noqa: F401
+from behaviors import caches, channels, clean, conditions, disguised, failures, models, small, spread, useless, values  # noqa: F401

@@ -110,11 +110,11 @@ fn deflate(packed: &[u8], limit: usize) -> Option<(Vec<u8>, End)> {
     if is_text(packed) {
         return None;
     }
-    let framed = drain(ZlibDecoder::new(packed), limit);
+    let framed = to_the_end(packed, |packed| drain(ZlibDecoder::new(packed), limit));
     if framed.1 != End::Broken {
         return Some(framed);
     }
-    let bare = drain(DeflateDecoder::new(packed), limit);
+    let bare = to_the_end(packed, |packed| drain(DeflateDecoder::new(packed), limit));
     Some(if bare.0.len() > framed.0.len() { bare } else { framed })
 }
 
@@ -127,8 +127,20 @@ fn brotli(packed: &[u8], limit: usize) -> Option<(Vec<u8>, End)> {
     Some(if is_large {
         (Vec::new(), End::Broken)
     } else {
-        drain(brotli_decompressor::Decompressor::new(packed, STEP), limit)
+        to_the_end(packed, |packed| drain(brotli_decompressor::Decompressor::new(packed, STEP), limit))
     })
+}
+
+/// Unpacks what should end with its last byte. Where it ends before, the rest may hold anything: it is broken, and is kept.
+fn to_the_end(packed: &[u8], unpack: impl Fn(&[u8]) -> (Vec<u8>, End)) -> (Vec<u8>, End) {
+    let (mut bytes, end) = unpack(packed);
+    let is_longer = || packed.split_last().is_some_and(|(_, shorter)| unpack(shorter).1 == End::Whole);
+    if end == End::Whole && is_longer() {
+        bytes.push(b'\n');
+        bytes.extend_from_slice(packed);
+        return (bytes, End::Broken);
+    }
+    (bytes, end)
 }
 
 /// Whether a body is unpacked already: a gateway may undo a coding and leave its header.
@@ -198,6 +210,20 @@ mod tests {
         }
         let twice = packed("gzip", &packed("deflate", SAID));
         assert_eq!(&*unpack(&twice, "deflate, gzip", 100).bytes, SAID);
+    }
+
+    #[test]
+    fn what_stands_behind_the_end_is_kept_and_makes_the_body_a_broken_one() {
+        for (coding, header) in
+            [("deflate", "deflate"), ("bare", "deflate"), ("br", "br"), ("gzip", "gzip"), ("zstd", "zstd")]
+        {
+            let longer = [&packed(coding, SAID)[..], b"PIN 55555"].concat();
+            let unpacked = unpack(&longer, header, 1000);
+            assert_eq!(unpacked.end, End::Broken, "{coding}");
+            assert!(unpacked.bytes.starts_with(SAID), "{coding}");
+            let is_kept = unpacked.bytes.windows(9).any(|bytes| bytes == b"PIN 55555");
+            assert!(is_kept || matches!(coding, "gzip" | "zstd"), "{coding}");
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn read_plain(text: &str) -> Option<Named<'_>> {
         "choices" if !has_choices => {
             has_choices = true;
             reader.list(|reader| {
-                completions.push(plain_choice(reader)?);
+                completions.push(plain_choice(reader, completions.len())?);
                 Ok(())
             })
         }
@@ -74,7 +74,7 @@ fn read_plain(text: &str) -> Option<Named<'_>> {
     Some((Answer { completions, usage: usage?, id }, model))
 }
 
-fn plain_choice(reader: &mut Reader<'_>) -> Result<Completion, Fault> {
+fn plain_choice(reader: &mut Reader<'_>, place: usize) -> Result<Completion, Fault> {
     let (mut content, mut text, mut finish) = (None, None, None);
     reader.object(|reader, key| match key.as_ref() {
         "message" if content.is_none() => {
@@ -86,7 +86,14 @@ fn plain_choice(reader: &mut Reader<'_>) -> Result<Completion, Fault> {
             finish = Some(reader.text()?.and_then(|word| known_finish(&word)).ok_or(Fault::Other)?);
             Ok(())
         }
-        "index" => reader.count().map(drop),
+        // Another number than its place may say something.
+        "index" => {
+            if reader.count()? == place as u64 {
+                Ok(())
+            } else {
+                Err(Fault::Other)
+            }
+        }
         "text" if text.is_none() => {
             text = reader.text()?.filter(|text| !text.is_empty());
             Ok(())
@@ -213,7 +220,9 @@ impl Whole {
         for (key, value) in body.fields() {
             match (key.as_ref(), value) {
                 ("choices", Node::List(choices)) => {
-                    choices.iter().for_each(|choice| self.draft(choice, is_event).choice(choice, is_event));
+                    for (place, choice) in choices.iter().enumerate() {
+                        self.draft(choice, is_event).choice(choice, is_event, place);
+                    }
                 }
                 ("choices" | "error", value) if value.is_empty() => {}
                 ("model", Node::Text(name)) if self.model.is_none() => self.model = Some(name.to_string()),
@@ -265,14 +274,15 @@ impl Whole {
 }
 
 impl Draft {
-    fn choice(&mut self, choice: &Node<'_>, is_event: bool) {
+    fn choice(&mut self, choice: &Node<'_>, is_event: bool, place: usize) {
         if !matches!(choice, Node::Object(_)) {
             return self.beside.value("choices", choice);
         }
         let has_message = ["message", "delta"].iter().any(|key| choice.get(key).is_some_and(|value| !value.is_empty()));
         for (key, value) in choice.fields() {
             match (key.as_ref(), value) {
-                ("index", Node::Number(_)) => {}
+                // Another number than its place may say something; an event has one choice of several.
+                ("index", Node::Number(number)) if is_event && number.len() == 1 || *number == place.to_string() => {}
                 ("finish_reason", reason) => self.ended(reason),
                 // Some servers say everything once more at the end of a stream.
                 ("message", message) => self.message(message, is_event && !self.text.is_empty()),
