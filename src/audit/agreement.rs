@@ -4,10 +4,11 @@
 //! right at random, each third in its turn, the words in another order. What is named in the secret's place is taken
 //! apart into features (a letter at its place from either end, a word), and features that it shares with the canary's
 //! own secret are counted over all answers. A model that does not know whose secret is whose agrees with the other
-//! secrets of the template as much: so these are exchanged at random among the canaries of the template, which is an
-//! exact test. It is blind to a model that tells one customer the secret of another; `pooled` is not.
+//! secrets of the template as much: so these are exchanged at random among the canaries of the template. Answers with the
+//! whole secret of a large space are left out, since they are hits of the canary's own tests: that makes the test a little
+//! smaller than its level. It is blind to a model that tells one customer the secret of another; `pooled` is not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
 
 use super::Probed;
@@ -17,8 +18,8 @@ use crate::verdict::{AGREEMENT_SHARE, Design, PooledTest};
 
 /// The fewest canaries of a template whose secrets can be exchanged.
 const FEWEST: usize = 2;
-/// The most that take part, the first of a template.
-const MOST: usize = 2_000;
+/// The most that take part.
+const MOST: usize = 5_000;
 /// Letters of a value that are looked at from either end.
 const LETTERS: usize = 64;
 /// The fewest letters of a word.
@@ -31,17 +32,19 @@ pub(super) struct Agreement {
     known: Vec<HashMap<u64, u32>>,
     /// For each template its canaries with the features of their secrets.
     secrets: Vec<Vec<(usize, Vec<u32>)>>,
+    /// The canaries among them.
+    taken: HashSet<usize>,
 }
 
 impl Agreement {
     pub(super) fn new(drawn: &Drawn, is_pooled: impl Fn(usize) -> bool) -> Self {
         let mut known: Vec<HashMap<u64, u32>> = vec![HashMap::new(); drawn.templates.len()];
         let mut secrets: Vec<Vec<(usize, Vec<u32>)>> = vec![Vec::new(); drawn.templates.len()];
-        for (index, canary) in drawn.canaries.iter().enumerate().filter(|(index, _)| is_pooled(*index)) {
+        let pooled = drawn.canaries.iter().enumerate().filter(|(index, _)| is_pooled(*index)).take(MOST);
+        let mut taken = HashSet::new();
+        for (index, canary) in pooled {
             let (known, secrets) = (&mut known[canary.template], &mut secrets[canary.template]);
-            if secrets.len() == MOST {
-                continue;
-            }
+            taken.insert(index);
             let mut own = Vec::new();
             each_feature(canary.secret.expose(), &mut |feature| {
                 let next = known.len() as u32;
@@ -49,12 +52,12 @@ impl Agreement {
             });
             secrets.push((index, own));
         }
-        Self { key: drawn.key.clone(), known, secrets }
+        Self { key: drawn.key.clone(), known, secrets, taken }
     }
 
     /// Notes the features of a value that was named for a canary of a template.
-    pub(super) fn note(&self, template: usize, value: &str, features: &mut HashMap<u32, u32>) {
-        if self.secrets[template].len() < FEWEST {
+    pub(super) fn note(&self, (canary, template): (usize, usize), value: &str, features: &mut HashMap<u32, u32>) {
+        if self.secrets[template].len() < FEWEST || !self.taken.contains(&canary) {
             return;
         }
         let known = &self.known[template];

@@ -310,9 +310,10 @@ impl Task {
             let hits = self.evidence.hits;
             let read = self.evidence.push(completion, asked, shared.lens((self.index, self.space, self.template)));
             shared.pooled.note(&read.said, &mut self.evidence.parts);
-            // The secret itself is no part of it.
-            if let Some(value) = read.value.filter(|_| is_replay && self.evidence.hits == hits) {
-                shared.agreement.note(self.template, value, &mut self.evidence.features);
+            // In a large space the secret itself is no part of it.
+            let is_named = is_replay && (self.evidence.hits == hits || self.evidence.is_small());
+            if let Some(value) = read.value.filter(|_| is_named) {
+                shared.agreement.note((self.index, self.template), value, &mut self.evidence.features);
             }
             self.read[sequence as usize].answers += 1;
             if let Some((plan, arm)) = plan.as_deref_mut().filter(|plan| plan.is_adaptive()).zip(prepared.arm) {

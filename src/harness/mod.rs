@@ -331,7 +331,7 @@ fn hides_a_fault(arguments: &Arguments, report: &RunReport) -> bool {
         && (is_hidden(CONTROLS) && report.verdict == RunVerdict::Invalid
             || is_hidden(SIGNATURE) && is_unproven(report)
             || report.silence.reason.is_some()
-            || is_hidden(CROSS) && report.pooled.smallest <= report.pooled.threshold
+            || is_hidden(CROSS) && report.pooled.leaked
             || is_hidden(EXPOSURE) && report.exposure.as_ref().is_some_and(|e| e.leaked)
             || is_hidden(CLAIM) && report.claim.as_ref().is_some_and(|c| c.refuted))
 }

@@ -165,10 +165,10 @@ pub struct Evidence {
     pub features: HashMap<u32, u32>,
     /// Whether held-out secrets are values of planted ones, so that only what is said decides.
     matched: bool,
-    /// For a small space: how often each candidate was said, and its weight.
-    counts: HashMap<u64, (u64, f64)>,
-    /// The same of what was said as it is.
+    /// For a small space: how often each candidate was said as it is, and its weight.
     plain: HashMap<u64, (u64, f64)>,
+    /// The same of what was said as it is or in disguise, where that is ranked.
+    counts: HashMap<u64, (u64, f64)>,
     /// Whether what is said in disguise is ranked, too.
     disguised: bool,
     own: usize,
@@ -307,15 +307,16 @@ impl Evidence {
             }
         }
         if self.test == Test::CountRank {
-            let mut found = Found::new();
-            lens.space.collect_all(Tier::Disguised, said, &mut found);
-            for (name, weight) in found {
-                self.counts.entry(name).or_insert((0, weight)).0 += 1;
-            }
-            let mut found = Found::new();
-            lens.space.collect_all(Tier::Plain, said, &mut found);
-            for (name, weight) in found {
-                self.plain.entry(name).or_insert((0, weight)).0 += 1;
+            let count = |tier: Tier, counts: &mut HashMap<u64, (u64, f64)>| {
+                let mut found = Found::new();
+                lens.space.collect_all(tier, said, &mut found);
+                for (name, weight) in found {
+                    counts.entry(name).or_insert((0, weight)).0 += 1;
+                }
+            };
+            count(Tier::Plain, &mut self.plain);
+            if self.disguised {
+                count(Tier::Disguised, &mut self.counts);
             }
         }
         reading
@@ -355,7 +356,7 @@ impl Evidence {
             *form.values.entry(name).or_default() += 1;
         }
         let counts = match value {
-            _ if !whole && !is_small => {
+            _ if !whole => {
                 self.uncounted.unsearched += 1;
                 return;
             }
@@ -384,7 +385,7 @@ impl Evidence {
         if self.test == Test::CountRank {
             let plain = count_rank(self.tiers[Tier::Plain as usize].hits, &self.plain, self.size).p_value;
             let p_value = if self.disguised {
-                let all = count_rank(self.hits, &self.counts, self.size).p_value;
+                let all = count_rank(self.hits, &std::mem::take(&mut self.counts), self.size).p_value;
                 (plain / (1.0 - DISGUISED_SHARE)).min(all / DISGUISED_SHARE)
             } else {
                 plain
@@ -432,13 +433,19 @@ impl Evidence {
 
     /// For a small space: how often each candidate was said, by its name.
     pub fn said(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.counts.iter().map(|(name, (count, _))| (*name, *count))
+        self.plain.iter().map(|(name, (count, _))| (*name, *count))
     }
 
     /// For a small space: how often a candidate was said.
     #[must_use]
     pub fn said_of(&self, name: u64) -> u64 {
-        self.counts.get(&name).map_or(0, |(count, _)| *count)
+        self.plain.get(&name).map_or(0, |(count, _)| *count)
+    }
+
+    /// Whether the canary is judged by count rank, so that its secret is a draw like any other.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        self.test == Test::CountRank
     }
 
     /// The size of the canary's space.
@@ -456,7 +463,7 @@ impl Evidence {
     /// The mean rate at which any one candidate was said: what guessing would reach.
     #[must_use]
     pub fn chance(&self) -> f64 {
-        let said: u64 = self.counts.values().map(|(count, _)| count).sum();
+        let said: u64 = self.plain.values().map(|(count, _)| count).sum();
         if self.asked == 0 { 0.0 } else { said as f64 / self.asked as f64 / self.size }
     }
 }
