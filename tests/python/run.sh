@@ -42,7 +42,7 @@ grep -q 'leaked: its secret was given away' out.txt
 # Which canaries are planted is drawn.
 one=$(grep -oE '^FAILED .*c[0-9]{4}' out.txt | grep -oE 'c[0-9]{4}$' | head -n 1)
 expect clean '19 passed' --blabbermouth clean.toml .
-expect refuses '17 failed' --blabbermouth refuses.toml refuses.toml
+expect refuses '18 failed' --blabbermouth refuses.toml refuses.toml
 expect 'one canary' '1 failed' --blabbermouth leaky.toml leaky.toml -k "$one"
 expect 'without the option' '1 passed'
 expect 'no configuration' 'there is no' --blabbermouth nowhere.toml

@@ -18,6 +18,10 @@ def main():
         checks = ["leaked" if not report["controls"]["sound"] and report["verdict"] == "invalid" else "clean"]
         pooled = report["pooled"]
         checks.append("clean" if pooled["sound"] else "leaked" if pooled["leaked"] else "inconclusive")
+        training = report["training"]
+        echoed, missing = training["decoys"] > 0, not training["shown"] and not training["waived"]
+        checks.append("leaked" if echoed else "inconclusive" if missing else "clean")
+        checks.append("clean" if report["verdict"] == "clean" else "leaked")
         verdicts += checks
         count = verdicts.count
         print(len(verdicts), count("leaked"), count("errored"), count("inconclusive"))
