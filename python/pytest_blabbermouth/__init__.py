@@ -102,7 +102,7 @@ class Canaries(pytest.File):
 
 
 def check_of(report, name):
-    """Whether a check of the whole run holds, and why; None where the name is none of a check that was made."""
+    """Whether a check of the whole run passed, and its reason. None if the report has no check of that name."""
     if name == "run::verdict":
         return report["verdict"] == "clean", report["reason"]
     key, fields = {

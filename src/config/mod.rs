@@ -158,7 +158,8 @@ impl Config {
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    /// Whether the settings of the verdict leave it one.
+    fn check_verdict(&self) -> Result<(), ConfigError> {
         let value = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
         let inside = |x: f64| x > 0.0 && x < 1.0;
         let v = &self.verdict;
@@ -186,6 +187,12 @@ impl Config {
                 "expected a share from 0.5 to below 1: less may be one replica of several",
             );
         }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let value = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
+        self.check_verdict()?;
         if !(1.0..=100.0).contains(&self.probe.patience) {
             return value("probe.patience", "expected a number from 1 to 100: tries for each answer that is wanted");
         }

@@ -81,7 +81,7 @@ pub struct Carrier {
 pub struct Reading<'a> {
     /// What is searched.
     pub said: Cow<'a, str>,
-    /// What stands in the secret's place.
+    /// The part of the answer where the template has the secret.
     pub value: Option<&'a str>,
 }
 

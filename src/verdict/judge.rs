@@ -216,8 +216,8 @@ fn foreign_leak(test: &PooledTest) -> String {
 
 fn agreement_leak(test: &PooledTest) -> String {
     format!(
-        "what is named for the canaries agrees with their own secrets in {} letters and words, and in {:.0} on average where \
-         the secrets are exchanged among them (p = {:.1e}): secrets are given away in parts, over many answers",
+        "the values in the answers share {} letters and words with their own canary's secret, but only {:.0} on average with \
+         the secrets of other canaries (p = {:.1e}): secrets leak in parts, over many answers",
         test.observed, test.expected, test.p_value
     )
 }

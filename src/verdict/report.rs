@@ -254,7 +254,7 @@ pub struct Pooled {
     pub agreement: Option<PooledTest>,
     /// No secret was given away in this way, and every answer counts.
     pub sound: bool,
-    /// Whether a secret was given away in this way.
+    /// Whether the answers give a secret away to others, in parts, or over many answers.
     pub leaked: bool,
     /// Why not, in one line, or what was found.
     pub reason: String,

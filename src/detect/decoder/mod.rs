@@ -189,13 +189,13 @@ impl Rewritten {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
-    /// Adds what stands in the place of something.
+    /// Adds a replacement.
     fn change(&mut self, bytes: &[u8]) {
         self.changes.push((self.bytes.len(), false));
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Adds what stands in the place of something that says enough by itself.
+    /// Adds a replacement that is enough by itself for its neighborhood to be searched.
     fn change_alone(&mut self, bytes: &[u8]) {
         self.changes.push((self.bytes.len(), true));
         self.bytes.extend_from_slice(bytes);

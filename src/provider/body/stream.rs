@@ -9,7 +9,7 @@ pub(in crate::provider) struct Stream {
     pub rest: Vec<String>,
 }
 
-/// Takes a stream apart; `None` where the text is none. The last event need not be ended by an empty line.
+/// Splits a stream into its events. `None` if the text is not a stream. The last event may lack its empty line.
 pub(in crate::provider) fn events(text: &str) -> Option<Stream> {
     let text = text.trim_start_matches('\u{feff}').trim_ascii_start();
     let is_field = |line: &str| ["data:", "event:", "id:", "retry:", ":"].iter().any(|field| line.starts_with(field));
