@@ -29,6 +29,11 @@ impl Home {
         self.folder.join("jobs").join(id)
     }
 
+    /// Where the folder of a job is filled before it takes its place among the jobs.
+    pub(super) fn unfinished_job(&self, id: &str) -> PathBuf {
+        self.folder.join("new").join(id)
+    }
+
     pub(super) fn jobs(&self) -> PathBuf {
         self.folder.join("jobs")
     }

@@ -138,7 +138,11 @@ impl EmbeddedTuner {
                 _ => random()?,
             }),
         };
-        record.write(&self.home.job(&record.id))?;
+        // A job is there with its record or not at all: who kills this process leaves no folder that is no job.
+        let (unfinished, place) = (self.home.unfinished_job(&record.id), self.home.job(&record.id));
+        record.write(&unfinished)?;
+        private_folder(&self.home.jobs())?;
+        std::fs::rename(&unfinished, &place).map_err(setup)?;
         let job = record.job();
         self.look(&job.id)?;
         Ok(job)
