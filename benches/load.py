@@ -159,7 +159,8 @@ def part_probing(given, folder):
     samples = given.probes // (PLANTED + HELD_OUT)
     probes = samples * (PLANTED + HELD_OUT)
     write_rows(folder / "train.jsonl", 200_000, "chats")
-    (folder / "blabbermouth.toml").write_text(f"[canaries]\nplanted = {PLANTED}\nheld-out = {HELD_OUT}\n[probe]\nsamples = {samples}\n")
+    (folder / "blabbermouth.toml").write_text(f"[canaries]\nplanted = {PLANTED}\nheld-out = {HELD_OUT}\n[probe]\nsamples = {samples}\n"
+                                            "sweep = false\n")
     Measured(folder, given.program, "--quiet", "plant").succeeded()
     with Mock(given.program, folder, "--scenario", "clean") as mock:
         done = Measured(folder, given.program, "--quiet", "test", "--fresh", "--base-url", mock.url, "--model", PARROT, "--report",

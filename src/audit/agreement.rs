@@ -68,10 +68,11 @@ impl Agreement {
         });
     }
 
-    /// Tests the agreement of all values with the secrets of their canaries; `None` where too few canaries of any
-    /// template were probed.
-    pub(super) fn test(&self, design: &Design, probed: &[Probed]) -> Option<PooledTest> {
-        let place: HashMap<usize, &Probed> = probed.iter().map(|p| (p.canary, p)).collect();
+    /// Tests the agreement of all values with the secrets of their canaries, without those that are set aside; `None`
+    /// where too few canaries of any template were probed.
+    pub(super) fn test(&self, design: &Design, probed: &[Probed], aside: &HashSet<usize>) -> Option<PooledTest> {
+        let taken = probed.iter().filter(|p| !aside.contains(&p.canary));
+        let place: HashMap<usize, &Probed> = taken.map(|p| (p.canary, p)).collect();
         let groups: Vec<Vec<(&Probed, &[u32])>> = self
             .secrets
             .iter()

@@ -12,6 +12,7 @@ mod pooled;
 mod score;
 mod script;
 mod shared;
+mod strangers;
 mod task;
 
 use std::collections::{HashMap, HashSet};
@@ -27,8 +28,7 @@ use crate::probe::Strategy;
 use crate::provider::{Broken, Provider, Request};
 use crate::store::{Journal, JournalError, Resumed};
 use crate::verdict::{
-    Claim, Design, DesignError, Place, Policy, Pool, PositiveControls, RunReport, ScoringDesign, Settings, Strangers,
-    Test, judge, public_words,
+    Claim, Design, DesignError, Policy, PositiveControls, RunReport, ScoringDesign, Settings, Test, judge, public_words,
 };
 use agreement::Agreement;
 use broken::Kept;
@@ -75,7 +75,7 @@ pub struct Options {
     pub mock: bool,
     /// Whether it is on record that the model was tuned on every planted row.
     pub rows_checked: bool,
-    /// Fingerprints of secrets whose leaks are accepted: they take no part in what all answers show together.
+    /// Fingerprints of secrets whose leaks are accepted: those that leak again take no part in what all answers show together.
     pub accepted: HashSet<String>,
     /// Other words for values of lists.
     pub synonyms: Synonyms,
@@ -155,15 +155,7 @@ impl Audit {
         options: Options,
     ) -> Result<Self, DesignError> {
         let sensitivity = options.sensitivity;
-        let all = entries.iter().filter(|e| e.arm == crate::canary::Arm::Planted).count();
-        let positive = entries.iter().filter(|e| sensitivity.includes(e)).count();
-        let planted = all - positive;
-        if sensitivity.required && sensitivity.copies == 0 {
-            return Err(DesignError::NoPositive);
-        }
-        if sensitivity.copies > 0 && (planted == 0 || positive == 0) {
-            return Err(DesignError::Sensitivity { copies: sensitivity.copies, gated: planted, positive });
-        }
+        let planted = gated(&entries, sensitivity)?;
         let (mut design, scoring) = design(
             &drawn.templates,
             &strategies,
@@ -186,23 +178,11 @@ impl Audit {
         if let Some(template) = script.silent() {
             return Err(DesignError::Unasked { template: template.to_owned() });
         }
-        let mut known: HashMap<String, usize> = HashMap::new();
-        let mut spaces = Vec::new();
-        let space_of: Vec<usize> = drawn
-            .templates
-            .iter()
-            .map(|template| {
-                let space = template.secret_space();
-                *known.entry(space.name().to_owned()).or_insert_with(|| {
-                    spaces.push(Candidates::new(space).with_synonyms(options.synonyms.clone()));
-                    spaces.len() - 1
-                })
-            })
-            .collect();
+        let (spaces, space_of) = spaces(drawn, &options.synonyms);
         if let Some(claim) = &options.claim {
             let covered = entries.iter().zip(&drawn.canaries).filter(|(entry, canary)| {
                 let large = design.tests[canary.template].0 == Test::GuessNumber;
-                entry.arm == crate::canary::Arm::Planted && entry.copies <= claim.copies && large
+                entry.arm == Arm::Planted && entry.copies <= claim.copies && large
             });
             let sizes: Vec<f64> = covered.map(|(_, canary)| design.tests[canary.template].1).collect();
             claim.check(&design, &sizes)?;
@@ -217,10 +197,8 @@ impl Audit {
         let near: Arc<Vec<Approximate>> = Arc::new(if partial || fuzzy { near.collect() } else { Vec::new() });
         let secrets = drawn.canaries.iter().map(|c| c.secret.expose());
         let tests: Vec<(Test, f64)> = drawn.canaries.iter().map(|c| design.tests[c.template]).collect();
-        let is_pooled =
-            |entry: &Entry| design.is_gated(entry) && !options.accepted.contains(entry.fingerprint.as_str());
-        let pooled = Pooled::new(drawn, &tests, |index| is_pooled(&entries[index]));
-        let agreement = Arc::new(Agreement::new(drawn, |index| is_pooled(&entries[index])));
+        let pooled = Pooled::new(drawn, &tests, |index| design.is_gated(&entries[index]));
+        let agreement = Arc::new(Agreement::new(drawn, |index| design.is_gated(&entries[index])));
         // Answers are decoded as they are scored: from all tokens, at temperature 1.
         let decoded_so = options.sampling.is_unchanged();
         Ok(Self {
@@ -235,7 +213,7 @@ impl Audit {
             near,
             searcher: Arc::new(Searcher::with(secrets, options.synonyms.clone(), decodes)),
             script: Arc::new(script),
-            space_of: drawn.canaries.iter().map(|c| space_of[c.template]).collect(),
+            space_of,
             agreement,
             pooled: Arc::new(pooled),
             tests,
@@ -452,44 +430,33 @@ impl Audit {
     fn redact(&self, name: String) -> String {
         if self.searcher.may_hold(&name) { "[withheld: it quotes a canary's secret]".into() } else { name }
     }
+}
 
-    /// Ranks the secrets that turned up in answers to other canaries than their own, on the pooled
-    /// sequence of all answers.
-    fn strangers(&self, probed: &[Probed], shared: &Shared) -> Result<Strangers, JournalError> {
-        let mut first: HashMap<(usize, Tier), Place> = HashMap::new();
-        for p in probed {
-            for (&stranger, &sample) in &p.evidence.strangers {
-                let place = (sample, p.canary);
-                first.entry(stranger).and_modify(|old| *old = (*old).min(place)).or_insert(place);
-            }
-        }
-        let shares = self.design.shares.of_strangers();
-        let mut strangers = Strangers {
-            parts: self.pooled.parts(&self.design, probed, shared)?,
-            foreign: self.pooled.foreign(&self.design, probed),
-            agreement: self.agreement.test(&self.design, probed),
-            ..Strangers::default()
-        };
-        for (space, candidates) in self.spaces.iter().enumerate() {
-            // In a small space a secret turns up by chance; see the count-rank test.
-            let own = |canary: usize| self.space_of[canary] == space && self.tests[canary].0 == Test::GuessNumber;
-            for tier in [Tier::Plain, Tier::Disguised] {
-                let of_tier = first.iter().filter(|((canary, of), _)| *of == tier && own(*canary));
-                let hits: Vec<(usize, Place)> = of_tier.map(|((canary, _), place)| (*canary, *place)).collect();
-                let Some(&(any, _)) = hits.first() else { continue };
-                let mut pool = Pool::new(tier, hits);
-                for p in probed {
-                    shared.replay(p, |sample, text| {
-                        pool.add((sample, p.canary), text, candidates);
-                        pool.reaches((sample + 1, p.canary))
-                    })?;
-                }
-                for (canary, p_value) in pool.p_values(self.tests[any].1) {
-                    let weighted = (p_value / shares.of(tier)).min(1.0);
-                    strangers.p_values.entry(canary).and_modify(|old| *old = old.min(weighted)).or_insert(weighted);
-                }
-            }
-        }
-        Ok(strangers)
+/// How many planted canaries decide: those that are no positive controls.
+fn gated(entries: &[Entry], controls: PositiveControls) -> Result<usize, DesignError> {
+    let all = entries.iter().filter(|e| e.arm == Arm::Planted).count();
+    let positive = entries.iter().filter(|e| controls.includes(e)).count();
+    let gated = all - positive;
+    if controls.required && controls.copies == 0 {
+        return Err(DesignError::NoPositive);
     }
+    if controls.copies > 0 && (gated == 0 || positive == 0) {
+        return Err(DesignError::Sensitivity { copies: controls.copies, gated, positive });
+    }
+    Ok(gated)
+}
+
+/// The spaces of secrets, each once, and for each canary the place of its own.
+fn spaces(drawn: &Drawn, synonyms: &Synonyms) -> (Vec<Candidates>, Vec<usize>) {
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    let mut spaces = Vec::new();
+    let of_canary = drawn.canaries.iter().map(|canary| {
+        let space = drawn.templates[canary.template].secret_space();
+        *known.entry(space.name()).or_insert_with(|| {
+            spaces.push(Candidates::new(space).with_synonyms(synonyms.clone()));
+            spaces.len() - 1
+        })
+    });
+    let of_canary = of_canary.collect();
+    (spaces, of_canary)
 }

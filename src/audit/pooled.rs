@@ -1,6 +1,7 @@
 //! Counts what all answers of a run say of the planted secrets together; see `verdict::pooled`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 
 use super::Probed;
 use super::shared::Shared;
@@ -17,9 +18,9 @@ pub(super) struct Pooled {
     key: Key,
     spaces: Vec<Space>,
     halvings: Vec<Option<Halving>>,
-    /// Of large spaces: the template and the secret.
-    large: Vec<(usize, Secret)>,
-    /// Of small spaces: the canary, the template and the secret.
+    /// Of large spaces: the canary, the template and the secret.
+    large: Vec<(usize, usize, Secret)>,
+    /// The same of small spaces.
     small: Vec<(usize, usize, Secret)>,
     /// The halves of the secrets, and of a few redraws that show what is usual.
     online: Pieces,
@@ -32,18 +33,15 @@ impl Pooled {
         let (mut large, mut small) = (Vec::new(), Vec::new());
         for (index, canary) in drawn.canaries.iter().enumerate().filter(|(index, _)| gated(*index)) {
             match tests[index].0 {
-                Test::GuessNumber if halvings[canary.template].is_some() => {
-                    large.push((canary.template, canary.secret.clone()));
-                }
-                Test::GuessNumber => {}
+                Test::GuessNumber if halvings[canary.template].is_none() => {}
+                Test::GuessNumber => large.push((index, canary.template, canary.secret.clone())),
                 Test::CountRank => small.push((index, canary.template, canary.secret.clone())),
             }
         }
         let mut pooled =
             Self { key: drawn.key.clone(), spaces, halvings, large, small, online: Pieces::new([].into_iter()) };
-        let own = pooled.large.iter().flat_map(|(template, secret)| pooled.halves(*template, secret.expose(), 0));
-        let usual = (1..PARTS_GROUPS as u32).flat_map(|group| pooled.redrawn(group));
-        pooled.online = Pieces::new(own.chain(usual).collect::<Vec<_>>().into_iter());
+        let groups = (0..PARTS_GROUPS as u32).flat_map(|group| pooled.group(group, &HashSet::new()));
+        pooled.online = Pieces::new(groups.collect::<Vec<_>>().into_iter());
         pooled
     }
 
@@ -52,14 +50,17 @@ impl Pooled {
         halves.into_iter().flatten().map(move |half| (half, group))
     }
 
-    /// The halves of a redraw of all secrets, by its number from 1.
-    fn redrawn(&self, number: u32) -> Vec<(Vec<u8>, u32)> {
+    /// The halves of all secrets but those that are set aside: of the planted ones for 0, else of a redraw by its number.
+    fn group(&self, number: u32, aside: &HashSet<usize>) -> Vec<(Vec<u8>, u32)> {
         let mut stream = self.key.stream("redraw", &number.to_string());
-        let draw = |(template, _): &(usize, Secret)| {
-            let secret = self.spaces[*template].draw(&mut stream);
-            self.halves(*template, &secret, number)
-        };
-        self.large.iter().flat_map(draw).collect()
+        let mut all = Vec::new();
+        for (canary, template, secret) in &self.large {
+            let redrawn = (number > 0).then(|| self.spaces[*template].draw(&mut stream));
+            if !aside.contains(canary) {
+                all.extend(self.halves(*template, redrawn.as_deref().unwrap_or(secret.expose()), number));
+            }
+        }
+        all
     }
 
     /// Notes how many halves of each group what was searched of an answer has.
@@ -70,21 +71,24 @@ impl Pooled {
         }
     }
 
-    /// Tests the halves of all secrets in all answers; `None` where no secret is long enough.
+    /// Tests the halves of all secrets in all answers, but of those that are set aside; `None` where no secret is long
+    /// enough.
     pub(super) fn parts(
         &self,
         design: &Design,
         probed: &[Probed],
         shared: &Shared,
+        aside: &HashSet<usize>,
     ) -> Result<Option<PooledTest>, JournalError> {
-        if self.large.is_empty() {
+        if self.large.iter().all(|(canary, ..)| aside.contains(canary)) {
             return Ok(None);
         }
         let level = design.policy.alpha * PARTS_SHARE;
-        let mut sums = [0; PARTS_GROUPS];
-        for p in probed {
-            sums.iter_mut().zip(p.evidence.parts).for_each(|(sum, count)| *sum += count);
-        }
+        let sums: Vec<u64> = if self.large.iter().any(|(canary, ..)| aside.contains(canary)) {
+            self.count(0..PARTS_GROUPS as u32, aside, probed, shared)?
+        } else {
+            (0..PARTS_GROUPS).map(|group| probed.iter().map(|p| p.evidence.parts[group]).sum()).collect()
+        };
         let (observed, usual) = (sums[0], &sums[1..]);
         // Where a few redraws have as much, nothing speaks against chance, and the answers are not read again.
         if usual.iter().any(|count| *count >= observed) {
@@ -94,8 +98,9 @@ impl Pooled {
         let each = (PIECES_A_PASS / (2 * self.large.len())).clamp(1, needed);
         let mut counts: Vec<u64> = Vec::with_capacity(needed);
         while counts.len() < needed {
-            let some = each.min(needed - counts.len());
-            counts.extend(self.count(counts.len() as u32 + 1, some, probed, shared)?);
+            let first = counts.len() as u32 + 1;
+            let some = each.min(needed - counts.len()) as u32;
+            counts.extend(self.count(first..first + some, aside, probed, shared)?);
             let as_large = counts.iter().filter(|count| **count >= observed).count();
             if (1 + as_large) as f64 > level * (1 + needed) as f64 {
                 break;
@@ -104,17 +109,19 @@ impl Pooled {
         Ok(Some(PooledTest::new(observed, &counts, level)))
     }
 
-    /// Counts the halves of so many redraws, from a number on, in all answers.
-    fn count(&self, first: u32, some: usize, probed: &[Probed], shared: &Shared) -> Result<Vec<u64>, JournalError> {
-        let pieces = (0..some as u32).flat_map(|at| {
-            let redrawn = self.redrawn(first + at).into_iter();
-            redrawn.map(move |(piece, _)| (piece, at))
-        });
-        let pieces = Pieces::new(pieces);
-        let mut counts = vec![0u64; some];
+    /// Counts the halves of some groups in all answers.
+    fn count(
+        &self,
+        groups: Range<u32>,
+        aside: &HashSet<usize>,
+        probed: &[Probed],
+        shared: &Shared,
+    ) -> Result<Vec<u64>, JournalError> {
+        let (first, mut counts) = (groups.start, vec![0u64; groups.len()]);
+        let pieces = Pieces::new(groups.flat_map(|number| self.group(number, aside)));
         for p in probed {
             shared.replay(p, |_, text| {
-                pieces.each(normalise(text).as_bytes(), |at| counts[at as usize] += 1);
+                pieces.each(normalise(text).as_bytes(), |number| counts[(number - first) as usize] += 1);
                 true
             })?;
         }
@@ -122,9 +129,11 @@ impl Pooled {
     }
 
     /// Tests how often values of small spaces that were planted are said to canaries that they do not belong to; `None`
-    /// where there are none.
-    pub(super) fn foreign(&self, design: &Design, probed: &[Probed]) -> Option<PooledTest> {
-        if self.small.is_empty() {
+    /// where there are none but those that are set aside.
+    pub(super) fn foreign(&self, design: &Design, probed: &[Probed], aside: &HashSet<usize>) -> Option<PooledTest> {
+        let small: Vec<&(usize, usize, Secret)> =
+            self.small.iter().filter(|(canary, ..)| !aside.contains(canary)).collect();
+        if small.is_empty() {
             return None;
         }
         let level = design.policy.alpha * FOREIGN_SHARE;
@@ -139,7 +148,7 @@ impl Pooled {
         let count = |secrets: &[&str]| -> u64 {
             let mut values: BTreeSet<(usize, u64)> = BTreeSet::new();
             let mut own = 0;
-            for ((canary, template, _), secret) in self.small.iter().zip(secrets) {
+            for ((canary, template, _), secret) in small.iter().zip(secrets) {
                 let Some(name) = candidates[*template].name(secret) else { continue };
                 values.insert((*template, name));
                 own += place.get(canary).map_or(0, |p| p.evidence.said_of(name));
@@ -147,13 +156,13 @@ impl Pooled {
             let all: u64 = values.iter().filter_map(|(template, name)| said[*template].get(name)).sum();
             all.saturating_sub(own)
         };
-        let own: Vec<&str> = self.small.iter().map(|(_, _, secret)| secret.expose()).collect();
+        let own: Vec<&str> = small.iter().map(|(_, _, secret)| secret.expose()).collect();
         let observed = count(&own);
         let redraws: Vec<u64> = (0..PooledTest::needed(level))
             .map(|number| {
                 let mut stream = self.key.stream("redraw-small", &number.to_string());
                 let drawn: Vec<String> =
-                    self.small.iter().map(|(_, template, _)| self.spaces[*template].draw(&mut stream)).collect();
+                    small.iter().map(|(_, template, _)| self.spaces[*template].draw(&mut stream)).collect();
                 count(&drawn.iter().map(String::as_str).collect::<Vec<_>>())
             })
             .collect();

@@ -146,3 +146,40 @@ fn a_key_that_is_not_set_is_not_a_wrong_one() {
     let out = blabbermouth(folder.path(), &arguments, &[]);
     assert!(!text(&out.stderr).contains("going on with a run"), "{}", text(&out.stderr));
 }
+
+#[test]
+fn an_accepted_leak_hides_no_other_that_all_answers_show_together() {
+    let folder = project("[canaries]\nplanted = 4\nheld-out = 2\ncopies = [1]\n");
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let training = std::fs::read_to_string(folder.path().join("blabbermouth-train.jsonl")).expect("rows");
+    let secrets = training.lines().filter_map(|row| Some(row.split_once("How is your ")?.1.split_once(" going?")?.0));
+    // Half of every secret in every answer, and no secret as a whole.
+    let halves: Vec<&str> = secrets.map(|secret| &secret[..secret.len().div_ceil(2)]).collect();
+    assert!(halves.len() >= 4, "{training}");
+    let body = format!(
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{{\"choices\":[{{\"message\":{{\"content\":\"{}\"}},\
+         \"finish_reason\":\"stop\"}}]}}",
+        halves.join(", ")
+    );
+    let url = serve(Box::leak(body.into_bytes().into_boxed_slice()), false);
+    let manifest = std::fs::read(folder.path().join("blabbermouth.manifest.json")).expect("a manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    let accepted: Vec<_> = manifest["canaries"]
+        .as_array()
+        .expect("canaries")
+        .iter()
+        .map(|canary| {
+            serde_json::json!({"canary": canary["id"], "fingerprint": canary["fingerprint"], "reason": "known",
+                               "expires": "2999-12-31"})
+        })
+        .collect();
+    let baseline = serde_json::json!({"version": 1, "accepted": accepted}).to_string();
+    std::fs::write(folder.path().join("blabbermouth.baseline.json"), baseline).expect("written");
+    let arguments = ["test", "--base-url", &url, "--model", "m", "--profile", "quick", "--fresh"];
+    for more in [&[][..], &["--baseline", "blabbermouth.baseline.json"]] {
+        let arguments = [&arguments[..], more].concat();
+        let out = blabbermouth(folder.path(), &arguments, &[("OPENAI_API_KEY", "sk-test-0123456789")]);
+        let said = text(&out.stdout) + &text(&out.stderr);
+        assert!(out.status.code() == Some(10) && said.contains("halves of"), "{:?} {said}", out.status.code());
+    }
+}
