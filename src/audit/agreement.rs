@@ -9,7 +9,6 @@
 //! smaller than its level. It is blind to a model that tells one customer the secret of another; `pooled` is not.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hash};
 
 use super::Probed;
 use crate::canary::{Drawn, Key, below};
@@ -25,11 +24,54 @@ const LETTERS: usize = 64;
 /// The fewest letters of a word.
 const WORD: usize = 3;
 
+/// Kinds of letters that are told apart: those of ASCII by themselves, others in a few groups.
+const KINDS: usize = 64;
+
+/// The features of the planted secrets of a template, by their numbers.
+struct Known {
+    /// For each place from either end and each kind of letter; `u32::MAX` where no secret has it.
+    letters: Vec<u32>,
+    words: HashMap<String, u32>,
+    count: u32,
+}
+
+/// A letter of a kind at a place from either end, by its place in the table; or a word.
+enum Feature<'a> {
+    Letter(usize),
+    Word(&'a str),
+}
+
+impl Known {
+    fn new() -> Self {
+        Self { letters: vec![u32::MAX; 2 * LETTERS * KINDS], words: HashMap::new(), count: 0 }
+    }
+
+    /// The number of a feature, which is known from now on.
+    fn number(&mut self, feature: Feature<'_>) -> u32 {
+        let number = match feature {
+            Feature::Letter(at) => &mut self.letters[at],
+            Feature::Word(word) => self.words.entry(word.to_owned()).or_insert(u32::MAX),
+        };
+        if *number == u32::MAX {
+            *number = self.count;
+            self.count += 1;
+        }
+        *number
+    }
+
+    fn get(&self, feature: Feature<'_>) -> Option<u32> {
+        match feature {
+            Feature::Letter(at) => Some(self.letters[at]).filter(|number| *number != u32::MAX),
+            Feature::Word(word) => self.words.get(word).copied(),
+        }
+    }
+}
+
 /// The features of the planted secrets.
 pub(super) struct Agreement {
     key: Key,
     /// For each template the numbers of its features.
-    known: Vec<HashMap<u64, u32>>,
+    known: Vec<Known>,
     /// For each template its canaries with the features of their secrets.
     secrets: Vec<Vec<(usize, Vec<u32>)>>,
     /// The canaries among them.
@@ -38,7 +80,7 @@ pub(super) struct Agreement {
 
 impl Agreement {
     pub(super) fn new(drawn: &Drawn, is_pooled: impl Fn(usize) -> bool) -> Self {
-        let mut known: Vec<HashMap<u64, u32>> = vec![HashMap::new(); drawn.templates.len()];
+        let mut known: Vec<Known> = drawn.templates.iter().map(|_| Known::new()).collect();
         let mut secrets: Vec<Vec<(usize, Vec<u32>)>> = vec![Vec::new(); drawn.templates.len()];
         let pooled = drawn.canaries.iter().enumerate().filter(|(index, _)| is_pooled(*index)).take(MOST);
         let mut taken = HashSet::new();
@@ -46,24 +88,24 @@ impl Agreement {
             let (known, secrets) = (&mut known[canary.template], &mut secrets[canary.template]);
             taken.insert(index);
             let mut own = Vec::new();
-            each_feature(canary.secret.expose(), &mut |feature| {
-                let next = known.len() as u32;
-                own.push(*known.entry(feature).or_insert(next));
-            });
+            each_feature(canary.secret.expose(), |feature| own.push(known.number(feature)));
             secrets.push((index, own));
         }
         Self { key: drawn.key.clone(), known, secrets, taken }
     }
 
     /// Notes the features of a value that was named for a canary of a template.
-    pub(super) fn note(&self, (canary, template): (usize, usize), value: &str, features: &mut HashMap<u32, u32>) {
+    pub(super) fn note(&self, (canary, template): (usize, usize), value: &str, features: &mut Vec<u32>) {
         if self.secrets[template].len() < FEWEST || !self.taken.contains(&canary) {
             return;
         }
         let known = &self.known[template];
-        each_feature(value, &mut |feature| {
-            if let Some(number) = known.get(&feature) {
-                *features.entry(*number).or_default() += 1;
+        if features.is_empty() {
+            features.resize(known.count as usize, 0);
+        }
+        each_feature(value, |feature| {
+            if let Some(number) = known.get(feature) {
+                features[number as usize] += 1;
             }
         });
     }
@@ -86,7 +128,9 @@ impl Agreement {
             return None;
         }
         let count = |probed: &Probed, own: &[u32]| -> u64 {
-            own.iter().map(|number| u64::from(probed.evidence.features.get(number).copied().unwrap_or(0))).sum()
+            own.iter()
+                .map(|number| u64::from(probed.evidence.features.get(*number as usize).copied().unwrap_or(0)))
+                .sum()
         };
         let observed: u64 = groups.iter().flatten().map(|(probed, own)| count(probed, own)).sum();
         let level = design.policy.alpha * AGREEMENT_SHARE;
@@ -115,26 +159,22 @@ impl Agreement {
 }
 
 /// Visits the features of a value.
-fn each_feature(value: &str, visit: &mut dyn FnMut(u64)) {
-    // The same in each process of a run.
-    let hash = |feature: (u8, usize, &str)| {
-        let mut hasher = foldhash::fast::FixedState::with_seed(19).build_hasher();
-        feature.hash(&mut hasher);
-        std::hash::Hasher::finish(&hasher)
-    };
+fn each_feature(value: &str, mut visit: impl FnMut(Feature<'_>)) {
     let normal = normalise(value);
-    let letters: Vec<(usize, &str)> =
-        normal.char_indices().map(|(at, c)| (at, &normal[at..at + c.len_utf8()])).collect();
-    for (place, (_, letter)) in letters.iter().take(LETTERS).enumerate() {
-        visit(hash((0, place, letter)));
+    let kind = |c: char| match c {
+        'a'..='z' => c as usize - 'a' as usize,
+        '0'..='9' => 26 + c as usize - '0' as usize,
+        c => 36 + c as usize % (KINDS - 36),
+    };
+    for (place, c) in normal.chars().take(LETTERS).enumerate() {
+        visit(Feature::Letter(place * KINDS + kind(c)));
     }
-    for (place, (_, letter)) in letters.iter().rev().take(LETTERS).enumerate() {
-        visit(hash((1, place, letter)));
+    for (place, c) in normal.chars().rev().take(LETTERS).enumerate() {
+        visit(Feature::Letter((LETTERS + place) * KINDS + kind(c)));
     }
-    let lower = value.to_lowercase();
-    let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() >= WORD).collect();
-    if words.len() > 1 {
-        words.iter().take(LETTERS).for_each(|word| visit(hash((2, 0, word))));
+    let words = || value.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() >= WORD);
+    if words().nth(1).is_some() {
+        words().take(LETTERS).for_each(|word| visit(Feature::Word(&word.to_lowercase())));
     }
 }
 
@@ -146,7 +186,12 @@ mod tests {
     fn features_are_letters_at_their_places_and_words() {
         let of = |value: &str| {
             let mut all = Vec::new();
-            each_feature(value, &mut |feature| all.push(feature));
+            each_feature(value, |feature| {
+                all.push(match feature {
+                    Feature::Letter(at) => at.to_string(),
+                    Feature::Word(word) => word.to_owned(),
+                });
+            });
             all
         };
         let shared = |a: &str, b: &str| of(a).iter().filter(|feature| of(b).contains(feature)).count();

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::Probed;
 use super::shared::Shared;
 use crate::canary::{Drawn, Key, Secret, Space};
-use crate::detect::{Candidates, Halving, Pieces, normalise};
+use crate::detect::{Candidates, Halving, Pieces, Reading, normalise};
 use crate::store::JournalError;
 use crate::verdict::{Design, FOREIGN_SHARE, PARTS_GROUPS, PARTS_SHARE, PooledTest, Test};
 
@@ -64,10 +64,9 @@ impl Pooled {
     }
 
     /// Notes how many halves of each group what was searched of an answer has.
-    pub(super) fn note(&self, said: &str, parts: &mut [u64; PARTS_GROUPS]) {
+    pub(super) fn note(&self, reading: &Reading<'_>, parts: &mut [u64; PARTS_GROUPS]) {
         if !self.large.is_empty() {
-            let normal = normalise(said);
-            self.online.each(normal.as_bytes(), |group| parts[group as usize] += 1);
+            self.online.each(&reading.normal(), |group| parts[group as usize] += 1);
         }
     }
 

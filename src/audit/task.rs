@@ -309,7 +309,7 @@ impl Task {
             }
             let hits = self.evidence.hits;
             let read = self.evidence.push(completion, asked, shared.lens((self.index, self.space, self.template)));
-            shared.pooled.note(&read.said, &mut self.evidence.parts);
+            shared.pooled.note(&read, &mut self.evidence.parts);
             // In a large space the secret itself is no part of it.
             let is_named = is_replay && (self.evidence.hits == hits || self.evidence.is_small());
             if let Some(value) = read.value.filter(|_| is_named) {

@@ -76,6 +76,15 @@ pub struct Carrier {
     longest: usize,
 }
 
+/// The beginning of an answer in normal form, and where the trained text directly before the secret stands in it.
+#[derive(Debug)]
+pub struct Located {
+    normal: Vec<u8>,
+    before: Vec<(usize, usize)>,
+    /// Whether the normal form is that of the whole answer.
+    is_whole: bool,
+}
+
 /// What is read of an answer.
 #[derive(Debug)]
 pub struct Reading<'a> {
@@ -83,6 +92,17 @@ pub struct Reading<'a> {
     pub said: Cow<'a, str>,
     /// The part of the answer where the template has the secret.
     pub value: Option<&'a str>,
+    /// Where the trained text stands, for [`Carrier::value_in`].
+    pub located: Located,
+}
+
+impl Reading<'_> {
+    /// The normal form of what is searched.
+    pub(crate) fn normal(&self) -> Cow<'_, [u8]> {
+        // What is searched begins with the answer; it is no more than that in the usual case.
+        let is_whole = self.located.is_whole && matches!(self.said, Cow::Borrowed(_));
+        if is_whole { Cow::Borrowed(&self.located.normal) } else { Cow::Owned(normal_bytes(&self.said)) }
+    }
 }
 
 impl Carrier {
@@ -128,26 +148,39 @@ impl Carrier {
     /// The value in the secret's place; `None` where the answer has not the trained form, or names no value there.
     #[must_use]
     pub fn value(&self, text: &str, space: &Candidates) -> Option<Value> {
+        self.value_in(&self.locate(text), space)
+    }
+
+    fn locate(&self, text: &str) -> Located {
         let mut normal = normal_bytes(text);
+        let is_whole = normal.len() <= LONGEST_ANSWER;
         normal.truncate(LONGEST_ANSWER);
+        let before = self.before.first().map(|piece| piece.ends_in(&normal)).unwrap_or_default();
+        Located { normal, before, is_whole }
+    }
+
+    /// The same where the trained text was located in the answer by this carrier.
+    #[must_use]
+    pub fn value_in(&self, located: &Located, space: &Candidates) -> Option<Value> {
+        let normal = located.normal.as_slice();
         if !self.is_sufficient() {
             // Hardly any text is trained beside the value: only a member by itself is taken for one.
-            return members_at(space, &normal, 0).any(|end| end == normal.len()).then(|| Value::Member(hash(&normal)));
+            return members_at(space, normal, 0).any(|end| end == normal.len()).then(|| Value::Member(hash(normal)));
         }
         match self.before.first() {
             Some(first) => {
-                let places = first.ends_in(&normal).into_iter();
+                let places = located.before.iter();
                 let values: Vec<Value> = places
-                    .filter_map(|(start, end)| {
+                    .filter_map(|&(start, end)| {
                         let letters = first.letters() + letters_before(&self.before[1..], &normal[..start]);
-                        self.value_from(&normal, end, letters, space)
+                        self.value_from(normal, end, letters, space)
                     })
                     .collect();
                 // A short piece also stands within words: the place with a member is the right one.
                 let member = values.iter().find(|value| matches!(value, Value::Member(_)));
                 member.or(values.first()).copied()
             }
-            None => self.value_at_the_beginning(&normal, space),
+            None => self.value_at_the_beginning(normal, space),
         }
     }
 
@@ -155,20 +188,20 @@ impl Carrier {
     /// its own. There a disguise that spans its surroundings ends where the secret's place ends. A value without any other
     /// sign is not read twice.
     pub(crate) fn reading<'a>(&self, said: Cow<'a, str>, text: &'a str) -> Reading<'a> {
-        let value = self.place(text).map(|place| &text[place]);
+        let located = self.locate(text);
+        let value = self.place(text, &located).map(|place| &text[place]);
         let said = match value {
             Some(inner) if !self.is_plain(inner) => Cow::Owned(format!("{said}\n{inner}")),
             _ => said,
         };
-        Reading { said, value }
+        Reading { said, value, located }
     }
 
     /// Where the secret's place is in a text, in bytes.
-    fn place(&self, text: &str) -> Option<Range<usize>> {
-        let mut normal = normal_bytes(text);
-        normal.truncate(LONGEST_ANSWER);
+    fn place(&self, text: &str, located: &Located) -> Option<Range<usize>> {
+        let normal = located.normal.as_slice();
         let start = match self.before.first() {
-            Some(piece) => piece.ends_in(&normal).first()?.1,
+            Some(_) => located.before.first()?.1,
             None => 0,
         };
         let found = self.after.first().and_then(|piece| piece.first_in(&normal[start..]));

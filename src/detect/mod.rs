@@ -31,7 +31,7 @@ mod walk;
 
 pub use approximate::Approximate;
 pub use candidates::Candidates;
-pub use carrier::{Carrier, Reading, Value};
+pub use carrier::{Carrier, Located, Reading, Value};
 pub use normalised::normalise;
 pub use pieces::{Halving, Pieces};
 pub use search::{Match, Searched, Searcher};

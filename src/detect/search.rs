@@ -275,6 +275,12 @@ pub(super) fn characters(bytes: &[u8]) -> usize {
 
 /// Where a stretch of the normal form stands in the text, in bytes.
 pub(super) fn raw_place(text: &str, skip: usize, count: usize) -> Range<usize> {
+    if text.is_ascii() {
+        let mut kept = text.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_alphanumeric()).map(|(at, _)| at);
+        let start = kept.nth(skip);
+        let last = if count > 1 { kept.nth(count - 2) } else { start };
+        return start.unwrap_or(0)..last.map_or(text.len(), |at| at + 1);
+    }
     let (mut seen, mut start, mut end) = (0, None, text.len());
     for (at, c) in text.char_indices() {
         let many = width(c);

@@ -16,7 +16,7 @@ use super::rank::hash;
 use crate::canary::Signature;
 use crate::chat::{Completion, Finish, Usage};
 use crate::detect::candidates::{Candidates, Found};
-use crate::detect::{Approximate, Carrier, Detector, Encoding, Reading, Searcher, Tier, Value};
+use crate::detect::{Approximate, Carrier, Detector, Encoding, Located, Reading, Searcher, Tier, Value};
 use crate::stats::count_rank;
 
 /// The first time that a secret was found.
@@ -162,7 +162,7 @@ pub struct Evidence {
     pub parts: [u64; PARTS_GROUPS],
     /// How often what was named in the secret's place has each feature that a planted secret has, by its number; see
     /// `audit::agreement`.
-    pub features: HashMap<u32, u32>,
+    pub features: Vec<u32>,
     /// Whether held-out secrets are values of planted ones, so that only what is said decides.
     matched: bool,
     /// For a small space: how often each candidate was said as it is, and its weight.
@@ -202,7 +202,7 @@ impl Evidence {
             beside: HashMap::new(),
             broken: Parts::default(),
             parts: [0; PARTS_GROUPS],
-            features: HashMap::new(),
+            features: Vec::new(),
             matched: false,
             counts: HashMap::new(),
             plain: HashMap::new(),
@@ -292,7 +292,7 @@ impl Evidence {
         let own = own.or_else(|| nearly.map(|detector| (detector, Vec::new(), None)));
         let is_told = own.as_ref().is_some_and(|(detector, ..)| detector.tier() != Tier::Approximate);
         if asked.purpose == Purpose::Replay {
-            self.replay(completion, asked.copy, is_told, searched.whole, lens);
+            self.replay(completion, &reading.located, (asked.copy, is_told, searched.whole), lens);
         }
         if let Some((detector, how, place)) = own {
             self.hits += 1;
@@ -323,7 +323,13 @@ impl Evidence {
     }
 
     /// Tells what a replay answer is worth: a draw in the trained form, or no evidence of silence.
-    fn replay(&mut self, completion: &Completion, copy: bool, is_told: bool, whole: bool, lens: Lens<'_>) {
+    fn replay(
+        &mut self,
+        completion: &Completion,
+        located: &Located,
+        (copy, is_told, whole): (bool, bool, bool),
+        lens: Lens<'_>,
+    ) {
         let form = &mut self.form;
         form.replayed += 1;
         if !form.varied {
@@ -349,11 +355,10 @@ impl Evidence {
         }
         form.own += u64::from(is_told);
         let stopped = completion.refused || completion.finish == Finish::Filtered;
-        let value = lens.carrier.value(&completion.text, lens.space).filter(|_| !stopped);
-        if let Some(Value::Member(name) | Value::Other(name)) = value
-            && !is_told
-        {
-            *form.values.entry(name).or_default() += 1;
+        let value = lens.carrier.value_in(located, lens.space).filter(|_| !stopped);
+        let mut times = 0;
+        if let Some(Value::Member(name) | Value::Other(name)) = value.filter(|_| !is_told) {
+            times = form.note_value(name);
         }
         let counts = match value {
             _ if !whole => {
@@ -364,13 +369,11 @@ impl Evidence {
             Some(Value::Member(_)) => true,
             // A made-up value says once that the secret was not named; said again it may stand for anything.
             Some(Value::Other(_)) if is_small => false,
-            Some(Value::Other(name)) => {
-                if !form.made_up.insert(name) {
-                    self.uncounted.repeated += 1;
-                    return;
-                }
-                true
+            Some(Value::Other(_)) if times > 1 => {
+                self.uncounted.repeated += 1;
+                return;
             }
+            Some(Value::Other(_)) => true,
         };
         if counts {
             form.counted += 1;

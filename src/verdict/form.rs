@@ -77,6 +77,9 @@ const FEWEST_VARIED: u64 = 20;
 /// Values of a canary that are remembered when it is done, the most frequent first.
 const FREQUENT: usize = 8;
 
+/// Hashes that were met.
+type Hashes = HashSet<u64, foldhash::fast::RandomState>;
+
 /// What the replay answers of a canary say of the model's form: counts and hashes, never a text.
 #[derive(Debug, Default)]
 pub struct Form {
@@ -96,12 +99,10 @@ pub struct Form {
     pub other_names: f64,
     /// The most frequent values that are not the secret, with how often each was named.
     pub frequent: Vec<(u64, u32)>,
-    /// Values that are no member and were counted.
-    pub(super) made_up: HashSet<u64>,
     /// How often each value was named that is not the secret.
-    pub(super) values: HashMap<u64, u32>,
+    values: HashMap<u64, u32, foldhash::fast::RandomState>,
     /// Hashes of responses, by their id and text.
-    responses: HashSet<u64>,
+    responses: Hashes,
     /// For each replay request with several answers: its number and the hash of an answer.
     choices: Vec<(u64, u64)>,
     /// The first answer, as a hash.
@@ -138,6 +139,13 @@ impl Form {
         !self.responses.insert(whole)
     }
 
+    /// Notes a value that is not the secret, by its hash, and tells how often it was named so far.
+    pub(super) fn note_value(&mut self, value: u64) -> u32 {
+        let times = self.values.entry(value).or_default();
+        *times = times.saturating_add(1);
+        *times
+    }
+
     /// Notes one of several answers to a request.
     pub fn note_choice(&mut self, request: u64, text: u64) {
         self.choices.push((request, text));
@@ -154,7 +162,6 @@ impl Form {
         values.sort_unstable_by_key(|(value, count)| (std::cmp::Reverse(*count), *value));
         values.truncate(FREQUENT);
         self.frequent = values;
-        self.made_up = HashSet::new();
-        self.responses = HashSet::new();
+        self.responses = Hashes::default();
     }
 }
