@@ -3,6 +3,7 @@
 //! With a key in the environment it holds no secret, only what regenerates them. Without one it
 //! holds the key itself, and its file must be kept like a secret.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -15,8 +16,8 @@ use super::template::Template;
 use super::template_error::TemplateError;
 use super::template_spec::TemplateSpec;
 
-/// The version that this program writes. Earlier ones have no signature, so that a run on them can prove nothing.
-pub const VERSION: u32 = 3;
+/// The version that this program writes and reads.
+pub const VERSION: u32 = 4;
 
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,11 +26,31 @@ pub enum ManifestError {
     #[error("not a manifest: {0}")]
     Form(String),
     /// From the future.
-    #[error("it has version {found}, this program reads up to version {VERSION}: update blabbermouth")]
+    #[error("it has version {found}, this program reads version {VERSION}: update blabbermouth")]
     Newer {
         /// The version found.
         found: u64,
     },
+    /// From the past: nothing seals it.
+    #[error("it has version {found}, this program reads version {VERSION}: plant again, and tune on the new rows")]
+    Older {
+        /// The version found.
+        found: u64,
+    },
+    /// A part of it is not as it was written.
+    #[error(
+        "its part `{part}` is not as `blabbermouth plant` wrote it: somebody edited the file; plant again, or restore it"
+    )]
+    Edited {
+        /// The first part that differs.
+        part: String,
+    },
+    /// Two keys that differ.
+    #[error(
+        "it holds a key, and BLABBERMOUTH_KEY is set to another one: a manifest of yours that was planted with \
+         BLABBERMOUTH_KEY holds none, so this file may be somebody else's; unset BLABBERMOUTH_KEY only if the manifest is yours"
+    )]
+    TwoKeys,
     /// The key is not the one of the draw.
     #[error("the key in BLABBERMOUTH_KEY is not the one that this manifest was drawn with")]
     WrongKey,
@@ -112,7 +133,15 @@ pub struct Manifest {
     pub matched: Vec<String>,
     /// All canaries in the order of the draw.
     pub canaries: Vec<Entry>,
+    /// Seals each part of this file, and all of them together, with the manifest's key.
+    #[serde(default)]
+    pub seals: BTreeMap<String, String>,
 }
+
+/// The part that seals all others.
+const WHOLE: &str = "seals";
+/// The part with the canaries.
+const CANARIES: &str = "canaries";
 
 impl std::fmt::Debug for Manifest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -127,11 +156,11 @@ impl std::fmt::Debug for Manifest {
 /// A manifest with its canaries drawn again.
 #[derive(Debug)]
 pub struct Drawn {
-    /// The key.
+    /// The manifest's key; see [`Key::of_manifest`].
     pub key: Key,
     /// The random number of this draw.
     pub nonce: String,
-    /// The templates, each with its signature,, in the order of the manifest.
+    /// The templates, each with its signature, in the order of the manifest.
     pub templates: Vec<Template>,
     /// The canaries, in the order of the manifest.
     pub canaries: Vec<Canary>,
@@ -164,17 +193,18 @@ impl Manifest {
             None => random_hex(16)?,
         };
         let mut plan = plan;
+        let (kept_key, key) = (kept.then(|| key.expose().to_string()), key.of_manifest(&nonce)?);
         let canaries = draw(&plan, &key, &nonce)?;
         let matched = plan.matched.iter().filter(|name| is_matched(&plan, &canaries, name)).cloned().collect();
         plan.matched = matched;
         let entries = canaries.iter().map(|canary| entry(canary, &plan.templates, &key)).collect();
         let templates = sign(plan.templates, &canaries, &key, &nonce);
         let drawn_by = nonce.clone();
-        let manifest = Self {
+        let mut manifest = Self {
             version: VERSION,
             key_check: key.check_value(&nonce),
             nonce,
-            key: kept.then(|| key.expose().to_owned()),
+            key: kept_key,
             templates: templates.iter().map(|t| t.spec().clone()).collect(),
             lists: spaces.lists.clone(),
             patterns: spaces.patterns.clone(),
@@ -184,7 +214,9 @@ impl Manifest {
             training_file: None,
             matched: plan.matched.clone(),
             canaries: entries,
+            seals: BTreeMap::new(),
         };
+        manifest.seal(&key);
         Ok((manifest, Drawn { key, nonce: drawn_by, templates, canaries, matched: plan.matched }))
     }
 
@@ -199,8 +231,10 @@ impl Manifest {
         }
         let form = |e: serde_json::Error| ManifestError::Form(crate::unquoted::without_values(&e.to_string()));
         let head: Version = serde_json::from_slice(bytes).map_err(form)?;
-        if head.version > u64::from(VERSION) {
-            return Err(ManifestError::Newer { found: head.version });
+        match head.version.cmp(&u64::from(VERSION)) {
+            Ordering::Greater => return Err(ManifestError::Newer { found: head.version }),
+            Ordering::Less => return Err(ManifestError::Older { found: head.version }),
+            Ordering::Equal => {}
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(form)?;
         let count = |arm| manifest.canaries.iter().filter(|entry| entry.arm == arm).count();
@@ -211,6 +245,41 @@ impl Manifest {
             return Err(ManifestError::Form("its counts do not agree with its list of canaries".into()));
         }
         Ok(manifest)
+    }
+
+    /// Seals all parts anew, with the manifest's key: for who made it, and changed it since.
+    pub fn seal(&mut self, key: &Key) {
+        self.seals = self.seals_by(key);
+    }
+
+    /// What the seals have to be.
+    fn seals_by(&self, key: &Key) -> BTreeMap<String, String> {
+        let mut parts: Vec<(String, Vec<u8>)> = vec![
+            (CANARIES.to_owned(), json(&self.canaries)),
+            (
+                "planted, held_out, copies and matched".to_owned(),
+                json(&(self.planted, self.held_out, &self.copies, &self.matched)),
+            ),
+            ("training_file".to_owned(), json(&self.training_file)),
+        ];
+        parts.extend(self.templates.iter().map(|template| (format!("template {}", template.name), json(template))));
+        parts.extend(self.lists.iter().map(|(name, list)| (format!("list {name}"), json(list))));
+        parts.extend(self.patterns.iter().map(|(name, pattern)| (format!("pattern {name}"), json(pattern))));
+        let mut seals: BTreeMap<String, String> =
+            parts.iter().map(|(name, bytes)| (name.clone(), key.seal("part", &[name.as_bytes(), bytes]))).collect();
+        // The order of the templates is the order of the draw.
+        let names: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
+        let whole = key.seal("manifest", &[&json(&self.version), &json(&names), &json(&seals)]);
+        seals.insert(WHOLE.to_owned(), whole);
+        seals
+    }
+
+    /// The first part that is not as it was sealed.
+    fn edited(&self, key: &Key) -> Option<String> {
+        let wanted = self.seals_by(key);
+        let differs = |name: &&String| self.seals.get(*name) != wanted.get(*name);
+        let parts = || wanted.keys().chain(self.seals.keys()).filter(|name| *name != WHOLE);
+        parts().find(differs).cloned().or_else(|| (self.seals != wanted).then(|| WHOLE.to_owned()))
     }
 
     /// Its JSON text.
@@ -237,15 +306,25 @@ impl Manifest {
         Ok(checked.collect::<Result<_, _>>()?)
     }
 
-    /// Draws the canaries again, with the key from the environment or the one in the manifest.
+    /// Draws the canaries again, with the key from the environment or the one in the manifest, after every part was found to
+    /// be as it was sealed.
     ///
     /// # Errors
-    /// When the key is missing or wrong, or an entry does not agree with the draw.
+    /// When the key is missing or wrong, two keys differ, a part was edited, or an entry does not agree with the draw.
     pub fn regenerate(&self, key: Option<Key>) -> Result<Drawn, ManifestError> {
         let kept = self.key.as_deref().map(Key::from_text).transpose()?;
-        let key = kept.or(key).ok_or(ManifestError::NoKey)?;
+        if let (Some(kept), Some(given)) = (&kept, &key)
+            && kept.expose() != given.expose()
+        {
+            return Err(ManifestError::TwoKeys);
+        }
+        let key = key.or(kept).ok_or(ManifestError::NoKey)?.of_manifest(&self.nonce)?;
         if key.check_value(&self.nonce) != self.key_check {
             return Err(ManifestError::WrongKey);
+        }
+        let edited = self.edited(&key);
+        if let Some(part) = edited.clone().filter(|part| part != CANARIES) {
+            return Err(ManifestError::Edited { part });
         }
         let plan = DrawPlan {
             templates: self.checked_templates()?,
@@ -260,9 +339,16 @@ impl Manifest {
                 return Err(ManifestError::Mismatch { id: stored.id.clone() });
             }
         }
+        if let Some(part) = edited {
+            return Err(ManifestError::Edited { part });
+        }
         let templates = sign(plan.templates, &canaries, &key, &self.nonce);
         Ok(Drawn { key, nonce: self.nonce.clone(), templates, canaries, matched: plan.matched })
     }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("a manifest has nothing that JSON lacks")
 }
 
 /// Draws the signature of each template that has one, after everything else.
@@ -311,7 +397,7 @@ mod tests {
         for canary in &drawn.canaries {
             assert!(!text.contains(canary.secret.expose()));
         }
-        assert!(!text.contains(key().expose()));
+        assert!(!text.contains(key().expose().as_str()));
         let read = Manifest::parse(text.as_bytes()).expect("reads back");
         let again = read.regenerate(Some(key())).expect("the right key");
         assert!(
@@ -361,14 +447,72 @@ mod tests {
     }
 
     #[test]
+    fn every_part_is_sealed_and_an_edit_is_named() {
+        let (manifest, _) = made(Some(key()));
+        assert!(manifest.regenerate(Some(key())).is_ok());
+        // Whatever leaf of the file is changed, nothing is drawn from it.
+        let whole = serde_json::to_value(&manifest).expect("JSON");
+        let mut leaves = Vec::new();
+        fn visit(value: &serde_json::Value, path: &str, leaves: &mut Vec<String>) {
+            match value {
+                serde_json::Value::Object(map) => {
+                    map.iter().for_each(|(k, v)| visit(v, &format!("{path}/{k}"), leaves))
+                }
+                serde_json::Value::Array(list) => {
+                    list.iter().enumerate().for_each(|(i, v)| visit(v, &format!("{path}/{i}"), leaves));
+                }
+                _ => leaves.push(path.to_owned()),
+            }
+        }
+        visit(&whole, "", &mut leaves);
+        assert!(leaves.len() > 100);
+        // Long lists are looked at here and there.
+        for path in leaves.iter().filter(|path| !path.starts_with("/lists")).chain(leaves.iter().step_by(97)) {
+            let mut edited = whole.clone();
+            let leaf = edited.pointer_mut(path).expect("a leaf");
+            *leaf = match leaf {
+                serde_json::Value::String(text) => format!("{text}x").into(),
+                serde_json::Value::Number(number) => (number.as_u64().expect("whole") + 1).into(),
+                serde_json::Value::Bool(is) => (!*is).into(),
+                _ => "x".into(),
+            };
+            let read = Manifest::parse(edited.to_string().as_bytes());
+            assert!(read.is_err() || read.is_ok_and(|m| m.regenerate(Some(key())).is_err()), "{path}");
+        }
+        let mut edited = manifest.clone();
+        edited.templates[0].messages[0].content.push('!');
+        let error = edited.regenerate(Some(key())).expect_err("edited");
+        assert!(matches!(&error, ManifestError::Edited { part } if part == "template mr-disease"), "{error}");
+        // Parts that are left out, put beside, or in another order.
+        let mut fewer = manifest.clone();
+        fewer.seals.pop_last();
+        let mut more = manifest.clone();
+        more.lists.insert("mine".into(), vec!["x".into()]);
+        let mut turned = manifest.clone();
+        turned.templates.reverse();
+        for edited in [fewer, more, turned] {
+            assert!(matches!(edited.regenerate(Some(key())), Err(ManifestError::Edited { .. })));
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_file_does_not_outrank_the_one_that_is_given() {
+        let (manifest, drawn) = made(None);
+        assert!(matches!(manifest.regenerate(Some(key())), Err(ManifestError::TwoKeys)));
+        let same = Key::from_text(manifest.key.as_deref().expect("a key")).expect("a key");
+        let again = manifest.regenerate(Some(same)).expect("the same key");
+        assert!(again.canaries.iter().zip(&drawn.canaries).all(|(a, b)| a.secret == b.secret));
+    }
+
+    #[test]
     fn what_was_edited_or_is_newer_is_refused() {
         let (mut manifest, _) = made(Some(key()));
         manifest.canaries[3].copies += 1;
         assert!(matches!(manifest.regenerate(Some(key())), Err(ManifestError::Mismatch { .. })));
-        let newer = manifest.to_json().replacen("\"version\": 3", "\"version\": 4", 1);
-        assert!(matches!(Manifest::parse(newer.as_bytes()), Err(ManifestError::Newer { found: 4 })));
-        let older = manifest.to_json().replacen("\"version\": 3", "\"version\": 2", 1);
-        assert!(Manifest::parse(older.as_bytes()).is_ok_and(|manifest| manifest.version < VERSION));
+        let newer = manifest.to_json().replacen("\"version\": 4", "\"version\": 5", 1);
+        assert!(matches!(Manifest::parse(newer.as_bytes()), Err(ManifestError::Newer { found: 5 })));
+        let older = manifest.to_json().replacen("\"version\": 4", "\"version\": 3", 1);
+        assert!(matches!(Manifest::parse(older.as_bytes()), Err(ManifestError::Older { found: 3 })));
         assert!(matches!(Manifest::parse(b"{}"), Err(ManifestError::Form(_))));
         let empty = Manifest { planted: 0, held_out: 0, canaries: Vec::new(), ..manifest };
         assert!(matches!(Manifest::parse(empty.to_json().as_bytes()), Err(ManifestError::Draw(DrawError::NoCanaries))));

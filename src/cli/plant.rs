@@ -102,6 +102,7 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, skip: boo
         summary
     };
     manifest.training_file = Some(config.dataset.training.display().to_string());
+    manifest.seal(&drawn.key);
     std::io::Write::write_all(record.writer(), manifest.to_json().as_bytes()).map_err(config_failure)?;
     // An earlier training file goes before its manifest does: what is trained on it could not be judged by the new one.
     remove(&paths[0]).map_err(config_failure)?;

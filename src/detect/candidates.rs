@@ -27,7 +27,7 @@ pub(super) enum Normal {
         count: usize,
     },
     Choice {
-        entries: HashSet<String>,
+        entries: HashSet<String, foldhash::fast::RandomState>,
         /// The same in their order, each from its end where members are walked through so.
         sorted: Vec<Vec<u8>>,
         lengths: Vec<usize>,
@@ -61,7 +61,7 @@ impl Candidates {
                 Some(Normal::Chars { weight, count: *count })
             }
             Part::Choice(list) => {
-                let entries: HashSet<String> = list.iter().map(|e| normalise(e)).collect();
+                let entries: HashSet<String, foldhash::fast::RandomState> = list.iter().map(|e| normalise(e)).collect();
                 let mut lengths: Vec<usize> = entries.iter().map(String::len).collect();
                 lengths.sort_unstable();
                 lengths.dedup();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::reach::{Missing, limits, redactor, runtime};
-use super::session::{Done, Session};
+use super::session::{Done, Session, journal_key};
 use super::session_error::SessionError;
 use crate::audit::{Audit, Event, Progress, Sieve};
 use crate::provider::{
@@ -61,7 +61,7 @@ impl Session {
         let (model, warm_up) = self.model()?;
         let folder = self.folder.join(&self.config.store.path);
         let plan = self.plan(&model);
-        let key = drawn.key.sealing_key("journal");
+        let key = journal_key(&drawn.key, &plan);
         let journal = Journal::open(&folder, key, &plan, self.run_name.as_ref(), self.fresh)?;
         if journal.forgotten() > 0 {
             progress(Event::Forgotten(journal.forgotten()));

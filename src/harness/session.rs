@@ -10,7 +10,7 @@ use super::reach::{Estimate, Tape, limits, redactor, runtime, service, withholdi
 use super::session_error::SessionError;
 use super::shard::Shard;
 use crate::audit::{Audit, Options, Progress, journaled};
-use crate::canary::{Drawn, Entry, Key, MANIFEST_VERSION, Manifest};
+use crate::canary::{Drawn, Entry, Key, Manifest};
 use crate::chat::{Sampling, Usage};
 use crate::config::{ClaimSection, Config};
 use crate::provider::{
@@ -87,12 +87,6 @@ impl Session {
         }
         let at = |source| SessionError::Manifest { path: manifest_path.display().to_string(), source };
         let manifest = Manifest::parse(&store::read(&manifest_path)?).map_err(at)?;
-        if manifest.version < MANIFEST_VERSION && !config.verdict.unproven {
-            return Err(SessionError::OldManifest {
-                path: manifest_path.display().to_string(),
-                found: manifest.version,
-            });
-        }
         let key = environment("BLABBERMOUTH_KEY").map(|k| Key::from_text(&k)).transpose()?;
         let (profile, connection) = service(&config, &folder, &environment)?;
         let name = file.map_or_else(|| "blabbermouth.toml".to_owned(), |f| f.display().to_string());
@@ -357,10 +351,11 @@ impl Session {
         let price = quoted.map(|quoted| quoted.price);
         // Before anything is paid, and anything that was paid for is forgotten.
         self.can_pay(&audit.least(selected), limits, price.as_ref())?;
+        let plan = self.plan(&model);
         let journal = Arc::new(Journal::open(
             &self.folder.join(&self.config.store.path),
-            drawn.key.sealing_key("journal"),
-            &self.plan(&model),
+            journal_key(&drawn.key, &plan),
+            &plan,
             self.run_name.as_ref(),
             self.fresh,
         )?);
@@ -392,7 +387,7 @@ impl Session {
         let (audit, drawn) = self.audit()?;
         let folder = self.folder.join(&self.config.store.path);
         let plan = self.plan(provider.model());
-        let key = drawn.key.sealing_key("journal");
+        let key = journal_key(&drawn.key, &plan);
         let journal = Arc::new(Journal::open(&folder, key, &plan, self.run_name.as_ref(), false)?);
         let runtime = runtime()?;
         let report = runtime.block_on(audit.run(selected, provider, Arc::clone(&journal), progress))?;
@@ -407,4 +402,10 @@ impl Session {
         let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
         Done { report, journal, judged: journaled(selected, self.entries().len()) }
     }
+}
+
+/// What seals the answers of one plan in the journal: those of another manifest, model, service or way of asking cannot be
+/// opened with it, whatever the file says that they are.
+pub(super) fn journal_key(key: &Key, plan: &str) -> [u8; 32] {
+    key.sealing_key(&format!("journal {plan}"))
 }

@@ -87,17 +87,6 @@ pub enum SessionError {
         /// The manifest.
         path: String,
     },
-    /// The manifest has no signatures.
-    #[error(
-        "{path}: it is of version {found}, in which nothing shows that a model was trained on its canaries: plant again and \
-         tune on the new rows, or accept unproven verdicts with --unproven"
-    )]
-    OldManifest {
-        /// The manifest.
-        path: String,
-        /// Its version.
-        found: u32,
-    },
     /// A model that the mock does not serve.
     #[error(
         "the built-in mock serves no model `{model}`: leave out the name, or test the model at its own service \

@@ -122,7 +122,7 @@ fn trainings(epsilon: f64) -> [Training; 2] {
          # It was not trained with privacy: this claim is to be refuted.\n{claim}"
     );
     let private = format!(
-        "[tune]\nbase-model = \"tiny\"\nstate = \"private.tune.json\"\nepochs = 20\nbatch-size = 256\n\n\
+        "[tune]\nbase-model = \"tiny\"\nstate = \"private.tune.json\"\nepochs = 20\nbatch-size = 256\nlearning-rate-multiplier = 0.7\n\n\
          [tune.privacy]\nepsilon = {epsilon:?}\ndelta = 1e-5\n\n{claim}"
     );
     [

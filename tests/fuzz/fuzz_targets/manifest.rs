@@ -24,13 +24,15 @@ fn check(data: &[u8]) {
     }
     let _ = manifest.regenerate(None).map_err(|error| error.to_string());
     // The same under a key that is known here.
-    let key = Key::from_text("a key for the fuzzing of manifests").expect("long enough");
+    let key = Key::from_text(&"00ff".repeat(16)).expect("32 bytes");
+    let own = key.of_manifest(&manifest.nonce).expect("no passphrase");
     manifest.key = None;
-    manifest.key_check = key.check_value(&manifest.nonce);
+    manifest.key_check = own.check_value(&manifest.nonce);
+    manifest.seal(&own);
     if let Ok(drawn) = manifest.regenerate(Some(key.clone())) {
         for (canary, entry) in drawn.canaries.iter().zip(&manifest.canaries) {
             assert_eq!((&canary.id, canary.arm, canary.copies), (&entry.id, entry.arm, entry.copies));
-            assert_eq!(key.fingerprint(&canary.id, canary.secret.expose()), entry.fingerprint);
+            assert_eq!(own.fingerprint(&canary.id, canary.secret.expose()), entry.fingerprint);
         }
     }
     // And with entries that agree with its own draw.
