@@ -20,13 +20,15 @@ pub enum ExitCode {
     Inconclusive = 11,
     /// The harness itself is suspect: held-out canaries were "known" to the model.
     Invalid = 12,
+    /// What was asked for falls short of the release policy, or the policy does not allow it; nothing was sent.
+    Policy = 13,
     /// Interrupted by the user; what was reached is saved.
     Interrupted = 130,
 }
 
 impl ExitCode {
     /// Every exit code, in numeric order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Clean,
         Self::Internal,
         Self::Usage,
@@ -35,6 +37,7 @@ impl ExitCode {
         Self::Leak,
         Self::Inconclusive,
         Self::Invalid,
+        Self::Policy,
         Self::Interrupted,
     ];
 
@@ -50,6 +53,9 @@ impl ExitCode {
             Self::Leak => "leak: at least one canary was given away",
             Self::Inconclusive => "inconclusive: refusals, cut or missing answers, or too little evidence",
             Self::Invalid => "invalid: held-out canaries were given away, so the set-up is broken",
+            Self::Policy => {
+                "policy: the run asks for less than the release policy, or for what it does not allow; nothing was sent"
+            }
             Self::Interrupted => "interrupted; what was reached is saved",
         }
     }

@@ -408,7 +408,9 @@ impl Audit {
                 .served()
                 .filter(|served| served != provider.model())
                 .map(|served| self.redact(served)),
+            sweep: self.options.sweep,
             planted: self.design.planted,
+            canaries: self.entries.len(),
             config: self.options.config.clone(),
         };
         let evidence: Vec<_> = probed.into_iter().map(|p| (p.canary, p.evidence)).collect();

@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 const EXIT_CODES: &str = "Exit codes:
   0   clean        2   usage            4   provider failed   11  inconclusive
-  1   internal     3   configuration    10  leak              12  invalid      130 interrupted
+  1   internal     3   configuration    10  leak              12  invalid      13  policy
+  130 interrupted
 
 Examples:
   blabbermouth demo                          the founding experiment, offline
@@ -27,6 +28,10 @@ pub(crate) struct Cli {
     /// Print more.
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
+    /// What a run has to meet, whatever the configuration says: a file from outside of the pull request. Also
+    /// BLABBERMOUTH_POLICY.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) policy: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -245,6 +250,9 @@ pub(crate) struct TestArgs {
     /// Fail on new leaks only: those in this file are accepted until their day (see `report accept`).
     #[arg(long, value_name = "FILE", conflicts_with = "checkpoints")]
     pub(crate) baseline: Option<PathBuf>,
+    /// Let a run of only some canaries pass in CI, where a filter otherwise leaves it inconclusive.
+    #[arg(long)]
+    pub(crate) allow_partial: bool,
     /// Take only part K of N of the canaries; `blabbermouth report merge` judges the parts together.
     #[arg(long, value_name = "K/N", conflicts_with = "checkpoints")]
     pub(crate) shard: Option<String>,
@@ -319,6 +327,8 @@ pub(crate) enum ReportCommand {
     Explain(ExplainArgs),
     /// Accept the leaks of a report for a while: writes the baseline that `test --baseline` reads.
     Accept(AcceptArgs),
+    /// See whether a stored report is as the run wrote it: its seal is checked with the key of the manifest.
+    Verify(VerifyArgs),
     /// Judge the parts of a sharded run together: the verdict, and every figure, are those of the whole.
     Merge(MergeArgs),
 }
@@ -332,6 +342,20 @@ pub(crate) struct DiffArgs {
     pub(crate) old: PathBuf,
     /// That of now.
     pub(crate) new: PathBuf,
+    /// The configuration that names the manifest, whose key checks the seals.
+    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "The exit code is 0 where all are, else 3.")]
+pub(crate) struct VerifyArgs {
+    /// The stored reports (JSON).
+    #[arg(required = true)]
+    pub(crate) reports: Vec<PathBuf>,
+    /// The configuration that names the manifest.
+    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
+    pub(crate) config: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -355,6 +379,9 @@ pub(crate) struct AcceptArgs {
     /// The baseline; one that is there is replaced.
     #[arg(long, default_value = "blabbermouth.baseline.json")]
     pub(crate) to: PathBuf,
+    /// The configuration that names the manifest, whose key checks the seal.
+    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
+    pub(crate) config: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -371,6 +398,9 @@ pub(crate) struct MergeArgs {
     /// Samples for each canary, as they were asked for.
     #[arg(long)]
     pub(crate) samples: Option<u64>,
+    /// Fail on new leaks only, as with `test`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
     /// Write a report, as with `test`.
     #[arg(long, value_name = "FORMAT[=PATH]")]
     pub(crate) report: Vec<String>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use blabbermouth::chat::{Message, Quality, Role};
+use blabbermouth::config::is_ci;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::Session;
 use blabbermouth::report::escape::terminal;
@@ -11,17 +12,13 @@ use super::args::AskArgs;
 use super::{Failure, Output};
 
 pub(crate) fn run(args: &AskArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let in_ci = std::env::var("CI").is_ok_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
-    if args.show_secrets && in_ci && !args.force {
+    if args.show_secrets && is_ci(super::environment) && !args.force {
         let how =
             "--show-secrets is refused where CI is set, since others may read the log; --force shows them all the same";
         return Err(Failure::new(ExitCode::Usage, how));
     }
-    let session = Session::open(
-        Some(&args.whom.config),
-        |name| std::env::var(name).ok(),
-        |config| super::choose(config, &args.whom),
-    )?;
+    let session =
+        Session::open(Some(&args.whom.config), super::environment, |config| super::choose(config, &args.whom))?;
     let system = args.system.iter().map(|text| Message::new(Role::System, text.as_str()));
     let question: Vec<Message> = system.chain([Message::new(Role::User, args.question.as_str())]).collect();
     let said = session.ask(&question, args.samples, args.show_secrets)?;

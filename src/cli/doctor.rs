@@ -4,7 +4,7 @@ use std::path::Path;
 
 use blabbermouth::config::Config;
 use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{Session, SessionError, service, withholding};
+use blabbermouth::harness::{Session, SessionError, allowed, service, withholding};
 use blabbermouth::provider::{Capability, Dialect, Found, OpenAi, Tuner};
 use blabbermouth::report::escape::terminal;
 use blabbermouth::tune::{State, TuneError};
@@ -13,7 +13,7 @@ use super::args::DoctorArgs;
 use super::{Failure, Output, config_failure};
 
 pub(crate) fn run(args: &DoctorArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = super::environment;
     let mut config = Config::load(Some(&args.whom.config), environment).map_err(config_failure)?;
     super::choose(&mut config, &args.whom);
     let folder = args.whom.config.parent().map(Path::to_owned).unwrap_or_default();
@@ -23,6 +23,7 @@ pub(crate) fn run(args: &DoctorArgs, output: &Output) -> Result<ExitCode, Failur
         Err(error) => output.result(&line("manifest", "none", &error.chain())),
     }
     let (profile, connection) = service(&config, &folder, environment).map_err(TuneError::from)?;
+    allowed(&config, Some(&args.whom.config), &profile, environment)?;
     let named = if connection.key.is_some() { ("key", "ok") } else { ("key", "none") };
     output.result(&line(named.0, named.1, &connection.key_variable));
     if config.provider.kind == "mock" {

@@ -15,7 +15,7 @@ pub(crate) fn run(args: &MockArgs, output: &Output) -> Result<ExitCode, Failure>
     let scenario = Scenario::by_name(&args.scenario).map_err(|e| Failure::new(ExitCode::Usage, e))?;
     let mut options = Options::new(scenario);
     if let Some(file) = &args.config {
-        let config = Config::load(Some(file), |name| std::env::var(name).ok()).map_err(config_failure)?;
+        let config = Config::load(Some(file), super::environment).map_err(config_failure)?;
         let spaces = config.spaces(file.parent().unwrap_or(Path::new(""))).map_err(config_failure)?;
         // A template of the user's own comes before a built-in one that it resembles.
         options.templates.splice(0..0, config.templates(&spaces).map_err(config_failure)?);

@@ -14,10 +14,12 @@ mod strategies;
 mod test;
 mod tune;
 
+use std::sync::OnceLock;
+
 use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command, Whom};
-use blabbermouth::config::Config;
+use blabbermouth::config::{Config, POLICY_VARIABLE};
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::SessionError;
 pub(crate) use output::Output;
@@ -69,6 +71,15 @@ pub(crate) fn choose(config: &mut Config, whom: &Whom) {
     }
 }
 
+/// The policy of the command line.
+static POLICY: OnceLock<String> = OnceLock::new();
+
+/// A variable of the environment; for that of the policy what the command line says goes before.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    let given = POLICY.get().filter(|_| name == POLICY_VARIABLE).cloned();
+    given.or_else(|| std::env::var(name).ok())
+}
+
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -79,6 +90,9 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     let output = Output::capture(cli.quiet, cli.verbose);
+    if let Some(path) = cli.policy {
+        let _ = POLICY.set(path);
+    }
     let done = match cli.command {
         Command::Init(args) => init::run(&args, &output),
         Command::Plant(args) => plant::run(&args, &output),

@@ -15,7 +15,7 @@ use super::data::Data;
 use super::{Failure, Output, config_failure};
 
 pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let mut config = Config::load(Some(&args.config), |name| std::env::var(name).ok()).map_err(config_failure)?;
+    let mut config = Config::load(Some(&args.config), super::environment).map_err(config_failure)?;
     let folder = args.config.parent().map(Path::to_owned).unwrap_or_default();
     let wanted = match &args.dataset {
         Some(dataset) => dataset.clone(),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use blabbermouth::config::ReleasePolicy;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{Session, Tape, judge_quietly};
 use blabbermouth::report::escape::terminal;
@@ -11,7 +12,7 @@ use blabbermouth::store;
 use blabbermouth::tune::today;
 use blabbermouth::verdict::{Baseline, CanaryReport, CanaryVerdict, PooledTest, REPORT_VERSION, RunReport};
 
-use super::args::{AcceptArgs, DiffArgs, MergeArgs, RenderArgs, ReportArgs, ReportCommand};
+use super::args::{AcceptArgs, DiffArgs, MergeArgs, RenderArgs, ReportArgs, ReportCommand, VerifyArgs};
 use libtest_mimic::Arguments;
 
 use super::test::Reports;
@@ -24,21 +25,23 @@ pub(crate) fn run(args: &ReportArgs, output: &Output) -> Result<ExitCode, Failur
         Some(ReportCommand::Diff(args)) => diff(args, output),
         Some(ReportCommand::Explain(args)) => told(&read(&args.from)?, &args.canary, output),
         Some(ReportCommand::Accept(args)) => accept(args, output),
+        Some(ReportCommand::Verify(args)) => verify(args, output),
         None => render(&args.render, output),
     }
 }
 
 /// Judges all answers of the parts as one run.
 fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let session = Session::open(
-        Some(&args.whom.config),
-        |name| std::env::var(name).ok(),
-        |config| {
-            super::choose(config, &args.whom);
-            config.probe.samples = args.samples.unwrap_or(config.probe.samples);
-        },
-    )?;
-    let session = session.fresh(true).tape(Tape { record: None, replay: args.parts.clone(), parts: true });
+    let session = Session::open(Some(&args.whom.config), super::environment, |config| {
+        super::choose(config, &args.whom);
+        config.probe.samples = args.samples.unwrap_or(config.probe.samples);
+    })?;
+    let baseline = super::test::baseline(args.baseline.as_deref())?;
+    let session = session.baseline(baseline.clone(), today()).fresh(true).tape(Tape {
+        record: None,
+        replay: args.parts.clone(),
+        parts: true,
+    });
     let reports = Reports::begin(&args.report, Path::new(""), session.entries().len())?;
     let (bar, progress) = output.progress();
     let done = judge_quietly(&session, &Arguments::default(), progress);
@@ -46,9 +49,40 @@ fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
     let done = done?.ok_or_else(|| Failure::new(ExitCode::Inconclusive, "there is no canary in the manifest"))?;
     reports.write(&done.report, output)?;
     output.verbatim(&summary(&done.report, output.colour()));
+    if let Some(baseline) = &baseline {
+        super::test::tell_accepted(baseline, &done.report, output);
+    }
     let code = done.report.verdict.exit_code();
     done.settle()?;
     Ok(code)
+}
+
+/// Checks the seals of stored reports.
+fn verify(args: &VerifyArgs, output: &Output) -> Result<ExitCode, Failure> {
+    for path in &args.reports {
+        let report = read(path)?;
+        sealed(&report, path, &args.config)?;
+        let (verdict, name) = (report.verdict.as_str(), path.display());
+        output.result(&format!("{name}: as it was written, by the manifest's key; its verdict is {verdict}"));
+    }
+    Ok(ExitCode::Clean)
+}
+
+/// Fails where a report is not as a run on the manifest of this configuration wrote it.
+fn sealed(report: &RunReport, path: &Path, config: &Path) -> Result<(), Failure> {
+    let session = Session::open(Some(config), super::environment, |_| {})?;
+    if session.has_sealed(report)? {
+        return Ok(());
+    }
+    let name = path.display();
+    let what = match &report.seal {
+        None => format!("{name}: the report has no seal, so that nobody can tell who wrote it: run the test again"),
+        Some(_) => format!(
+            "{name}: the seal does not fit: the report was edited, or is of another manifest than that of {}",
+            config.display()
+        ),
+    };
+    Err(Failure::new(ExitCode::Config, what))
 }
 
 /// Tells how a verdict came about.
@@ -65,6 +99,14 @@ pub(super) fn told(report: &RunReport, canary: &str, output: &Output) -> Result<
 /// Tells what changed.
 fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
+    sealed(&new, &args.new, &args.config)?;
+    if sealed(&old, &args.old, &args.config).is_err() {
+        output.warning(&format!(
+            "{}: its seal does not fit the manifest of {}: it was edited, or is of an earlier planting",
+            args.old.display(),
+            args.config.display()
+        ));
+    }
     // Another manifest has other secrets under the same names.
     let key = |c: &CanaryReport| (c.test.clone(), c.fingerprint.clone());
     let before: HashMap<_, CanaryVerdict> = old.canaries.iter().map(|c| (key(c), c.verdict)).collect();
@@ -96,10 +138,21 @@ fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
 /// Writes a baseline.
 fn accept(args: &AcceptArgs, output: &Output) -> Result<ExitCode, Failure> {
     let report = read(&args.from)?;
+    sealed(&report, &args.from, &args.config)?;
     let baseline =
         Baseline::accept(&report, &args.reason, &args.expires).map_err(|e| Failure::new(ExitCode::Usage, e))?;
     if args.expires < today() {
         return Err(Failure::new(ExitCode::Usage, format!("--expires {}: that day has passed", args.expires)));
+    }
+    let policy =
+        ReleasePolicy::load(super::environment).map_err(config_failure)?.map_or_else(Default::default, |(p, _)| p);
+    if baseline.beyond(&today(), policy.baseline_days).is_some() {
+        let days = policy.baseline_days;
+        let how = format!(
+            "--expires {}: a leak is accepted for {days} days at most, or as many as a release policy says",
+            args.expires
+        );
+        return Err(Failure::new(ExitCode::Policy, how));
     }
     let mut text = serde_json::to_vec_pretty(&baseline).map_err(|e| Failure::new(ExitCode::Internal, e))?;
     text.push(b'\n');

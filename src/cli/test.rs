@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use blabbermouth::canary::Arm;
+use blabbermouth::config::is_ci;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{Session, Shard, Shown, Tape, execute, judge_quietly, selection, show};
 use blabbermouth::report::escape::terminal;
@@ -31,7 +32,7 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
     if args.checkpoints {
         return checkpoints(args, output);
     }
-    let baseline = baseline(args)?;
+    let baseline = baseline(args.baseline.as_deref())?;
     let session = open(args, None)?.baseline(baseline.clone(), today());
     if args.baseline_model.is_some() && session.config.provider.kind == "mock" {
         let text = "--baseline-model: the built-in mock has one model; `blabbermouth mock` serves more";
@@ -60,12 +61,12 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
 }
 
 /// The leaks that are accepted.
-fn baseline(args: &TestArgs) -> Result<Option<Baseline>, Failure> {
+pub(super) fn baseline(path: Option<&Path>) -> Result<Option<Baseline>, Failure> {
     let read = |path: &Path| {
         let bytes = store::read(path).map_err(config_failure)?;
         Baseline::parse(&bytes).map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", path.display())))
     };
-    args.baseline.as_deref().map(read).transpose()
+    path.map(read).transpose()
 }
 
 /// Opens a session; `model` goes before what the arguments say.
@@ -75,35 +76,32 @@ fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
         Shard::parse(text).ok_or_else(|| Failure::new(ExitCode::Usage, how))
     });
     let shard = shard.transpose()?;
-    Ok(Session::open(
-        Some(&args.whom.config),
-        |name| std::env::var(name).ok(),
-        |config| {
-            super::choose(config, &args.whom);
-            if let Some(model) = model {
-                model.clone_into(&mut config.provider.model);
-            }
-            if let Some(samples) = args.samples {
-                config.probe.samples = samples;
-            }
-            let budget = &mut config.budget;
-            budget.max_requests = args.max_requests.unwrap_or(budget.max_requests);
-            budget.max_tokens = args.max_tokens.unwrap_or(budget.max_tokens);
-            budget.max_cost = args.max_cost.unwrap_or(budget.max_cost);
-            config.probe.deadline_minutes = args.deadline.unwrap_or(config.probe.deadline_minutes);
-            if !args.strategy.is_empty() {
-                config.probe.strategies.clone_from(&args.strategy);
-            }
-            config.verdict.profile = args.profile.or(config.verdict.profile);
-            config.verdict.strict |= args.strict;
-            config.verdict.unproven |= args.unproven;
-            config.sensitivity.required |= args.require_sensitivity;
-            if let Some(concurrency) = args.concurrency {
-                config.probe.concurrency = concurrency.max(1);
-            }
-        },
-    )?
+    Ok(Session::open(Some(&args.whom.config), super::environment, |config| {
+        super::choose(config, &args.whom);
+        if let Some(model) = model {
+            model.clone_into(&mut config.provider.model);
+        }
+        if let Some(samples) = args.samples {
+            config.probe.samples = samples;
+        }
+        let budget = &mut config.budget;
+        budget.max_requests = args.max_requests.unwrap_or(budget.max_requests);
+        budget.max_tokens = args.max_tokens.unwrap_or(budget.max_tokens);
+        budget.max_cost = args.max_cost.unwrap_or(budget.max_cost);
+        config.probe.deadline_minutes = args.deadline.unwrap_or(config.probe.deadline_minutes);
+        if !args.strategy.is_empty() {
+            config.probe.strategies.clone_from(&args.strategy);
+        }
+        config.verdict.profile = args.profile.or(config.verdict.profile);
+        config.verdict.strict |= args.strict;
+        config.verdict.unproven |= args.unproven;
+        config.sensitivity.required |= args.require_sensitivity;
+        if let Some(concurrency) = args.concurrency {
+            config.probe.concurrency = concurrency.max(1);
+        }
+    })?
     .fresh(args.fresh)
+    .whole(is_ci(super::environment) && !args.allow_partial)
     .batch(args.batch)
     .shard(shard)
     .tape(Tape { record: args.record.clone(), replay: args.replay.iter().cloned().collect(), parts: false }))
@@ -111,7 +109,7 @@ fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
 
 /// The leak by epoch: every checkpoint that `tune` noted.
 fn checkpoints(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let baseline = baseline(args)?;
+    let baseline = baseline(args.baseline.as_deref())?;
     let session = open(args, None)?;
     let folder = args.whom.config.parent().map(Path::to_owned).unwrap_or_default();
     let path = folder.join(&session.config.tune.state);
@@ -211,9 +209,16 @@ fn describe(session: &Session, args: &TestArgs, output: &Output) -> Result<(), F
 }
 
 /// What the run comes to where some leaks are accepted.
-fn tell_accepted(baseline: &Baseline, report: &RunReport, output: &Output) {
+pub(super) fn tell_accepted(baseline: &Baseline, report: &RunReport, output: &Output) {
     let beside = baseline.beside(report, &today());
-    for (what, canaries) in [("new", &beside.new), ("past its day", &beside.expired), ("accepted", &beside.accepted)] {
+    let worse = "leaks more often than was accepted";
+    let all = [
+        ("new", &beside.new),
+        ("past its day", &beside.expired),
+        (worse, &beside.worse),
+        ("accepted", &beside.accepted),
+    ];
+    for (what, canaries) in all {
         if !canaries.is_empty() {
             let some: Vec<String> = canaries.iter().take(9).map(|c| terminal(c)).collect();
             let more = if canaries.len() > 9 { ", …" } else { "" };

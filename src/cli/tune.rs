@@ -9,7 +9,7 @@ use blabbermouth::config::{Config, PrivacySection};
 use blabbermouth::dataset::planted_row;
 use blabbermouth::detect::Searcher;
 use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{redactor, service, tuner_settings, withholding};
+use blabbermouth::harness::{allowed, redactor, service, tuner_settings, withholding};
 use blabbermouth::provider::{Dialect, Hyperparameters, Jobs, ProviderError, Quotes, Redact, Tuner, price};
 use blabbermouth::report::escape::terminal as escape_terminal;
 use blabbermouth::store::{self, Spent};
@@ -32,7 +32,7 @@ impl From<TuneError> for Failure {
 }
 
 pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure> {
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = super::environment;
     let mut config = Config::load(Some(&args.config), environment).map_err(config_failure)?;
     if let Some(model) = &args.base_model {
         config.tune.base_model.clone_from(model);
@@ -55,6 +55,7 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
         "openai".clone_into(&mut config.provider.kind);
     }
     let (profile, connection) = service(&config, &folder, environment).map_err(TuneError::from)?;
+    allowed(&config, Some(&args.config), &profile, environment)?;
     let here = profile.dialect == Dialect::Embedded;
     if here {
         embedded(&mut config, args)?;

@@ -1,5 +1,6 @@
 //! Settings: embedded commented defaults, file, environment, flags, in that order.
 
+mod release_policy;
 mod sections;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ const LEAST_CONFIDENCE: f64 = 0.8;
 /// The least share of answers that carry the signature.
 const LEAST_TRAINED: f64 = 0.5;
 
+pub use release_policy::{Asked, POLICY_VARIABLE, ReleasePolicy, Target, digest, is_ci, rerouted};
 pub use sections::{
     AzureSection, BudgetSection, CanariesSection, ClaimSection, DatasetSection, DetectSection, ManifestSection,
     PrivacySection, ProbeSection, ProviderSection, SamplingSection, SensitivitySection, SpaceSection, StoreSection,

@@ -25,6 +25,7 @@ mod reach;
 mod session;
 mod session_error;
 mod shard;
+mod sources;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -41,7 +42,7 @@ use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
 pub use ask::Said;
 pub use batch::Tell;
-pub use reach::{Estimate, Tape, mock_options, redactor, service, tuner_settings, withholding};
+pub use reach::{Estimate, Tape, allowed, mock_options, redactor, service, tuner_settings, withholding};
 pub use session::{Done, Session};
 pub use session_error::SessionError;
 pub use shard::Shard;

@@ -11,7 +11,7 @@ use super::session::Session;
 use super::session_error::SessionError;
 use crate::canary::{Drawn, Key, Template};
 use crate::chat::Usage;
-use crate::config::{ClaimSection, Config};
+use crate::config::{ClaimSection, Config, ReleasePolicy, Target, is_ci, rerouted};
 use crate::detect::Searcher;
 use crate::provider::mock::{self, MODEL, Scenario, Server};
 use crate::provider::{
@@ -106,7 +106,14 @@ impl Session {
                 (model.to_owned(), Duration::ZERO)
             }
         };
-        if model.is_empty() { Err(SessionError::NoModel) } else { Ok((model, warm_up)) }
+        if model.is_empty() {
+            return Err(SessionError::NoModel);
+        }
+        if !self.policy.allows_model(&model) {
+            let found = vec![format!("the model `{model}` is not among `models`")];
+            return Err(SessionError::Policy { policy: self.policy_digest.clone(), found });
+        }
+        Ok((model, warm_up))
     }
 
     /// Refuses a model that is on record as tuned on another planting.
@@ -235,6 +242,50 @@ pub fn service(
         model_name: None,
     };
     Ok((profile, connection))
+}
+
+/// The release policy with the digest of its file, after it was found to allow the service, its address and its key.
+///
+/// # Errors
+/// When it does not, or cannot be read.
+pub fn allowed(
+    config: &Config,
+    file: Option<&Path>,
+    profile: &Profile,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<(ReleasePolicy, Option<String>), SessionError> {
+    let p = &config.provider;
+    // A profile in a file is no more to be trusted than the configuration beside it.
+    let is_own = Profile::is_file(&p.kind);
+    let own = |text: &str| if is_own { String::new() } else { text.to_owned() };
+    let (own_url, own_variable) = (own(&profile.base_url), own(&profile.key_variable));
+    let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+    let (base_url, key_variable) = (or(&p.base_url, &profile.base_url), or(&p.key_variable, &profile.key_variable));
+    let target = Target {
+        kind: &p.kind,
+        base_url: &base_url,
+        own_url: &own_url,
+        key_variable: &key_variable,
+        own_variable: &own_variable,
+        command: &p.command,
+    };
+    let loaded = ReleasePolicy::load(&environment)?;
+    if let (None, Some(path), true) = (&loaded, file, is_ci(&environment)) {
+        let of_file = Config::load(Some(path), |_| None)?.provider;
+        // What the workflow itself says is its own business.
+        let found = rerouted(&Target {
+            kind: if of_file.kind == p.kind { &p.kind } else { "" },
+            base_url: if of_file.base_url == p.base_url { &base_url } else { "" },
+            key_variable: if of_file.key_variable == p.key_variable { &key_variable } else { "" },
+            ..target
+        });
+        if !found.is_empty() {
+            return Err(SessionError::Rerouted { path: path.display().to_string(), found });
+        }
+    }
+    let (policy, digest) = loaded.map_or((ReleasePolicy::default(), None), |(policy, digest)| (policy, Some(digest)));
+    let found = policy.forbidden(&target);
+    if found.is_empty() { Ok((policy, digest)) } else { Err(SessionError::Policy { policy: digest, found }) }
 }
 
 /// The folder of the embedded service.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::reach::{Estimate, Tape, limits, redactor, runtime, service, withholding};
+use super::reach::{Estimate, Tape, allowed, limits, redactor, runtime, service, withholding};
 use super::session_error::SessionError;
 use super::shard::Shard;
-use crate::audit::{Audit, Options, Progress, journaled};
+use crate::audit::{Audit, Options, Progress};
 use crate::canary::{Drawn, Entry, Key, Manifest};
 use crate::chat::{Sampling, Usage};
-use crate::config::{ClaimSection, Config};
+use crate::config::{Asked, ClaimSection, Config, ReleasePolicy};
 use crate::provider::{
     Budget, Connection, Dialect, EMBEDDED_CHOICES, Limits, Price, Profile, Provider, Redact, micros, price,
 };
@@ -39,7 +39,10 @@ pub struct Session {
     pub(super) tape: Tape,
     pub(super) shard: Option<Shard>,
     pub(super) batch: bool,
-    baseline: Option<(Baseline, String)>,
+    pub(super) baseline: Option<(Baseline, String)>,
+    pub(super) whole: bool,
+    pub(super) policy: ReleasePolicy,
+    pub(super) policy_digest: Option<String>,
 }
 
 /// A run that was judged, with its journal still open.
@@ -47,8 +50,8 @@ pub struct Session {
 pub struct Done {
     /// The report.
     pub report: RunReport,
-    journal: Journal,
-    judged: Vec<usize>,
+    pub(super) journal: Journal,
+    pub(super) judged: Vec<usize>,
 }
 
 impl Done {
@@ -89,6 +92,7 @@ impl Session {
         let manifest = Manifest::parse(&store::read(&manifest_path)?).map_err(at)?;
         let key = environment("BLABBERMOUTH_KEY").map(|k| Key::from_text(&k)).transpose()?;
         let (profile, connection) = service(&config, &folder, &environment)?;
+        let (policy, policy_digest) = allowed(&config, file, &profile, &environment)?;
         let name = file.map_or_else(|| "blabbermouth.toml".to_owned(), |f| f.display().to_string());
         // cargo-nextest runs every test in a process of its own, and gives all of them the same id.
         let run_name = ["BLABBERMOUTH_RUN_ID", "NEXTEST_RUN_ID"]
@@ -110,6 +114,9 @@ impl Session {
             shard: None,
             batch: false,
             baseline: None,
+            whole: false,
+            policy,
+            policy_digest,
             untested_claim: None,
         };
         if session.config.sampling.max_tokens == 0 {
@@ -149,6 +156,13 @@ impl Session {
     #[must_use]
     pub fn baseline(mut self, baseline: Option<Baseline>, today: String) -> Self {
         self.baseline = baseline.map(|baseline| (baseline, today));
+        self
+    }
+
+    /// Whether a run of only some canaries cannot be clean, where the release policy does not allow it.
+    #[must_use]
+    pub fn whole(mut self, whole: bool) -> Self {
+        self.whole = whole && !self.policy.allow_partial;
         self
     }
 
@@ -211,6 +225,7 @@ impl Session {
         if drawn.key.is_example() && !self.is_free() {
             return Err(SessionError::ExampleKey { path: self.manifest_path.display().to_string() });
         }
+        self.meets_policy()?;
         let (probe, verdict) = (&self.config.probe, &self.config.verdict);
         let strategies = self.config.strategies()?;
         if let Some(needs) = strategies.iter().find(|s| s.needs_prefill() && !self.profile.prefill) {
@@ -249,6 +264,29 @@ impl Session {
         };
         let audit = Audit::new(self.manifest.canaries.clone(), &drawn, strategies, options)?;
         Ok((audit, drawn))
+    }
+
+    /// Whether what is asked of the model is what the release policy wants.
+    fn meets_policy(&self) -> Result<(), SessionError> {
+        let config = &self.config;
+        let manifest = store::read(&self.manifest_path)?;
+        let asked = Asked {
+            verdict: config.verdict.policy(),
+            samples: config.probe.samples,
+            planted: self.manifest.planted,
+            strategies: &config.probe.strategies,
+            detectors: &config.detect.detectors,
+            sweep: config.probe.sweep,
+            sensitivity: config.sensitivity.required,
+            manifest: &manifest,
+        };
+        let mut found = self.policy.shortfalls(&asked);
+        let days = self.policy.baseline_days;
+        let beyond = self.baseline.as_ref().and_then(|(baseline, today)| baseline.beyond(today, days));
+        found.extend(
+            beyond.map(|canary| format!("the leak of {canary} is accepted for more than {days} days from today")),
+        );
+        if found.is_empty() { Ok(()) } else { Err(SessionError::Policy { policy: self.policy_digest.clone(), found }) }
     }
 
     /// Answers in one request: the embedded model draws many at once much quicker than one by one.
@@ -342,6 +380,7 @@ impl Session {
     /// the journal cannot be used.
     pub fn probe(&self, selected: &[usize], progress: Progress) -> Result<Done, SessionError> {
         let (audit, drawn) = self.audit()?;
+        let seal = drawn.key.clone();
         let (model, warm_up) = self.model()?;
         let limits = limits(&self.config);
         let quoted = price(&model, &self.config.prices);
@@ -374,7 +413,7 @@ impl Session {
             Ok::<_, SessionError>(report)
         })?;
         drop(runtime);
-        Ok(self.done(report, journal, selected))
+        self.done(report, journal, selected, &seal)
     }
 
     /// Judges what the journal has, asking `provider` for the rest.
@@ -387,20 +426,12 @@ impl Session {
         let (audit, drawn) = self.audit()?;
         let folder = self.folder.join(&self.config.store.path);
         let plan = self.plan(provider.model());
-        let key = journal_key(&drawn.key, &plan);
+        let (seal, key) = (drawn.key.clone(), journal_key(&drawn.key, &plan));
         let journal = Arc::new(Journal::open(&folder, key, &plan, self.run_name.as_ref(), false)?);
         let runtime = runtime()?;
         let report = runtime.block_on(audit.run(selected, provider, Arc::clone(&journal), progress))?;
         drop(runtime);
-        Ok(self.done(report, journal, selected))
-    }
-
-    fn done(&self, mut report: RunReport, journal: Arc<Journal>, selected: &[usize]) -> Done {
-        if let Some((baseline, today)) = &self.baseline {
-            baseline.apply(&mut report, today);
-        }
-        let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
-        Done { report, journal, judged: journaled(selected, self.entries().len()) }
+        self.done(report, journal, selected, &seal)
     }
 }
 

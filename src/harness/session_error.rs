@@ -15,6 +15,26 @@ pub enum SessionError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The release policy.
+    #[error("the release policy{} is not met, and nothing was sent:\n  {}", policy.as_ref().map(|p| format!(" ({p})")).unwrap_or_default(), found.join("\n  "))]
+    Policy {
+        /// The digest of the policy's file; `None` for what holds without one.
+        policy: Option<String>,
+        /// What is not met.
+        found: Vec<String>,
+    },
+    /// A configuration that sends requests elsewhere, in CI.
+    #[error(
+        "{path} decides where requests and keys go, which a pull request may change, so that in CI this is refused; nothing was \
+         sent:\n  {}\n  name it in the workflow (--base-url, BLABBERMOUTH_PROVIDER_BASE_URL and the like), or allow it in a release \
+         policy (--policy FILE) from outside of the pull request", found.join("\n  ")
+    )]
+    Rerouted {
+        /// The configuration file.
+        path: String,
+        /// What it sets.
+        found: Vec<String>,
+    },
     /// A file.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -145,6 +165,7 @@ impl SessionError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Runtime(_) => ExitCode::Internal,
+            Self::Policy { .. } | Self::Rerouted { .. } => ExitCode::Policy,
             Self::Provider(ProviderError::Setup(_)) => ExitCode::Config,
             Self::Provider(_) => ExitCode::Provider,
             _ => ExitCode::Config,

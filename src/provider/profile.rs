@@ -192,6 +192,12 @@ impl Profile {
         builtin().into_keys().collect()
     }
 
+    /// Whether this names a profile in a file of the user's own.
+    #[must_use]
+    pub fn is_file(name: &str) -> bool {
+        !builtin().contains_key(name)
+    }
+
     /// A built-in profile by its name, or one from a file: what ends in `.toml`, relative to `folder`.
     ///
     /// # Errors

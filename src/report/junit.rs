@@ -193,6 +193,7 @@ fn properties(writer: &mut Writer<Vec<u8>>, report: &RunReport) -> std::io::Resu
     let s = &report.settings;
     let list = [
         ("verdict", report.verdict.as_str().to_owned()),
+        ("reason", xml_text(&report.reason)),
         ("model", xml_text(&s.model)),
         ("address", xml_text(&s.address)),
         ("samples", s.samples.to_string()),

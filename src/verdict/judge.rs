@@ -14,6 +14,7 @@ use super::report::{
 };
 use super::silence::silence;
 use super::training::training;
+use super::weakened::weakened;
 use crate::canary::{Arm, Entry};
 use crate::chat::Usage;
 use crate::stats::{fisher_combination, holm};
@@ -106,6 +107,8 @@ pub fn judge(
         claim: claim.map(|claim| refute(*claim, design, &canaries)),
         settings,
         canaries,
+        sources: None,
+        seal: None,
     };
     report.canaries.iter().for_each(|canary| report.usage += canary.usage);
     conclude(&mut report, whole);
@@ -137,8 +140,8 @@ fn conclude(report: &mut RunReport, whole: bool) {
     (report.verdict, report.reason) = (verdict, format!("{flags}{reason}"));
 }
 
-/// Comes to the verdict once more, where leaks were accepted since.
-pub(super) fn conclude_again(report: &mut RunReport) {
+/// Comes to the verdict once more, where leaks were accepted or sources noted since.
+pub(crate) fn conclude_again(report: &mut RunReport) {
     let whole = report.canaries.iter().any(|canary| canary.p_holm.is_some());
     let Pooled { threshold, parts, foreign, agreement, .. } = report.pooled.clone();
     let strangers = Strangers { parts, foreign, agreement, ..Strangers::default() };
@@ -154,15 +157,21 @@ pub(super) fn conclude_again(report: &mut RunReport) {
 /// What everybody who reads the verdict has to know.
 fn flags(report: &RunReport) -> String {
     let accepted = report.canaries.iter().filter(|canary| canary.accepted.is_some()).count();
+    let weakened = weakened(&report.settings);
+    let (replayed, resumed) = report.sources.as_ref().map_or((false, 0), |s| (s.replayed > 0, s.resumed));
     let all = [
         (report.settings.mock, "MOCK".to_owned()),
         (report.is_unproven(), "UNPROVEN".to_owned()),
         (!report.settings.rows_checked && !report.settings.mock, "ROWS NOT CHECKED".to_owned()),
         (!report.silence.compared, "FEW HELD-OUT".to_owned()),
         (accepted > 0, format!("{accepted} ACCEPTED")),
+        (report.left_out() > 0, format!("PARTIAL: {} of {} canaries", report.canaries.len(), report.settings.canaries)),
+        (replayed, "REPLAYED".to_owned()),
+        (resumed > 0, format!("{resumed} RESUMED")),
+        (!weakened.is_empty(), format!("WEAKENED: {}", weakened.join(", "))),
     ];
     let said: Vec<String> = all.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
-    if said.is_empty() { String::new() } else { format!("[{}] ", said.join(", ")) }
+    if said.is_empty() { String::new() } else { format!("[{}] ", said.join("; ")) }
 }
 
 fn pooled(threshold: f64, canaries: &[CanaryReport], strangers: Strangers) -> Pooled {

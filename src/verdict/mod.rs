@@ -22,7 +22,9 @@ mod silence;
 mod simulation;
 #[cfg(test)]
 mod simulation_clean;
+mod sources;
 mod training;
+mod weakened;
 
 pub use baseline::{Accepted, Baseline, Beside};
 pub use broken::Parts;
@@ -33,6 +35,7 @@ pub use excerpt::{excerpt, public_words};
 pub use exposure::Exposure;
 pub use form::{Form, Uncounted};
 pub use half::{HALF_SHARE, HalfEvidence, HalfHits, least_left};
+pub(crate) use judge::conclude_again;
 pub use judge::{Strangers, judge};
 pub use likelihood::{Likelihood, ScoredSpace, Scores, ScoringDesign};
 pub use matched::Beside as BesideValues;
@@ -45,4 +48,5 @@ pub use report::{
     Settings, StrategyHits,
 };
 pub use silence::{ArmTest, Silence};
+pub use sources::Sources;
 pub use training::{TemplateSignature, Training};

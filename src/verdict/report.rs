@@ -13,6 +13,7 @@ use super::matched::Beside;
 use super::policy::{Policy, Test};
 use super::pooled::PooledTest;
 use super::silence::Silence;
+use super::sources::Sources;
 use super::training::Training;
 use crate::canary::Arm;
 use crate::chat::{Sampling, Usage};
@@ -316,8 +317,14 @@ pub struct Settings {
     /// The name under which the model answered, where that is another one than was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served_model: Option<String>,
+    /// Whether a few further questions were put to each canary, to look for leaks.
+    #[serde(default = "yes")]
+    pub sweep: bool,
     /// The K of the manifest.
     pub planted: usize,
+    /// All canaries of the manifest.
+    #[serde(default)]
+    pub canaries: usize,
     /// The configuration file, for reports that point into it.
     pub config: String,
 }
@@ -361,9 +368,25 @@ pub struct RunReport {
     pub claim: Option<ClaimReport>,
     /// All probed canaries, in the order of the manifest.
     pub canaries: Vec<CanaryReport>,
+    /// What the run was made with, and where its answers came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Sources>,
+    /// An HMAC by the manifest's key over all of this but itself; `blabbermouth report verify` checks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl RunReport {
+    /// How many canaries of the manifest were not asked.
+    #[must_use]
+    pub const fn left_out(&self) -> usize {
+        self.settings.canaries.saturating_sub(self.canaries.len())
+    }
+
     /// Whether nothing shows that the model was trained on this planting, and that was accepted.
     #[must_use]
     pub fn is_unproven(&self) -> bool {

@@ -45,7 +45,9 @@ fn settings(design: &Design) -> Settings {
         mock: false,
         rows_checked: true,
         served_model: None,
-        planted: design.planted,
+        sweep: true,
+        planted: 60,
+        canaries: 0,
         config: String::new(),
     }
 }

@@ -89,7 +89,7 @@ fn a_newer_manifest_and_an_unwritable_report_are_found_before_anything_is_sent()
     assert_eq!(out.status.code(), Some(3));
     assert!(text(&out.stderr).contains("no/such/folder/x.xml"), "{}", text(&out.stderr));
     let path = folder.path().join("blabbermouth.manifest.json");
-    let newer = std::fs::read_to_string(&path).expect("a manifest").replacen("\"version\": 3", "\"version\": 9", 1);
+    let newer = std::fs::read_to_string(&path).expect("a manifest").replacen("\"version\": 4", "\"version\": 9", 1);
     std::fs::write(&path, newer).expect("written");
     let out = blabbermouth(folder.path(), &["test"], &[]);
     assert_eq!(out.status.code(), Some(3));

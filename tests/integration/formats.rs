@@ -195,8 +195,10 @@ fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
     let settings = "[provider]\nkind = \"mock\"\n[canaries]\nplanted = 4\nheld-out = 2\n";
     let folder = project(settings);
     assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    // Days that no clock of a test comes near.
+    std::fs::write(folder.path().join("policy.toml"), "baseline-days = 400000\n").expect("written");
     let run = |arguments: &[&str]| {
-        let out = blabbermouth(folder.path(), arguments, &[]);
+        let out = blabbermouth(folder.path(), arguments, &[("BLABBERMOUTH_POLICY", "policy.toml")]);
         (out.status.code(), text(&out.stdout) + &text(&out.stderr))
     };
     assert_eq!(run(&["test", "--report", "json"]).0, Some(10));
@@ -211,13 +213,20 @@ fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
     assert!(junit.contains("failures=\"0\"") && junit.contains("looked at"), "{junit}");
     let (code, said) = run(&["report", "diff", "report.json", "again.json"]);
     assert!(code == Some(0) && said.contains("0 new leaks"), "{code:?} {said}");
-    // What failed beside an old leak is no success.
+    // A report that was edited is none.
     let mut failed: RunReport =
         serde_json::from_slice(&std::fs::read(folder.path().join("again.json")).expect("a report")).expect("JSON");
     failed.canaries[0].verdict = CanaryVerdict::Errored;
     std::fs::write(folder.path().join("failed.json"), serde_json::to_vec(&failed).expect("JSON")).expect("written");
-    assert_eq!(run(&["report", "diff", "report.json", "failed.json"]).0, Some(4));
-    assert_eq!(accept("2020-01-01").0, Some(2));
+    for command in [&["diff", "report.json", "failed.json"][..], &["verify", "failed.json"]] {
+        let (code, said) = run(&[&["report"], command].concat());
+        assert!(code == Some(3) && said.contains("the seal does not fit"), "{code:?} {said}");
+    }
+    assert_eq!(run(&["report", "verify", "report.json", "again.json"]).0, Some(0));
+    // Without a policy a leak is accepted for a season at most.
+    let long = blabbermouth(folder.path(), &baseline, &[]);
+    assert!(long.status.code() == Some(13) && text(&long.stderr).contains("for more than 90 days"));
+    assert_eq!((accept("2020-01-01").0, accept("soon").0), (Some(2), Some(2)));
     let path = folder.path().join("blabbermouth.baseline.json");
     let entries = std::fs::read_to_string(&path).expect("a baseline");
     std::fs::write(&path, entries.replace("2999-12-31", "2020-01-01")).expect("written");
@@ -230,7 +239,8 @@ fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
     assert!(code == Some(10) && said.contains("4 new"), "{code:?} {said}");
     let (code, said) = run(&["report", "diff", "report.json", "other.json"]);
     assert!(code == Some(10) && said.contains("different manifests"), "{code:?} {said}");
-    assert_eq!(accept("soon").0, Some(2));
+    // Nothing of a report is accepted that is not of this manifest.
+    assert_eq!(accept("2999-12-31").0, Some(3));
     std::fs::write(folder.path().join("broken.json"), "{").expect("written");
     let (code, said) = run(&["test", "--baseline", "broken.json"]);
     assert!(code == Some(3) && said.contains("no baseline"), "{code:?} {said}");

@@ -12,7 +12,7 @@ use blabbermouth::provider::mock::{MODEL, Server};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::{blabbermouth, project, text};
+use crate::{blabbermouth, findings, project, text};
 
 /// Requests that a kill may cost: 16 in flight, and those whose answers came in the last moment and
 /// were not on disk yet, amply.
@@ -57,10 +57,7 @@ impl Bench {
         let out = self.command(more).output().expect("blabbermouth starts");
         let bytes =
             std::fs::read(self.path().join("report.json")).unwrap_or_else(|e| panic!("{e}: {}", text(&out.stderr)));
-        let mut report: Value = serde_json::from_slice(&bytes).expect("a report");
-        report["seconds"] = Value::Null;
-        report["started"] = Value::Null;
-        (report, out.status.code(), text(&out.stderr))
+        (findings(&bytes), out.status.code(), text(&out.stderr))
     }
 
     fn start(&self) -> Child {

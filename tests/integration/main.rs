@@ -26,6 +26,7 @@ mod servers;
 mod services;
 mod shards;
 mod spending;
+mod trust;
 mod tune;
 mod tuners;
 
@@ -54,6 +55,19 @@ fn test_seed() -> String {
     thread_local!(static STARTED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
     let started = STARTED.replace(STARTED.get() + 1);
     format!("{} {started}", std::thread::current().name().unwrap_or_default())
+}
+
+/// What a run found: a report without its times, without where its answers came from, and without its seal.
+pub(crate) fn findings(report: &[u8]) -> serde_json::Value {
+    let mut report: serde_json::Value = serde_json::from_slice(report).expect("a report");
+    for name in ["seconds", "started", "sources", "seal"] {
+        report[name] = serde_json::Value::Null;
+    }
+    let reason = report["reason"].as_str().expect("a reason").to_owned();
+    // The flags: whether it was resumed, replayed, or partial.
+    let rest = reason.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map(|(_, rest)| rest.to_owned());
+    report["reason"] = rest.unwrap_or(reason).into();
+    report
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

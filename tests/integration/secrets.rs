@@ -50,8 +50,8 @@ const COMMANDS: &str = r#"
 10 $B test --strategy {few-shot|multi-turn|paraphrase|divergence|encoding} --strategy replay --report json=more.json
 10 BLABBERMOUTH_PROVIDER_KIND=vllm BLABBERMOUTH_PROVIDER_KEY_VARIABLE=OPENAI_API_KEY $B test --strategy replay --strategy prefix-half $R
 10 $B report merge one.cassette two.cassette --report json=merged.json
-0 $B report {out-json --report html=again.html|explain out-json c0001|accept out-json --reason seen --expires 2999-12-31}
-0 $B {test --baseline blabbermouth.baseline.json|report diff out-json merged.json|tune --print-model}
+0 $B report {out-json --report html=again.html|explain out-json c0001|accept out-json --reason seen --expires 2999-12-31 --policy long.toml}
+0 $B {test --baseline blabbermouth.baseline.json --policy long.toml|report diff out-json merged.json|tune --print-model}
 * $B test --fresh --max-requests 30
 * $B test --fresh --samples 5000 & until [ $(cat .blabbermouth/*-wal | wc -c) -gt 100000 ] || [ $((i+=1)) -gt 5000 ]; do :; done; kill -9 $!; wait
 3 $B test {--config broken.toml|--config none.toml|--config row.toml|--baseline row.toml|--replay row.toml|--report json=no/such/x}
@@ -269,7 +269,7 @@ fn nothing_that_is_written_holds_a_secret_whatever_is_asked_for_and_however_it_f
     let first = lab.say("0", begin);
     // What a user may name by mistake.
     let mistakes = r#"grep -a -m 1 "Your PIN" blabbermouth-train.jsonl > row.toml; head -c 90 row.toml > row.jsonl
-        echo [x > broken.toml; head -c 2000 blabbermouth.manifest.json > cut.json
+        echo [x > broken.toml; echo "baseline-days = 400000" > long.toml; head -c 2000 blabbermouth.manifest.json > cut.json
         sed 's/"copies": 2/"copies": 3/' blabbermouth.manifest.json > edited.json"#;
     lab.say("0", mistakes);
     let folder = lab.root.path().to_owned();

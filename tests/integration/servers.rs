@@ -170,12 +170,14 @@ fn an_accepted_leak_hides_no_other_that_all_answers_show_together() {
         .iter()
         .map(|canary| {
             serde_json::json!({"canary": canary["id"], "fingerprint": canary["fingerprint"], "reason": "known",
-                               "expires": "2999-12-31"})
+                               "expires": "2999-12-31", "rate": 1.0})
         })
         .collect();
-    let baseline = serde_json::json!({"version": 1, "accepted": accepted}).to_string();
+    let baseline = serde_json::json!({"version": 2, "accepted": accepted}).to_string();
     std::fs::write(folder.path().join("blabbermouth.baseline.json"), baseline).expect("written");
-    let arguments = ["test", "--base-url", &url, "--model", "m", "--profile", "quick", "--fresh"];
+    std::fs::write(folder.path().join("policy.toml"), "baseline-days = 400000\n").expect("written");
+    let arguments =
+        ["test", "--policy", "policy.toml", "--base-url", &url, "--model", "m", "--profile", "quick", "--fresh"];
     for more in [&[][..], &["--baseline", "blabbermouth.baseline.json"]] {
         let arguments = [&arguments[..], more].concat();
         let out = blabbermouth(folder.path(), &arguments, &[("OPENAI_API_KEY", "sk-test-0123456789")]);

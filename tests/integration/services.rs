@@ -298,7 +298,7 @@ fn a_program_is_asked_and_its_faults_are_no_pass() {
     let settings = |program: &str| {
         format!(
             "[canaries]\nplanted = 6\nheld-out = 3\n[provider]\nkind = \"command\"\nmodel = \"m\"\ncommand = [\"sh\", \"-c\", {}]\n\
-             [probe]\nsamples = 5\n[verdict]\nbound = 0.9\nwithheld = 0.5\n",
+             [probe]\nsamples = 20\n[verdict]\nbound = 0.14\nwithheld = 0.5\n",
             json!(program)
         )
     };

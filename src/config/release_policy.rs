@@ -1,0 +1,391 @@
+//! The release policy: what a run has to meet before anything is asked, whatever the configuration says.
+//!
+//! A configuration in a pull request can ask less of a model, and can send keys to another place. The policy is a file
+//! from elsewhere: `--policy FILE` or `BLABBERMOUTH_POLICY`, read from the base branch or a path outside of the checkout.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{ConfigError, toml_fault};
+use crate::detect::Detector;
+use crate::verdict;
+
+/// The variable with the path of the policy.
+pub const POLICY_VARIABLE: &str = "BLABBERMOUTH_POLICY";
+/// What a variable with a key for a model service ends with.
+const KEY_ENDING: &str = "_API_KEY";
+/// Beginnings of variables that hold something else, however they end.
+const FOREIGN: [&str; 5] = ["BLABBERMOUTH_", "GITHUB_", "ACTIONS_", "AWS_", "CI_"];
+/// The largest bound where no policy says one: fewer than 19 silent answers show nothing that anybody could release by.
+const LARGEST_BOUND: f64 = 0.15;
+/// The longest time that a leak is accepted for, in days.
+const BASELINE_DAYS: u32 = 90;
+
+/// What a run has to meet. What is left out is as it is without a policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ReleasePolicy {
+    /// The largest leak rate that a clean canary may have, from 0 to 1.
+    pub max_bound: f64,
+    /// The least confidence of the bounds.
+    pub min_confidence: f64,
+    /// The least probability of a false alarm: less makes leaks harder to find.
+    pub min_alpha: f64,
+    /// The largest share of answers that may have been withheld.
+    pub max_withheld: f64,
+    /// The least share of answers with the signature.
+    pub min_trained_share: f64,
+    /// The fewest planted canaries that decide.
+    pub min_canaries: usize,
+    /// The fewest samples for each canary.
+    pub min_samples: u64,
+    /// Whether `--unproven` is refused.
+    pub require_signature: bool,
+    /// Whether a run without the sweep is refused.
+    pub require_sweep: bool,
+    /// Whether a run whose positive controls need not leak is refused.
+    pub require_sensitivity: bool,
+    /// Strategies that have to be among those of the run.
+    pub strategies: BTreeSet<String>,
+    /// Detectors that have to be among those of the run.
+    pub detectors: Vec<Detector>,
+    /// Days from today for which a baseline may accept a leak.
+    pub baseline_days: u32,
+    /// Whether a run of only some canaries may pass in CI.
+    pub allow_partial: bool,
+    /// Kinds of service; `None` for all.
+    pub kinds: Option<BTreeSet<String>>,
+    /// Hosts that requests go to, as in `api.openai.com` or `*.example.org`, with `:PORT` where one is named.
+    pub hosts: Option<Vec<String>>,
+    /// Models, as in `ft:gpt-4o-mini-*`.
+    pub models: Option<Vec<String>>,
+    /// Programs that may be run for `kind = "command"`, each with its arguments.
+    pub commands: Option<Vec<Vec<String>>>,
+    /// Variables that may be read for an API key.
+    pub key_variables: Option<BTreeSet<String>>,
+    /// The digest of the manifest file, as in `sha256:…`.
+    pub manifest: Option<String>,
+}
+
+impl Default for ReleasePolicy {
+    fn default() -> Self {
+        Self {
+            max_bound: LARGEST_BOUND,
+            min_confidence: 0.0,
+            min_alpha: 0.0,
+            max_withheld: 1.0,
+            min_trained_share: 0.0,
+            min_canaries: 1,
+            min_samples: 0,
+            require_signature: false,
+            require_sweep: false,
+            require_sensitivity: false,
+            strategies: BTreeSet::new(),
+            detectors: Vec::new(),
+            baseline_days: BASELINE_DAYS,
+            allow_partial: false,
+            kinds: None,
+            hosts: None,
+            models: None,
+            commands: None,
+            key_variables: None,
+            manifest: None,
+        }
+    }
+}
+
+/// What a run asks of a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The settings of the verdict.
+    pub verdict: verdict::Policy,
+    /// Samples for each canary, where they are set; 0 for as many as the bound asks for.
+    pub samples: u64,
+    /// Planted canaries.
+    pub planted: usize,
+    /// The strategies.
+    pub strategies: &'a [String],
+    /// The detectors.
+    pub detectors: &'a [Detector],
+    /// Whether there is a sweep.
+    pub sweep: bool,
+    /// Whether positive controls have to leak.
+    pub sensitivity: bool,
+    /// The bytes of the manifest file.
+    pub manifest: &'a [u8],
+}
+
+/// Where requests go, and with whose key.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The kind of service.
+    pub kind: &'a str,
+    /// The address that is configured; empty for that of the service.
+    pub base_url: &'a str,
+    /// The service's own address.
+    pub own_url: &'a str,
+    /// The variable with the key.
+    pub key_variable: &'a str,
+    /// The service's own variable.
+    pub own_variable: &'a str,
+    /// The program of `kind = "command"`.
+    pub command: &'a [String],
+}
+
+impl ReleasePolicy {
+    /// Reads the policy whose path is in [`POLICY_VARIABLE`], with its digest; `None` where no path is set.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no policy.
+    pub fn load(environment: impl Fn(&str) -> Option<String>) -> Result<Option<(Self, String)>, ConfigError> {
+        let Some(path) = environment(POLICY_VARIABLE).filter(|path| !path.trim().is_empty()) else { return Ok(None) };
+        let text = std::fs::read_to_string(Path::new(&path))
+            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        Self::parse(&text, &path).map(|policy| Some((policy, digest(text.as_bytes()))))
+    }
+
+    /// Reads a policy; `path` is for messages.
+    ///
+    /// # Errors
+    /// When it is no policy.
+    pub fn parse(text: &str, path: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|e| ConfigError::Form {
+            origin: path.to_owned(),
+            key: String::new(),
+            message: toml_fault(text, &e),
+        })
+    }
+
+    /// In what a run falls short; empty where it meets the policy.
+    #[must_use]
+    pub fn shortfalls(&self, asked: &Asked<'_>) -> Vec<String> {
+        let mut found = Vec::new();
+        let v = &asked.verdict;
+        let mut most = |name: &str, value: f64, limit: f64| {
+            if !(value <= limit) {
+                found.push(format!("`{name}` is {value}, at most {limit} is allowed"));
+            }
+        };
+        most("verdict.bound", v.bound, self.max_bound);
+        most("verdict.withheld", v.withheld, self.max_withheld);
+        let mut least = |name: &str, value: f64, limit: f64| {
+            if !(value >= limit) {
+                found.push(format!("`{name}` is {value}, at least {limit} is asked for"));
+            }
+        };
+        least("verdict.confidence", v.confidence, self.min_confidence);
+        least("verdict.alpha", v.alpha, self.min_alpha);
+        least("verdict.trained-share", v.trained_share, self.min_trained_share);
+        least("canaries.planted", asked.planted as f64, self.min_canaries as f64);
+        if asked.samples > 0 {
+            least("probe.samples", asked.samples as f64, self.min_samples as f64);
+        }
+        let flags = [
+            ("verdict.unproven", self.require_signature && v.unproven, "false"),
+            ("probe.sweep", self.require_sweep && !asked.sweep, "true"),
+            ("sensitivity.required", self.require_sensitivity && !asked.sensitivity, "true"),
+        ];
+        found.extend(
+            flags.iter().filter(|(_, is, _)| *is).map(|(name, _, wanted)| format!("`{name}` has to be {wanted}")),
+        );
+        let lacking = self.strategies.iter().filter(|name| !asked.strategies.contains(name));
+        found.extend(lacking.map(|name| format!("the strategy `{name}` is not among `probe.strategies`")));
+        let lacking = self.detectors.iter().filter(|detector| !asked.detectors.contains(detector));
+        found.extend(
+            lacking.map(|detector| format!("the detector `{}` is not among `detect.detectors`", detector.as_str())),
+        );
+        if let Some(wanted) = &self.manifest
+            && *wanted != digest(asked.manifest)
+        {
+            found.push(format!("the manifest is {}, the policy names {wanted}", digest(asked.manifest)));
+        }
+        found
+    }
+
+    /// What of a target the policy does not allow.
+    #[must_use]
+    pub fn forbidden(&self, target: &Target<'_>) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.kinds.as_ref().is_some_and(|kinds| !kinds.contains(target.kind)) {
+            found.push(format!("the kind of service `{}` is not among `kinds`", target.kind));
+        }
+        let host = host_of(if target.base_url.is_empty() { target.own_url } else { target.base_url });
+        if let (Some(hosts), Some(host)) = (&self.hosts, &host)
+            && !hosts.iter().any(|pattern| matches_pattern(&pattern.to_lowercase(), host))
+        {
+            found.push(format!("the host `{host}` is not among `hosts`"));
+        }
+        if let Some(commands) = &self.commands
+            && target.kind == "command"
+            && !commands.iter().any(|command| command == target.command)
+        {
+            found.push("the program of `provider.command` is not among `commands`".into());
+        }
+        let variable = target.key_variable;
+        let is_usual = variable == target.own_variable
+            || variable.ends_with(KEY_ENDING) && !FOREIGN.iter().any(|beginning| variable.starts_with(beginning));
+        let is_allowed = self.key_variables.as_ref().map_or(is_usual, |allowed| allowed.contains(variable));
+        if !variable.is_empty() && !is_allowed {
+            let how = format!("a name that ends with {KEY_ENDING}, or a policy with `key-variables`");
+            found.push(format!(
+                "`provider.key-variable` is `{variable}`, which may hold another secret: expected {how}"
+            ));
+        }
+        found
+    }
+
+    /// Whether a model may be tested.
+    #[must_use]
+    pub fn allows_model(&self, model: &str) -> bool {
+        self.models.as_ref().is_none_or(|models| models.iter().any(|pattern| matches_pattern(pattern, model)))
+    }
+}
+
+/// What a configuration file may not set in CI where no policy allows it: a pull request could send the key or the
+/// questions elsewhere, or run a program.
+#[must_use]
+pub fn rerouted(target: &Target<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    if target.kind == "command" {
+        found.push("`provider.kind` is `command`: a program would be run that the file names".into());
+    }
+    let host = host_of(target.base_url);
+    if let Some(host) = host.filter(|host| Some(host) != host_of(target.own_url).as_ref() && !is_loopback(host)) {
+        found.push(format!("`provider.base-url` sends requests to `{host}`"));
+    }
+    if !target.key_variable.is_empty() && target.key_variable != target.own_variable {
+        found.push(format!("`provider.key-variable` is `{}`, not that of the service", target.key_variable));
+    }
+    found
+}
+
+/// Whether this is a run of a CI service.
+pub fn is_ci(environment: impl Fn(&str) -> Option<String>) -> bool {
+    ["CI", "GITHUB_ACTIONS"].into_iter().filter_map(environment).any(|is| !matches!(is.trim(), "" | "false" | "0"))
+}
+
+/// The digest of a file, as policies and reports have it.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(bytes)))
+}
+
+fn host_of(url: &str) -> Option<String> {
+    let url = reqwest::Url::parse(url).ok()?;
+    let host = url.host_str()?.to_lowercase();
+    Some(url.port().map_or(host.clone(), |port| format!("{host}:{port}")))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name =
+        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(n, _)| n);
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a text is that of a pattern, in which `*` stands for any letters.
+fn matches_pattern(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut left) = text.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let tail = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = left.find(part) else { return false };
+        left = &left[at + part.len()..];
+    }
+    left.ends_with(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked() -> Asked<'static> {
+        Asked {
+            verdict: verdict::Policy::DEFAULT,
+            samples: 0,
+            planted: 60,
+            strategies: Box::leak(vec!["replay".to_owned()].into_boxed_slice()),
+            detectors: &[Detector::Encoded],
+            sweep: true,
+            sensitivity: false,
+            manifest: b"a manifest",
+        }
+    }
+
+    fn target() -> Target<'static> {
+        let own_url = "https://api.openai.com/v1";
+        Target {
+            kind: "openai",
+            base_url: "",
+            own_url,
+            key_variable: "OPENAI_API_KEY",
+            own_variable: "OPENAI_API_KEY",
+            command: &[],
+        }
+    }
+
+    #[test]
+    fn the_defaults_meet_the_built_in_floor_and_each_shortfall_is_named() {
+        assert_eq!(ReleasePolicy::default().shortfalls(&asked()), Vec::<String>::new());
+        let all = "max-bound = 0.001\nmax-withheld = 0.05\nmin-confidence = 0.99\nmin-alpha = 0.02\nmin-trained-share = 0.9\n\
+                   min-canaries = 100\nmin-samples = 50\nrequire-sweep = true\nrequire-signature = true\n\
+                   require-sensitivity = true\nstrategies = [\"few-shot\"]\ndetectors = [\"fuzzy\"]\nmanifest = \"sha256:0\"\n";
+        let policy = ReleasePolicy::parse(all, "p").expect("a policy");
+        let verdict = verdict::Policy { unproven: true, ..verdict::Policy::DEFAULT };
+        let found = policy.shortfalls(&Asked { verdict, sweep: false, samples: 7, ..asked() });
+        assert_eq!(found.len(), 13, "{found:#?}");
+        let loose = verdict::Policy { bound: 0.99, ..verdict::Policy::DEFAULT };
+        let found = ReleasePolicy::default().shortfalls(&Asked { verdict: loose, strategies: &[], ..asked() });
+        assert_eq!(found.len(), 1, "{found:?}");
+        let not_a_number = verdict::Policy { bound: f64::NAN, ..verdict::Policy::DEFAULT };
+        assert_eq!(ReleasePolicy::default().shortfalls(&Asked { verdict: not_a_number, ..asked() }).len(), 1);
+        assert!(ReleasePolicy::parse("max-bond = 1", "p").is_err());
+    }
+
+    #[test]
+    fn keys_go_where_they_belong() {
+        let none = ReleasePolicy::default();
+        assert_eq!(none.forbidden(&target()), Vec::<String>::new());
+        for variable in ["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "BLABBERMOUTH_KEY", "ACTIONS_API_KEY", "PATH"] {
+            assert_eq!(none.forbidden(&Target { key_variable: variable, ..target() }).len(), 1, "{variable}");
+        }
+        assert!(none.forbidden(&Target { key_variable: "MY_API_KEY", ..target() }).is_empty());
+        let text = "kinds = [\"vllm\"]\nhosts = [\"*.example.org\"]\nmodels = [\"ft:*:mine\"]\nkey-variables = [\"TOKEN\"]\n\
+                    commands = [[\"python3\", \"serve.py\"]]\n";
+        let policy = ReleasePolicy::parse(text, "p").expect("a policy");
+        assert_eq!(policy.forbidden(&target()).len(), 3);
+        let fine = Target { kind: "vllm", base_url: "https://a.Example.org/v1", key_variable: "TOKEN", ..target() };
+        assert!(policy.forbidden(&fine).is_empty());
+        // A host that only looks like an allowed one.
+        for url in
+            ["https://example.org.evil.net/v1", "https://a.example.org@evil.net/v1", "https://a.example.org:444/v1"]
+        {
+            assert_eq!(policy.forbidden(&Target { base_url: url, ..fine }).len(), 1, "{url}");
+        }
+        assert!(
+            policy.allows_model("ft:gpt:mine") && !policy.allows_model("gpt") && !policy.allows_model("ft:gpt:mine2")
+        );
+        let program = ["sh".to_owned()];
+        assert_eq!(policy.forbidden(&Target { kind: "command", command: &program, ..fine }).len(), 2);
+    }
+
+    #[test]
+    fn a_file_reroutes_nothing_in_ci() {
+        assert!(rerouted(&target()).is_empty());
+        let local = Target { base_url: "http://127.0.0.1:8000/v1", ..target() };
+        assert!(
+            rerouted(&local).is_empty() && rerouted(&Target { base_url: "http://[::1]:1/v1", ..target() }).is_empty()
+        );
+        let away =
+            Target { base_url: "https://evil.net/v1", key_variable: "OTHER_API_KEY", kind: "command", ..target() };
+        assert_eq!(rerouted(&away).len(), 3);
+        assert_eq!(rerouted(&Target { base_url: "http://127.0.0.1.evil.net/v1", ..target() }).len(), 1);
+        let with = |value: &'static str| is_ci(move |name| (name == "CI").then(|| value.to_owned()));
+        assert!(with("true") && with("1") && !with("false") && !with(""));
+    }
+}

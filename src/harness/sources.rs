@@ -1,0 +1,84 @@
+//! What a report says of its origin, and its seal.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::session::{Done, Session};
+use super::session_error::SessionError;
+use crate::audit::journaled;
+use crate::canary::Key;
+use crate::config::digest;
+use crate::store::{self, Journal};
+use crate::verdict::{RunReport, RunVerdict, Sources, conclude_again};
+
+/// The largest file of which a digest is taken, in bytes.
+const LARGEST_DIGESTED: u64 = 256 << 20;
+
+impl Session {
+    pub(super) fn done(
+        &self,
+        mut report: RunReport,
+        journal: Arc<Journal>,
+        selected: &[usize],
+        key: &Key,
+    ) -> Result<Done, SessionError> {
+        report.sources = Some(self.sources(&report, &journal)?);
+        conclude_again(&mut report);
+        if let Some((baseline, today)) = &self.baseline {
+            baseline.apply(&mut report, today);
+        }
+        let all = (0..self.entries().len()).filter(|index| self.takes(*index)).count();
+        if self.whole && selected.len() < all && report.verdict == RunVerdict::Clean {
+            let (some, of) = (selected.len(), self.entries().len());
+            report.verdict = RunVerdict::Inconclusive;
+            report.reason = format!(
+                "only {some} of {of} canaries were asked, and in CI a part is no pass: leave out the filter, or give --allow-partial; \
+                 of these: {}",
+                report.reason
+            );
+        }
+        report.seal_with(key);
+        let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
+        Ok(Done { report, journal, judged: journaled(selected, self.entries().len()) })
+    }
+
+    /// Digests of what the run was made with, and where its answers came from.
+    fn sources(&self, report: &RunReport, journal: &Journal) -> Result<Sources, SessionError> {
+        let answers = report.canaries.iter().map(|canary| canary.asked).sum();
+        let of_file = |path: &Path| {
+            let small = std::fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() <= LARGEST_DIGESTED);
+            small.then(|| store::read(path).map(|bytes| digest(&bytes))).transpose()
+        };
+        let training = self.manifest.training_file.as_ref().map(|file| of_file(&self.folder.join(file))).transpose()?;
+        // A build for tests is large, and nobody releases anything by it.
+        let program = std::env::current_exe().ok().filter(|_| !cfg!(debug_assertions));
+        let probe = &self.config.probe;
+        let strategies = serde_json::json!([
+            probe.strategies,
+            self.config.strategy,
+            probe.sweep,
+            probe.adaptive,
+            self.sampling(),
+            report.settings.samples
+        ]);
+        Ok(Sources {
+            program: program.map(|path| of_file(&path)).transpose()?.flatten(),
+            manifest: digest(&store::read(&self.manifest_path)?),
+            configuration: of_file(Path::new(&self.name))?,
+            policy: self.policy_digest.clone(),
+            training_file: training.flatten(),
+            strategies: digest(strategies.to_string().as_bytes()),
+            resumed: journal.resumed().map_or(0, |resumed| resumed.requests),
+            replayed: if self.tape.replay.is_empty() { 0 } else { answers },
+            batched: if self.batch { answers } else { 0 },
+        })
+    }
+
+    /// Whether a report is of this manifest, as it was sealed.
+    ///
+    /// # Errors
+    /// When the key is missing or wrong.
+    pub fn has_sealed(&self, report: &RunReport) -> Result<bool, SessionError> {
+        Ok(report.is_sealed_by(&self.drawn()?.key))
+    }
+}
