@@ -411,6 +411,9 @@ pub(crate) struct RenderArgs {
     /// The stored report (JSON).
     #[arg(default_value = "report.json")]
     pub(crate) from: PathBuf,
+    /// The configuration that reports point into, where it is at hand.
+    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
+    pub(crate) config: PathBuf,
     /// What to write, with an optional =PATH: junit, json, sarif, html, markdown, github, csv, tap, badge, outputs. Without
     /// it, the summary is printed.
     #[arg(long, value_name = "FORMAT[=PATH]")]

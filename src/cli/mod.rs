@@ -89,6 +89,7 @@ pub(crate) fn main() -> ExitCode {
             return code;
         }
     };
+    blabbermouth::harness::quiet_about_closed_pipes();
     let output = Output::capture(cli.quiet, cli.verbose);
     if let Some(path) = cli.policy {
         let _ = POLICY.set(path);
@@ -117,10 +118,17 @@ pub(crate) fn main() -> ExitCode {
             Ok(ExitCode::Clean)
         }
     };
-    done.unwrap_or_else(|failure| {
+    let code = done.unwrap_or_else(|failure| {
         output.error(&failure.message);
         failure.code
-    })
+    });
+    match Output::fault() {
+        Some(fault) if code == ExitCode::Clean => {
+            output.error(&format!("standard output: {fault}"));
+            ExitCode::Internal
+        }
+        _ => code,
+    }
 }
 
 /// Prints the manual page.

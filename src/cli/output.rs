@@ -1,7 +1,7 @@
 //! What reaches the terminal: the one place that prints.
 
-use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
 
 use blabbermouth::audit::{Event, Progress};
 use blabbermouth::harness::{describe, describe_forgotten};
@@ -19,7 +19,15 @@ pub(crate) struct Output {
     hushed: bool,
 }
 
+/// The first fault of standard output.
+static FAULT: OnceLock<String> = OnceLock::new();
+
 impl Output {
+    /// Why something could not be printed, if so.
+    pub(crate) fn fault() -> Option<&'static str> {
+        FAULT.get().map(String::as_str)
+    }
+
     pub(crate) fn capture(quiet: bool, verbose: bool) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
         Self {
@@ -55,9 +63,14 @@ impl Output {
         if self.hushed {
             return;
         }
-        // A reader that went away (`| head`) is no fault of ours.
-        let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
-        let _ = std::io::stdout().flush();
+        let mut out = std::io::stdout();
+        let written = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
+        // A reader that went away (`| head`) is no fault of ours; a full disk is one.
+        if let Err(error) = written.map_err(|e| (e.kind() != ErrorKind::BrokenPipe).then(|| e.to_string()))
+            && let Some(fault) = error
+        {
+            let _ = FAULT.set(fault);
+        }
     }
 
     /// A step: printed unless quiet.

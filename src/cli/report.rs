@@ -47,7 +47,7 @@ fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
     let done = judge_quietly(&session, &Arguments::default(), progress);
     bar.finish_and_clear();
     let done = done?.ok_or_else(|| Failure::new(ExitCode::Inconclusive, "there is no canary in the manifest"))?;
-    reports.write(&done.report, output)?;
+    reports.write(&done.report, Some(&args.whom.config), output)?;
     output.verbatim(&summary(&done.report, output.colour()));
     if let Some(baseline) = &baseline {
         super::test::tell_accepted(baseline, &done.report, output);
@@ -186,7 +186,11 @@ fn render(args: &RenderArgs, output: &Output) -> Result<ExitCode, Failure> {
     if args.report.is_empty() {
         output.verbatim(&summary(&report, output.colour()));
     } else {
-        Reports::begin(&args.report, Path::new(""), report.canaries.len())?.write(&report, output)?;
+        Reports::begin(&args.report, Path::new(""), report.canaries.len())?.write(
+            &report,
+            Some(&args.config),
+            output,
+        )?;
     }
     Ok(ExitCode::Clean)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use blabbermouth::canary::Arm;
-use blabbermouth::config::is_ci;
+use blabbermouth::config::{is_ci, read_text};
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{Session, Shard, Shown, Tape, execute, judge_quietly, selection, show};
 use blabbermouth::report::escape::terminal;
@@ -263,7 +263,7 @@ fn trials(
         }
         return Err(Failure::new(ExitCode::Inconclusive, "no canary was selected, so nothing was tested"));
     };
-    reports.write(report, output)?;
+    reports.write(report, Some(&args.whom.config), output)?;
     output.verbatim(&summary(report, output.colour()));
     if let Some(served) = &report.settings.served_model {
         output.warning(&format!(
@@ -355,16 +355,20 @@ impl Reports {
                 let known: Vec<&str> = ReportFormat::ALL.iter().map(|format| format.name()).collect();
                 Failure::new(ExitCode::Usage, format!("unknown report `{name}`; there are {}", known.join(", ")))
             })?;
-            let path = folder.join(path.unwrap_or(format.default_path()));
+            let path = match path {
+                Some("-") => PathBuf::from("-"),
+                path => folder.join(path.unwrap_or(format.default_path())),
+            };
             let room = 4096 + canaries * BYTES_A_CANARY;
-            let pending = Pending::create(&path, true).and_then(|p| p.reserve(room)).map_err(config_failure)?;
+            let pending = Pending::report(&path).and_then(|p| p.reserve(room)).map_err(config_failure)?;
             all.push((format, path, pending));
         }
         Ok(Self(all))
     }
 
-    pub(crate) fn write(self, report: &RunReport, output: &Output) -> Result<(), Failure> {
-        let places = places(&report.settings.config);
+    /// Writes the report in all formats; `config` is the configuration that it points into, where that is at hand.
+    pub(crate) fn write(self, report: &RunReport, config: Option<&Path>, output: &Output) -> Result<(), Failure> {
+        let places = config.map_or_else(Places::default, places);
         for (format, path, mut pending) in self.0 {
             let bytes = format.render(report, &places).map_err(|e| Failure::new(ExitCode::Internal, e))?;
             std::io::Write::write_all(pending.writer(), &bytes).map_err(config_failure)?;
@@ -377,13 +381,13 @@ impl Reports {
 
 /// Where canaries stand in the configuration, whose path is told as the repository's: readers of reports want
 /// it so.
-fn places(config: &str) -> Places {
-    let Ok(text) = std::fs::read_to_string(config) else { return Places::default() };
+fn places(config: &Path) -> Places {
+    let Ok(text) = read_text(config) else { return Places::default() };
     let root = std::env::var_os("GITHUB_WORKSPACE").or_else(|| std::env::var_os("CI_PROJECT_DIR")).map(PathBuf::from);
-    let whole = Path::new(config).canonicalize().ok();
+    let whole = config.canonicalize().ok();
     let below = root
         .and_then(|root| root.canonicalize().ok())
         .zip(whole)
         .and_then(|(root, whole)| whole.strip_prefix(root).ok().map(|path| path.display().to_string()));
-    Places::of(below.as_deref().unwrap_or(config), &text)
+    Places::of(&below.unwrap_or_else(|| config.display().to_string()), &text)
 }

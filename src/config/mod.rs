@@ -124,8 +124,7 @@ impl Config {
         let mut table: toml::Table = toml::from_str(DEFAULTS).expect("the defaults are checked by a test");
         if let Some(path) = file {
             let name = path.display().to_string();
-            let text =
-                std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: name.clone(), source })?;
+            let text = read_text(path).map_err(|source| ConfigError::Read { path: name.clone(), source })?;
             let own: toml::Table = toml::from_str(&text).map_err(|e| ConfigError::Form {
                 origin: name.clone(),
                 key: String::new(),
@@ -373,6 +372,25 @@ impl Config {
 #[must_use]
 pub fn schema() -> String {
     serde_json::to_string_pretty(&schemars::schema_for!(Config)).expect("a schema is JSON")
+}
+
+/// The largest configuration or policy, in bytes.
+const LARGEST: u64 = 4 << 20;
+
+/// Reads a configuration or a policy.
+///
+/// # Errors
+/// When it is no file, is larger than 4 MB, or is no text.
+pub fn read_text(path: &Path) -> std::io::Result<String> {
+    let about = std::fs::metadata(path)?;
+    let no = |what: &str| Err(std::io::Error::other(what.to_owned()));
+    if !about.is_file() {
+        return no("is no file");
+    }
+    if about.len() > LARGEST {
+        return no("is larger than 4 MB, and no configuration is");
+    }
+    std::fs::read_to_string(path)
 }
 
 fn merge(into: &mut toml::Table, from: toml::Table) {

@@ -143,8 +143,8 @@ impl ReleasePolicy {
     /// When the file cannot be read, or is no policy.
     pub fn load(environment: impl Fn(&str) -> Option<String>) -> Result<Option<(Self, String)>, ConfigError> {
         let Some(path) = environment(POLICY_VARIABLE).filter(|path| !path.trim().is_empty()) else { return Ok(None) };
-        let text = std::fs::read_to_string(Path::new(&path))
-            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        let text =
+            super::read_text(Path::new(&path)).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
         Self::parse(&text, &path).map(|policy| Some((policy, digest(text.as_bytes()))))
     }
 

@@ -84,6 +84,8 @@ section! {
         certificates: PathBuf,
         /// The program to ask.
         command: Vec<String>,
+        /// Further variables that it sees.
+        environment: Vec<String>,
         /// The mock's character.
         scenario: String,
     }

@@ -1,6 +1,13 @@
 //! Splits a file into rows: lines of JSONL, or the elements of a JSON array.
 
-use std::io::BufRead;
+use std::io::{BufRead, Error, Read};
+
+/// The longest row, in bytes: no service takes such a one, and a small compressed file may hold far longer ones.
+const LONGEST_ROW: usize = 64 << 20;
+
+fn too_long(line: u64) -> Error {
+    Error::other(format!("line {line}: the row is longer than 64 MB, and no service takes that"))
+}
 
 /// The rows of a file with the line each begins on. Memory holds one row at a time.
 ///
@@ -66,10 +73,14 @@ impl<R: BufRead> Rows<R> {
     fn next_line(&mut self, row: &mut Vec<u8>) -> std::io::Result<Option<u64>> {
         loop {
             row.clear();
-            if self.reader.read_until(b'\n', row)? == 0 {
+            let room = LONGEST_ROW as u64 + 1;
+            if self.reader.by_ref().take(room).read_until(b'\n', row)? == 0 {
                 return Ok(None);
             }
             let line = self.line;
+            if row.len() > LONGEST_ROW {
+                return Err(too_long(line));
+            }
             self.line += 1;
             while row.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
                 row.pop();
@@ -118,6 +129,9 @@ impl<R: BufRead> Rows<R> {
                 }
                 if row.is_empty() {
                     begin = self.line;
+                }
+                if row.len() >= LONGEST_ROW {
+                    return Err(too_long(begin));
                 }
                 row.push(byte);
             }

@@ -218,8 +218,7 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
     let outcomes = Arc::default();
     let trials = trials(session, &outcomes);
     if arguments.list {
-        let conclusion = libtest_mimic::run(arguments, trials);
-        return Ok(Shown { done: None, failed: conclusion.has_failed(), hidden: false, listed: true });
+        return Ok(Shown { done: None, failed: list(arguments, trials), hidden: false, listed: true });
     }
     let selected = selection(session, arguments);
     if selected.is_empty() {
@@ -276,6 +275,23 @@ fn present(arguments: &Arguments, trials: Vec<Trial>) -> bool {
     // It panics where nothing can be written to its output: what was paid for is reported all the same.
     let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| libtest_mimic::run(arguments, trials)));
     shown.map_or(true, |conclusion| conclusion.has_failed())
+}
+
+/// Lists the trials; a reader that went away has seen enough.
+fn list(arguments: &Arguments, trials: Vec<Trial>) -> bool {
+    let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| libtest_mimic::run(arguments, trials)));
+    shown.is_ok_and(|conclusion| conclusion.has_failed())
+}
+
+/// Leaves panics unsaid that come of a reader that went away (`| head`): where they are caught, nothing else is wrong.
+pub fn quiet_about_closed_pipes() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if !text.contains("Broken pipe") {
+            usual(panic);
+        }
+    }));
 }
 
 /// The trials of all canaries that are taken, and of the whole run; each waits for its outcome.

@@ -239,6 +239,7 @@ pub fn service(
         concurrency: config.probe.concurrency,
         home: home(config, folder),
         beside: folder.to_owned(),
+        passed: p.environment.clone(),
         model_name: None,
     };
     Ok((profile, connection))

@@ -114,6 +114,7 @@ impl Recorder {
     pub(crate) fn new(inner: Arc<dyn Provider>, path: &Path, key: [u8; 32]) -> Result<Self, ProviderError> {
         let mut options = std::fs::File::options();
         options.create(true).append(true);
+        crate::store::no_follow(&mut options);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let fault = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", path.display()));

@@ -1,6 +1,7 @@
 //! A program that is asked on its standard input and answers on its standard output, for anything else.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +26,34 @@ pub(super) struct Program {
     budget: Option<Arc<Budget>>,
     /// Names of further settings.
     decoding: BTreeMap<String, String>,
-    /// Variables that the program does not see.
-    hidden: Vec<String>,
+    /// Variables that the program sees, with their values.
+    environment: Vec<(String, OsString)>,
+}
+
+/// Variables that every program sees: where things are, who asks, in which language, and where its libraries are.
+const PASSED: [&str; 17] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TERM",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "PWD",
+    "SystemRoot",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+];
+
+/// Whether every program sees a variable.
+fn is_passed(name: &str) -> bool {
+    PASSED.contains(&name) || name.starts_with("LC_")
 }
 
 impl Program {
@@ -41,9 +68,12 @@ impl Program {
             timeout: connection.timeout,
             budget: connection.budget.clone(),
             decoding: profile.decoding.clone(),
-            hidden: super::profile::key_variables()
-                .chain(["BLABBERMOUTH_KEY".to_owned()])
-                .filter(|name| *name != connection.key_variable)
+            environment: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+                .filter(|(name, _)| {
+                    is_passed(name) || *name == connection.key_variable || connection.passed.contains(name)
+                })
+                .filter(|(name, _)| name != "BLABBERMOUTH_KEY")
                 .collect(),
         })
     }
@@ -84,9 +114,7 @@ impl Program {
         let mut command = Command::new(program);
         command.args(&self.command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         // The key of the canaries is none of its business, nor are those of services, but the one that was named for it.
-        for variable in &self.hidden {
-            command.env_remove(variable);
-        }
+        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut child = command.kill_on_drop(true).spawn().map_err(|e| {
             attempt.is_unreached = true;
             ProviderError::Setup(format!("`provider.command`: {program}: {e}"))

@@ -153,6 +153,8 @@ pub struct Connection {
     pub home: PathBuf,
     /// What paths of embedded models are relative to.
     pub beside: PathBuf,
+    /// For programs: names of further variables that they see.
+    pub passed: Vec<String>,
     /// Keeps the name under which the model of a run answers.
     pub model_name: Option<ModelName>,
 }
@@ -177,12 +179,6 @@ pub(crate) fn is_variable(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
         && !name.split('_').any(is_random)
         && !(name.len() >= KEY_LIKE && digits(name) && both(name))
-}
-
-/// Variables that hold the keys of services.
-pub(super) fn key_variables() -> impl Iterator<Item = String> {
-    let all = builtin().into_values().map(|profile| profile.key_variable);
-    all.chain(["HUGGING_FACE_HUB_TOKEN".to_owned()]).filter(|name| !name.is_empty())
 }
 
 impl Profile {

@@ -68,18 +68,44 @@ fn is_unfinished(name: &OsStr) -> bool {
     random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-/// A file that takes its place only when it is whole. It is readable by its owner only until then,
-/// and after that too unless it is public.
+/// A file that takes its place only when it is whole. It is readable by its owner only until then, and after that for
+/// whom the umask allows it if it is public. What is no file (a pipe, a device, standard output) is written as a stream.
 #[derive(Debug)]
 pub struct Pending {
-    file: NamedTempFile,
+    to: To,
     path: PathBuf,
     public: bool,
 }
 
+/// Where it is written.
+#[derive(Debug)]
+enum To {
+    File(NamedTempFile),
+    Stream(std::fs::File),
+    Output(std::io::Stdout),
+}
+
+impl Write for To {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::File(file) => file.as_file_mut().write(bytes),
+            Self::Stream(file) => file.write(bytes),
+            Self::Output(out) => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::File(file) => file.as_file_mut().flush(),
+            Self::Stream(file) => file.flush(),
+            Self::Output(out) => out.flush(),
+        }
+    }
+}
+
 impl Pending {
     /// Begins a file; fails here, before any work is done, when it could not be written. What killed processes left
-    /// unfinished beside it is removed.
+    /// unfinished beside it is removed. A link in its place is replaced, not followed.
     ///
     /// # Errors
     /// When its folder cannot be written to, or a folder stands in its place.
@@ -90,8 +116,30 @@ impl Pending {
         }
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         sweep(parent);
-        let file = begin(parent).map_err(&at)?;
-        Ok(Self { file, path: path.to_owned(), public })
+        // The error of an unfinished file names that, which nobody knows.
+        let file = begin(parent).map_err(|e| at(e.kind().into()))?;
+        Ok(Self { to: To::File(file), path: path.to_owned(), public })
+    }
+
+    /// Begins a report: `-` is standard output, a pipe or a device is written as a stream, of a link the file that it names
+    /// is written, and folders that are missing are made.
+    ///
+    /// # Errors
+    /// As [`Pending::create`].
+    pub fn report(path: &Path) -> Result<Self, StoreError> {
+        if path == Path::new("-") {
+            return Ok(Self { to: To::Output(std::io::stdout()), path: path.to_owned(), public: true });
+        }
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            std::fs::create_dir_all(parent).map_err(StoreError::at(path))?;
+        }
+        let at = StoreError::at(path);
+        let path = if is_link(path) { path.canonicalize().map_err(&at)? } else { path.to_owned() };
+        if std::fs::metadata(&path).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+            let stream = std::fs::File::options().write(true).open(&path).map_err(&at)?;
+            return Ok(Self { to: To::Stream(stream), path, public: true });
+        }
+        Self::create(&path, true)
     }
 
     /// Takes up `bytes` on the disk, so that a full one is found now; what is written later takes
@@ -108,38 +156,57 @@ impl Pending {
             file.sync_all()?;
             file.rewind()
         };
-        fill(self.file.as_file_mut()).map_err(StoreError::at(&self.path))?;
+        if let To::File(file) = &mut self.to {
+            fill(file.as_file_mut()).map_err(StoreError::at(&self.path))?;
+        }
         Ok(self)
     }
 
     /// The writer.
     pub fn writer(&mut self) -> &mut impl Write {
-        self.file.as_file_mut()
+        &mut self.to
     }
 
     /// Puts the file in its place.
     ///
     /// # Errors
     /// When it cannot be written out or moved.
-    pub fn persist(mut self) -> Result<(), StoreError> {
+    pub fn persist(self) -> Result<(), StoreError> {
         let at = StoreError::at(&self.path);
-        let file = self.file.as_file_mut();
+        let mut unfinished = match self.to {
+            To::File(file) => file,
+            mut stream => return stream.flush().map_err(&at),
+        };
+        let file = unfinished.as_file_mut();
         let end = file.stream_position().map_err(&at)?;
         file.set_len(end).map_err(&at)?;
-        self.file.as_file().sync_all().map_err(&at)?;
+        file.sync_all().map_err(&at)?;
         // At the last moment: writing out takes a while, and a process may be killed meanwhile.
         #[cfg(unix)]
         if self.public {
             use std::os::unix::fs::PermissionsExt;
-            self.file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(&at)?;
+            let mode = 0o666 & !umask();
+            unfinished.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).map_err(&at)?;
         }
         // It stays open, and so locked, until it has its name.
-        let (file, path): (std::fs::File, TempPath) = self.file.into_parts();
+        let (file, path): (std::fs::File, TempPath) = unfinished.into_parts();
         path.persist(&self.path).map_err(|e| at(e.error))?;
         drop(file);
         sync_folder(&self.path);
         Ok(())
     }
+}
+
+/// What the user takes from the permissions of new files. It can only be read by setting it, which other threads would
+/// see: so it is set once, to what it was.
+#[cfg(unix)]
+fn umask() -> u32 {
+    static MASK: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    *MASK.get_or_init(|| {
+        let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        rustix::process::umask(mask);
+        mask.bits()
+    })
 }
 
 /// So that a name is on the disk, too, before the next step is taken. Not every file system can; then it takes its own
@@ -176,6 +243,37 @@ pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     #[cfg(not(unix))]
     let _ = path;
     Ok(())
+}
+
+/// Opens a file of this program's own for writing, without truncation, and makes it where it is not there. A link in its
+/// place, which a repository may hold, is not followed, and what is no file is not written to.
+pub(crate) fn open_own(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    no_follow(&mut options);
+    let file = options.open(path).map_err(|e| if is_link(path) { linked() } else { e })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("is no file, where one was expected")) }
+}
+
+/// Lets an open fail where the path is a link, and not wait where it is a pipe.
+pub(crate) fn no_follow(options: &mut std::fs::OpenOptions) {
+    #[cfg(unix)]
+    {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags.bits().cast_signed());
+    }
+    #[cfg(not(unix))]
+    let _ = options;
+}
+
+/// Whether a link stands at a path.
+pub(crate) fn is_link(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|about| about.is_symlink())
+}
+
+/// What is said of a link in the place of an own file.
+pub(crate) fn linked() -> std::io::Error {
+    std::io::Error::other("is a link, which is not followed: remove it")
 }
 
 /// Removes a file, if there is one.

@@ -1,12 +1,28 @@
-//! Data sets of the Hugging Face hub: `hf:OWNER/NAME[@REVISION][:SPLIT]`, through its own cache.
+//! Data sets of the Hugging Face hub: `hf:OWNER/NAME[@REVISION][:SPLIT]`, with a cache of its own.
+//!
+//! Nothing that the hub says becomes a path: a file is kept under the digest of where it came from.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use hf_hub::api::sync::ApiBuilder;
-use hf_hub::{Cache, Repo, RepoType};
+use data_encoding::HEXLOWER;
+use reqwest::header::RANGE;
+use reqwest::{StatusCode, Url};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::files::Pending;
 
 /// Kinds of data files, in the order in which they are looked for.
 const KINDS: [&str; 6] = [".jsonl", ".jsonl.gz", ".json", ".csv", ".csv.gz", ".parquet"];
+
+/// The largest list of files, in bytes.
+const LARGEST_LIST: usize = 64 << 20;
+/// So often a download that breaks off is gone on with.
+const TRIES: u32 = 4;
+const CONNECT: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Why a data set of the hub cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -62,34 +78,27 @@ impl HubData {
     /// When there is no such data set or split, it is of an unknown form, or the hub cannot be reached.
     pub fn fetch(&self, hub: &Hub) -> Result<Vec<PathBuf>, HubError> {
         let fault = |what: String| HubError { name: format!("hf:{}", self.repository), what };
-        let endpoint = hub.endpoint.clone().unwrap_or_else(|| "https://huggingface.co".into());
-        let cache = hub.home.as_ref().map_or_else(Cache::default, |home| Cache::new(home.join("hub")));
-        let token = hub.token.clone().or_else(|| cache.token());
-        let loopback = reqwest::Url::parse(&endpoint)
-            .is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
-        if token.is_some() && !loopback && !endpoint.starts_with("https://") {
-            return Err(fault(
-                "the hub's token would travel in the clear: HF_ENDPOINT must begin with https://".into(),
-            ));
+        self.check().map_err(fault)?;
+        let client = Client::new(hub).map_err(fault)?;
+        // A thread of its own: the caller may be within a runtime.
+        let fetched = std::thread::scope(|scope| scope.spawn(|| client.block_on(self)).join());
+        fetched.unwrap_or_else(|_| Err("the download panicked".into())).map_err(fault)
+    }
+
+    /// Whether the name can be one of the hub.
+    fn check(&self) -> Result<(), String> {
+        let is_word = |word: &str| {
+            let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            !word.is_empty() && word.len() <= 96 && word.chars().all(fine) && !word.chars().all(|c| c == '.')
+        };
+        let words: Vec<&str> = self.repository.split('/').collect();
+        if words.len() > 2 || !words.into_iter().all(is_word) {
+            return Err("expected OWNER/NAME of letters, digits and -_.".into());
         }
-        let api = ApiBuilder::from_cache(cache)
-            .with_endpoint(endpoint.trim_end_matches('/').to_owned())
-            .with_token(token)
-            .with_progress(false)
-            .with_retries(3)
-            .build()
-            .map_err(|e| fault(e.to_string()))?;
-        let of = Repo::with_revision(self.repository.clone(), RepoType::Dataset, self.revision.clone());
-        let repository = api.repo(of);
-        let info = repository.info().map_err(|e| {
-            fault(format!("{e}; check the name and the revision, and HF_TOKEN if it is private or gated"))
-        })?;
-        // A name becomes a path in the cache.
-        let sound =
-            |name: &String| !name.starts_with('/') && !name.contains('\\') && name.split('/').all(|p| p != "..");
-        let files: Vec<String> = info.siblings.into_iter().map(|s| s.rfilename).filter(sound).collect();
-        let wanted = self.choose(&files).map_err(&fault)?;
-        wanted.iter().map(|file| repository.get(file).map_err(|e| fault(format!("{file}: {e}")))).collect()
+        if !self.revision.split('/').all(is_word) {
+            return Err("expected a branch, a tag or a commit after @".into());
+        }
+        Ok(())
     }
 
     /// The data files of the split.
@@ -116,9 +125,213 @@ impl HubData {
     }
 }
 
+/// What the hub says of a data set.
+#[derive(Debug, Deserialize)]
+struct Info {
+    /// The commit.
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+/// A connection to the hub.
+struct Client {
+    endpoint: Url,
+    token: Option<String>,
+    cache: PathBuf,
+    http: reqwest::Client,
+}
+
+impl Client {
+    fn new(hub: &Hub) -> Result<Self, String> {
+        let endpoint = hub.endpoint.as_deref().unwrap_or("https://huggingface.co");
+        let endpoint = Url::parse(endpoint).map_err(|e| format!("HF_ENDPOINT: {e}"))?;
+        let home = hub.home.clone().or_else(|| Some(std::env::home_dir()?.join(".cache/huggingface")));
+        let home = home.ok_or("there is no home folder to keep the files in: set HF_HOME")?;
+        let kept = || std::fs::read_to_string(home.join("token")).ok().map(|token| token.trim().to_owned());
+        let token = hub.token.clone().or_else(kept).filter(|token| !token.is_empty());
+        let is_here = matches!(endpoint.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        if !is_here && endpoint.scheme() != "https" {
+            return Err(
+                "the hub's token and rows would travel in the clear: HF_ENDPOINT must begin with https://".into()
+            );
+        }
+        // Whoever was first has installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .https_only(!is_here)
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE)
+            .build()
+            .map_err(|e| e.to_string())?;
+        Ok(Self { endpoint, token, cache: home.join("blabbermouth"), http })
+    }
+
+    fn block_on(&self, data: &HubData) -> Result<Vec<PathBuf>, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+        runtime.block_on(self.fetch(data))
+    }
+
+    async fn fetch(&self, data: &HubData) -> Result<Vec<PathBuf>, String> {
+        let info = self.info(data).await?;
+        let files: Vec<String> = info.siblings.into_iter().map(|s| s.rfilename).filter(|name| is_sound(name)).collect();
+        let mut fetched = Vec::new();
+        for file in data.choose(&files)? {
+            let at = |what: String| format!("{file}: {what}");
+            fetched.push(self.file(&data.repository, &info.sha, file).await.map_err(at)?);
+        }
+        Ok(fetched)
+    }
+
+    /// An address below the endpoint; each word is one part of its path, whatever is in it.
+    fn address(&self, words: &[&str]) -> Result<Url, String> {
+        let mut url = self.endpoint.clone();
+        url.path_segments_mut()
+            .map_err(|()| "HF_ENDPOINT is no address of a server".to_owned())?
+            .pop_if_empty()
+            .extend(words);
+        Ok(url)
+    }
+
+    fn get(&self, url: Url) -> reqwest::RequestBuilder {
+        let request = self.http.get(url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// The commit and the files of a data set.
+    async fn info(&self, data: &HubData) -> Result<Info, String> {
+        let owner_and_name = data.repository.split('/');
+        let words: Vec<&str> =
+            ["api", "datasets"].into_iter().chain(owner_and_name).chain(["revision", &data.revision]).collect();
+        let mut reply = self.get(self.address(&words)?).send().await.map_err(told)?;
+        if !reply.status().is_success() {
+            let how = "check the name and the revision, and HF_TOKEN if it is private or gated";
+            return Err(format!("the hub answered HTTP {}; {how}", reply.status().as_u16()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = reply.chunk().await.map_err(told)? {
+            if body.len() + chunk.len() > LARGEST_LIST {
+                return Err("its list of files is longer than 64 MB".into());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let info: Info =
+            serde_json::from_slice(&body).map_err(|_| "the hub's list of files cannot be read".to_owned())?;
+        let is_commit = (7..=64).contains(&info.sha.len()) && info.sha.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_commit { Ok(info) } else { Err("the hub names no commit of it".into()) }
+    }
+
+    /// One file, from the cache or from the hub.
+    async fn file(&self, repository: &str, commit: &str, file: &str) -> Result<PathBuf, String> {
+        let origin = [self.endpoint.as_str(), repository, commit, file].join("\n");
+        let kind = KINDS.iter().filter(|kind| file.ends_with(**kind)).max_by_key(|kind| kind.len()).copied();
+        let name = format!("{}{}", &HEXLOWER.encode(&Sha256::digest(origin))[..40], kind.unwrap_or_default());
+        let path = self.cache.join(name);
+        if path.is_file() {
+            return Ok(path);
+        }
+        super::private_folder(&self.cache).map_err(|e| format!("{}: {e}", self.cache.display()))?;
+        let words: Vec<&str> = std::iter::once("datasets")
+            .chain(repository.split('/'))
+            .chain(["resolve", commit])
+            .chain(file.split('/'))
+            .collect();
+        let url = self.address(&words)?;
+        let mut pending = Pending::create(&path, false).map_err(|e| e.to_string())?;
+        let mut got = 0;
+        for trial in 1..=TRIES {
+            match self.part(url.clone(), &mut pending, &mut got).await {
+                Ok(()) => {
+                    pending.persist().map_err(|e| e.to_string())?;
+                    return Ok(path);
+                }
+                Err(Broken::Off(_)) if trial < TRIES => tokio::time::sleep(Duration::from_millis(200) * trial).await,
+                Err(Broken::Off(what) | Broken::Refused(what)) => return Err(what),
+            }
+        }
+        unreachable!("the last trial returns")
+    }
+
+    /// What is left of a file, from `got` bytes on.
+    async fn part(&self, url: Url, pending: &mut Pending, got: &mut u64) -> Result<(), Broken> {
+        let off = |e: reqwest::Error| Broken::Off(told(e));
+        let request = self.get(url).header(RANGE, format!("bytes={got}-"));
+        let mut reply = request.send().await.map_err(off)?;
+        match reply.status() {
+            // All of it: the server takes no ranges.
+            StatusCode::OK if *got == 0 => {}
+            StatusCode::PARTIAL_CONTENT => {
+                let range = reply.headers().get("content-range").and_then(|value| value.to_str().ok());
+                let from = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse::<u64>().ok());
+                if from != Some(*got) {
+                    return Err(Broken::Refused("the server sent another part than was asked for".into()));
+                }
+            }
+            status if status.is_server_error() => return Err(Broken::Off(format!("HTTP {}", status.as_u16()))),
+            status => return Err(Broken::Refused(format!("HTTP {}", status.as_u16()))),
+        }
+        let end = reply.content_length().map(|length| *got + length);
+        while let Some(chunk) = reply.chunk().await.map_err(off)? {
+            pending.writer().write_all(&chunk).map_err(|e| Broken::Refused(e.to_string()))?;
+            *got += chunk.len() as u64;
+        }
+        if end.is_some_and(|end| *got < end) { Err(Broken::Off("it broke off".into())) } else { Ok(()) }
+    }
+}
+
+/// Why a part did not come.
+enum Broken {
+    /// Another try may bring it.
+    Off(String),
+    Refused(String),
+}
+
+/// An error without the address, in which a signature may stand.
+fn told(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(more) = cause {
+        text = format!("{text}: {more}");
+        cause = more.source();
+    }
+    text
+}
+
+/// Whether a file of the hub has a name that can be one.
+fn is_sound(name: &str) -> bool {
+    let is_part =
+        |part: &str| !part.is_empty() && !part.chars().all(|c| c == '.') && !part.chars().any(char::is_control);
+    name.len() <= 1024 && !name.contains('\\') && !Path::new(name).is_absolute() && name.split('/').all(is_part)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_leaves_its_place() {
+        for name in ["../../x", "a/../b.jsonl", "/etc/passwd", "a\\..\\b", "", "a//b", "./a", "a/\n", "..."] {
+            assert!(!is_sound(name), "{name:?}");
+        }
+        assert!(is_sound("data/train-00000-of-2.jsonl") && is_sound("a..b.jsonl"));
+        for name in
+            ["hf:../../victim", "hf:a/b@../../../../victim", "hf:a/b/c", "hf:a/..", "hf:a b/c", "hf:a/b@", "hf:/b"]
+        {
+            let data = HubData::parse(name).expect("of the hub");
+            assert!(data.check().is_err(), "{name}");
+        }
+        for name in ["hf:squad", "hf:acme/rows.v1@refs/convert/parquet", "hf:a/b@0123abc:train"] {
+            assert!(HubData::parse(name).expect("of the hub").check().is_ok(), "{name}");
+        }
+    }
 
     #[test]
     fn the_files_of_a_split_are_found() {

@@ -54,7 +54,7 @@ impl Ledger {
     pub(super) fn hold(folder: &Path) -> Result<Self, StoreError> {
         super::private_folder(folder).map_err(StoreError::at(folder))?;
         let path = folder.join("ledger.lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = super::open_own(&path);
         let lock = file.and_then(|file| file.lock().map(|()| file)).map_err(StoreError::at(&path))?;
         Ok(Self { path: folder.join("ledger.jsonl"), _lock: lock })
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TuneError;
 use crate::provider::Checkpoint;
-use crate::store;
+use crate::store::{self, open_own};
 use crate::verdict::Claim;
 
 /// Since this version a job is created only for a file that holds every planted row.
@@ -135,8 +135,7 @@ impl StateFile {
         name.push(".lock");
         let beside = path.with_file_name(name);
         let fault = |e: std::io::Error| TuneError::State { path: beside.display().to_string(), what: e.to_string() };
-        let mut options = File::options();
-        let mut lock = options.read(true).write(true).create(true).truncate(false).open(&beside).map_err(fault)?;
+        let mut lock = open_own(&beside).map_err(fault)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -38,7 +38,7 @@ async fn hub(files: &[(&str, String)]) -> MockServer {
         .await;
     for (name, content) in files {
         Mock::given(method("GET"))
-            .and(path(format!("/datasets/acme/rows/resolve/v2/{name}")))
+            .and(path(format!("/datasets/acme/rows/resolve/0123456789abcdef/{name}")))
             .and(header("authorization", bearer.as_str()))
             .respond_with(ranged(content.clone()))
             .mount(&server)
@@ -84,6 +84,44 @@ async fn a_data_set_of_the_hub_is_fetched_once_and_planted() {
     assert!(code == Some(3) && said.contains("hf:acme/other"), "{said}");
     let (code, said) = plant("hf:acme/rows@v2", "http://192.0.2.1");
     assert!(code == Some(3) && said.contains("in the clear"), "{said}");
+}
+
+/// A mirror that names places outside of the cache wherever it can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_mirror_writes_nothing_outside_of_the_cache() {
+    let server = MockServer::start().await;
+    let folder = project("[canaries]\nplanted = 6\nheld-out = 3\n[dataset]\nvalidation-share = 0.0\n");
+    let victim = folder.path().join("victim.jsonl");
+    std::fs::write(&victim, "precious").expect("written");
+    let home = folder.path().join("a/b/cache");
+    let far = "../../../victim.jsonl";
+    let reply = |body: String| {
+        let reply = ResponseTemplate::new(200).insert_header("x-repo-commit", far).insert_header("etag", far);
+        reply.set_body_string(body)
+    };
+    let plant = |name: &str| {
+        let (endpoint, home) = (server.uri(), home.display().to_string());
+        let environment = [("HF_ENDPOINT", endpoint.as_str()), ("HF_HOME", home.as_str())];
+        let output = blabbermouth(folder.path(), &["plant", "--force", "--dataset", name], &environment);
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    for (sha, name, wanted) in
+        [("0123456789abcdef", "train.jsonl", 0), (far, "train.jsonl", 3), ("0123456789abcdef", far, 3)]
+    {
+        server.reset().await;
+        let info = json!({"siblings": [{"rfilename": name}], "sha": sha}).to_string();
+        Mock::given(path("/api/datasets/acme/rows/revision/main")).respond_with(reply(info)).mount(&server).await;
+        Mock::given(method("GET")).respond_with(reply(rows(0, 20))).mount(&server).await;
+        let (code, said) = plant("hf:acme/rows");
+        assert_eq!(code, Some(wanted), "{sha} {name}: {said}");
+    }
+    for name in ["hf:acme/rows@../../../victim.jsonl", "hf:../../victim.jsonl", "hf:acme/.."] {
+        let (code, said) = plant(name);
+        assert!(code == Some(3) && said.contains("expected"), "{name}: {said}");
+    }
+    assert_eq!(std::fs::read_to_string(&victim).expect("there"), "precious");
+    let beside = std::fs::read_dir(folder.path().join("a")).expect("a folder").count();
+    assert_eq!(beside, 1, "nothing beside the cache");
 }
 
 #[test]

@@ -206,3 +206,128 @@ fn a_report_that_was_edited_is_told() {
         assert_eq!(run(folder.path(), &accept, &[]).0, Some(3));
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_repository_is_not_written_through() {
+    use std::os::unix::fs::symlink;
+    let folder = planted(MOCK);
+    let victim = folder.path().join("victim");
+    let store = folder.path().join(".blabbermouth");
+    std::fs::create_dir(&store).expect("a folder");
+    // Whatever file of ours a link stands in for, what it names stays as it is.
+    for name in ["run-1.lock", "journal.sqlite", "journal.sqlite-wal", "ledger.lock", "ledger.jsonl"] {
+        std::fs::write(&victim, "precious").expect("written");
+        symlink(&victim, store.join(name)).expect("a link");
+        let (code, said) = run(folder.path(), &["test", "--fresh"], &[]);
+        assert_eq!(std::fs::read_to_string(&victim).expect("there"), "precious", "{name}");
+        assert!(code == Some(10) || code == Some(3) && said.contains("is a link"), "{name}: {code:?} {said}");
+        for entry in std::fs::read_dir(&store).expect("a folder").flatten() {
+            if entry.path().is_file() || entry.path().is_symlink() {
+                std::fs::remove_file(entry.path()).expect("removed");
+            }
+        }
+    }
+    for (name, command) in [
+        ("blabbermouth-train.jsonl", &["plant", "--force"][..]),
+        ("blabbermouth.manifest.json", &["plant", "--force"]),
+        ("run.cassette", &["test", "--record", "run.cassette"]),
+    ] {
+        std::fs::write(&victim, "precious").expect("written");
+        let place = folder.path().join(name);
+        let _ = std::fs::remove_file(&place);
+        symlink(&victim, &place).expect("a link");
+        let (code, said) = run(folder.path(), command, &[]);
+        assert_eq!(std::fs::read_to_string(&victim).expect("there"), "precious", "{name}: {code:?} {said}");
+        let _ = std::fs::remove_file(&place);
+        assert_eq!(run(folder.path(), &["plant", "--force"], &[]).0, Some(0));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_report_goes_where_the_user_says() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+    let folder = planted(MOCK);
+    // Missing folders are made, a link's target is written, a device stays one, and standard output is `-`.
+    let to = |path: &str| format!("json={path}");
+    symlink("real.json", folder.path().join("link.json")).expect("a link");
+    std::fs::write(folder.path().join("real.json"), "old").expect("written");
+    let arguments = [
+        "test",
+        "--report",
+        &to("new/folder/x.json"),
+        "--report",
+        &to("link.json"),
+        "--report",
+        &to("/dev/null"),
+        "--report",
+        "csv=-",
+    ];
+    let (code, said) = run(folder.path(), &arguments, &[]);
+    assert_eq!(code, Some(10), "{said}");
+    let is_report = |path: &str| std::fs::read_to_string(folder.path().join(path)).expect(path).contains("\"verdict\"");
+    assert!(is_report("new/folder/x.json") && is_report("real.json"));
+    assert!(folder.path().join("link.json").is_symlink() && said.contains("canary,test,arm"), "{said}");
+    assert!(std::fs::metadata("/dev/null").expect("there").file_type().is_char_device());
+    let mode = std::fs::metadata(folder.path().join("real.json")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o111, 0, "{mode:o}");
+    // A pipe is written to.
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).expect("read")
+    });
+    assert_eq!(run(folder.path(), &["test", "--report", "json=pipe"], &[]).0, Some(10));
+    assert!(reader.join().expect("a reader").contains("\"verdict\""));
+    // No error names a file that nobody knows.
+    let (code, said) = run(folder.path(), &["test", "--report", "json=train.jsonl/x.json"], &[]);
+    assert!(code == Some(3) && said.contains("train.jsonl/x.json") && !said.contains(".tmp"), "{code:?} {said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_fault_and_a_full_disk_is_one() {
+    let folder = planted(&MOCK.replace("planted = 6", "planted = 400"));
+    let shell = |script: &str| {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", script]).current_dir(folder.path()).env("B", env!("CARGO_BIN_EXE_blabbermouth"));
+        let out = shell.output().expect("a shell");
+        text(&out.stdout) + &text(&out.stderr)
+    };
+    let said = shell("{ $B test --list; echo code $? >&2; } | head -n 1 > /dev/null");
+    assert!(said.contains("code 0") && !said.contains("panicked"), "{said}");
+    let said = shell("{ BLABBERMOUTH_PROBE_SWEEP=false $B test; echo code $? >&2; } | head -n 1 > /dev/null");
+    assert!(said.contains("code 10") && !said.contains("panicked"), "{said}");
+    if Path::new("/dev/full").exists() {
+        let said = shell("$B schema > /dev/full; echo code $?");
+        assert!(said.contains("code 1") && said.contains("standard output"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_far_too_large_is_refused() {
+    let folder = planted(MOCK);
+    // Few bytes on the disk, and a row without an end.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, b"{\"prompt\":\"").expect("packed");
+    for _ in 0..70 {
+        std::io::Write::write_all(&mut packed, &[b'a'; 1 << 20]).expect("packed");
+    }
+    std::fs::write(folder.path().join("bomb.jsonl.gz"), packed.finish().expect("packed")).expect("written");
+    let (code, said) = run(folder.path(), &["plant", "--force", "--dataset", "bomb.jsonl.gz"], &[]);
+    assert!(code == Some(3) && said.contains("longer than 64 MB"), "{code:?} {said}");
+    std::fs::write(folder.path().join("large.toml"), "#".repeat(5 << 20)).expect("written");
+    let (code, said) = run(folder.path(), &["test", "--config", "large.toml"], &[]);
+    assert!(code == Some(3) && said.contains("larger than 4 MB"), "{code:?} {said}");
+    // A report opens nothing that it names.
+    let (_, said) = run(folder.path(), &["test", "--report", "json"], &[]);
+    let path = folder.path().join("report.json");
+    let mut report: Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap_or_else(|e| panic!("{e}: {said}"))).expect("JSON");
+    report["settings"]["config"] = "/dev/zero".into();
+    std::fs::write(&path, report.to_string()).expect("written");
+    let (code, said) = run(folder.path(), &["report", "report.json", "--report", "sarif"], &[]);
+    assert_eq!(code, Some(0), "{said}");
+}

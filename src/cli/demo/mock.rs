@@ -54,7 +54,7 @@ pub(super) fn run(args: &DemoArgs, scenario: &str, output: &Output) -> Result<Ex
     let shown = gate(&session, &arguments, output)?;
     let report =
         shown.report().ok_or_else(|| Failure::new(ExitCode::Internal, "the demonstration selected no canary"))?;
-    reports.write(report, output)?;
+    reports.write(report, None, output)?;
     output.verbatim(&summary(report, output.colour()));
     output.step(&format!(
         "files      {0}/train.jsonl validation.jsonl manifest.json junit.xml report.json",

@@ -184,7 +184,7 @@ fn test(training: &Training, folder: &Path, model: &str, tuning: f64, output: &O
     let done = judge_quietly(&session, &Arguments::from_iter(["blabbermouth"]), progress);
     bar.finish_and_clear();
     let done = done?.ok_or_else(|| Failure::new(ExitCode::Internal, "the demonstration selected no canary"))?;
-    reports.write(&done.report, output)?;
+    reports.write(&done.report, None, output)?;
     let report = done.settle()?;
     let seconds = [tuning, begin.elapsed().as_secs_f64()];
     Ok(Outcome { figures: measure(folder, model)?, report, seconds })

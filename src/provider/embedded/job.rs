@@ -1,7 +1,7 @@
 //! A fine-tuning at work. What it has reached is on disk: a job that was killed goes on from its last state.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -102,7 +102,7 @@ impl Live {
         private_folder(&folder)?;
         let path = folder.join("lock");
         let fault = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", path.display()));
-        let lock = File::options().write(true).create(true).truncate(false).open(&path).map_err(fault)?;
+        let lock = store::open_own(&path).map_err(fault)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),

@@ -29,6 +29,7 @@ use runs::{
 use writer::{Row, Writer, places};
 
 use crate::chat::Usage;
+use crate::store::open_own;
 
 pub use bill::Rates;
 pub use model::ModelName;
@@ -264,7 +265,7 @@ impl Journal {
             let folder = self.folder.join(format!("run-{}", self.run));
             make_folder(&folder)?;
             let path = folder.join(format!("{canary}.lock"));
-            let file = File::create(&path).map_err(|e| folder_fault(&path, &e))?;
+            let file = open_own(&path).map_err(|e| folder_fault(&path, &e))?;
             while let Err(error) = file.try_lock() {
                 match error {
                     TryLockError::WouldBlock => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 
 use super::{JournalError, bill};
+use crate::store::{is_link, linked, open_own};
 
 /// The form of the file.
 const VERSION: i64 = 5;
@@ -179,6 +180,13 @@ pub(super) fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalE
         let _ = made.persist_noclobber(path);
     }
     crate::store::make_private(path).map_err(|e| folder_fault(folder, &e))?;
+    for ending in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        if is_link(Path::new(&name)) {
+            return Err(folder_fault(Path::new(&name), &linked()));
+        }
+    }
     let connection = Connection::open(path).map_err(at)?;
     connection.busy_timeout(PATIENCE).map_err(at)?;
     connection.set_prepared_statement_cache_capacity(16);
@@ -222,7 +230,7 @@ fn locked(
     lock: impl Fn(&File) -> Result<(), TryLockError>,
 ) -> Result<Option<File>, JournalError> {
     let path = lock_path(folder, run);
-    let file = File::create(&path).map_err(|e| folder_fault(&path, &e))?;
+    let file = open_own(&path).map_err(|e| folder_fault(&path, &e))?;
     match lock(&file) {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
