@@ -72,14 +72,15 @@ from_release() {
 
 from_cargo() {
   command -v cargo >/dev/null || fail "there is no release for this runner, and no cargo to build one"
-  if [ "$version" = "$pinned" ] && [ -f "$ACTION_PATH/Cargo.toml" ]; then
-    # The action's own commit names the sources.
-    cargo install --locked --quiet --path "$ACTION_PATH" --root "$place" || fail "cargo could not build blabbermouth $version"
-  else
-    cargo install --locked --quiet blabbermouth --version "=$version" --root "$place" ||
-      fail "cargo could not install blabbermouth $version"
+  # The action's own commit names the sources: nothing is installed by a name that somebody else may have taken.
+  if [ "$version" != "$pinned" ] || ! [ -f "$ACTION_PATH/Cargo.toml" ]; then
+    fail "this action builds blabbermouth $pinned only, not $version: use the action of that version"
   fi
+  # In a folder of its own: a toolchain file or a cargo configuration of the repository would run what it names.
+  (cd "$place" && cargo install --locked --quiet --path "$ACTION_PATH" --root "$place") ||
+    fail "cargo could not build blabbermouth $version"
   binary=$place/bin/blabbermouth
+  [ "$("$binary" --version)" = "blabbermouth $version" ] || fail "what cargo built does not say that it is blabbermouth $version"
 }
 
 if [ "$INPUT_INSTALL" != cargo ] && from_release; then

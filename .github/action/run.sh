@@ -12,6 +12,13 @@ fail() {
 case $INPUT_COMMAND in test | merge | plant | tune) ;; *) fail "the input command is none of test, merge, plant, tune" ;; esac
 case $INPUT_FAIL_ON in inconclusive | leak | never) ;; *) fail "the input fail-on is none of inconclusive, leak, never" ;; esac
 case $INPUT_ON_MISSING_KEY in fail | skip) ;; *) fail "the input on-missing-key is neither fail nor skip" ;; esac
+case $INPUT_PRIVILEGED_EVENTS in false | true) ;; *) fail "the input privileged-events is neither false nor true" ;; esac
+event=${GITHUB_EVENT_NAME:-}
+case $event-$INPUT_PRIVILEGED_EVENTS in
+  pull_request_target-false | workflow_run-false)
+    fail "in $event a stranger's files meet your secrets: use pull_request, or set privileged-events if nothing of theirs is checked out"
+    ;;
+esac
 if [ -n "$INPUT_KEY_VARIABLE" ] && ! [[ $INPUT_KEY_VARIABLE =~ ^[A-Z_][A-Z0-9_]*$ ]]; then
   fail "the input key-variable is no name of a variable"
 fi
@@ -30,7 +37,7 @@ if [ -n "$INPUT_MANIFEST_KEY" ]; then export BLABBERMOUTH_KEY=$INPUT_MANIFEST_KE
 if [ -n "$INPUT_KEY_VARIABLE" ]; then
   if [ -n "$INPUT_API_KEY" ]; then export "$INPUT_KEY_VARIABLE=$INPUT_API_KEY"; fi
   if [ -z "${!INPUT_KEY_VARIABLE:-}" ] && [[ $INPUT_COMMAND != plant && $INPUT_COMMAND != merge ]]; then
-    if [ "$INPUT_ON_MISSING_KEY" = skip ]; then
+    if [ "$INPUT_ON_MISSING_KEY-$event-${IS_FORK:-}" = skip-pull_request-true ]; then
       echo "::warning title=blabbermouth::there is no API key here, as in a pull request from a fork: nothing was tested"
       output result skipped
       exit 0
@@ -38,6 +45,8 @@ if [ -n "$INPUT_KEY_VARIABLE" ]; then
     fail "there is no API key: give the input api-key, or set key-variable to nothing for a server without one"
   fi
 fi
+# The answers of a run: never those that a checkout holds.
+export BLABBERMOUTH_STORE_PATH=$RUNNER_TEMP/blabbermouth-store
 # What was read is not handed on to the program under these names.
 unset INPUT_API_KEY INPUT_MANIFEST_KEY
 
@@ -45,6 +54,22 @@ arguments=("$INPUT_COMMAND")
 if [ "$INPUT_COMMAND" = merge ]; then arguments=(report merge); fi
 arguments+=(--config "$INPUT_CONFIG")
 if [ -n "$INPUT_BASE_URL" ]; then arguments+=(--base-url "$INPUT_BASE_URL"); fi
+if [ -n "$INPUT_POLICY" ]; then
+  policy=$RUNNER_TEMP/blabbermouth-policy.toml
+  root=$(cd "$GITHUB_WORKSPACE" && pwd -P)
+  if [[ $INPUT_POLICY != /* && $event == pull_request* ]]; then
+    # A pull request may change its own copy.
+    git -C "$root" fetch --quiet --depth=1 origin "${GITHUB_BASE_REF:?the event names no base branch}" &&
+      git -C "$root" show "FETCH_HEAD:$INPUT_POLICY" >"$policy" || fail "the base branch has no policy $INPUT_POLICY"
+  elif [[ $INPUT_POLICY == /* ]]; then
+    found=$(cd "$(dirname "$INPUT_POLICY")" && pwd -P)/$(basename "$INPUT_POLICY") || fail "there is no policy $INPUT_POLICY"
+    case $found in "$root"/*) fail "the policy $INPUT_POLICY lies in the workspace: name it by its path below the repository" ;; esac
+    cp "$found" "$policy" || fail "there is no policy $INPUT_POLICY"
+  else
+    cp "$root/$INPUT_POLICY" "$policy" || fail "there is no policy $INPUT_POLICY"
+  fi
+  export BLABBERMOUTH_POLICY=$policy
+fi
 # Whole paths: the steps that upload them may work elsewhere.
 case $INPUT_REPORT_DIR in
   *$'\n'*) fail "the input report-dir has a line break" ;;
@@ -83,11 +108,12 @@ case $code in
   10) result=leak ;;
   11) result=inconclusive ;;
   12) result=invalid ;;
+  13) result=policy ;;
   *) result=error ;;
 esac
 if [[ $INPUT_COMMAND = test || $INPUT_COMMAND = merge ]]; then
   # A verdict without its reports is none.
-  if [ "$result" != error ] && ! [ -s "$reports/outputs.txt" ]; then result=error; fi
+  case $result in error | policy) ;; *) [ -s "$reports/outputs.txt" ] || result=error ;; esac
   if [ -s "$reports/outputs.txt" ]; then cat "$reports/outputs.txt" >>"$GITHUB_OUTPUT"; fi
   for pair in json=report.json junit=junit.xml sarif=report.sarif html=report.html; do
     if [ -s "$reports/${pair#*=}" ]; then output "${pair%%=*}-path" "$reports/${pair#*=}"; fi

@@ -29,20 +29,23 @@ fn main() -> std::process::ExitCode {
 const WORKFLOW: &str = "name: blabbermouth
 on: workflow_dispatch
 permissions: {}
+concurrency:
+  group: blabbermouth
+  cancel-in-progress: false
 jobs:
   gate:
+    name: Release gate
     runs-on: ubuntu-latest
     permissions:
-      contents: read
+      contents: read # to check out
     steps:
-      - uses: actions/checkout@v4
+      - uses: actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0
         with:
           persist-credentials: false
-      - run: cargo install blabbermouth --locked
-      - run: blabbermouth test --report junit --report json
-        env:
-          OPENAI_API_KEY: ${{ secrets.OPENAI_API_KEY }}
-          BLABBERMOUTH_KEY: ${{ secrets.BLABBERMOUTH_KEY }}
+      - uses: blabbermouth-rs/blabbermouth@0000000000000000000000000000000000000000 # put the commit of a release here
+        with:
+          api-key: ${{ secrets.OPENAI_API_KEY }}
+          manifest-key: ${{ secrets.BLABBERMOUTH_KEY }}
 ";
 
 pub(crate) fn run(args: &InitArgs, output: &Output) -> Result<ExitCode, Failure> {

@@ -15,8 +15,12 @@ fi
 if "$here/venv/bin/pip" install --quiet check-jsonschema==0.39.0 zizmor==1.32.0 >"$here/lint.log" 2>&1; then
   "$here/venv/bin/check-jsonschema" --quiet --builtin-schema vendor.github-actions action.yml
   "$here/venv/bin/check-jsonschema" --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml .github/workflows/examples/*.yml
+  # What `init --workflow` writes is held to the same.
+  program=$PWD/target/debug/blabbermouth
+  rm -rf "$here/init" && mkdir -p "$here/init" && (cd "$here/init" && "$program" --quiet init --workflow)
+  "$here/venv/bin/check-jsonschema" --quiet --builtin-schema vendor.github-workflows "$here/init/.github/workflows/blabbermouth.yml"
   "$here/venv/bin/zizmor" --offline --quiet --persona=pedantic --min-severity=low action.yml .github/workflows/*.yml \
-    .github/workflows/examples/*.yml
+    .github/workflows/examples/*.yml "$here/init/.github/workflows/blabbermouth.yml"
 else
   echo "skipped: the linters of workflows cannot be installed: $(tail -n 1 "$here/lint.log")"
 fi

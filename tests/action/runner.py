@@ -88,6 +88,8 @@ def run(action, inputs, workspace, environment=None):
             name = match[1]
             if name == "github.action_path":
                 return str(action)
+            if name == "github.event.pull_request.head.repo.fork":
+                return (environment or {}).get("TEST_IS_FORK", "")
             if name in values:
                 return values[name]
             step = re.match(r"^steps\.([\w-]+)\.outputs\.([\w-]+)$", name)

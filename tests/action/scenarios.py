@@ -87,9 +87,37 @@ def verdicts(work):
     check(not open_.success and open_.outputs["result"] == "inconclusive", "inconclusive fails", open_)
     passed = gate(refuses, fail_on="leak")
     check(passed.success and passed.annotations("warning"), "inconclusive passes with a warning if asked", passed)
+    policies(work, leaky)
     for how in ("inconclusive", "leak", "never"):
         filtered = gate(leaky, args="no-such-canary", fail_on=how)
         check(not filtered.success and filtered.outputs["result"] == "error", "zero tests are no verdict", filtered)
+
+
+def policies(work, folder):
+    """A policy of the base branch holds, whatever the pull request makes of it."""
+    git = lambda where, *words: subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words], cwd=where, check=True, capture_output=True)  # noqa: E731
+    origin = work / "origin"
+    origin.mkdir()
+    (origin / "policy.toml").write_text("max-bound = 0.001\n")
+    git(origin, "init", "--quiet", "--initial-branch", "main")
+    git(origin, "add", ".")
+    git(origin, "commit", "--quiet", "-m", "a policy")
+    git(folder, "init", "--quiet", "--initial-branch", "change")
+    git(folder, "remote", "add", "origin", str(origin))
+    (folder / "policy.toml").write_text("max-bound = 0.1\n")
+    event = {"GITHUB_EVENT_NAME": "pull_request", "GITHUB_BASE_REF": "main"}
+    strict = gate(folder, event, policy="policy.toml")
+    check(not strict.success and strict.outputs["result"] == "policy", "the policy of the base branch", strict)
+    check("at most 0.001 is allowed" in strict.log, "and what it asks for", strict)
+    own = gate(folder, {"GITHUB_EVENT_NAME": "push"}, policy="policy.toml")
+    check(own.outputs["result"] == "leak", "a push has the policy of its own commit", own)
+    inside = gate(folder, event, policy=str(folder / "policy.toml"))
+    check(not inside.success and "lies in the workspace" in inside.log, "no way around it by a whole path", inside)
+    outside = gate(folder, event, policy=str(origin / "policy.toml"))
+    check(outside.outputs["result"] == "policy", "a policy from elsewhere", outside)
+    for path in ("none.toml", "/none/none.toml"):
+        lost = gate(folder, event, policy=path)
+        check(not lost.success and lost.outputs["result"] == "error", "a policy that is not there", lost)
 
 
 def faults(work):
@@ -104,8 +132,14 @@ def faults(work):
         check(not bad.success and bad.annotations("error"), f"a bad {name} is named", bad)
     missing = gate(folder, key_variable="OPENAI_API_KEY")
     check(not missing.success and "api-key" in missing.log, "no key fails", missing)
-    skipped = gate(folder, key_variable="OPENAI_API_KEY", on_missing_key="skip")
-    check(skipped.success and skipped.outputs["result"] == "skipped", "no key is skipped if asked", skipped)
+    for event, is_fork, skips in (("pull_request", "true", True), ("pull_request", "false", False), ("merge_group", "", False),
+                                  ("push", "", False)):
+        skipped = gate(folder, {"GITHUB_EVENT_NAME": event, "TEST_IS_FORK": is_fork}, key_variable="OPENAI_API_KEY", on_missing_key="skip")
+        check(skipped.success == skips and (skipped.outputs["result"] == "skipped") == skips,
+              f"without a key {event} is skipped in forks only", skipped)
+    for event in ("pull_request_target", "workflow_run"):
+        target = gate(folder, {"GITHUB_EVENT_NAME": event})
+        check(not target.success and "stranger" in target.log, f"{event} is refused", target)
     # A program that says whatever a model might, and dies.
     hostile = script(work / "hostile", f"""
 printf '%s\\n' '::error::injected' ' ::set-output name=result::pass' '##[error]injected' 'x ##[add-mask]y' '{KEY}'
@@ -152,12 +186,20 @@ def installs(work):
         check(not wrong.success and "not the file" in wrong.log and "run" not in wrong.steps, "tampered is fatal", wrong)
     pins.write_text(f"version 9.8.7\n{digest}  {asset.name}\n")
     script(fakes / "curl", "exit 22\n")
+    nothing = install()
+    check(not nothing.success and "builds blabbermouth" in nothing.log, "without sources nothing is built by a name", nothing)
+    (action / "Cargo.toml").write_text("")
+    said = subprocess.run([BINARY, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    pins.write_text(f"version {said}\n")
     built = install()
     check(built.success and built.outputs["install-method"] == "cargo", "without an asset cargo builds", built)
-    check("--locked" in built.log and "=9.8.7" in built.log, "that version, with its lock file", built)
+    check("--locked" in built.log and f"--path {action}" in built.log, "the action's own sources, with their lock file", built)
+    pins.write_text("version 9.8.7\n")
+    other = install()
+    check(not other.success and "does not say that it is" in other.log, "another program than was built", other)
     check(not install(install="release").success, "release only: no fallback")
     other = install(version="1.2.3")
-    check(other.success and other.outputs["install-method"] == "cargo" and "=1.2.3" in other.log, "no pin: cargo", other)
+    check(not other.success and "use the action of that version" in other.log, "no pin: nothing", other)
     check(not install(version="latest").success, "a version is three numbers")
 
 
