@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Tune(TuneArgs),
     /// Ask the tuned model, and fail on a leak.
     Test(Box<TestArgs>),
+    /// Print a new random key, for BLABBERMOUTH_KEY: keep it as a secret of your CI, and nowhere else.
+    Key,
     /// Put one question to the model, and see which canaries its answers give away.
     Ask(AskArgs),
     /// Look at the set-up, and measure what the server really does.

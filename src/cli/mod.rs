@@ -19,6 +19,7 @@ use std::sync::OnceLock;
 use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command, Whom};
+use blabbermouth::canary::Key;
 use blabbermouth::config::{Config, POLICY_VARIABLE};
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::SessionError;
@@ -90,6 +91,9 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     blabbermouth::harness::quiet_about_closed_pipes();
+    // Keys and secrets are in memory: no other process of the user reads them there, and no core file holds them.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let output = Output::capture(cli.quiet, cli.verbose);
     if let Some(path) = cli.policy {
         let _ = POLICY.set(path);
@@ -99,6 +103,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Plant(args) => plant::run(&args, &output),
         Command::Tune(args) => tune::run(&args, &output),
         Command::Test(args) => test::run(&args, &output),
+        Command::Key => Key::random().map_err(config_failure).map(|key| {
+            output.verbatim(&key.expose());
+            ExitCode::Clean
+        }),
         Command::Ask(args) => ask::run(&args, &output),
         Command::Doctor(args) => doctor::run(&args, &output),
         Command::Report(args) => report::run(&args, &output),
