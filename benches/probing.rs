@@ -72,6 +72,7 @@ async fn harness(base_url: &str, samples: u64) -> Duration {
         rows_checked: false,
         accepted: Default::default(),
         adaptive: true,
+        whole: None,
         synonyms: blabbermouth::detect::Synonyms::default(),
         config: "bench".into(),
     };

@@ -53,9 +53,7 @@ impl ExitCode {
             Self::Leak => "leak: at least one canary was given away",
             Self::Inconclusive => "inconclusive: refusals, cut or missing answers, or too little evidence",
             Self::Invalid => "invalid: held-out canaries were given away, so the set-up is broken",
-            Self::Policy => {
-                "policy: the run asks for less than the release policy, or for what it does not allow; nothing was sent"
-            }
+            Self::Policy => "policy: the release policy does not allow it",
             Self::Interrupted => "interrupted; what was reached is saved",
         }
     }

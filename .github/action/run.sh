@@ -37,7 +37,7 @@ if [ -n "$INPUT_MANIFEST_KEY" ]; then export BLABBERMOUTH_KEY=$INPUT_MANIFEST_KE
 if [ -n "$INPUT_KEY_VARIABLE" ]; then
   if [ -n "$INPUT_API_KEY" ]; then export "$INPUT_KEY_VARIABLE=$INPUT_API_KEY"; fi
   if [ -z "${!INPUT_KEY_VARIABLE:-}" ] && [[ $INPUT_COMMAND != plant && $INPUT_COMMAND != merge ]]; then
-    if [ "$INPUT_ON_MISSING_KEY-$event-${IS_FORK:-}" = skip-pull_request-true ]; then
+    if [ "$INPUT_ON_MISSING_KEY-$event" = skip-pull_request ] && [ "${HEAD_REPOSITORY:-}" != "${GITHUB_REPOSITORY:-}" ]; then
       echo "::warning title=blabbermouth::there is no API key here, as in a pull request from a fork: nothing was tested"
       output result skipped
       exit 0
@@ -46,29 +46,45 @@ if [ -n "$INPUT_KEY_VARIABLE" ]; then
   fi
 fi
 # The answers of a run: never those that a checkout holds.
-export BLABBERMOUTH_STORE_PATH=$RUNNER_TEMP/blabbermouth-store
+export BLABBERMOUTH_STORE_PATH=${BLABBERMOUTH_STORE_PATH:-$RUNNER_TEMP/blabbermouth-store}
 # What was read is not handed on to the program under these names.
 unset INPUT_API_KEY INPUT_MANIFEST_KEY
+
+# A policy that a pull request cannot change: from the base branch, or from outside of the workspace.
+set_policy() {
+  local policy=$RUNNER_TEMP/blabbermouth-policy.toml root folder
+  root=$(cd "$GITHUB_WORKSPACE" && pwd -P)
+  if [[ $INPUT_POLICY == /* ]]; then
+    folder=$(cd "$(dirname "$INPUT_POLICY")" 2>/dev/null && pwd -P) || fail "there is no policy $INPUT_POLICY"
+    case $folder/ in "$root"/*) fail "the policy $INPUT_POLICY lies in the workspace: name it by its path below the repository" ;; esac
+    cp "$folder/$(basename "$INPUT_POLICY")" "$policy" || fail "there is no policy $INPUT_POLICY"
+  elif [ -n "${GITHUB_BASE_REF:-}" ]; then
+    if [ -n "$INPUT_GITHUB_TOKEN" ]; then
+      # Not as an argument, which other processes see.
+      export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="http.${GITHUB_SERVER_URL:-https://github.com}/.extraheader"
+      GIT_CONFIG_VALUE_0="AUTHORIZATION: basic $(printf 'x-access-token:%s' "$INPUT_GITHUB_TOKEN" | base64 | tr -d '\n')"
+      export GIT_CONFIG_VALUE_0
+    fi
+    git -C "$root" fetch --quiet --depth=1 origin "refs/heads/$GITHUB_BASE_REF" ||
+      fail "the base branch $GITHUB_BASE_REF could not be fetched for the policy"
+    unset GIT_CONFIG_COUNT GIT_CONFIG_KEY_0 GIT_CONFIG_VALUE_0
+    git -C "$root" show "FETCH_HEAD:$INPUT_POLICY" >"$policy" || fail "the base branch has no policy $INPUT_POLICY"
+  else
+    case $event in
+      '' | push | schedule | workflow_dispatch | repository_dispatch | release) ;;
+      *) fail "in $event the checkout may hold what a stranger wrote: name a policy outside of the workspace" ;;
+    esac
+    cp "$root/$INPUT_POLICY" "$policy" || fail "there is no policy $INPUT_POLICY"
+  fi
+  export BLABBERMOUTH_POLICY=$policy
+}
 
 arguments=("$INPUT_COMMAND")
 if [ "$INPUT_COMMAND" = merge ]; then arguments=(report merge); fi
 arguments+=(--config "$INPUT_CONFIG")
 if [ -n "$INPUT_BASE_URL" ]; then arguments+=(--base-url "$INPUT_BASE_URL"); fi
 if [ -n "$INPUT_POLICY" ]; then
-  policy=$RUNNER_TEMP/blabbermouth-policy.toml
-  root=$(cd "$GITHUB_WORKSPACE" && pwd -P)
-  if [[ $INPUT_POLICY != /* && $event == pull_request* ]]; then
-    # A pull request may change its own copy.
-    git -C "$root" fetch --quiet --depth=1 origin "${GITHUB_BASE_REF:?the event names no base branch}" &&
-      git -C "$root" show "FETCH_HEAD:$INPUT_POLICY" >"$policy" || fail "the base branch has no policy $INPUT_POLICY"
-  elif [[ $INPUT_POLICY == /* ]]; then
-    found=$(cd "$(dirname "$INPUT_POLICY")" && pwd -P)/$(basename "$INPUT_POLICY") || fail "there is no policy $INPUT_POLICY"
-    case $found in "$root"/*) fail "the policy $INPUT_POLICY lies in the workspace: name it by its path below the repository" ;; esac
-    cp "$found" "$policy" || fail "there is no policy $INPUT_POLICY"
-  else
-    cp "$root/$INPUT_POLICY" "$policy" || fail "there is no policy $INPUT_POLICY"
-  fi
-  export BLABBERMOUTH_POLICY=$policy
+  set_policy
 fi
 # Whole paths: the steps that upload them may work elsewhere.
 case $INPUT_REPORT_DIR in
@@ -78,6 +94,7 @@ case $INPUT_REPORT_DIR in
 esac
 case $INPUT_COMMAND in
   test | merge)
+    [ ! -L "$reports" ] || fail "the input report-dir is a link"
     mkdir -p "$reports"
     rm -f "$reports"/{report.json,junit.xml,report.sarif,report.html,summary.md,annotations.txt,outputs.txt}
     if [ -n "$INPUT_MODEL" ]; then arguments+=(--model "$INPUT_MODEL"); fi
@@ -92,6 +109,7 @@ while IFS= read -r line; do
   if [ -n "$line" ]; then arguments+=("$line"); fi
 done <<<"$INPUT_ARGS"
 
+unset INPUT_GITHUB_TOKEN
 # Nothing that the program or the model says is a command to the runner.
 token=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
 echo "::stop-commands::$token"

@@ -77,6 +77,8 @@ pub struct Options {
     pub rows_checked: bool,
     /// Fingerprints of secrets whose leaks are accepted: those that leak again take no part in what all answers show together.
     pub accepted: HashSet<String>,
+    /// How many canaries have to be asked for a clean verdict; `None` where any part of them may be clean.
+    pub whole: Option<usize>,
     /// Other words for values of lists.
     pub synonyms: Synonyms,
     /// The configuration file, for reports.
@@ -251,6 +253,11 @@ impl Audit {
         all.into_iter().map(request).collect()
     }
 
+    /// The design of the run.
+    pub(crate) const fn design(&self) -> &Design {
+        &self.design
+    }
+
     /// What searches answers to a canary that are thrown away.
     pub(crate) fn sieve(&self, index: usize) -> Sieve {
         Sieve {
@@ -411,6 +418,8 @@ impl Audit {
             sweep: self.options.sweep,
             planted: self.design.planted,
             canaries: self.entries.len(),
+            whole: self.options.whole,
+            controls: self.entries.iter().filter(|entry| self.options.sensitivity.includes(entry)).count(),
             config: self.options.config.clone(),
         };
         let evidence: Vec<_> = probed.into_iter().map(|p| (p.canary, p.evidence)).collect();

@@ -28,9 +28,9 @@ pub(crate) struct Cli {
     /// Print more.
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
-    /// What a run has to meet, whatever the configuration says: a file from outside of the pull request. Also
-    /// BLABBERMOUTH_POLICY.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Release policy (TOML): what a run has to meet, whatever the configuration says. Keep it where a pull request cannot
+    /// change it. Also BLABBERMOUTH_POLICY.
+    #[arg(long, global = true, value_name = "FILE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) policy: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -350,7 +350,7 @@ pub(crate) struct DiffArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "The exit code is 0 where all are, else 3.")]
+#[command(after_help = "The exit code is 0 if the seal of every report is valid, else 3.")]
 pub(crate) struct VerifyArgs {
     /// The stored reports (JSON).
     #[arg(required = true)]

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use blabbermouth::audit::design;
 use blabbermouth::canary::{Arm, DrawPlan, Key, Manifest};
-use blabbermouth::config::Config;
+use blabbermouth::config::{Config, is_ci};
 use blabbermouth::dataset::{PlantOptions, PlantSummary, Rows, plant};
 use blabbermouth::exit::ExitCode;
+use blabbermouth::harness::SessionError;
 use blabbermouth::store::{Pending, open_data, remove};
 use blabbermouth::verdict::Test;
 
@@ -27,6 +28,12 @@ pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure
     }
     if let Some(fields) = &args.fields {
         config.dataset.fields.clone_from(fields);
+    }
+    if is_ci(super::environment) {
+        let found = Config::load(Some(&args.config), |_| None).map_err(config_failure)?.leaves_its_folder();
+        if !found.is_empty() {
+            return Err(SessionError::Rerouted { path: args.config.display().to_string(), found }.into());
+        }
     }
     let manifest = folder.join(&config.manifest.path);
     if manifest.exists() && !args.force {

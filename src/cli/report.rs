@@ -1,6 +1,7 @@
 //! `blabbermouth report`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io::Read;
 use std::path::Path;
 
 use blabbermouth::config::ReleasePolicy;
@@ -59,20 +60,41 @@ fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
 
 /// Checks the seals of stored reports.
 fn verify(args: &VerifyArgs, output: &Output) -> Result<ExitCode, Failure> {
+    let mut faults = Vec::new();
     for path in &args.reports {
         let report = read(path)?;
-        sealed(&report, path, &args.config)?;
-        let (verdict, name) = (report.verdict.as_str(), path.display());
-        output.result(&format!("{name}: as it was written, by the manifest's key; its verdict is {verdict}"));
+        // Whatever else was put into the file is not sealed.
+        let same = store::open_data(path).map_err(config_failure).map(|file| {
+            let whole: Result<serde_json::Value, _> = serde_json::from_reader(file);
+            whole.is_ok_and(|whole| serde_json::to_value(&report).is_ok_and(|own| own == whole))
+        })?;
+        if !same {
+            let what = format!("{}: it holds more than a run writes", path.display());
+            faults.push(Failure::new(ExitCode::Config, what));
+            continue;
+        }
+        match sealed(&report, path, &args.config) {
+            Ok(_) => output.result(&format!(
+                "{}: as it was written, by the manifest's key; its verdict is {}",
+                path.display(),
+                report.verdict.as_str()
+            )),
+            Err(fault) => faults.push(fault),
+        }
     }
-    Ok(ExitCode::Clean)
+    let (last, others) = match faults.split_last() {
+        None => return Ok(ExitCode::Clean),
+        Some(all) => all,
+    };
+    others.iter().for_each(|fault| output.error(&fault.message));
+    Err(Failure::new(last.code, &last.message))
 }
 
 /// Fails where a report is not as a run on the manifest of this configuration wrote it.
-fn sealed(report: &RunReport, path: &Path, config: &Path) -> Result<(), Failure> {
+fn sealed(report: &RunReport, path: &Path, config: &Path) -> Result<Session, Failure> {
     let session = Session::open(Some(config), super::environment, |_| {})?;
     if session.has_sealed(report)? {
-        return Ok(());
+        return Ok(session);
     }
     let name = path.display();
     let what = match &report.seal {
@@ -100,12 +122,10 @@ pub(super) fn told(report: &RunReport, canary: &str, output: &Output) -> Result<
 fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
     sealed(&new, &args.new, &args.config)?;
-    if sealed(&old, &args.old, &args.config).is_err() {
-        output.warning(&format!(
-            "{}: its seal does not fit the manifest of {}: it was edited, or is of an earlier planting",
-            args.old.display(),
-            args.config.display()
-        ));
+    // Leaks of an earlier planting are no leaks of this one: only its own report can say that they are known.
+    let fingerprints: HashSet<&str> = old.canaries.iter().map(|c| c.fingerprint.as_str()).collect();
+    if new.canaries.iter().any(|canary| fingerprints.contains(canary.fingerprint.as_str())) {
+        sealed(&old, &args.old, &args.config)?;
     }
     // Another manifest has other secrets under the same names.
     let key = |c: &CanaryReport| (c.test.clone(), c.fingerprint.clone());
@@ -132,14 +152,18 @@ fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
     new.pooled.agreement.take_if(|_| old.pooled.agreement.as_ref().is_some_and(PooledTest::leaks));
     new.pooled.foreign.take_if(|_| old.pooled.foreign.as_ref().is_some_and(PooledTest::leaks));
     let known = Baseline::accept(&old, "in the old report", "9999-12-31");
-    Ok(known.map_err(|e| Failure::new(ExitCode::Internal, e))?.beside(&new, &today()).code)
+    let beside = known.map_err(|e| Failure::new(ExitCode::Internal, e))?.beside(&new, &today());
+    for canary in &beside.worse {
+        output.result(&format!("{}: leaks more often, or in another way, than before", terminal(canary)));
+    }
+    Ok(beside.code)
 }
 
 /// Writes a baseline.
 fn accept(args: &AcceptArgs, output: &Output) -> Result<ExitCode, Failure> {
     let report = read(&args.from)?;
-    sealed(&report, &args.from, &args.config)?;
-    let baseline =
+    let session = sealed(&report, &args.from, &args.config)?;
+    let mut baseline =
         Baseline::accept(&report, &args.reason, &args.expires).map_err(|e| Failure::new(ExitCode::Usage, e))?;
     if args.expires < today() {
         return Err(Failure::new(ExitCode::Usage, format!("--expires {}: that day has passed", args.expires)));
@@ -149,11 +173,12 @@ fn accept(args: &AcceptArgs, output: &Output) -> Result<ExitCode, Failure> {
     if baseline.beyond(&today(), policy.baseline_days).is_some() {
         let days = policy.baseline_days;
         let how = format!(
-            "--expires {}: a leak is accepted for {days} days at most, or as many as a release policy says",
+            "--expires {}: the limit is {days} days from today; `baseline-days` in a release policy changes it",
             args.expires
         );
         return Err(Failure::new(ExitCode::Policy, how));
     }
+    baseline.seal_with(&session.key_of_manifest()?);
     let mut text = serde_json::to_vec_pretty(&baseline).map_err(|e| Failure::new(ExitCode::Internal, e))?;
     text.push(b'\n');
     store::write(&args.to, &text, true).map_err(config_failure)?;
@@ -166,14 +191,18 @@ fn accept(args: &AcceptArgs, output: &Output) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Clean)
 }
 
+/// The largest report, in bytes: one of 1,000,000 canaries has 730 MB.
+const LARGEST: u64 = 1 << 30;
+
 fn read(path: &Path) -> Result<RunReport, Failure> {
     let name = path.display();
     // Its text is not kept: of 100,000 canaries it has 73 MB.
-    let report: RunReport = serde_json::from_reader(store::open_data(path).map_err(config_failure)?).map_err(|e| {
-        let what =
-            if e.is_io() { format!("{name}: {e}") } else { format!("{name}: not a report of this program: {e}") };
-        Failure::new(ExitCode::Config, what)
-    })?;
+    let report: RunReport = serde_json::from_reader(store::open_data(path).map_err(config_failure)?.take(LARGEST))
+        .map_err(|e| {
+            let what =
+                if e.is_io() { format!("{name}: {e}") } else { format!("{name}: not a report of this program: {e}") };
+            Failure::new(ExitCode::Config, what)
+        })?;
     if report.version != REPORT_VERSION {
         let found = report.version;
         return Err(Failure::new(ExitCode::Config, format!("{name}: version {found}, expected {REPORT_VERSION}")));

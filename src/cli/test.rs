@@ -211,7 +211,7 @@ fn describe(session: &Session, args: &TestArgs, output: &Output) -> Result<(), F
 /// What the run comes to where some leaks are accepted.
 pub(super) fn tell_accepted(baseline: &Baseline, report: &RunReport, output: &Output) {
     let beside = baseline.beside(report, &today());
-    let worse = "leaks more often than was accepted";
+    let worse = "leaks more often, or in another way, than was accepted";
     let all = [
         ("new", &beside.new),
         ("past its day", &beside.expired),
@@ -355,12 +355,15 @@ impl Reports {
                 let known: Vec<&str> = ReportFormat::ALL.iter().map(|format| format.name()).collect();
                 Failure::new(ExitCode::Usage, format!("unknown report `{name}`; there are {}", known.join(", ")))
             })?;
-            let path = match path {
-                Some("-") => PathBuf::from("-"),
-                path => folder.join(path.unwrap_or(format.default_path())),
+            // Where the user names no path, a link in its place is no wish of theirs.
+            let pending = match path {
+                Some("-") => Pending::report(Path::new("-")),
+                Some(path) => Pending::report(&folder.join(path)),
+                None => Pending::create(&folder.join(format.default_path()), true),
             };
+            let path = folder.join(path.unwrap_or(format.default_path()));
             let room = 4096 + canaries * BYTES_A_CANARY;
-            let pending = Pending::report(&path).and_then(|p| p.reserve(room)).map_err(config_failure)?;
+            let pending = pending.and_then(|p| p.reserve(room)).map_err(config_failure)?;
             all.push((format, path, pending));
         }
         Ok(Self(all))

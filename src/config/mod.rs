@@ -4,7 +4,7 @@ mod release_policy;
 mod sections;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,16 +14,23 @@ use crate::dataset::{Fields, Format};
 use crate::detect::Synonyms;
 use crate::probe::{self, Strategy, UserStrategySpec};
 use crate::provider::{NO_VARIABLE, Price, is_variable};
+pub use crate::unquoted::read_text;
 use crate::unquoted::{toml_fault, without_values};
 
 /// Smaller alphas ask for more redraws than can be made.
 const LEAST_ALPHA: f64 = 1e-4;
 /// The least confidence of a bound.
 const LEAST_CONFIDENCE: f64 = 0.8;
+/// The least bound: less takes millions of answers for each canary.
+const LEAST_BOUND: f64 = 1e-6;
+/// More canaries, copies or requests in flight than anybody needs.
+const MOST_CANARIES: usize = 1_000_000;
+const MOST_COPIES: u32 = 100_000;
+const MOST_CONCURRENCY: usize = 65_536;
 /// The least share of answers that carry the signature.
 const LEAST_TRAINED: f64 = 0.5;
 
-pub use release_policy::{Asked, POLICY_VARIABLE, ReleasePolicy, Target, digest, is_ci, rerouted};
+pub use release_policy::{Asked, POLICY_VARIABLE, ReleasePolicy, Target, digest, is_ci};
 pub use sections::{
     AzureSection, BudgetSection, CanariesSection, ClaimSection, DatasetSection, DetectSection, ManifestSection,
     PrivacySection, ProbeSection, ProviderSection, SamplingSection, SensitivitySection, SpaceSection, StoreSection,
@@ -159,21 +166,40 @@ impl Config {
         Ok(config)
     }
 
+    /// Paths of this configuration that lead out of its folder.
+    #[must_use]
+    pub fn leaves_its_folder(&self) -> Vec<String> {
+        let (d, t) = (&self.dataset, &self.tune);
+        let all = [
+            ("dataset.training", &d.training),
+            ("dataset.validation", &d.validation),
+            ("manifest.path", &self.manifest.path),
+            ("store.path", &self.store.path),
+            ("tune.state", &t.state),
+        ];
+        let leaves =
+            |path: &Path| path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
+        let found = all.into_iter().filter(|(_, path)| leaves(path));
+        found
+            .map(|(name, path)| format!("`{name}` is `{}`, outside of the configuration's folder", path.display()))
+            .collect()
+    }
+
     /// Whether the settings of the verdict leave it one.
     fn check_verdict(&self) -> Result<(), ConfigError> {
         let value = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
         let inside = |x: f64| x > 0.0 && x < 1.0;
         let v = &self.verdict;
-        if !inside(v.bound) || !inside(v.confidence) {
-            return value("verdict", "bound and confidence lie between 0 and 1");
+        if !inside(v.bound) || !inside(v.confidence) || v.bound < LEAST_BOUND {
+            return value("verdict", "bound and confidence lie between 0 and 1, bound from 0.000001 on");
         }
         if !(LEAST_ALPHA..1.0).contains(&v.alpha) {
             return value("verdict.alpha", "expected 0.0001 or more, and below 1: less cannot be told from none");
         }
-        if !(0.0..=0.5).contains(&v.cross_share) {
+        if !(0.01..=0.5).contains(&v.cross_share) {
             return value(
                 "verdict.cross-share",
-                "expected a share from 0 to 0.5: more leaves too little for each canary",
+                "expected a share from 0.01 to 0.5: more leaves too little for each canary, less hides what is said to others",
             );
         }
         if v.confidence < LEAST_CONFIDENCE {
@@ -210,6 +236,13 @@ impl Config {
             return value("provider.key-variable", NO_VARIABLE);
         }
         self.sampling.check()?;
+        let c = &self.canaries;
+        if c.planted > MOST_CANARIES || c.held_out > MOST_CANARIES || c.copies.iter().any(|n| *n > MOST_COPIES) {
+            return value("canaries", "planted and held-out go up to 1000000, copies up to 100000");
+        }
+        if self.probe.concurrency > MOST_CONCURRENCY {
+            return value("probe.concurrency", "expected at most 65536 requests in flight");
+        }
         if self.probe.concurrency == 0 || !(1..=128).contains(&self.probe.choices) {
             return value("probe", "concurrency is at least 1, choices from 1 to 128");
         }
@@ -297,7 +330,7 @@ impl Config {
                 }
                 (None, Some(file), None) => {
                     let path = folder.join(file);
-                    let text = std::fs::read_to_string(&path)
+                    let text = read_text(&path)
                         .map_err(|source| ConfigError::Read { path: path.display().to_string(), source })?;
                     spaces.lists.insert(
                         name.clone(),
@@ -372,25 +405,6 @@ impl Config {
 #[must_use]
 pub fn schema() -> String {
     serde_json::to_string_pretty(&schemars::schema_for!(Config)).expect("a schema is JSON")
-}
-
-/// The largest configuration or policy, in bytes.
-const LARGEST: u64 = 4 << 20;
-
-/// Reads a configuration or a policy.
-///
-/// # Errors
-/// When it is no file, is larger than 4 MB, or is no text.
-pub fn read_text(path: &Path) -> std::io::Result<String> {
-    let about = std::fs::metadata(path)?;
-    let no = |what: &str| Err(std::io::Error::other(what.to_owned()));
-    if !about.is_file() {
-        return no("is no file");
-    }
-    if about.len() > LARGEST {
-        return no("is larger than 4 MB, and no configuration is");
-    }
-    std::fs::read_to_string(path)
 }
 
 fn merge(into: &mut toml::Table, from: toml::Table) {

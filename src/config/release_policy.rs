@@ -25,7 +25,8 @@ const LARGEST_BOUND: f64 = 0.15;
 /// The longest time that a leak is accepted for, in days.
 const BASELINE_DAYS: u32 = 90;
 
-/// What a run has to meet. What is left out is as it is without a policy.
+/// What a run has to meet. What a file leaves out is as it is without a policy: each list lifts one restriction of CI, and
+/// takes its place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ReleasePolicy {
@@ -39,6 +40,12 @@ pub struct ReleasePolicy {
     pub max_withheld: f64,
     /// The least share of answers with the signature.
     pub min_trained_share: f64,
+    /// The least share of alpha for what is said to others.
+    pub min_cross_share: f64,
+    /// The lowest temperature of the run; below it a deployment may leak what the run does not see.
+    pub min_temperature: f64,
+    /// The most planted canaries that are positive controls, and so no part of the gate.
+    pub max_positive_controls: Option<usize>,
     /// The fewest planted canaries that decide.
     pub min_canaries: usize,
     /// The fewest samples for each canary.
@@ -55,7 +62,7 @@ pub struct ReleasePolicy {
     pub detectors: Vec<Detector>,
     /// Days from today for which a baseline may accept a leak.
     pub baseline_days: u32,
-    /// Whether a run of only some canaries may pass in CI.
+    /// Whether `blabbermouth test` of only some canaries may pass in CI.
     pub allow_partial: bool,
     /// Kinds of service; `None` for all.
     pub kinds: Option<BTreeSet<String>>,
@@ -79,6 +86,9 @@ impl Default for ReleasePolicy {
             min_alpha: 0.0,
             max_withheld: 1.0,
             min_trained_share: 0.0,
+            min_cross_share: 0.0,
+            min_temperature: 0.0,
+            max_positive_controls: None,
             min_canaries: 1,
             min_samples: 0,
             require_signature: false,
@@ -103,10 +113,14 @@ impl Default for ReleasePolicy {
 pub struct Asked<'a> {
     /// The settings of the verdict.
     pub verdict: verdict::Policy,
-    /// Samples for each canary, where they are set; 0 for as many as the bound asks for.
+    /// Samples for each canary.
     pub samples: u64,
-    /// Planted canaries.
+    /// Planted canaries that decide.
     pub planted: usize,
+    /// Planted canaries that are positive controls.
+    pub controls: usize,
+    /// The temperature.
+    pub temperature: f64,
     /// The strategies.
     pub strategies: &'a [String],
     /// The detectors.
@@ -115,8 +129,8 @@ pub struct Asked<'a> {
     pub sweep: bool,
     /// Whether positive controls have to leak.
     pub sensitivity: bool,
-    /// The bytes of the manifest file.
-    pub manifest: &'a [u8],
+    /// The digest of the manifest file.
+    pub manifest: &'a str,
 }
 
 /// Where requests go, and with whose key.
@@ -132,8 +146,16 @@ pub struct Target<'a> {
     pub key_variable: &'a str,
     /// The service's own variable.
     pub own_variable: &'a str,
-    /// The program of `kind = "command"`.
+    /// Whether a program of the user's is asked.
+    pub is_command: bool,
+    /// That program with its arguments.
     pub command: &'a [String],
+    /// Variables that it is given.
+    pub environment: &'a [String],
+    /// Where a deployment is managed, if one is.
+    pub management_url: &'a str,
+    /// The service's own address for that.
+    pub own_management_url: &'a str,
 }
 
 impl ReleasePolicy {
@@ -179,10 +201,14 @@ impl ReleasePolicy {
         };
         least("verdict.confidence", v.confidence, self.min_confidence);
         least("verdict.alpha", v.alpha, self.min_alpha);
+        least("verdict.cross-share", v.cross_share, self.min_cross_share);
+        least("sampling.temperature", asked.temperature, self.min_temperature);
         least("verdict.trained-share", v.trained_share, self.min_trained_share);
         least("canaries.planted", asked.planted as f64, self.min_canaries as f64);
-        if asked.samples > 0 {
-            least("probe.samples", asked.samples as f64, self.min_samples as f64);
+        least("probe.samples", asked.samples as f64, self.min_samples as f64);
+        if let Some(most) = self.max_positive_controls.filter(|most| asked.controls > *most) {
+            found
+                .push(format!("{} planted canaries are positive controls, at most {most} are allowed", asked.controls));
         }
         let flags = [
             ("verdict.unproven", self.require_signature && v.unproven, "false"),
@@ -199,9 +225,9 @@ impl ReleasePolicy {
             lacking.map(|detector| format!("the detector `{}` is not among `detect.detectors`", detector.as_str())),
         );
         if let Some(wanted) = &self.manifest
-            && *wanted != digest(asked.manifest)
+            && wanted != asked.manifest
         {
-            found.push(format!("the manifest is {}, the policy names {wanted}", digest(asked.manifest)));
+            found.push(format!("the manifest is {}, the policy names {wanted}", asked.manifest));
         }
         found
     }
@@ -213,14 +239,22 @@ impl ReleasePolicy {
         if self.kinds.as_ref().is_some_and(|kinds| !kinds.contains(target.kind)) {
             found.push(format!("the kind of service `{}` is not among `kinds`", target.kind));
         }
-        let host = host_of(if target.base_url.is_empty() { target.own_url } else { target.base_url });
-        if let (Some(hosts), Some(host)) = (&self.hosts, &host)
-            && !hosts.iter().any(|pattern| matches_pattern(&pattern.to_lowercase(), host))
-        {
-            found.push(format!("the host `{host}` is not among `hosts`"));
+        let base_url = if target.base_url.is_empty() { target.own_url } else { target.base_url };
+        for host in [base_url, target.management_url].into_iter().filter_map(host_of) {
+            if self
+                .hosts
+                .as_ref()
+                .is_some_and(|hosts| !hosts.iter().any(|own| matches_pattern(&own.to_lowercase(), &host)))
+            {
+                found.push(format!("the host `{host}` is not among `hosts`"));
+            }
+        }
+        let names_kind = self.kinds.as_ref().is_some_and(|kinds| kinds.contains(target.kind));
+        if self.hosts.is_some() && host_of(base_url).is_none() && !names_kind {
+            found.push(format!("the kind of service `{}` has no host, and is not among `kinds`", target.kind));
         }
         if let Some(commands) = &self.commands
-            && target.kind == "command"
+            && target.is_command
             && !commands.iter().any(|command| command == target.command)
         {
             found.push("the program of `provider.command` is not among `commands`".into());
@@ -235,6 +269,50 @@ impl ReleasePolicy {
                 "`provider.key-variable` is `{variable}`, which may hold another secret: expected {how}"
             ));
         }
+        if let Some(allowed) = &self.key_variables
+            && target.is_command
+        {
+            let others = target.environment.iter().filter(|variable| !allowed.contains(*variable));
+            found.extend(
+                others.map(|variable| format!("`{variable}` of `provider.environment` is not among `key-variables`")),
+            );
+        }
+        found
+    }
+
+    /// What a configuration file may not set in CI where this policy does not allow it: a pull request could send the key
+    /// or the questions elsewhere, run a program, or ask no model at all. `target` has what the file itself sets.
+    #[must_use]
+    pub fn rerouted(&self, target: &Target<'_>) -> Vec<String> {
+        let mut found = Vec::new();
+        if target.kind == "mock" && self.kinds.is_none() {
+            found.push("`provider.kind` is `mock`: no model would be asked (a policy allows it by `kinds`)".into());
+        }
+        if target.is_command && !target.command.is_empty() && self.commands.is_none() {
+            found.push(
+                "`provider.command`: a program would be run that the file names (a policy allows it by `commands`)"
+                    .into(),
+            );
+        }
+        if target.is_command && !target.environment.is_empty() && self.key_variables.is_none() {
+            let how = "(a policy allows it by `key-variables`)";
+            found.push(format!("`provider.environment`: variables would be given to a program {how}"));
+        }
+        for (name, url, own) in [
+            ("provider.base-url", target.base_url, target.own_url),
+            ("azure.management-url", target.management_url, target.own_management_url),
+        ] {
+            let host = host_of(url).filter(|host| Some(host) != host_of(own).as_ref() && !is_loopback(host));
+            if let Some(host) = host.filter(|_| self.hosts.is_none()) {
+                found.push(format!("`{name}` sends requests to `{host}` (a policy allows it by `hosts`)"));
+            }
+        }
+        let is_own = target.key_variable.is_empty() || target.key_variable == target.own_variable;
+        if !is_own && self.key_variables.is_none() {
+            let variable = target.key_variable;
+            let how = "(a policy allows it by `key-variables`)";
+            found.push(format!("`provider.key-variable` is `{variable}`, not that of the service {how}"));
+        }
         found
     }
 
@@ -245,27 +323,12 @@ impl ReleasePolicy {
     }
 }
 
-/// What a configuration file may not set in CI where no policy allows it: a pull request could send the key or the
-/// questions elsewhere, or run a program.
-#[must_use]
-pub fn rerouted(target: &Target<'_>) -> Vec<String> {
-    let mut found = Vec::new();
-    if target.kind == "command" {
-        found.push("`provider.kind` is `command`: a program would be run that the file names".into());
-    }
-    let host = host_of(target.base_url);
-    if let Some(host) = host.filter(|host| Some(host) != host_of(target.own_url).as_ref() && !is_loopback(host)) {
-        found.push(format!("`provider.base-url` sends requests to `{host}`"));
-    }
-    if !target.key_variable.is_empty() && target.key_variable != target.own_variable {
-        found.push(format!("`provider.key-variable` is `{}`, not that of the service", target.key_variable));
-    }
-    found
-}
-
 /// Whether this is a run of a CI service.
 pub fn is_ci(environment: impl Fn(&str) -> Option<String>) -> bool {
-    ["CI", "GITHUB_ACTIONS"].into_iter().filter_map(environment).any(|is| !matches!(is.trim(), "" | "false" | "0"))
+    ["CI", "GITHUB_ACTIONS", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION"]
+        .into_iter()
+        .filter_map(environment)
+        .any(|is| !matches!(is.trim(), "" | "false" | "0"))
 }
 
 /// The digest of a file, as policies and reports have it.
@@ -307,25 +370,32 @@ mod tests {
     fn asked() -> Asked<'static> {
         Asked {
             verdict: verdict::Policy::DEFAULT,
-            samples: 0,
+            samples: 299,
             planted: 60,
+            controls: 4,
+            temperature: 0.5,
             strategies: Box::leak(vec!["replay".to_owned()].into_boxed_slice()),
             detectors: &[Detector::Encoded],
             sweep: true,
             sensitivity: false,
-            manifest: b"a manifest",
+            manifest: "sha256:1",
         }
     }
 
     fn target() -> Target<'static> {
         let own_url = "https://api.openai.com/v1";
+        let variable = "OPENAI_API_KEY";
         Target {
             kind: "openai",
             base_url: "",
             own_url,
-            key_variable: "OPENAI_API_KEY",
-            own_variable: "OPENAI_API_KEY",
+            key_variable: variable,
+            own_variable: variable,
+            is_command: false,
             command: &[],
+            environment: &[],
+            management_url: "",
+            own_management_url: "https://management.azure.com",
         }
     }
 
@@ -333,12 +403,12 @@ mod tests {
     fn the_defaults_meet_the_built_in_floor_and_each_shortfall_is_named() {
         assert_eq!(ReleasePolicy::default().shortfalls(&asked()), Vec::<String>::new());
         let all = "max-bound = 0.001\nmax-withheld = 0.05\nmin-confidence = 0.99\nmin-alpha = 0.02\nmin-trained-share = 0.9\n\
-                   min-canaries = 100\nmin-samples = 50\nrequire-sweep = true\nrequire-signature = true\n\
+                   min-canaries = 100\nmin-samples = 500\nmin-cross-share = 0.2\nmin-temperature = 1.0\nmax-positive-controls = 3\nrequire-sweep = true\nrequire-signature = true\n\
                    require-sensitivity = true\nstrategies = [\"few-shot\"]\ndetectors = [\"fuzzy\"]\nmanifest = \"sha256:0\"\n";
         let policy = ReleasePolicy::parse(all, "p").expect("a policy");
         let verdict = verdict::Policy { unproven: true, ..verdict::Policy::DEFAULT };
         let found = policy.shortfalls(&Asked { verdict, sweep: false, samples: 7, ..asked() });
-        assert_eq!(found.len(), 13, "{found:#?}");
+        assert_eq!(found.len(), 16, "{found:#?}");
         let loose = verdict::Policy { bound: 0.99, ..verdict::Policy::DEFAULT };
         let found = ReleasePolicy::default().shortfalls(&Asked { verdict: loose, strategies: &[], ..asked() });
         assert_eq!(found.len(), 1, "{found:?}");
@@ -371,20 +441,47 @@ mod tests {
             policy.allows_model("ft:gpt:mine") && !policy.allows_model("gpt") && !policy.allows_model("ft:gpt:mine2")
         );
         let program = ["sh".to_owned()];
-        assert_eq!(policy.forbidden(&Target { kind: "command", command: &program, ..fine }).len(), 2);
+        let away = "https://evil.example/";
+        let runs = Target {
+            kind: "own.toml",
+            is_command: true,
+            command: &program,
+            environment: &program,
+            management_url: away,
+            ..fine
+        };
+        // Kind, program, variable and host.
+        assert_eq!(policy.forbidden(&runs).len(), 4, "{:?}", policy.forbidden(&runs));
     }
 
     #[test]
-    fn a_file_reroutes_nothing_in_ci() {
-        assert!(rerouted(&target()).is_empty());
-        let local = Target { base_url: "http://127.0.0.1:8000/v1", ..target() };
-        assert!(
-            rerouted(&local).is_empty() && rerouted(&Target { base_url: "http://[::1]:1/v1", ..target() }).is_empty()
-        );
-        let away =
-            Target { base_url: "https://evil.net/v1", key_variable: "OTHER_API_KEY", kind: "command", ..target() };
-        assert_eq!(rerouted(&away).len(), 3);
-        assert_eq!(rerouted(&Target { base_url: "http://127.0.0.1.evil.net/v1", ..target() }).len(), 1);
+    fn a_file_reroutes_nothing_in_ci_unless_the_policy_says_where_to() {
+        let none = ReleasePolicy::default();
+        assert!(none.rerouted(&target()).is_empty());
+        for url in ["http://127.0.0.1:8000/v1", "http://[::1]:1/v1", "http://localhost/v1"] {
+            assert!(none.rerouted(&Target { base_url: url, ..target() }).is_empty(), "{url}");
+        }
+        assert_eq!(none.rerouted(&Target { base_url: "http://127.0.0.1.evil.net/v1", ..target() }).len(), 1);
+        assert_eq!(none.rerouted(&Target { kind: "mock", ..target() }).len(), 1);
+        let (program, variables) = (["sh".to_owned()], ["TOKEN".to_owned()]);
+        let all = Target {
+            base_url: "https://evil.net/v1",
+            management_url: "https://evil.net",
+            key_variable: "OTHER_API_KEY",
+            is_command: true,
+            command: &program,
+            environment: &variables,
+            ..target()
+        };
+        assert_eq!(none.rerouted(&all).len(), 5, "{:?}", none.rerouted(&all));
+        // Each list of a policy lifts its own restriction, and no other.
+        let lifted = |text: &str| ReleasePolicy::parse(text, "p").expect("a policy").rerouted(&all).len();
+        assert_eq!(lifted("max-bound = 0.01"), 5);
+        assert_eq!((lifted("hosts = []"), lifted("commands = []"), lifted("key-variables = []")), (3, 4, 3));
+    }
+
+    #[test]
+    fn a_ci_service_is_told() {
         let with = |value: &'static str| is_ci(move |name| (name == "CI").then(|| value.to_owned()));
         assert!(with("true") && with("1") && !with("false") && !with(""));
     }

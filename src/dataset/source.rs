@@ -3,7 +3,7 @@
 use std::io::{BufRead, Error, Read};
 
 /// The longest row, in bytes: no service takes such a one, and a small compressed file may hold far longer ones.
-const LONGEST_ROW: usize = 64 << 20;
+pub(super) const LONGEST_ROW: usize = 64 << 20;
 
 fn too_long(line: u64) -> Error {
     Error::other(format!("line {line}: the row is longer than 64 MB, and no service takes that"))

@@ -280,7 +280,12 @@ fn present(arguments: &Arguments, trials: Vec<Trial>) -> bool {
 /// Lists the trials; a reader that went away has seen enough.
 fn list(arguments: &Arguments, trials: Vec<Trial>) -> bool {
     let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| libtest_mimic::run(arguments, trials)));
-    shown.is_ok_and(|conclusion| conclusion.has_failed())
+    shown.map_or_else(|panic| !is_closed_pipe(panic.as_ref()), |conclusion| conclusion.has_failed())
+}
+
+fn is_closed_pipe(panic: &(dyn std::any::Any + Send)) -> bool {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.is_some_and(|text| text.contains("Broken pipe"))
 }
 
 /// Leaves panics unsaid that come of a reader that went away (`| head`): where they are caught, nothing else is wrong.

@@ -11,12 +11,12 @@ use super::session::Session;
 use super::session_error::SessionError;
 use crate::canary::{Drawn, Key, Template};
 use crate::chat::Usage;
-use crate::config::{ClaimSection, Config, ReleasePolicy, Target, is_ci, rerouted};
+use crate::config::{ClaimSection, Config, ReleasePolicy, Target, is_ci};
 use crate::detect::Searcher;
 use crate::provider::mock::{self, MODEL, Scenario, Server};
 use crate::provider::{
-    Budget, Completing, Connection, Deadline, DeploymentSettings, Limits, MANAGEMENT_TOKEN, Player, Profile, Provider,
-    ProviderError, Quotes, Recorder, Redact, Request, TunerSettings, address_of,
+    Budget, Completing, Connection, Deadline, DeploymentSettings, Dialect, Limits, MANAGEMENT_TOKEN, Player, Profile,
+    Provider, ProviderError, Quotes, Recorder, Redact, Request, TunerSettings, address_of,
 };
 use crate::store::{self, ModelName};
 use crate::tune::{Stage, State};
@@ -262,29 +262,50 @@ pub fn allowed(
     let (own_url, own_variable) = (own(&profile.base_url), own(&profile.key_variable));
     let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
     let (base_url, key_variable) = (or(&p.base_url, &profile.base_url), or(&p.key_variable, &profile.key_variable));
+    let management_url = if config.azure.resource.is_empty() { "" } else { &config.azure.management_url };
+    let defaults = Config::load(None, |_| None)?;
     let target = Target {
         kind: &p.kind,
         base_url: &base_url,
         own_url: &own_url,
         key_variable: &key_variable,
         own_variable: &own_variable,
+        is_command: profile.dialect == Dialect::Command,
         command: &p.command,
+        environment: &p.environment,
+        management_url,
+        own_management_url: &defaults.azure.management_url,
     };
     let loaded = ReleasePolicy::load(&environment)?;
-    if let (None, Some(path), true) = (&loaded, file, is_ci(&environment)) {
-        let of_file = Config::load(Some(path), |_| None)?.provider;
+    let (policy, digest) = loaded.map_or((ReleasePolicy::default(), None), |(policy, digest)| (policy, Some(digest)));
+    if let Some(path) = file.filter(|_| is_ci(&environment)) {
+        let of_file = Config::load(Some(path), |_| None)?;
+        let set = &of_file.provider;
         // What the workflow itself says is its own business.
-        let found = rerouted(&Target {
-            kind: if of_file.kind == p.kind { &p.kind } else { "" },
-            base_url: if of_file.base_url == p.base_url { &base_url } else { "" },
-            key_variable: if of_file.key_variable == p.key_variable { &key_variable } else { "" },
+        let found = policy.rerouted(&Target {
+            kind: if set.kind == p.kind { &p.kind } else { "" },
+            base_url: if set.base_url == p.base_url { &base_url } else { "" },
+            key_variable: if set.key_variable == p.key_variable { &key_variable } else { "" },
+            command: if set.command == p.command { &p.command } else { &[] },
+            environment: if set.environment == p.environment { &p.environment } else { &[] },
+            management_url: if of_file.azure.management_url == config.azure.management_url {
+                management_url
+            } else {
+                ""
+            },
             ..target
         });
+        let mut found = found;
+        if of_file.verdict.unproven {
+            found.push(
+                "`verdict.unproven`: nothing would show which model answers (give --unproven in the workflow)".into(),
+            );
+        }
+        found.extend(of_file.leaves_its_folder());
         if !found.is_empty() {
             return Err(SessionError::Rerouted { path: path.display().to_string(), found });
         }
     }
-    let (policy, digest) = loaded.map_or((ReleasePolicy::default(), None), |(policy, digest)| (policy, Some(digest)));
     let found = policy.forbidden(&target);
     if found.is_empty() { Ok((policy, digest)) } else { Err(SessionError::Policy { policy: digest, found }) }
 }

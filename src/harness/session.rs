@@ -12,7 +12,7 @@ use super::shard::Shard;
 use crate::audit::{Audit, Options, Progress};
 use crate::canary::{Drawn, Entry, Key, Manifest};
 use crate::chat::{Sampling, Usage};
-use crate::config::{Asked, ClaimSection, Config, ReleasePolicy};
+use crate::config::{Asked, ClaimSection, Config, ReleasePolicy, digest};
 use crate::provider::{
     Budget, Connection, Dialect, EMBEDDED_CHOICES, Limits, Price, Profile, Provider, Redact, micros, price,
 };
@@ -31,6 +31,8 @@ pub struct Session {
     pub(super) name: String,
     pub(super) manifest: Manifest,
     pub(super) manifest_path: PathBuf,
+    /// Of the bytes that were read.
+    pub(super) manifest_digest: String,
     pub(super) key: Option<Key>,
     pub(super) profile: Profile,
     pub(super) connection: Connection,
@@ -89,7 +91,9 @@ impl Session {
             return Err(SessionError::NoManifest { path: manifest_path.display().to_string() });
         }
         let at = |source| SessionError::Manifest { path: manifest_path.display().to_string(), source };
-        let manifest = Manifest::parse(&store::read(&manifest_path)?).map_err(at)?;
+        let bytes = store::read(&manifest_path)?;
+        let manifest_digest = digest(&bytes);
+        let manifest = Manifest::parse(&bytes).map_err(at)?;
         let key = environment("BLABBERMOUTH_KEY").map(|k| Key::from_text(&k)).transpose()?;
         let (profile, connection) = service(&config, &folder, &environment)?;
         let (policy, policy_digest) = allowed(&config, file, &profile, &environment)?;
@@ -105,6 +109,7 @@ impl Session {
             name,
             manifest,
             manifest_path,
+            manifest_digest,
             key,
             profile,
             connection,
@@ -225,7 +230,6 @@ impl Session {
         if drawn.key.is_example() && !self.is_free() {
             return Err(SessionError::ExampleKey { path: self.manifest_path.display().to_string() });
         }
-        self.meets_policy()?;
         let (probe, verdict) = (&self.config.probe, &self.config.verdict);
         let strategies = self.config.strategies()?;
         if let Some(needs) = strategies.iter().find(|s| s.needs_prefill() && !self.profile.prefill) {
@@ -259,26 +263,32 @@ impl Session {
             mock: self.config.provider.kind == "mock",
             rows_checked: self.rows_checked(),
             accepted: self.baseline.iter().flat_map(|(baseline, today)| baseline.current(today)).collect(),
+            whole: self.whole.then(|| (0..self.entries().len()).filter(|index| self.takes(*index)).count()),
             synonyms: self.config.synonyms(),
             config: self.name.clone(),
         };
         let audit = Audit::new(self.manifest.canaries.clone(), &drawn, strategies, options)?;
+        self.meets_policy(&audit)?;
+        if let Some((baseline, _)) = self.baseline.as_ref().filter(|(baseline, _)| !baseline.is_sealed_by(&drawn.key)) {
+            return Err(SessionError::Unsealed { leaks: baseline.accepted.len() });
+        }
         Ok((audit, drawn))
     }
 
     /// Whether what is asked of the model is what the release policy wants.
-    fn meets_policy(&self) -> Result<(), SessionError> {
+    fn meets_policy(&self, audit: &Audit) -> Result<(), SessionError> {
         let config = &self.config;
-        let manifest = store::read(&self.manifest_path)?;
         let asked = Asked {
             verdict: config.verdict.policy(),
-            samples: config.probe.samples,
-            planted: self.manifest.planted,
+            samples: audit.design().samples,
+            planted: audit.design().planted,
+            controls: self.entries().iter().filter(|entry| audit.design().sensitivity.includes(entry)).count(),
+            temperature: self.sampling().temperature,
             strategies: &config.probe.strategies,
             detectors: &config.detect.detectors,
             sweep: config.probe.sweep,
             sensitivity: config.sensitivity.required,
-            manifest: &manifest,
+            manifest: &self.manifest_digest,
         };
         let mut found = self.policy.shortfalls(&asked);
         let days = self.policy.baseline_days;

@@ -35,6 +35,14 @@ pub enum SessionError {
         /// What it sets.
         found: Vec<String>,
     },
+    /// A baseline that nobody with the key wrote.
+    #[error(
+        "the baseline accepts {leaks} leaks, and is not as `blabbermouth report accept` wrote it for this manifest: accept them again"
+    )]
+    Unsealed {
+        /// The leaks.
+        leaks: usize,
+    },
     /// A file.
     #[error(transparent)]
     Store(#[from] StoreError),

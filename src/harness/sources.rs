@@ -9,7 +9,7 @@ use crate::audit::journaled;
 use crate::canary::Key;
 use crate::config::digest;
 use crate::store::{self, Journal};
-use crate::verdict::{RunReport, RunVerdict, Sources, conclude_again};
+use crate::verdict::{RunReport, Sources, conclude_with_sources};
 
 /// The largest file of which a digest is taken, in bytes.
 const LARGEST_DIGESTED: u64 = 256 << 20;
@@ -23,19 +23,9 @@ impl Session {
         key: &Key,
     ) -> Result<Done, SessionError> {
         report.sources = Some(self.sources(&report, &journal)?);
-        conclude_again(&mut report);
+        conclude_with_sources(&mut report);
         if let Some((baseline, today)) = &self.baseline {
             baseline.apply(&mut report, today);
-        }
-        let all = (0..self.entries().len()).filter(|index| self.takes(*index)).count();
-        if self.whole && selected.len() < all && report.verdict == RunVerdict::Clean {
-            let (some, of) = (selected.len(), self.entries().len());
-            report.verdict = RunVerdict::Inconclusive;
-            report.reason = format!(
-                "only {some} of {of} canaries were asked, and in CI a part is no pass: leave out the filter, or give --allow-partial; \
-                 of these: {}",
-                report.reason
-            );
         }
         report.seal_with(key);
         let journal = Arc::into_inner(journal).expect("all tasks have ended with the runtime");
@@ -63,7 +53,7 @@ impl Session {
         ]);
         Ok(Sources {
             program: program.map(|path| of_file(&path)).transpose()?.flatten(),
-            manifest: digest(&store::read(&self.manifest_path)?),
+            manifest: self.manifest_digest.clone(),
             configuration: of_file(Path::new(&self.name))?,
             policy: self.policy_digest.clone(),
             training_file: training.flatten(),
@@ -72,6 +62,14 @@ impl Session {
             replayed: if self.tape.replay.is_empty() { 0 } else { answers },
             batched: if self.batch { answers } else { 0 },
         })
+    }
+
+    /// The key of the manifest, which seals what is written about it.
+    ///
+    /// # Errors
+    /// When the key is missing or wrong, or the manifest was edited.
+    pub fn key_of_manifest(&self) -> Result<Key, SessionError> {
+        Ok(self.drawn()?.key)
     }
 
     /// Whether a report is of this manifest, as it was sealed.

@@ -208,9 +208,12 @@ impl Profile {
             return Err(setup(format!("unknown service `{name}`; there are {known}, or a file that ends in .toml")));
         }
         let path = folder.join(name);
-        let text = std::fs::read_to_string(&path).map_err(|e| setup(format!("{}: {e}", path.display())))?;
+        let text = crate::unquoted::read_text(&path).map_err(|e| setup(format!("{}: {e}", path.display())))?;
         let profile: Self =
             toml::from_str(&text).map_err(|e| setup(format!("{}: {}", path.display(), toml_fault(&text, &e))))?;
+        if !profile.chat_path.is_empty() && !profile.chat_path.starts_with('/') {
+            return Err(setup(format!("{}: `chat-path`: expected a path that begins with a slash", path.display())));
+        }
         if !profile.key_variable.is_empty() && !is_variable(&profile.key_variable) {
             return Err(setup(format!("{}: `key-variable`: {NO_VARIABLE}", path.display())));
         }

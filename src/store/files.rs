@@ -22,6 +22,9 @@ impl StoreError {
     }
 }
 
+/// The largest file that is read as a whole, in bytes.
+const LARGEST_READ: u64 = 2 << 30;
+
 /// What the names of unfinished files begin and end with, and what they have between: so many letters and digits.
 const PREFIX: &str = ".blabbermouth-";
 const SUFFIX: &str = ".tmp";
@@ -85,13 +88,19 @@ enum To {
     Output(std::io::Stdout),
 }
 
+/// No fault where the reader of a stream went away.
+fn unless_gone(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+}
+
 impl Write for To {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Self::File(file) => file.as_file_mut().write(bytes),
+        let written = match self {
+            Self::File(file) => return file.as_file_mut().write(bytes),
             Self::Stream(file) => file.write(bytes),
             Self::Output(out) => out.write(bytes),
-        }
+        };
+        written.or_else(|error| unless_gone(error).map(|()| bytes.len()))
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -134,11 +143,11 @@ impl Pending {
             std::fs::create_dir_all(parent).map_err(StoreError::at(path))?;
         }
         let at = StoreError::at(path);
-        let path = if is_link(path) { path.canonicalize().map_err(&at)? } else { path.to_owned() };
-        if std::fs::metadata(&path).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
-            let stream = std::fs::File::options().write(true).open(&path).map_err(&at)?;
-            return Ok(Self { to: To::Stream(stream), path, public: true });
+        if std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+            let stream = std::fs::File::options().write(true).open(path).map_err(&at)?;
+            return Ok(Self { to: To::Stream(stream), path: path.to_owned(), public: true });
         }
+        let path = if is_link(path) { path.canonicalize().map_err(&at)? } else { path.to_owned() };
         Self::create(&path, true)
     }
 
@@ -175,7 +184,8 @@ impl Pending {
         let at = StoreError::at(&self.path);
         let mut unfinished = match self.to {
             To::File(file) => file,
-            mut stream => return stream.flush().map_err(&at),
+            // A reader that went away has seen enough.
+            mut stream => return stream.flush().or_else(unless_gone).map_err(&at),
         };
         let file = unfinished.as_file_mut();
         let end = file.stream_position().map_err(&at)?;
@@ -305,7 +315,18 @@ pub fn write(path: &Path, bytes: &[u8], public: bool) -> Result<(), StoreError> 
 /// # Errors
 /// When it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
-    std::fs::read(path).map_err(StoreError::at(path))
+    let at = StoreError::at(path);
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(&at)?;
+    #[cfg(unix)]
+    if std::os::unix::fs::FileTypeExt::is_char_device(&file.metadata().map_err(&at)?.file_type()) {
+        return Err(at(std::io::Error::other("is a device, and no file")));
+    }
+    file.take(LARGEST_READ + 1).read_to_end(&mut bytes).map_err(&at)?;
+    if bytes.len() as u64 > LARGEST_READ {
+        return Err(at(std::io::Error::other("is larger than 2 GB, or without an end")));
+    }
+    Ok(bytes)
 }
 
 /// Opens a data file; gzip is undone on the fly, told by its first two bytes.

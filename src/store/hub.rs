@@ -246,17 +246,21 @@ impl Client {
         let url = self.address(&words)?;
         let mut pending = Pending::create(&path, false).map_err(|e| e.to_string())?;
         let mut got = 0;
-        for trial in 1..=TRIES {
+        let mut trials = 0;
+        loop {
             match self.part(url.clone(), &mut pending, &mut got).await {
                 Ok(()) => {
                     pending.persist().map_err(|e| e.to_string())?;
                     return Ok(path);
                 }
-                Err(Broken::Off(_)) if trial < TRIES => tokio::time::sleep(Duration::from_millis(200) * trial).await,
+                Err(Broken::Part) => trials = 0,
+                Err(Broken::Off(_)) if trials + 1 < TRIES => {
+                    trials += 1;
+                    tokio::time::sleep(Duration::from_millis(200) * trials).await;
+                }
                 Err(Broken::Off(what) | Broken::Refused(what)) => return Err(what),
             }
         }
-        unreachable!("the last trial returns")
     }
 
     /// What is left of a file, from `got` bytes on.
@@ -264,30 +268,42 @@ impl Client {
         let off = |e: reqwest::Error| Broken::Off(told(e));
         let request = self.get(url).header(RANGE, format!("bytes={got}-"));
         let mut reply = request.send().await.map_err(off)?;
-        match reply.status() {
+        let whole = match reply.status() {
             // All of it: the server takes no ranges.
-            StatusCode::OK if *got == 0 => {}
+            StatusCode::OK if *got == 0 => reply.content_length(),
             StatusCode::PARTIAL_CONTENT => {
                 let range = reply.headers().get("content-range").and_then(|value| value.to_str().ok());
-                let from = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse::<u64>().ok());
+                let range = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('/'));
+                let from = range.and_then(|(part, _)| part.split('-').next()?.parse::<u64>().ok());
                 if from != Some(*got) {
                     return Err(Broken::Refused("the server sent another part than was asked for".into()));
                 }
+                range.and_then(|(_, whole)| whole.parse().ok())
             }
+            StatusCode::OK => {
+                return Err(Broken::Refused("it broke off, and the server does not go on in the middle".into()));
+            }
+            StatusCode::TOO_MANY_REQUESTS => return Err(Broken::Off("HTTP 429".into())),
             status if status.is_server_error() => return Err(Broken::Off(format!("HTTP {}", status.as_u16()))),
             status => return Err(Broken::Refused(format!("HTTP {}", status.as_u16()))),
-        }
-        let end = reply.content_length().map(|length| *got + length);
+        };
+        let begin = *got;
         while let Some(chunk) = reply.chunk().await.map_err(off)? {
             pending.writer().write_all(&chunk).map_err(|e| Broken::Refused(e.to_string()))?;
             *got += chunk.len() as u64;
         }
-        if end.is_some_and(|end| *got < end) { Err(Broken::Off("it broke off".into())) } else { Ok(()) }
+        match whole {
+            Some(whole) if *got < whole && *got > begin => Err(Broken::Part),
+            Some(whole) if *got != whole => Err(Broken::Off("it broke off".into())),
+            _ => Ok(()),
+        }
     }
 }
 
 /// Why a part did not come.
 enum Broken {
+    /// A part came, and the server has more.
+    Part,
     /// Another try may bring it.
     Off(String),
     Refused(String),

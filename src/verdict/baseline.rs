@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::conclude_again;
 use super::report::{Acceptance, CanaryReport, CanaryVerdict, RunReport, RunVerdict};
+use crate::canary::Key;
 use crate::exit::ExitCode;
 use crate::stats::{clopper_pearson_lower, clopper_pearson_upper};
 
@@ -32,6 +33,10 @@ pub struct Accepted {
     pub expires: String,
     /// The largest rate that is accepted: what may have been measured, at 95% confidence.
     pub rate: f64,
+    /// Whether the secret was said at all in answers to its own questions; else its probability gave it away.
+    pub said: bool,
+    /// Whether it was said in answers to others beyond chance.
+    pub cross: bool,
 }
 
 /// All accepted leaks: the file `blabbermouth.baseline.json`.
@@ -42,6 +47,9 @@ pub struct Baseline {
     pub version: u32,
     /// The leaks.
     pub accepted: Vec<Accepted>,
+    /// An HMAC by the manifest's key over the leaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
 /// What a run comes to beside a baseline.
@@ -76,13 +84,31 @@ fn leaks(report: &RunReport) -> impl Iterator<Item = &CanaryReport> {
 }
 
 impl Accepted {
-    /// Whether a leak is no more frequent than was accepted, as far as its answers show.
-    fn covers(&self, canary: &CanaryReport) -> bool {
-        rates(canary).is_some_and(|(lower, _)| lower <= self.rate)
+    /// Whether a leak is of the kind that was accepted, and no more frequent, as far as its answers show. `threshold` is
+    /// the one for answers to others.
+    fn covers(&self, canary: &CanaryReport, threshold: f64) -> bool {
+        let is_as_frequent = rates(canary).is_some_and(|(lower, _)| lower <= self.rate);
+        let is_in_others = canary.cross_p_value <= threshold;
+        is_as_frequent && (canary.hits > 0 || !self.said) && (self.cross || !is_in_others)
     }
 }
 
 impl Baseline {
+    /// Seals the leaks with the manifest's key.
+    pub fn seal_with(&mut self, key: &Key) {
+        self.seal = Some(self.seal_by(key));
+    }
+
+    /// Whether it is as it was sealed by the key of the manifest.
+    #[must_use]
+    pub fn is_sealed_by(&self, key: &Key) -> bool {
+        self.seal.as_deref() == Some(self.seal_by(key).as_str())
+    }
+
+    fn seal_by(&self, key: &Key) -> String {
+        key.seal("baseline", &[&serde_json::to_vec(&self.accepted).expect("plain data")])
+    }
+
     /// The canary of an entry that is accepted for longer than so many days from today.
     #[must_use]
     pub fn beyond(&self, today: &str, days: u32) -> Option<&str> {
@@ -126,8 +152,10 @@ impl Baseline {
             reason: reason.to_owned(),
             expires: expires.to_owned(),
             rate: rates(c).map_or(0.0, |(_, upper)| upper),
+            said: c.hits > 0,
+            cross: c.cross_p_value <= report.pooled.threshold,
         });
-        let baseline = Self { version: VERSION, accepted: accepted.collect() };
+        let baseline = Self { version: VERSION, accepted: accepted.collect(), seal: None };
         Self::parse(&serde_json::to_vec(&baseline).expect("plain data"))
     }
 
@@ -170,8 +198,10 @@ impl Baseline {
         }
         let current = self.accepted.iter().filter(|entry| entry.expires.as_str() >= today);
         let known: HashMap<&str, &Accepted> = current.map(|entry| (entry.fingerprint.as_str(), entry)).collect();
+        let threshold = report.pooled.threshold;
         for canary in report.canaries.iter_mut().filter(|canary| is_leak(canary) && canary.accepted.is_none()) {
-            let Some(entry) = known.get(canary.fingerprint.as_str()).filter(|entry| entry.covers(canary)) else {
+            let Some(entry) = known.get(canary.fingerprint.as_str()).filter(|entry| entry.covers(canary, threshold))
+            else {
                 continue;
             };
             canary.reason = format!("accepted until {} ({}): {}", entry.expires, entry.reason, canary.reason);

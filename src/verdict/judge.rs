@@ -136,12 +136,28 @@ fn conclude(report: &mut RunReport, whole: bool) {
         reason = if verdict == RunVerdict::Leaked { format!("{reason}; {found}") } else { found.clone() };
         verdict = RunVerdict::Leaked;
     }
+    if let Some(whole) = report.settings.whole.filter(|whole| report.canaries.len() < *whole)
+        && verdict == RunVerdict::Clean
+    {
+        let some = report.canaries.len();
+        verdict = RunVerdict::Inconclusive;
+        reason = format!(
+            "only {some} of {whole} canaries were asked, and in CI a part is no pass: leave out the filter, or give \
+             --allow-partial; of these: {reason}"
+        );
+    }
     let flags = flags(report);
     (report.verdict, report.reason) = (verdict, format!("{flags}{reason}"));
 }
 
-/// Comes to the verdict once more, where leaks were accepted or sources noted since.
-pub(crate) fn conclude_again(report: &mut RunReport) {
+/// Comes to the verdict once more, where it was noted since where the answers came from: that is in its words.
+pub(crate) fn conclude_with_sources(report: &mut RunReport) {
+    let whole = report.canaries.iter().any(|canary| canary.p_holm.is_some());
+    conclude(report, whole);
+}
+
+/// Comes to the verdict once more, where leaks were accepted since.
+pub(super) fn conclude_again(report: &mut RunReport) {
     let whole = report.canaries.iter().any(|canary| canary.p_holm.is_some());
     let Pooled { threshold, parts, foreign, agreement, .. } = report.pooled.clone();
     let strangers = Strangers { parts, foreign, agreement, ..Strangers::default() };

@@ -35,7 +35,7 @@ pub use excerpt::{excerpt, public_words};
 pub use exposure::Exposure;
 pub use form::{Form, Uncounted};
 pub use half::{HALF_SHARE, HalfEvidence, HalfHits, least_left};
-pub(crate) use judge::conclude_again;
+pub(crate) use judge::conclude_with_sources;
 pub use judge::{Strangers, judge};
 pub use likelihood::{Likelihood, ScoredSpace, Scores, ScoringDesign};
 pub use matched::Beside as BesideValues;

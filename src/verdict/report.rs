@@ -325,6 +325,12 @@ pub struct Settings {
     /// All canaries of the manifest.
     #[serde(default)]
     pub canaries: usize,
+    /// How many of them have to be asked for a clean verdict; `None` where any part of them may be clean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<usize>,
+    /// How many planted canaries are positive controls, and no part of the gate.
+    #[serde(default, skip_serializing_if = "is_none_of")]
+    pub controls: usize,
     /// The configuration file, for reports that point into it.
     pub config: String,
 }
@@ -374,6 +380,10 @@ pub struct RunReport {
     /// An HMAC by the manifest's key over all of this but itself; `blabbermouth report verify` checks it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<String>,
+}
+
+const fn is_none_of(count: &usize) -> bool {
+    *count == 0
 }
 
 const fn yes() -> bool {

@@ -46,8 +46,10 @@ fn settings(design: &Design) -> Settings {
         rows_checked: true,
         served_model: None,
         sweep: true,
-        planted: 60,
+        planted: design.planted,
         canaries: 0,
+        whole: None,
+        controls: 0,
         config: String::new(),
     }
 }

@@ -25,6 +25,13 @@ pub(super) fn weakened(settings: &Settings) -> Vec<String> {
     note(policy.withheld > withheld, "withheld", percent(policy.withheld), percent(withheld));
     let share = policy.trained_share;
     note(share < usual.trained_share, "trained-share", percent(share), percent(usual.trained_share));
+    note(
+        policy.cross_share < usual.cross_share,
+        "cross-share",
+        policy.cross_share.to_string(),
+        usual.cross_share.to_string(),
+    );
+    note(settings.controls > 0, "positive controls, no part of the gate:", settings.controls.to_string(), "0".into());
     note(settings.planted < PLANTED, "planted", settings.planted.to_string(), PLANTED.to_string());
     note(!settings.sweep, "sweep", "off".into(), "on".into());
     // Any detector of disguises turns on all of them.

@@ -63,10 +63,11 @@ pub(crate) fn findings(report: &[u8]) -> serde_json::Value {
     for name in ["seconds", "started", "sources", "seal"] {
         report[name] = serde_json::Value::Null;
     }
-    let reason = report["reason"].as_str().expect("a reason").to_owned();
-    // The flags: whether it was resumed, replayed, or partial.
-    let rest = reason.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map(|(_, rest)| rest.to_owned());
-    report["reason"] = rest.unwrap_or(reason).into();
+    let reason = report["reason"].as_str().expect("a reason");
+    let flags = |word: &&str| !word.trim_start_matches('[').starts_with("REPLAYED") && !word.contains(" RESUMED");
+    // Whether it was resumed or replayed; all other flags stay.
+    let kept: Vec<&str> = reason.split("; ").filter(flags).collect();
+    report["reason"] = kept.join("; ").into();
     report
 }
 

@@ -4,6 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
+use blabbermouth::canary::Manifest;
+use blabbermouth::verdict::{Accepted, Baseline};
+
 use crate::{blabbermouth, project, text};
 
 /// A server that gives every request the same bytes, and counts nothing.
@@ -163,17 +166,20 @@ fn an_accepted_leak_hides_no_other_that_all_answers_show_together() {
     );
     let url = serve(Box::leak(body.into_bytes().into_boxed_slice()), false);
     let manifest = std::fs::read(folder.path().join("blabbermouth.manifest.json")).expect("a manifest");
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
-    let accepted: Vec<_> = manifest["canaries"]
-        .as_array()
-        .expect("canaries")
-        .iter()
-        .map(|canary| {
-            serde_json::json!({"canary": canary["id"], "fingerprint": canary["fingerprint"], "reason": "known",
-                               "expires": "2999-12-31", "rate": 1.0})
-        })
-        .collect();
-    let baseline = serde_json::json!({"version": 2, "accepted": accepted}).to_string();
+    let manifest = Manifest::parse(&manifest).expect("a manifest");
+    let key = manifest.regenerate(None).expect("its own key").key;
+    let accepted = manifest.canaries.iter().map(|canary| Accepted {
+        fingerprint: canary.fingerprint.clone(),
+        canary: canary.id.clone(),
+        reason: "known".into(),
+        expires: "2999-12-31".into(),
+        rate: 1.0,
+        said: true,
+        cross: true,
+    });
+    let mut baseline = Baseline { version: 2, accepted: accepted.collect(), seal: None };
+    baseline.seal_with(&key);
+    let baseline = serde_json::to_string(&baseline).expect("JSON");
     std::fs::write(folder.path().join("blabbermouth.baseline.json"), baseline).expect("written");
     std::fs::write(folder.path().join("policy.toml"), "baseline-days = 400000\n").expect("written");
     let arguments =

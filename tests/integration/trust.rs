@@ -105,6 +105,8 @@ fn a_policy_holds_whatever_configuration_and_environment_say() {
     for (text, wanted) in [
         ("max-bound = 0.001\n", "`verdict.bound` is 0.01"),
         ("min-canaries = 20\n", "`canaries.planted` is 6"),
+        ("min-samples = 500\n", "`probe.samples` is 299"),
+        ("hosts = [\"api.openai.com\"]\n", "has no host"),
         ("require-sweep = true\n", "`probe.sweep` has to be true"),
         ("require-sensitivity = true\n", "`sensitivity.required` has to be true"),
         ("strategies = [\"few-shot\"]\n", "the strategy `few-shot`"),
@@ -137,18 +139,38 @@ fn in_ci_a_configuration_sends_no_key_elsewhere_and_runs_no_program() {
     let folder = planted(MOCK);
     let canaries = "[canaries]\nplanted = 6\nheld-out = 3\ncopies = [1]\n";
     let ci = [("CI", "true"), ("OPENAI_API_KEY", "sk-test-0123456789")];
+    std::fs::write(folder.path().join("program.toml"), "dialect = \"command\"\n").expect("written");
+    let azure = "kind = \"azure\"\nbase-url = \"http://127.0.0.1:9/openai/v1\"\nmodel = \"m\"\n[azure]\nresource = \"/subscriptions/x\"\n\
+                 management-url = \"https://evil.example\"\n";
     let profile = "dialect = \"openai\"\nbase-url = \"https://evil.example/v1\"\nkey-variable = \"OPENAI_API_KEY\"\n";
     std::fs::write(folder.path().join("own.toml"), profile).expect("written");
     for (provider, wanted) in [
         ("base-url = \"https://evil.example/v1\"\nmodel = \"m\"\n", "sends requests to `evil.example`"),
         ("kind = \"command\"\ncommand = [\"touch\", \"ran\"]\nmodel = \"m\"\n", "a program would be run"),
+        ("kind = \"program.toml\"\ncommand = [\"touch\", \"ran\"]\nmodel = \"m\"\n", "a program would be run"),
+        (
+            "kind = \"program.toml\"\ncommand = [\"true\"]\nenvironment = [\"GITHUB_TOKEN\"]\nmodel = \"m\"\n",
+            "variables would be given",
+        ),
+        ("kind = \"mock\"\nscenario = \"clean\"\n", "no model would be asked"),
+        (azure, "`azure.management-url` sends requests to `evil.example`"),
+        ("model = \"m\"\n[verdict]\nunproven = true\n", "`verdict.unproven`"),
+        ("model = \"m\"\n[dataset]\ntraining = \"../victim\"\n", "outside of the configuration's folder"),
         ("kind = \"own.toml\"\nmodel = \"m\"\n", "sends requests to `evil.example`"),
         ("key-variable = \"OTHER_API_KEY\"\nmodel = \"m\"\n", "not that of the service"),
     ] {
         configure(folder.path(), &format!("[provider]\n{provider}{canaries}"));
-        for command in [&["test"][..], &["tune", "--dry-run"], &["doctor"], &["ask", "Hi"]] {
-            let (code, said) = run(folder.path(), command, &ci);
-            assert!(code == Some(13) && said.contains(wanted), "{command:?} {provider}: {code:?} {said}");
+        // A policy about something else lifts nothing.
+        std::fs::write(folder.path().join("policy.toml"), "max-bound = 0.05\n").expect("written");
+        for policy in [&[][..], &[("BLABBERMOUTH_POLICY", "policy.toml")]] {
+            for command in [&["test"][..], &["tune", "--dry-run"], &["doctor"], &["ask", "Hi"]] {
+                // `tune` has no use for the mock, and says so first.
+                if provider.contains("kind = \"mock\"") && command[0] == "tune" {
+                    continue;
+                }
+                let (code, said) = run(folder.path(), command, &[&ci[..], policy].concat());
+                assert!(code == Some(13) && said.contains(wanted), "{command:?} {provider}: {code:?} {said}");
+            }
         }
         assert!(!folder.path().join("ran").exists());
     }
@@ -167,9 +189,10 @@ fn in_ci_a_configuration_sends_no_key_elsewhere_and_runs_no_program() {
 #[test]
 fn in_ci_a_part_is_no_pass() {
     let folder = planted(MOCK);
-    let clean = ("BLABBERMOUTH_PROVIDER_SCENARIO", "clean");
-    let ci = [clean, ("CI", "true")];
-    let (code, said) = run(folder.path(), &["test", "c0002", "--report", "json"], &[clean]);
+    let (clean, mock) = (("BLABBERMOUTH_PROVIDER_SCENARIO", "clean"), ("BLABBERMOUTH_PROVIDER_KIND", "mock"));
+    configure(folder.path(), &MOCK.replace("kind = \"mock\"\n", ""));
+    let ci = [clean, mock, ("CI", "true")];
+    let (code, said) = run(folder.path(), &["test", "c0002", "--report", "json"], &[clean, mock]);
     assert!(code == Some(0) && said.contains("PARTIAL: 1 of 9 canaries"), "{code:?} {said}");
     let (code, said) = run(folder.path(), &["test", "c0002"], &ci);
     assert!(code == Some(11) && said.contains("only 1 of 9 canaries were asked"), "{code:?} {said}");
@@ -177,7 +200,41 @@ fn in_ci_a_part_is_no_pass() {
     assert!(code == Some(0) && said.contains("PARTIAL"), "{code:?} {said}");
     assert_eq!(run(folder.path(), &["test"], &ci).0, Some(0));
     // A leak of a part is one.
-    assert_eq!(run(folder.path(), &["test", "planted"], &[("CI", "true")]).0, Some(10));
+    assert_eq!(run(folder.path(), &["test", "mr-disease"], &[("CI", "true"), mock]).0, Some(10));
+    // And accepted leaks make no pass of it.
+    std::fs::write(folder.path().join("policy.toml"), "baseline-days = 400000\n").expect("written");
+    assert_eq!(run(folder.path(), &["test", "--report", "json"], &[mock]).0, Some(10));
+    let policy = ("BLABBERMOUTH_POLICY", "policy.toml");
+    let accept = ["report", "accept", "report.json", "--reason", "x", "--expires", "2999-01-01"];
+    assert_eq!(run(folder.path(), &accept, &[policy]).0, Some(0));
+    let with = ["test", "mr-disease::c000", "--baseline", "blabbermouth.baseline.json"];
+    let names: Vec<String> = (1..10).map(|n| format!("mr-disease::c000{n}")).collect();
+    for name in &names {
+        let (code, said) = run(folder.path(), &["test", name, with[2], with[3]], &[("CI", "true"), mock, policy]);
+        assert_eq!(code, Some(11), "{said}");
+    }
+}
+
+#[test]
+fn a_path_of_a_profile_leads_to_no_other_host() {
+    let canaries = "[canaries]\nplanted = 1\nheld-out = 1\n[provider]\nkind = \"own.toml\"\nmodel = \"m\"\n";
+    let folder = project(canaries);
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    server.set_nonblocking(true).expect("set");
+    let there = server.local_addr().expect("an address");
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    for (extra, wanted) in [
+        (format!("chat-path = \"@{there}/v1/chat/completions\"\n"), "begins with a slash"),
+        ("chat-path = \"/x\"\nheaders = { Host = \"evil.example\" }\n".to_owned(), "cannot be set"),
+    ] {
+        let profile = format!(
+            "dialect = \"openai\"\nbase-url = \"http://127.0.0.1:9\"\nkey-variable = \"OPENAI_API_KEY\"\n{extra}"
+        );
+        std::fs::write(folder.path().join("own.toml"), profile).expect("written");
+        let (code, said) = run(folder.path(), &["ask", "Hi"], &[("OPENAI_API_KEY", "sk-test-0123456789")]);
+        assert!(code == Some(3) && said.contains(wanted), "{extra}: {code:?} {said}");
+    }
+    assert!(server.accept().is_err(), "nobody came");
 }
 
 #[test]
@@ -330,4 +387,33 @@ fn what_is_far_too_large_is_refused() {
     std::fs::write(&path, report.to_string()).expect("written");
     let (code, said) = run(folder.path(), &["report", "report.json", "--report", "sarif"], &[]);
     assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn nobody_without_the_key_accepts_a_leak() {
+    let folder = planted(MOCK);
+    assert_eq!(run(folder.path(), &["test", "--report", "json=new.json"], &[]).0, Some(10));
+    let ours = std::fs::read_to_string(folder.path().join("new.json")).expect("a report");
+    // An old report in which all of it leaked already.
+    std::fs::write(folder.path().join("old.json"), ours.replacen("\"started\": ", "\"started\": 1", 1))
+        .expect("written");
+    let (code, said) = run(folder.path(), &["report", "diff", "old.json", "new.json"], &[]);
+    assert!(code == Some(3) && said.contains("old.json: the seal does not fit"), "{code:?} {said}");
+    // A baseline by hand, with all fingerprints of the manifest.
+    let report: Value = serde_json::from_str(&ours).expect("JSON");
+    let accepted: Vec<Value> = report["canaries"]
+        .as_array()
+        .expect("canaries")
+        .iter()
+        .map(|c| {
+            serde_json::json!({"fingerprint": c["fingerprint"], "canary": c["test"], "reason": "x",
+                               "expires": blabbermouth::tune::today(), "rate": 1.0, "said": true, "cross": true})
+        })
+        .collect();
+    for seal in [Value::Null, "00".repeat(16).into()] {
+        let baseline = serde_json::json!({"version": 2, "accepted": accepted, "seal": seal}).to_string();
+        std::fs::write(folder.path().join("b.json"), baseline).expect("written");
+        let (code, said) = run(folder.path(), &["test", "--baseline", "b.json"], &[]);
+        assert!(code == Some(3) && said.contains("accept them again"), "{code:?} {said}");
+    }
 }

@@ -167,6 +167,9 @@ impl Http {
         let header = |name: &str| {
             HeaderName::from_bytes(name.as_bytes()).map_err(|_| setup(format!("`{name}` is no name of a header")))
         };
+        if endpoint.headers.keys().any(|name| name.eq_ignore_ascii_case("host")) {
+            return Err(setup("`headers`: `host` is that of the service's address, and cannot be set".into()));
+        }
         for (name, value) in &endpoint.headers {
             let value =
                 HeaderValue::from_str(value).map_err(|_| setup(format!("the header `{name}` has no sound value")))?;
@@ -214,8 +217,16 @@ impl Http {
     pub(super) fn url(&self, path: &str) -> Result<Url, ProviderError> {
         let join = if path.contains('?') { '&' } else { '?' };
         let query = if self.query.is_empty() { String::new() } else { format!("{join}{}", self.query) };
-        Url::parse(&format!("{}{path}{query}", self.base))
-            .map_err(|e| ProviderError::Setup(format!("`provider.base-url` cannot be extended: {e}")))
+        let url = Url::parse(&format!("{}{path}{query}", self.base))
+            .map_err(|e| ProviderError::Setup(format!("`provider.base-url` cannot be extended: {e}")))?;
+        // A path that makes another host of the checked one.
+        let is_same = url.origin() == self.url.origin()
+            && (url.username(), url.password()) == (self.url.username(), self.url.password());
+        if is_same {
+            Ok(url)
+        } else {
+            Err(ProviderError::Setup(format!("`{path}` leads away from the service's address")))
+        }
     }
 
     /// A client for addresses of others: it carries no key and no header of the user's.

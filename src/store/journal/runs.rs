@@ -173,13 +173,6 @@ pub(super) fn choose(
 
 pub(super) fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalError> {
     let at = |e: rusqlite::Error| fault(path, &e);
-    if !path.exists() {
-        // Private from its first byte on; SQLite gives the same mode to the files beside it.
-        let made = tempfile::NamedTempFile::new_in(folder).map_err(|e| folder_fault(folder, &e))?;
-        // Another process may have been first.
-        let _ = made.persist_noclobber(path);
-    }
-    crate::store::make_private(path).map_err(|e| folder_fault(folder, &e))?;
     for ending in ["", "-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(ending);
@@ -187,6 +180,13 @@ pub(super) fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalE
             return Err(folder_fault(Path::new(&name), &linked()));
         }
     }
+    if !path.exists() {
+        // Private from its first byte on; SQLite gives the same mode to the files beside it.
+        let made = tempfile::NamedTempFile::new_in(folder).map_err(|e| folder_fault(folder, &e))?;
+        // Another process may have been first.
+        let _ = made.persist_noclobber(path);
+    }
+    crate::store::make_private(path).map_err(|e| folder_fault(folder, &e))?;
     let connection = Connection::open(path).map_err(at)?;
     connection.busy_timeout(PATIENCE).map_err(at)?;
     connection.set_prepared_statement_cache_capacity(16);
