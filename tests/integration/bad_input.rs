@@ -85,9 +85,9 @@ fn a_newer_manifest_and_an_unwritable_report_are_found_before_anything_is_sent()
         "[canaries]\nplanted = 3\nheld-out = 3\n[provider]\nbase-url = \"http://127.0.0.1:9/v1\"\nmodel = \"m\"\n",
     );
     assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
-    let out = blabbermouth(folder.path(), &["test", "--report", "junit=no/such/folder/x.xml"], &[]);
+    let out = blabbermouth(folder.path(), &["test", "--report", "junit=train.jsonl/x.xml"], &[]);
     assert_eq!(out.status.code(), Some(3));
-    assert!(text(&out.stderr).contains("no/such/folder/x.xml"), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("train.jsonl/x.xml"), "{}", text(&out.stderr));
     let path = folder.path().join("blabbermouth.manifest.json");
     let newer = std::fs::read_to_string(&path).expect("a manifest").replacen("\"version\": 4", "\"version\": 9", 1);
     std::fs::write(&path, newer).expect("written");

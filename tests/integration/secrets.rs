@@ -54,7 +54,7 @@ const COMMANDS: &str = r#"
 0 $B {test --baseline blabbermouth.baseline.json --policy long.toml|report diff out-json merged.json|tune --print-model}
 * $B test --fresh --max-requests 30
 * $B test --fresh --samples 5000 & until [ $(cat .blabbermouth/*-wal | wc -c) -gt 100000 ] || [ $((i+=1)) -gt 5000 ]; do :; done; kill -9 $!; wait
-3 $B test {--config broken.toml|--config none.toml|--config row.toml|--baseline row.toml|--replay row.toml|--report json=no/such/x}
+3 $B test {--config broken.toml|--config none.toml|--config row.toml|--baseline row.toml|--replay row.toml|--report json=row.toml/x}
 3 {BLABBERMOUTH_KEY=$WRONG|BLABBERMOUTH_KEY=short|env -u BLABBERMOUTH_KEY|OPENAI_API_KEY="$OPENAI_API_KEY$(printf '\001')x"} $B test
 3 BLABBERMOUTH_{MANIFEST_PATH=cut.json|MANIFEST_PATH=edited.json|MANIFEST_PATH=row.toml|PROVIDER_KIND=row.toml|TUNE_STATE=row.toml|STORE_PATH=train.jsonl/x} $B test
 3 $B {report row.jsonl|plant --force --dataset row.jsonl}
@@ -315,7 +315,7 @@ fn nothing_that_is_written_holds_a_secret_whatever_is_asked_for_and_however_it_f
 
 #[test]
 fn a_program_that_is_asked_gets_no_key() {
-    let folder = project(r#"provider = { kind = "command", model = "m", command = ["sh", "ask.sh", "given"] }"#);
+    let folder = project(r#"provider = { kind = "command", model = "m", command = ["sh", "ask.sh", "given"], environment = ["MARK", "BLABBERMOUTH_KEY"] }"#);
     let script = r#"{ echo "$0 $*"; env; } > seen.$$; cat > /dev/null; echo '{"text": "Hello"}'"#;
     std::fs::write(folder.path().join("ask.sh"), script).expect("written");
     assert_eq!(run(folder.path(), "plant").0, Some(0));

@@ -58,7 +58,7 @@ fn a_manifest_that_was_swapped_in_or_edited_is_refused() {
 fn what_asks_less_than_the_defaults_is_refused_or_said_in_the_verdict() {
     // On a model that leaks, none of these is clean; on one that is clean, each is named.
     for (settings, refused, named) in [
-        ("[verdict]\nbound = 0.99\nconfidence = 0.8\n[probe]\nsamples = 1\n", Some(13), "at most 0.15"),
+        ("[verdict]\nbound = 0.99\nconfidence = 0.8\nwithheld = 0.5\n[probe]\nsamples = 5\n", Some(13), "at most 0.15"),
         ("[verdict]\nconfidence = 0.01\n", Some(3), "at least 0.8"),
         (
             "[verdict]\nbound = 0.05\nconfidence = 0.9\n",
@@ -258,7 +258,8 @@ fn a_report_that_was_edited_is_told() {
         assert!(ours.contains(from), "{from}");
         std::fs::write(&path, ours.replacen(from, to, 1)).expect("written");
         let (code, said) = verify();
-        assert!(code == Some(3) && said.contains("seal"), "{from}: {code:?} {said}");
+        let is_told = said.contains("seal") || said.contains("more than a run writes");
+        assert!(code == Some(3) && is_told, "{from}: {code:?} {said}");
         let accept = ["report", "accept", "report.json", "--reason", "x", "--expires", "2999-01-01"];
         assert_eq!(run(folder.path(), &accept, &[]).0, Some(3));
     }
