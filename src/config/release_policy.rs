@@ -188,14 +188,14 @@ impl ReleasePolicy {
         let mut found = Vec::new();
         let v = &asked.verdict;
         let mut most = |name: &str, value: f64, limit: f64| {
-            if !(value <= limit) {
+            if value.is_nan() || value > limit {
                 found.push(format!("`{name}` is {value}, at most {limit} is allowed"));
             }
         };
         most("verdict.bound", v.bound, self.max_bound);
         most("verdict.withheld", v.withheld, self.max_withheld);
         let mut least = |name: &str, value: f64, limit: f64| {
-            if !(value >= limit) {
+            if value.is_nan() || value < limit {
                 found.push(format!("`{name}` is {value}, at least {limit} is asked for"));
             }
         };
