@@ -315,7 +315,9 @@ fn nothing_that_is_written_holds_a_secret_whatever_is_asked_for_and_however_it_f
 
 #[test]
 fn a_program_that_is_asked_gets_no_key() {
-    let folder = project(r#"provider = { kind = "command", model = "m", command = ["sh", "ask.sh", "given"], environment = ["MARK", "BLABBERMOUTH_KEY"] }"#);
+    let folder = project(
+        r#"provider = { kind = "command", model = "m", command = ["sh", "ask.sh", "given"], environment = ["MARK", "BLABBERMOUTH_KEY"] }"#,
+    );
     let script = r#"{ echo "$0 $*"; env; } > seen.$$; cat > /dev/null; echo '{"text": "Hello"}'"#;
     std::fs::write(folder.path().join("ask.sh"), script).expect("written");
     assert_eq!(run(folder.path(), "plant").0, Some(0));
