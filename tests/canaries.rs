@@ -4,7 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+/// In CI a configuration does not choose the mock: who runs the tests does.
+const KIND: &str = "BLABBERMOUTH_PROVIDER_KIND";
+
 fn main() -> ExitCode {
+    if std::env::var_os(KIND).is_none() {
+        let own = std::env::current_exe().expect("a program has a path");
+        let done = Command::new(own).args(std::env::args_os().skip(1)).env(KIND, "mock").status();
+        let code = done.expect("it starts").code().and_then(|code| u8::try_from(code).ok());
+        return code.map_or(ExitCode::FAILURE, ExitCode::from);
+    }
     // Under cargo-nextest every test is a process of its own: the first one plants, under a lock.
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("canaries");
     std::fs::create_dir_all(&folder).expect("the folder for temporary files can be written");
@@ -31,7 +40,7 @@ fn plant(folder: &Path) {
     let settings = format!(
         "[canaries]\nplanted = 12\nheld-out = 6\ntemplates = [\"mr-disease\", \"order-phone\", \"code-api-key\"]\n\
          [dataset]\npath = {rows:?}\ntraining = \"train.jsonl\"\nvalidation = \"validation.jsonl\"\n\
-         [manifest]\npath = \"manifest.json\"\n[provider]\nkind = \"mock\"\nscenario = \"clean\"\n"
+         [manifest]\npath = \"manifest.json\"\n[provider]\nscenario = \"clean\"\n"
     );
     std::fs::write(folder.join("blabbermouth.toml"), settings).expect("the configuration can be written");
     let done = Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
