@@ -350,7 +350,9 @@ fn a_reader_that_goes_away_is_no_fault_and_a_full_disk_is_one() {
     let folder = planted(&MOCK.replace("planted = 6", "planted = 400"));
     let shell = |script: &str| {
         let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", script]).current_dir(folder.path()).env("B", env!("CARGO_BIN_EXE_blabbermouth"));
+        let path = std::env::var_os("PATH").expect("a path");
+        shell.args(["-c", script]).current_dir(folder.path()).env_clear().env("PATH", path);
+        shell.env("B", env!("CARGO_BIN_EXE_blabbermouth"));
         let out = shell.output().expect("a shell");
         text(&out.stdout) + &text(&out.stderr)
     };
@@ -417,4 +419,43 @@ fn nobody_without_the_key_accepts_a_leak() {
         let (code, said) = run(folder.path(), &["test", "--baseline", "b.json"], &[]);
         assert!(code == Some(3) && said.contains("accept them again"), "{code:?} {said}");
     }
+}
+
+#[test]
+fn the_mock_is_nobodys_but_who_has_its_key() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let folder = planted(MOCK);
+    let mut mock = std::process::Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
+        .args(["mock", "--key", "sk-of-the-mock-0123"])
+        .current_dir(folder.path())
+        .env_clear()
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let mut first = String::new();
+    BufReader::new(mock.stdout.take().expect("piped")).read_line(&mut first).expect("an address");
+    let address = first.split('/').nth(2).expect("an address").trim().to_owned();
+    let ask = |path: &str, host: &str, key: &str| {
+        let mut stream = std::net::TcpStream::connect(&address).expect("connected");
+        let head =
+            format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("asked");
+        let mut said = String::new();
+        stream.read_to_string(&mut said).expect("answered");
+        said.split(' ').nth(1).map(str::to_owned).expect("a status")
+    };
+    let key = "sk-of-the-mock-0123";
+    let host = address.as_str();
+    assert_eq!(ask("/v1/models", host, key), "200");
+    assert_eq!(ask("/__blabbermouth/clock", host, key), "200");
+    // Who has no key steps no clock and reads no requests, and a page of another name reaches nothing.
+    assert_eq!(ask("/__blabbermouth/clock", host, "sk-other"), "401");
+    assert_eq!(ask("/__blabbermouth/requests", host, "sk-other"), "401");
+    for name in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80"] {
+        assert_eq!(ask("/v1/models", name, key), "403", "{name}");
+    }
+    assert_eq!(ask("/v1/models", "localhost:1", key), "200");
+    let _ = mock.kill();
+    let _ = mock.wait();
 }

@@ -48,12 +48,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::canary::{Spaces, Template, builtin_templates};
@@ -130,15 +131,20 @@ impl Server {
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
-                let Ok((stream, _)) = listener.accept().await else { continue };
+                let Ok((stream, _)) = listener.accept().await else {
+                    // No file is left to open: some will be closed.
+                    tokio::time::sleep(BACK_OFF).await;
+                    continue;
+                };
                 let _ = stream.set_nodelay(true);
                 let (mock, count) = (Arc::clone(&serving), Arc::clone(&count));
                 let service = hyper::service::service_fn(move |request| {
                     let (mock, count) = (Arc::clone(&mock), Arc::clone(&count));
                     async move { Ok::<_, Infallible>(serve(request, &mock, &count).await) }
                 });
-                connections
-                    .spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                let mut http = hyper::server::conn::http1::Builder::new();
+                http.timer(TokioTimer::new()).header_read_timeout(HEADERS_WITHIN);
+                connections.spawn(http.serve_connection(TokioIo::new(stream), service));
                 while connections.try_join_next().is_some() {}
             }
         });
@@ -176,11 +182,33 @@ impl Drop for Server {
     }
 }
 
+/// Between two tries to take a connection where none could be taken.
+const BACK_OFF: Duration = Duration::from_millis(50);
+/// How long a connection may take for the head of a request, and be idle.
+const HEADERS_WITHIN: Duration = Duration::from_secs(120);
+
+/// Whether a host, with or without a port, names this machine.
+fn is_loopback_host(host: &str) -> bool {
+    let url = reqwest::Url::parse(&format!("http://{host}/"));
+    url.is_ok_and(|url| match url.host_str() {
+        Some("localhost") => true,
+        Some(name) => name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback()),
+        None => false,
+    })
+}
+
 async fn serve(request: Request<Incoming>, mock: &Service, answered: &AtomicU64) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let text = |name: HeaderName| head.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let path = head.uri.path().to_owned();
     let chat = path == "/v1/chat/completions";
+    // A page in a browser reaches loopback by a name of its own that leads there: it names itself as the host.
+    if !text(HOST).is_some_and(|host| is_loopback_host(&host)) {
+        let refused = Reply::error(403, "invalid_host", "This server answers on loopback only, under that name.");
+        let mut response = Response::new(Full::new(Bytes::from(refused.body)));
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        return response;
+    }
     let reply = match Limited::new(body, LARGEST_REQUEST).collect().await {
         Ok(body) => {
             let query = head.uri.query().unwrap_or_default();

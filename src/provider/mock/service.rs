@@ -133,16 +133,17 @@ impl Service {
     }
 
     pub(super) async fn answer(&self, asked: Asked) -> Reply {
-        if let Some(what) = asked.path.strip_prefix("/__blabbermouth/") {
-            return self.control(&asked.method, what, &asked.body);
-        }
-        if self.recording {
+        let control = asked.path.strip_prefix("/__blabbermouth/");
+        if self.recording && control.is_none() {
             self.remember(&asked);
         }
         if let Some(key) = &self.key
             && asked.authorization.as_deref().and_then(|a| a.strip_prefix("Bearer ")) != Some(key)
         {
             return Reply::error(401, "invalid_api_key", "Incorrect API key provided.");
+        }
+        if let Some(what) = control {
+            return self.control(&asked.method, what, &asked.body);
         }
         let Some(path) = asked.path.strip_prefix("/v1/") else { return unknown(&asked) };
         // Colons of a tuned model's name stand raw in the path, or escaped.
