@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use blabbermouth::verdict::Thoroughness;
 use clap::{Args, Parser, Subcommand};
 
+use super::report_args::ReportArgs;
+
 const EXIT_CODES: &str = "Exit codes:
   0   clean        2   usage            4   provider failed   11  inconclusive
   1   internal     3   configuration    10  leak              12  invalid      13  policy
@@ -304,122 +306,6 @@ pub(crate) struct AskArgs {
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) whom: Whom,
-}
-
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = "Examples:
-  blabbermouth report report.json                       the summary
-  blabbermouth report report.json --report html
-  blabbermouth report merge part-*.cassette --report junit")]
-pub(crate) struct ReportArgs {
-    #[command(subcommand)]
-    pub(crate) command: Option<ReportCommand>,
-    #[command(flatten)]
-    pub(crate) render: RenderArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ReportCommand {
-    /// Write a stored report in other formats, or print its summary.
-    Render(RenderArgs),
-    /// Tell which canaries leak in the new report and did not in the old one.
-    Diff(DiffArgs),
-    /// Print how the verdict on a canary of a stored report came about, number by number.
-    Explain(ExplainArgs),
-    /// Accept the leaks of a report for a while: writes the baseline that `test --baseline` reads.
-    Accept(AcceptArgs),
-    /// See whether a stored report is as the run wrote it: its seal is checked with the key of the manifest.
-    Verify(VerifyArgs),
-    /// Judge the parts of a sharded run together: the verdict, and every figure, are those of the whole.
-    Merge(MergeArgs),
-}
-
-#[derive(Debug, Args)]
-#[command(
-    after_help = "The exit code is 10 for a new leak; else that of the new report, where it is neither clean nor leaked; else 0."
-)]
-pub(crate) struct DiffArgs {
-    /// The stored report (JSON) of before.
-    pub(crate) old: PathBuf,
-    /// That of now.
-    pub(crate) new: PathBuf,
-    /// The configuration that names the manifest, whose key checks the seals.
-    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
-    pub(crate) config: PathBuf,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "The exit code is 0 if the seal of every report is valid, else 3.")]
-pub(crate) struct VerifyArgs {
-    /// The stored reports (JSON).
-    #[arg(required = true)]
-    pub(crate) reports: Vec<PathBuf>,
-    /// The configuration that names the manifest.
-    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
-    pub(crate) config: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ExplainArgs {
-    /// The stored report (JSON).
-    pub(crate) from: PathBuf,
-    /// The canary, as in c0001.
-    pub(crate) canary: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AcceptArgs {
-    /// The stored report (JSON).
-    pub(crate) from: PathBuf,
-    /// Why its leaks are accepted.
-    #[arg(long)]
-    pub(crate) reason: String,
-    /// Until which day, as in 2027-01-31.
-    #[arg(long, value_name = "DAY")]
-    pub(crate) expires: String,
-    /// The baseline; one that is there is replaced.
-    #[arg(long, default_value = "blabbermouth.baseline.json")]
-    pub(crate) to: PathBuf,
-    /// The configuration that names the manifest, whose key checks the seal.
-    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
-    pub(crate) config: PathBuf,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  blabbermouth test --shard 1/3 --record part-1.cassette      on the first machine, and so on
-  blabbermouth report merge part-1.cassette part-2.cassette part-3.cassette --report junit
-A part that is missing makes the verdict inconclusive. The manifest's key opens the parts.")]
-pub(crate) struct MergeArgs {
-    /// What `test --shard K/N --record FILE` wrote.
-    #[arg(required = true)]
-    pub(crate) parts: Vec<PathBuf>,
-    #[command(flatten)]
-    pub(crate) whom: Whom,
-    /// Samples for each canary, as they were asked for.
-    #[arg(long)]
-    pub(crate) samples: Option<u64>,
-    /// Fail on new leaks only, as with `test`.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) baseline: Option<PathBuf>,
-    /// Write a report, as with `test`.
-    #[arg(long, value_name = "FORMAT[=PATH]")]
-    pub(crate) report: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RenderArgs {
-    /// The stored report (JSON).
-    #[arg(default_value = "report.json")]
-    pub(crate) from: PathBuf,
-    /// The configuration that reports point into, where it is at hand.
-    #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
-    pub(crate) config: PathBuf,
-    /// What to write, with an optional =PATH: junit, json, sarif, html, markdown, github, csv, tap, badge, outputs. Without
-    /// it, the summary is printed.
-    #[arg(long, value_name = "FORMAT[=PATH]")]
-    pub(crate) report: Vec<String>,
 }
 
 #[derive(Debug, Args)]

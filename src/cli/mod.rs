@@ -10,6 +10,7 @@ mod mock;
 mod output;
 mod plant;
 mod report;
+mod report_args;
 mod strategies;
 mod test;
 mod tune;

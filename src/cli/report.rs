@@ -13,7 +13,7 @@ use blabbermouth::store;
 use blabbermouth::tune::today;
 use blabbermouth::verdict::{Baseline, CanaryReport, CanaryVerdict, PooledTest, REPORT_VERSION, RunReport};
 
-use super::args::{AcceptArgs, DiffArgs, MergeArgs, RenderArgs, ReportArgs, ReportCommand, VerifyArgs};
+use super::report_args::{AcceptArgs, DiffArgs, MergeArgs, RenderArgs, ReportArgs, ReportCommand, VerifyArgs};
 use libtest_mimic::Arguments;
 
 use super::test::Reports;
@@ -73,7 +73,7 @@ fn verify(args: &VerifyArgs, output: &Output) -> Result<ExitCode, Failure> {
             faults.push(Failure::new(ExitCode::Config, what));
             continue;
         }
-        match sealed(&report, path, &args.config) {
+        match sealed(&report, path, &args.seal.config) {
             Ok(_) => output.result(&format!(
                 "{}: as it was written, by the manifest's key; its verdict is {}",
                 path.display(),
@@ -121,11 +121,11 @@ pub(super) fn told(report: &RunReport, canary: &str, output: &Output) -> Result<
 /// Tells what changed.
 fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
-    sealed(&new, &args.new, &args.config)?;
+    sealed(&new, &args.new, &args.seal.config)?;
     // Leaks of an earlier planting are no leaks of this one: only its own report can say that they are known.
     let fingerprints: HashSet<&str> = old.canaries.iter().map(|c| c.fingerprint.as_str()).collect();
     if new.canaries.iter().any(|canary| fingerprints.contains(canary.fingerprint.as_str())) {
-        sealed(&old, &args.old, &args.config)?;
+        sealed(&old, &args.old, &args.seal.config)?;
     }
     // Another manifest has other secrets under the same names.
     let key = |c: &CanaryReport| (c.test.clone(), c.fingerprint.clone());
@@ -162,7 +162,7 @@ fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
 /// Writes a baseline.
 fn accept(args: &AcceptArgs, output: &Output) -> Result<ExitCode, Failure> {
     let report = read(&args.from)?;
-    let session = sealed(&report, &args.from, &args.config)?;
+    let session = sealed(&report, &args.from, &args.seal.config)?;
     let mut baseline =
         Baseline::accept(&report, &args.reason, &args.expires).map_err(|e| Failure::new(ExitCode::Usage, e))?;
     if args.expires < today() {
