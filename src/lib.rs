@@ -75,6 +75,7 @@ pub mod exit;
 pub mod harness;
 #[cfg(feature = "embedded")]
 pub mod lm;
+mod loopback;
 pub mod probe;
 pub mod provider;
 pub mod report;

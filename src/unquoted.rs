@@ -30,25 +30,6 @@ pub(crate) fn without_values(message: &str) -> String {
     plain
 }
 
-/// The largest configuration, policy, profile or list, in bytes.
-const LARGEST: u64 = 4 << 20;
-
-/// Reads a configuration, a policy, a profile or a list.
-///
-/// # Errors
-/// When it is no file, is larger than 4 MB, or is no text.
-pub fn read_text(path: &std::path::Path) -> std::io::Result<String> {
-    let about = std::fs::metadata(path)?;
-    let no = |what: &str| Err(std::io::Error::other(what.to_owned()));
-    if !about.is_file() {
-        return no("is not a regular file");
-    }
-    if about.len() > LARGEST {
-        return no("is larger than 4 MB, which is too much");
-    }
-    std::fs::read_to_string(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,7 +30,7 @@ mask() {
     [ "${#line}" -lt 8 ] || echo "::add-mask::$line"
   done <<<"$1"
 }
-for secret in "$INPUT_API_KEY" "$INPUT_MANIFEST_KEY"; do
+for secret in "$INPUT_API_KEY" "$INPUT_MANIFEST_KEY" "$INPUT_GITHUB_TOKEN"; do
   [ -z "$secret" ] || mask "$secret"
 done
 if [ -n "$INPUT_MANIFEST_KEY" ]; then export BLABBERMOUTH_KEY=$INPUT_MANIFEST_KEY; fi

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use blabbermouth::canary::Arm;
-use blabbermouth::config::{is_ci, read_text};
+use blabbermouth::config::is_ci;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{Session, Shard, Shown, Tape, execute, judge_quietly, selection, show};
 use blabbermouth::report::escape::terminal;
@@ -385,7 +385,7 @@ impl Reports {
 /// Where canaries stand in the configuration, whose path is told as the repository's: readers of reports want
 /// it so.
 fn places(config: &Path) -> Places {
-    let Ok(text) = read_text(config) else { return Places::default() };
+    let Ok(text) = store::read_text(config) else { return Places::default() };
     let root = std::env::var_os("GITHUB_WORKSPACE").or_else(|| std::env::var_os("CI_PROJECT_DIR")).map(PathBuf::from);
     let whole = config.canonicalize().ok();
     let below = root

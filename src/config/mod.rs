@@ -14,7 +14,7 @@ use crate::dataset::{Fields, Format};
 use crate::detect::Synonyms;
 use crate::probe::{self, Strategy, UserStrategySpec};
 use crate::provider::{NO_VARIABLE, Price, is_variable};
-pub use crate::unquoted::read_text;
+use crate::store::read_text;
 use crate::unquoted::{toml_fault, without_values};
 
 /// Smaller alphas ask for more redraws than can be made.
@@ -436,6 +436,14 @@ mod tests {
         let path = folder.path().join("blabbermouth.toml");
         std::fs::write(&path, text).expect("written");
         Config::load(Some(&path), |name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    }
+
+    #[test]
+    fn what_counts_as_weakened_is_measured_by_the_defaults() {
+        let config = Config::load(None, |_| None).expect("the defaults");
+        assert_eq!(config.canaries.planted, crate::verdict::USUAL_PLANTED);
+        assert_eq!(config.verdict.policy(), crate::verdict::Policy::DEFAULT);
+        assert!(config.probe.sweep && config.sensitivity.copies == 0);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{ConfigError, toml_fault};
 use crate::detect::Detector;
+use crate::loopback::is_loopback;
 use crate::verdict;
 
 /// The variable with the path of the policy.
@@ -165,8 +166,8 @@ impl ReleasePolicy {
     /// When the file cannot be read, or is no policy.
     pub fn load(environment: impl Fn(&str) -> Option<String>) -> Result<Option<(Self, String)>, ConfigError> {
         let Some(path) = environment(POLICY_VARIABLE).filter(|path| !path.trim().is_empty()) else { return Ok(None) };
-        let text =
-            super::read_text(Path::new(&path)).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        let text = crate::store::read_text(Path::new(&path))
+            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
         Self::parse(&text, &path).map(|policy| Some((policy, digest(text.as_bytes()))))
     }
 
@@ -302,7 +303,8 @@ impl ReleasePolicy {
             ("provider.base-url", target.base_url, target.own_url),
             ("azure.management-url", target.management_url, target.own_management_url),
         ] {
-            let host = host_of(url).filter(|host| Some(host) != host_of(own).as_ref() && !is_loopback(host));
+            let is_here = reqwest::Url::parse(url).is_ok_and(|url| is_loopback(&url));
+            let host = host_of(url).filter(|host| Some(host) != host_of(own).as_ref() && !is_here);
             if let Some(host) = host.filter(|_| self.hosts.is_none()) {
                 found.push(format!("`{name}` sends requests to `{host}` (a policy allows it by `hosts`)"));
             }
@@ -341,13 +343,6 @@ fn host_of(url: &str) -> Option<String> {
     let url = reqwest::Url::parse(url).ok()?;
     let host = url.host_str()?.to_lowercase();
     Some(url.port().map_or(host.clone(), |port| format!("{host}:{port}")))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name =
-        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(n, _)| n);
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether a text is that of a pattern, in which `*` stands for any letters.

@@ -46,6 +46,7 @@ pub use reach::{Estimate, Tape, allowed, mock_options, redactor, service, tuner_
 pub use session::{Done, Session};
 pub use session_error::SessionError;
 pub use shard::Shard;
+pub use sources::manifest_key;
 
 /// The test that judges the held-out canaries together.
 pub const CONTROLS: &str = "run::controls";

@@ -25,7 +25,7 @@ pub enum SessionError {
     },
     /// A configuration that sends requests elsewhere, in CI.
     #[error(
-        "{path} decides where requests and keys go, which a pull request may change, so that in CI this is refused; nothing was \
+        "{path} decides where requests, keys and files go, and a pull request may change it, so that in CI this is refused; nothing was \
          sent:\n  {}\n  name it in the workflow (--base-url, BLABBERMOUTH_PROVIDER_BASE_URL and the like), or allow it in a release \
          policy (--policy FILE) from outside of the pull request", found.join("\n  ")
     )]

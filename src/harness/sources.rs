@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::session::{Done, Session};
 use super::session_error::SessionError;
 use crate::audit::journaled;
-use crate::canary::Key;
-use crate::config::digest;
+use crate::canary::{Key, Manifest};
+use crate::config::{Config, digest};
 use crate::store::{self, Journal};
 use crate::verdict::{RunReport, Sources, conclude_with_sources};
 
@@ -63,20 +63,21 @@ impl Session {
             batched: if self.batch { answers } else { 0 },
         })
     }
+}
 
-    /// The key of the manifest, which seals what is written about it.
-    ///
-    /// # Errors
-    /// When the key is missing or wrong, or the manifest was edited.
-    pub fn key_of_manifest(&self) -> Result<Key, SessionError> {
-        Ok(self.drawn()?.key)
+/// The key of the manifest that a configuration names, which seals what is written about it. No service is looked at: a
+/// seal is checked where nothing is sent, too.
+///
+/// # Errors
+/// When there is no manifest, its key is missing or wrong, or it was edited.
+pub fn manifest_key(file: &Path, environment: impl Fn(&str) -> Option<String>) -> Result<Key, SessionError> {
+    let config = Config::load(Some(file), &environment)?;
+    let path = file.parent().unwrap_or(Path::new("")).join(&config.manifest.path);
+    if !path.exists() {
+        return Err(SessionError::NoManifest { path: path.display().to_string() });
     }
-
-    /// Whether a report is of this manifest, as it was sealed.
-    ///
-    /// # Errors
-    /// When the key is missing or wrong.
-    pub fn has_sealed(&self, report: &RunReport) -> Result<bool, SessionError> {
-        Ok(report.is_sealed_by(&self.drawn()?.key))
-    }
+    let at = |source| SessionError::Manifest { path: path.display().to_string(), source };
+    let key = environment("BLABBERMOUTH_KEY").map(|key| Key::from_text(&key)).transpose()?;
+    let manifest = Manifest::parse(&store::read(&path)?).map_err(at)?;
+    Ok(manifest.regenerate(key).map_err(at)?.key)
 }

@@ -208,7 +208,7 @@ impl Profile {
             return Err(setup(format!("unknown service `{name}`; there are {known}, or a file that ends in .toml")));
         }
         let path = folder.join(name);
-        let text = crate::unquoted::read_text(&path).map_err(|e| setup(format!("{}: {e}", path.display())))?;
+        let text = crate::store::read_text(&path).map_err(|e| setup(format!("{}: {e}", path.display())))?;
         let profile: Self =
             toml::from_str(&text).map_err(|e| setup(format!("{}: {}", path.display(), toml_fault(&text, &e))))?;
         if !profile.chat_path.is_empty() && !profile.chat_path.starts_with('/') {

@@ -10,11 +10,12 @@ use reqwest::{Body, Method, Url};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::http::{Http, is_loopback};
+use super::http::Http;
 use super::rest::{LARGEST_BODY, Rest, UPLOAD_RATE, count, text};
 use super::{
     Checkpoint, Endpoint, Job, JobEvent, JobFault, JobSpec, JobStatus, ProviderError, Redact, Stored, Tuner, Tuning,
 };
+use crate::loopback::is_loopback;
 
 /// The learning rate that a multiplier of 1 stands for: what the service's own client sends by default.
 const LEARNING_RATE: f64 = 1e-5;

@@ -329,6 +329,25 @@ pub fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     Ok(bytes)
 }
 
+/// The largest configuration, policy, profile or list, in bytes.
+const LARGEST_TEXT: u64 = 4 << 20;
+
+/// Reads a configuration, a policy, a profile or a list.
+///
+/// # Errors
+/// When it is no file, is larger than 4 MB, or is no text.
+pub fn read_text(path: &Path) -> std::io::Result<String> {
+    let about = std::fs::metadata(path)?;
+    let no = |what: &str| Err(std::io::Error::other(what.to_owned()));
+    if !about.is_file() {
+        return no("is not a regular file");
+    }
+    if about.len() > LARGEST_TEXT {
+        return no("is larger than 4 MB, which is too much");
+    }
+    std::fs::read_to_string(path)
+}
+
 /// Opens a data file; gzip is undone on the fly, told by its first two bytes.
 ///
 /// # Errors

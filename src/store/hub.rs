@@ -13,6 +13,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::files::Pending;
+use crate::loopback::is_loopback;
 
 /// Kinds of data files, in the order in which they are looked for.
 const KINDS: [&str; 6] = [".jsonl", ".jsonl.gz", ".json", ".csv", ".csv.gz", ".parquet"];
@@ -154,7 +155,7 @@ impl Client {
         let home = home.ok_or("there is no home folder to keep the files in: set HF_HOME")?;
         let kept = || std::fs::read_to_string(home.join("token")).ok().map(|token| token.trim().to_owned());
         let token = hub.token.clone().or_else(kept).filter(|token| !token.is_empty());
-        let is_here = matches!(endpoint.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let is_here = is_loopback(&endpoint);
         if !is_here && endpoint.scheme() != "https" {
             return Err(
                 "the hub's token and rows would travel in the clear: HF_ENDPOINT must begin with https://".into()

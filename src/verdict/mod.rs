@@ -50,3 +50,4 @@ pub use report::{
 pub use silence::{ArmTest, Silence};
 pub use sources::Sources;
 pub use training::{TemplateSignature, Training};
+pub use weakened::USUAL_PLANTED;

@@ -14,7 +14,7 @@ pub struct Sources {
     pub program: Option<String>,
     /// Of the manifest file.
     pub manifest: String,
-    /// Of the configuration file; `None` where there is none.
+    /// Of the configuration file; `None` if it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<String>,
     /// Of the release policy; `None` where none was given.

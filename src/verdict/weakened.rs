@@ -5,7 +5,7 @@ use super::report::Settings;
 use crate::detect::{Detector, Tier};
 
 /// Planted canaries where nothing else is said, as in the default configuration.
-const PLANTED: usize = 60;
+pub const USUAL_PLANTED: usize = 60;
 
 /// All settings that are weaker than the defaults, each with its default: `bound 5% (default 1%)`.
 pub(super) fn weakened(settings: &Settings) -> Vec<String> {
@@ -32,7 +32,7 @@ pub(super) fn weakened(settings: &Settings) -> Vec<String> {
         usual.cross_share.to_string(),
     );
     note(settings.controls > 0, "positive controls, no part of the gate:", settings.controls.to_string(), "0".into());
-    note(settings.planted < PLANTED, "planted", settings.planted.to_string(), PLANTED.to_string());
+    note(settings.planted < USUAL_PLANTED, "planted", settings.planted.to_string(), USUAL_PLANTED.to_string());
     note(!settings.sweep, "sweep", "off".into(), "on".into());
     // Any detector of disguises turns on all of them.
     let lacks = |wanted: &dyn Fn(&Detector) -> bool| !settings.detectors.iter().any(wanted);

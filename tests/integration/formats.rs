@@ -214,7 +214,7 @@ fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
     assert!(junit.contains("failures=\"0\"") && junit.contains("looked at"), "{junit}");
     let (code, said) = run(&["report", "diff", "report.json", "again.json"]);
     assert!(code == Some(0) && said.contains("0 new leaks"), "{code:?} {said}");
-    // A report that was edited is none.
+    // An edited report is refused.
     let mut failed: RunReport =
         serde_json::from_slice(&std::fs::read(folder.path().join("again.json")).expect("a report")).expect("JSON");
     failed.canaries[0].verdict = CanaryVerdict::Errored;

@@ -61,8 +61,3 @@ pub(super) fn is_credential(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["auth", "key", "token", "secret", "cookie"].iter().any(|word| name.contains(word))
 }
-
-/// Whether an address is on this machine.
-pub(in crate::provider) fn is_loopback(url: &Url) -> bool {
-    matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"))
-}

@@ -22,11 +22,11 @@ use super::throttle::Throttle;
 use super::unreached::unreached;
 use super::{Answer, ProviderError};
 use crate::chat::{Completion, Finish, Usage};
+use crate::loopback::is_loopback;
 use crate::store::ModelName;
 use client::{address, authority, client, is_credential};
 
 pub(crate) use client::address_of;
-pub(super) use client::is_loopback;
 pub(super) use reply::{Again, Reply};
 
 /// Tries of one request, the first one counted, where nothing else comes through either.

@@ -58,6 +58,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::canary::{Spaces, Template, builtin_templates};
+use crate::loopback::is_loopback;
 pub use disguise::Disguise;
 use reply::Reply;
 pub use scenario::{Scenario, ScenarioError};
@@ -187,23 +188,14 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// How long a connection may take for the head of a request, and be idle.
 const HEADERS_WITHIN: Duration = Duration::from_secs(120);
 
-/// Whether a host, with or without a port, names this machine.
-fn is_loopback_host(host: &str) -> bool {
-    let url = reqwest::Url::parse(&format!("http://{host}/"));
-    url.is_ok_and(|url| match url.host_str() {
-        Some("localhost") => true,
-        Some(name) => name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback()),
-        None => false,
-    })
-}
-
 async fn serve(request: Request<Incoming>, mock: &Service, answered: &AtomicU64) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let text = |name: HeaderName| head.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let path = head.uri.path().to_owned();
     let chat = path == "/v1/chat/completions";
     // A page in a browser reaches loopback by a name of its own that leads there: it names itself as the host.
-    if !text(HOST).is_some_and(|host| is_loopback_host(&host)) {
+    let host = text(HOST).and_then(|host| reqwest::Url::parse(&format!("http://{host}/")).ok());
+    if !host.is_some_and(|host| is_loopback(&host)) {
         let refused = Reply::error(403, "invalid_host", "This server answers on loopback only, under that name.");
         let mut response = Response::new(Full::new(Bytes::from(refused.body)));
         *response.status_mut() = StatusCode::FORBIDDEN;
