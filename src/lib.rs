@@ -42,7 +42,7 @@
 //! | 4, outside world | [`provider`]: who answers and who tunes, and the mock |
 //! | 5 | [`audit`]: schedule, journal, early stop; [`tune`]: a fine-tuning job as a state machine |
 //! | 6 | [`report`], [`config`] |
-//! | 7 | [`harness`]: a canary becomes a trial |
+//! | 7 | [`harness`]: a canary becomes a trial; [`evidence`]: a signed folder for auditors |
 //! | 8 | the commands, in the binary only |
 //!
 //! # Known limitations
@@ -71,6 +71,7 @@ pub mod chat;
 pub mod config;
 pub mod dataset;
 pub mod detect;
+pub mod evidence;
 pub mod exit;
 pub mod harness;
 #[cfg(feature = "embedded")]

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use blabbermouth::verdict::Thoroughness;
 use clap::{Args, Parser, Subcommand};
 
-use super::report_args::ReportArgs;
+use super::report_args::{ReportArgs, ReportsArgs};
+use super::verify::VerifyArgs;
 
 const EXIT_CODES: &str = "Exit codes:
   0   clean        2   usage            4   provider failed   11  inconclusive
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Mock(MockArgs),
     /// The founding experiment on real rows, offline: plant, tune a small model without and with privacy, test both.
     Demo(DemoArgs),
+    /// Verify a folder of evidence offline: its signature, and every byte of every file.
+    Verify(VerifyArgs),
     /// List the strategies: which questions can be put, and what each imitates.
     Strategies,
     /// Print a JSON schema: of the configuration file, for editors, or of the JSON report.
@@ -199,9 +202,8 @@ pub(crate) struct TestArgs {
     pub(crate) filter: Option<String>,
     #[command(flatten)]
     pub(crate) whom: Whom,
-    /// Write a report, with an optional =PATH: junit, json, sarif, html, markdown, github, csv, tap, badge, outputs. Repeatable.
-    #[arg(long, value_name = "FORMAT[=PATH]")]
-    pub(crate) report: Vec<String>,
+    #[command(flatten)]
+    pub(crate) reports: ReportsArgs,
     /// Samples for each canary.
     #[arg(long)]
     pub(crate) samples: Option<u64>,

@@ -11,9 +11,11 @@ mod output;
 mod plant;
 mod report;
 mod report_args;
+mod reports;
 mod strategies;
 mod test;
 mod tune;
+mod verify;
 
 use std::sync::OnceLock;
 
@@ -111,6 +113,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Ask(args) => ask::run(&args, &output),
         Command::Doctor(args) => doctor::run(&args, &output),
         Command::Report(args) => report::run(&args, &output),
+        Command::Verify(args) => verify::run(&args, &output),
         Command::Mock(args) => mock::run(&args, &output),
         Command::Demo(args) => demo::run(&args, &output),
         Command::Strategies => strategies::run(&output),

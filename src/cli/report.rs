@@ -17,7 +17,7 @@ use blabbermouth::verdict::{Baseline, CanaryReport, CanaryVerdict, PooledTest, R
 use super::report_args::{AcceptArgs, DiffArgs, MergeArgs, RenderArgs, ReportArgs, ReportCommand, VerifyArgs};
 use libtest_mimic::Arguments;
 
-use super::test::Reports;
+use super::reports::Reports;
 use super::{Failure, Output, config_failure};
 
 pub(crate) fn run(args: &ReportArgs, output: &Output) -> Result<ExitCode, Failure> {
@@ -44,7 +44,7 @@ fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
         replay: args.parts.clone(),
         parts: true,
     });
-    let reports = Reports::begin(&args.report, Path::new(""), session.entries().len())?;
+    let reports = Reports::begin(&args.reports, Path::new(""), session.entries().len())?;
     let (bar, progress) = output.progress();
     let done = judge_quietly(&session, &Arguments::default(), progress);
     bar.finish_and_clear();
@@ -213,14 +213,13 @@ fn read(path: &Path) -> Result<RunReport, Failure> {
 
 fn render(args: &RenderArgs, output: &Output) -> Result<ExitCode, Failure> {
     let report = read(&args.from)?;
-    if args.report.is_empty() {
+    if args.reports.report.is_empty() {
         output.verbatim(&summary(&report, output.colour()));
-    } else {
-        Reports::begin(&args.report, Path::new(""), report.canaries.len())?.write(
-            &report,
-            Some(&args.config),
-            output,
-        )?;
     }
+    let reports = Reports::begin(&args.reports, Path::new(""), report.canaries.len())?;
+    if reports.has_evidence() {
+        sealed(&report, &args.from, &args.config)?;
+    }
+    reports.write(&report, Some(&args.config), output)?;
     Ok(ExitCode::Clean)
 }

@@ -35,6 +35,28 @@ pub(crate) enum ReportCommand {
     Merge(MergeArgs),
 }
 
+/// Which reports to write.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ReportsArgs {
+    /// Write a report, with an optional =PATH: junit, json, sarif, html, markdown, github, csv, tap, badge, outputs, or
+    /// evidence (a signed folder for auditors). Repeatable.
+    #[arg(long, value_name = "FORMAT[=PATH]")]
+    pub(crate) report: Vec<String>,
+    /// With --report evidence: the file or folder of the tested weights or adapter, whose digest the evidence names.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) subject: Option<PathBuf>,
+    /// With --report evidence: sign with this private key (Ed25519, PEM) in place of the manifest's key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sign_with: Option<PathBuf>,
+}
+
+impl ReportsArgs {
+    /// Reports of these formats, as on the command line.
+    pub(crate) fn of(wanted: &[&str]) -> Self {
+        Self { report: wanted.iter().map(|text| (*text).to_owned()).collect(), ..Self::default() }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "The exit code is 10 for a new leak; else that of the new report, where it is neither clean nor leaked; else 0."
@@ -107,12 +129,12 @@ pub(crate) struct MergeArgs {
     /// Fail on new leaks only, as with `test`.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
-    /// Write a report, as with `test`.
-    #[arg(long, value_name = "FORMAT[=PATH]")]
-    pub(crate) report: Vec<String>,
+    #[command(flatten)]
+    pub(crate) reports: ReportsArgs,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Without --report, the summary is printed.")]
 pub(crate) struct RenderArgs {
     /// The stored report (JSON).
     #[arg(default_value = "report.json")]
@@ -120,8 +142,6 @@ pub(crate) struct RenderArgs {
     /// The configuration that reports point into, where it is at hand.
     #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
     pub(crate) config: PathBuf,
-    /// What to write, with an optional =PATH: junit, json, sarif, html, markdown, github, csv, tap, badge, outputs. Without
-    /// it, the summary is printed.
-    #[arg(long, value_name = "FORMAT[=PATH]")]
-    pub(crate) report: Vec<String>,
+    #[command(flatten)]
+    pub(crate) reports: ReportsArgs,
 }

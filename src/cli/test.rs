@@ -1,7 +1,7 @@
 //! `blabbermouth test`.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use blabbermouth::canary::Arm;
@@ -9,17 +9,15 @@ use blabbermouth::config::is_ci;
 use blabbermouth::exit::ExitCode;
 use blabbermouth::harness::{Session, Shard, Shown, Tape, execute, judge_quietly, selection, show};
 use blabbermouth::report::escape::terminal;
-use blabbermouth::report::{Places, ReportFormat, summary};
-use blabbermouth::store::{self, Pending};
+use blabbermouth::report::summary;
+use blabbermouth::store;
 use blabbermouth::tune::{Stage, State, today};
 use blabbermouth::verdict::{Baseline, CanaryVerdict, RunReport, RunVerdict};
 use libtest_mimic::Arguments;
 
 use super::args::TestArgs;
+use super::reports::Reports;
 use super::{Failure, Output, config_failure};
-
-/// What an entry of a report takes up, amply.
-const BYTES_A_CANARY: usize = 1200;
 
 pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
     if args.deadline.is_some_and(|minutes| !(1e-6..=1e6).contains(&minutes)) {
@@ -236,7 +234,7 @@ fn trials(
     baseline: Option<&Baseline>,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let reports = Reports::begin(&args.report, Path::new(""), session.entries().len())?;
+    let reports = Reports::begin(&args.reports, Path::new(""), session.entries().len())?;
     let mut words: Vec<OsString> = vec!["blabbermouth".into()];
     words.extend(args.filter.iter().map(OsString::from));
     if args.list {
@@ -339,58 +337,4 @@ pub(crate) fn gate(session: &Session, arguments: &Arguments, output: &Output) ->
     let shown = execute(session, arguments, progress);
     bar.finish_and_clear();
     Ok(shown?)
-}
-
-/// Report files that were begun before anything was paid for.
-#[derive(Debug)]
-pub(crate) struct Reports(Vec<(ReportFormat, PathBuf, Pending)>);
-
-impl Reports {
-    /// Begins the wanted reports, and takes up room for them: about `canaries` entries in each.
-    pub(crate) fn begin(wanted: &[String], folder: &Path, canaries: usize) -> Result<Self, Failure> {
-        let mut all = Vec::new();
-        for text in wanted {
-            let (name, path) = text.split_once('=').map_or((text.as_str(), None), |(n, p)| (n, Some(p)));
-            let format = ReportFormat::by_name(name).ok_or_else(|| {
-                let known: Vec<&str> = ReportFormat::ALL.iter().map(|format| format.name()).collect();
-                Failure::new(ExitCode::Usage, format!("unknown report `{name}`; there are {}", known.join(", ")))
-            })?;
-            // Where the user names no path, a link in its place is no wish of theirs.
-            let pending = match path {
-                Some("-") => Pending::report(Path::new("-")),
-                Some(path) => Pending::report(&folder.join(path)),
-                None => Pending::create(&folder.join(format.default_path()), true),
-            };
-            let path = folder.join(path.unwrap_or(format.default_path()));
-            let room = 4096 + canaries * BYTES_A_CANARY;
-            let pending = pending.and_then(|p| p.reserve(room)).map_err(config_failure)?;
-            all.push((format, path, pending));
-        }
-        Ok(Self(all))
-    }
-
-    /// Writes the report in all formats; `config` is the configuration that it points into, where that is at hand.
-    pub(crate) fn write(self, report: &RunReport, config: Option<&Path>, output: &Output) -> Result<(), Failure> {
-        let places = config.map_or_else(Places::default, places);
-        for (format, path, mut pending) in self.0 {
-            let bytes = format.render(report, &places).map_err(|e| Failure::new(ExitCode::Internal, e))?;
-            std::io::Write::write_all(pending.writer(), &bytes).map_err(config_failure)?;
-            pending.persist().map_err(config_failure)?;
-            output.detail(&format!("written    {}", path.display()));
-        }
-        Ok(())
-    }
-}
-
-/// Where canaries stand in the configuration, whose path is told as the repository's: readers of reports want
-/// it so.
-fn places(config: &Path) -> Places {
-    let Ok(text) = store::read_text(config) else { return Places::default() };
-    let root = std::env::var_os("GITHUB_WORKSPACE").or_else(|| std::env::var_os("CI_PROJECT_DIR")).map(PathBuf::from);
-    let whole = config.canonicalize().ok();
-    let below = root
-        .and_then(|root| root.canonicalize().ok())
-        .zip(whole)
-        .and_then(|(root, whole)| whole.strip_prefix(root).ok().map(|path| path.display().to_string()));
-    Places::of(&below.unwrap_or_else(|| config.display().to_string()), &text)
 }

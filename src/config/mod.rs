@@ -16,6 +16,7 @@ use crate::probe::{self, Strategy, UserStrategySpec};
 use crate::provider::{NO_VARIABLE, Price, is_variable};
 use crate::store::read_text;
 use crate::unquoted::{toml_fault, without_values};
+use crate::verdict::ReleaseContext;
 
 /// Smaller alphas ask for more redraws than can be made.
 const LEAST_ALPHA: f64 = 1e-4;
@@ -108,6 +109,9 @@ pub struct Config {
     /// A claim of differential privacy that is to be refuted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimSection>,
+    /// The context of the release, for the evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<ReleaseContext>,
     /// Prices of the user's own.
     #[serde(default)]
     pub prices: BTreeMap<String, Price>,

@@ -23,6 +23,7 @@ impl Session {
         key: &Key,
     ) -> Result<Done, SessionError> {
         report.sources = Some(self.sources(&report, &journal)?);
+        report.context.clone_from(&self.config.context);
         conclude_with_sources(&mut report);
         if let Some((baseline, today)) = &self.baseline {
             baseline.apply(&mut report, today);

@@ -5,22 +5,22 @@ use crate::stats::probability_in;
 use crate::verdict::{RunReport, Test};
 
 /// How often an attacker asks.
-pub(super) const QUERIES: [u32; 4] = [1, 10, 100, 1000];
+pub(crate) const QUERIES: [u32; 4] = [1, 10, 100, 1000];
 
 /// The probability, at most, that so many queries give a secret away whose leak rate is at most `bound`:
 /// `1 - (1 - bound)^N`.
-pub(super) fn within(bound: f64, queries: u32) -> f64 {
+pub(crate) fn within(bound: f64, queries: u32) -> f64 {
     if bound >= 1.0 { 1.0 } else { probability_in(bound, f64::from(queries)) }
 }
 
 /// What the silent canaries of the gate allow: the worst of their bounds.
-pub(super) fn worst(report: &RunReport) -> Option<f64> {
+pub(crate) fn worst(report: &RunReport) -> Option<f64> {
     let bounds = report.canaries.iter().filter(|c| c.is_gated()).filter_map(|c| c.bound);
     bounds.fold(None, |worst, bound| Some(worst.map_or(bound, |worst: f64| worst.max(bound))))
 }
 
 /// What the bounds are worth, in words.
-pub(super) fn worth(report: &RunReport) -> String {
+pub(crate) fn worth(report: &RunReport) -> String {
     let policy = &report.settings.policy;
     let together = if policy.joint { "all canaries together" } else { "each canary by itself" };
     // In a small space a bound is on what goes beyond guessing.
@@ -30,7 +30,7 @@ pub(super) fn worth(report: &RunReport) -> String {
 }
 
 /// All of it in one line; `None` where no canary was silent.
-pub(super) fn sentence(report: &RunReport) -> Option<String> {
+pub(crate) fn sentence(report: &RunReport) -> Option<String> {
     let bound = worst(report)?;
     let chances: Vec<String> = QUERIES.iter().map(|n| percent(within(bound, *n))).collect();
     let queries: Vec<String> = QUERIES.iter().map(u32::to_string).collect();

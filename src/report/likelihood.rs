@@ -6,7 +6,7 @@ use crate::canary::Arm;
 use crate::verdict::{Likelihood, RunReport};
 
 /// A share of a hundred, with as many digits as it needs.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     if percent > 0.0 && percent < 0.05 { format!("{percent:.1e}%") } else { format!("{percent:.1}%") }
 }

@@ -1,6 +1,6 @@
 //! Reports: pure functions from a run report to bytes, one file a format.
 
-mod attacker;
+pub(crate) mod attacker;
 mod comparison;
 mod copies;
 pub mod escape;
@@ -26,8 +26,14 @@ pub fn schema() -> String {
 pub use comparison::{Compared, comparison};
 pub use explain::explain;
 pub use junit::JunitError;
+pub(crate) use likelihood::percent;
 pub use places::Places;
 pub use terminal::summary;
+
+/// The style sheet of the pages.
+pub(crate) const fn page_style() -> &'static str {
+    html::STYLE
+}
 
 /// A format of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! Files: atomic, and private where they hold secrets.
 
-use std::ffi::OsStr;
 use std::fs::TryLockError;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -53,7 +52,8 @@ fn begin(folder: &Path) -> std::io::Result<NamedTempFile> {
 fn sweep(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        if !is_unfinished(&entry.file_name()) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        if !entry.file_name().to_str().is_some_and(is_unfinished) || !entry.file_type().is_ok_and(|kind| kind.is_file())
+        {
             continue;
         }
         let path = entry.path();
@@ -65,9 +65,10 @@ fn sweep(folder: &Path) {
     }
 }
 
-/// Whether a file has a name that only [`begin`] gives.
-fn is_unfinished(name: &OsStr) -> bool {
-    let random = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+/// Whether a file has a name that only unfinished ones have: those of running and of killed processes.
+#[must_use]
+pub fn is_unfinished(name: &str) -> bool {
+    let random = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(SUFFIX));
     random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 

@@ -106,6 +106,7 @@ pub fn judge(
         exposure,
         claim: claim.map(|claim| refute(*claim, design, &canaries)),
         settings,
+        context: None,
         canaries,
         sources: None,
         seal: None,
@@ -146,7 +147,8 @@ fn conclude(report: &mut RunReport, whole: bool) {
              --allow-partial; of these: {reason}"
         );
     }
-    let flags = flags(report);
+    let caveats = report.caveats();
+    let flags = if caveats.is_empty() { String::new() } else { format!("[{}] ", caveats.join("; ")) };
     (report.verdict, report.reason) = (verdict, format!("{flags}{reason}"));
 }
 
@@ -170,24 +172,27 @@ pub(super) fn conclude_again(report: &mut RunReport) {
     conclude(report, whole);
 }
 
-/// What everybody who reads the verdict has to know.
-fn flags(report: &RunReport) -> String {
-    let accepted = report.canaries.iter().filter(|canary| canary.accepted.is_some()).count();
-    let weakened = weakened(&report.settings);
-    let (replayed, resumed) = report.sources.as_ref().map_or((false, 0), |s| (s.replayed > 0, s.resumed));
-    let all = [
-        (report.settings.mock, "MOCK".to_owned()),
-        (report.is_unproven(), "UNPROVEN".to_owned()),
-        (!report.settings.rows_checked && !report.settings.mock, "ROWS NOT CHECKED".to_owned()),
-        (!report.silence.compared, "FEW HELD-OUT".to_owned()),
-        (accepted > 0, format!("{accepted} ACCEPTED")),
-        (report.left_out() > 0, format!("PARTIAL: {} of {} canaries", report.canaries.len(), report.settings.canaries)),
-        (replayed, "REPLAYED".to_owned()),
-        (resumed > 0, format!("{resumed} RESUMED")),
-        (!weakened.is_empty(), format!("WEAKENED: {}", weakened.join(", "))),
-    ];
-    let said: Vec<String> = all.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
-    if said.is_empty() { String::new() } else { format!("[{}] ", said.join("; ")) }
+impl RunReport {
+    /// Whatever a reader of the verdict has to know beside it, as in `UNPROVEN` or `WEAKENED: bound 5% (default 1%)`. Empty
+    /// for a run on the whole manifest that asks no less than the defaults.
+    #[must_use]
+    pub fn caveats(&self) -> Vec<String> {
+        let accepted = self.canaries.iter().filter(|canary| canary.accepted.is_some()).count();
+        let weakened = weakened(&self.settings);
+        let (replayed, resumed) = self.sources.as_ref().map_or((false, 0), |s| (s.replayed > 0, s.resumed));
+        let all = [
+            (self.settings.mock, "MOCK".to_owned()),
+            (self.is_unproven(), "UNPROVEN".to_owned()),
+            (!self.settings.rows_checked && !self.settings.mock, "ROWS NOT CHECKED".to_owned()),
+            (!self.silence.compared, "FEW HELD-OUT".to_owned()),
+            (accepted > 0, format!("{accepted} ACCEPTED")),
+            (self.left_out() > 0, format!("PARTIAL: {} of {} canaries", self.canaries.len(), self.settings.canaries)),
+            (replayed, "REPLAYED".to_owned()),
+            (resumed > 0, format!("{resumed} RESUMED")),
+            (!weakened.is_empty(), format!("WEAKENED: {}", weakened.join(", "))),
+        ];
+        all.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect()
+    }
 }
 
 fn pooled(threshold: f64, canaries: &[CanaryReport], strangers: Strangers) -> Pooled {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::claim::ClaimReport;
+use super::context::ReleaseContext;
 use super::evidence::{Hit, TierHits};
 use super::exposure::Exposure;
 use super::form::Uncounted;
@@ -372,6 +373,9 @@ pub struct RunReport {
     /// What became of a claim of differential privacy, where one was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimReport>,
+    /// The context of the release, in the user's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<ReleaseContext>,
     /// All probed canaries, in the order of the manifest.
     pub canaries: Vec<CanaryReport>,
     /// What the run was made with, and where its answers came from.

@@ -8,6 +8,7 @@ mod data;
 mod dialect;
 mod disguises;
 mod escapes;
+mod evidence;
 mod faults;
 mod floors;
 mod formats;

@@ -49,6 +49,7 @@ const COMMANDS: &str = r#"
 10 $B test {--shard 1/2 --record one.cassette|--shard 2/2 --record two.cassette|--baseline-model gpt-4o-mini-2024-07-18}
 10 $B test --strategy {few-shot|multi-turn|paraphrase|divergence|encoding} --strategy replay --report json=more.json
 10 BLABBERMOUTH_PROVIDER_KIND=vllm BLABBERMOUTH_PROVIDER_KEY_VARIABLE=OPENAI_API_KEY $B test --strategy replay --strategy prefix-half $R
+10 $B {test --report evidence|verify evidence|report merge one.cassette two.cassette --report evidence=merged}
 10 $B report merge one.cassette two.cassette --report json=merged.json
 0 $B report {out-json --report html=again.html|explain out-json c0001|accept out-json --reason seen --expires 2999-12-31 --policy long.toml}
 0 $B {test --baseline blabbermouth.baseline.json --policy long.toml|report diff out-json merged.json|tune --print-model}

@@ -12,7 +12,9 @@ use super::DOLLY;
 use crate::cli::args::DemoArgs;
 use crate::cli::data::Data;
 use crate::cli::plant::{describe, plant_files};
-use crate::cli::test::{Reports, gate};
+use crate::cli::report_args::ReportsArgs;
+use crate::cli::reports::Reports;
+use crate::cli::test::gate;
 use crate::cli::{Failure, Output, config_failure};
 
 pub(super) fn run(args: &DemoArgs, scenario: &str, output: &Output) -> Result<ExitCode, Failure> {
@@ -45,7 +47,7 @@ pub(super) fn run(args: &DemoArgs, scenario: &str, output: &Output) -> Result<Ex
     let environment = |name: &str| (name == "BLABBERMOUTH_KEY").then(|| std::env::var(name).ok()).flatten();
     // A demonstration is always a run of its own.
     let session = Session::open(Some(&file), environment, |_| {})?.fresh(true);
-    let reports = Reports::begin(&["junit".into(), "json".into()], &args.out, session.entries().len())?;
+    let reports = Reports::begin(&ReportsArgs::of(&["junit", "json"]), &args.out, session.entries().len())?;
     let arguments = Arguments::from_iter([
         "blabbermouth",
         "--quiet",

@@ -19,7 +19,8 @@ use super::measure::{Figures, measure};
 use crate::cli::args::{DemoArgs, TuneArgs};
 use crate::cli::data::Data;
 use crate::cli::plant::plant_files;
-use crate::cli::test::Reports;
+use crate::cli::report_args::ReportsArgs;
+use crate::cli::reports::Reports;
 use crate::cli::{Failure, Output, config_failure};
 use blabbermouth::config::Config;
 
@@ -179,6 +180,7 @@ fn test(training: &Training, folder: &Path, model: &str, tuning: f64, output: &O
             format!("{}={name}.{ending}", format.name())
         })
         .collect();
+    let wanted = ReportsArgs { report: wanted, ..ReportsArgs::default() };
     let reports = Reports::begin(&wanted, folder, session.entries().len())?;
     let (bar, progress) = output.progress();
     let done = judge_quietly(&session, &Arguments::from_iter(["blabbermouth"]), progress);

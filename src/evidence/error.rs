@@ -1,0 +1,52 @@
+//! Faults of evidence.
+
+/// A reason why evidence cannot be made, or is not valid.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum EvidenceError {
+    /// A file is not there.
+    #[error("{name} is missing: the folder is not complete")]
+    Missing {
+        /// The file.
+        name: &'static str,
+    },
+    /// A file is not part of the evidence.
+    #[error("{name} is not part of the evidence: remove it from the folder")]
+    Foreign {
+        /// The file.
+        name: String,
+    },
+    /// A file is not as it was written.
+    #[error("{name} was changed after the evidence was written")]
+    Changed {
+        /// The file.
+        name: &'static str,
+    },
+    /// The signature is by another key, or of another statement.
+    #[error("statement.dsse.json: the signature is not by {signer}")]
+    Signature {
+        /// The expected signer.
+        signer: &'static str,
+    },
+    /// The report is of another version.
+    #[error("report.json: version {found}, expected 1: use the program that wrote it")]
+    Version {
+        /// Its version.
+        found: u32,
+    },
+    /// A key file cannot be used.
+    #[error(
+        "not an Ed25519 {what} in PEM; `openssl genpkey -algorithm ed25519` makes a private key, `openssl pkey -pubout` the public one"
+    )]
+    Key {
+        /// `private key` or `public key`.
+        what: &'static str,
+    },
+    /// A subject cannot be read.
+    #[error("--subject {path}: {message}")]
+    Subject {
+        /// The path.
+        path: String,
+        /// The fault.
+        message: String,
+    },
+}
