@@ -314,6 +314,14 @@ impl Manifest {
     /// # Errors
     /// When the key is missing or wrong, two keys differ, a part was edited, or an entry does not agree with the draw.
     pub fn regenerate(&self, key: Option<Key>) -> Result<Drawn, ManifestError> {
+        self.regenerate_by(self.own_key(key)?)
+    }
+
+    /// The key of this manifest alone, made from the user's key or from the one that the manifest keeps.
+    ///
+    /// # Errors
+    /// When there is no key, two different ones, or a wrong one.
+    pub fn own_key(&self, key: Option<Key>) -> Result<Key, ManifestError> {
         let kept = self.key.as_deref().map(Key::from_text).transpose()?;
         if let (Some(kept), Some(given)) = (&kept, &key)
             && kept.expose() != given.expose()
@@ -321,9 +329,14 @@ impl Manifest {
             return Err(ManifestError::TwoKeys);
         }
         let key = key.or(kept).ok_or(ManifestError::NoKey)?.of_manifest(&self.nonce)?;
-        if key.check_value(&self.nonce) != self.key_check {
-            return Err(ManifestError::WrongKey);
-        }
+        if key.check_value(&self.nonce) == self.key_check { Ok(key) } else { Err(ManifestError::WrongKey) }
+    }
+
+    /// As [`Manifest::regenerate`], by the manifest's own key.
+    ///
+    /// # Errors
+    /// When the manifest was edited.
+    pub fn regenerate_by(&self, key: Key) -> Result<Drawn, ManifestError> {
         let edited = self.edited(&key);
         if let Some(part) = edited.clone().filter(|part| part != CANARIES) {
             return Err(ManifestError::Edited { part });

@@ -11,7 +11,7 @@ use blabbermouth::harness::{Session, Shard, Shown, Tape, execute, judge_quietly,
 use blabbermouth::report::escape::terminal;
 use blabbermouth::report::summary;
 use blabbermouth::store;
-use blabbermouth::tune::{Stage, State, today};
+use blabbermouth::tune::{Stage, today};
 use blabbermouth::verdict::{Baseline, CanaryVerdict, RunReport, RunVerdict};
 use libtest_mimic::Arguments;
 
@@ -111,7 +111,7 @@ fn checkpoints(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
     let session = open(args, None)?;
     let folder = args.whom.config.parent().map(Path::to_owned).unwrap_or_default();
     let path = folder.join(&session.config.tune.state);
-    let state = State::read(&path)?.filter(|state| state.stage == Stage::Ready && !state.checkpoints.is_empty());
+    let state = session.tuning()?.filter(|state| state.stage == Stage::Ready && !state.checkpoints.is_empty());
     let state = state.ok_or_else(|| {
         Failure::new(
             ExitCode::Config,

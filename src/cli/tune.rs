@@ -31,6 +31,11 @@ impl From<TuneError> for Failure {
     }
 }
 
+/// The key that the user keeps, where there is one.
+fn user_key() -> Result<Option<Key>, Failure> {
+    super::environment("BLABBERMOUTH_KEY").map(|key| Key::from_text(&key)).transpose().map_err(config_failure)
+}
+
 pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure> {
     let environment = super::environment;
     let mut config = Config::load(Some(&args.config), environment).map_err(config_failure)?;
@@ -121,11 +126,7 @@ struct Job<'a> {
 impl Job<'_> {
     /// The rows that the training file must hold, by the manifest and its key.
     fn planted(&self) -> Result<Vec<PlantedRow>, Failure> {
-        let key = std::env::var("BLABBERMOUTH_KEY").ok().map(|k| Key::from_text(&k)).transpose();
-        let drawn = self.manifest()?.regenerate(key.map_err(config_failure)?).map_err(|e| {
-            let path = self.folder.join(&self.config.manifest.path);
-            Failure::new(ExitCode::Config, format!("{}: {e}", path.display()))
-        })?;
+        let drawn = self.manifest()?.regenerate(user_key()?).map_err(|e| self.of_manifest(&e))?;
         let planted = drawn.canaries.iter().filter(|canary| canary.arm == Arm::Planted);
         let row = |canary: &Canary| PlantedRow {
             id: canary.id.clone(),
@@ -172,7 +173,16 @@ impl Job<'_> {
 
     async fn run(&self, tuner: &dyn Tuner, output: &Output) -> Result<ExitCode, Failure> {
         let (args, t) = (self.args, &self.config.tune);
-        let file = StateFile::hold(&self.folder.join(&t.state))?;
+        let manifest =
+            if self.args.cancel || self.args.cleanup { self.manifest().ok() } else { Some(self.manifest()?) };
+        let key = match &manifest {
+            // What ends a job needs no key: it leaves nothing behind that has to be trusted.
+            Some(manifest) if self.args.cancel || self.args.cleanup => manifest.own_key(user_key()?).ok(),
+            Some(manifest) => Some(manifest.own_key(user_key()?).map_err(|e| self.of_manifest(&e))?),
+            None => None,
+        };
+        let sealed = manifest.as_ref().zip(key).map(|(manifest, key)| (manifest.nonce.clone(), key));
+        let file = StateFile::hold(&self.folder.join(&t.state), sealed)?;
         let pace = Pace {
             poll: Duration::from_secs_f64(t.poll_seconds),
             deadline: Duration::from_secs_f64(t.deadline_hours * 3600.0),
@@ -263,6 +273,11 @@ impl Job<'_> {
         drawn.map_or_else(withholding, |drawn| redactor(&drawn))
     }
 
+    fn of_manifest(&self, fault: &dyn std::fmt::Display) -> Failure {
+        let path = self.folder.join(&self.config.manifest.path);
+        Failure::new(ExitCode::Config, format!("{}: {fault}", path.display()))
+    }
+
     fn manifest(&self) -> Result<Manifest, Failure> {
         let path = self.folder.join(&self.config.manifest.path);
         if !path.exists() {
@@ -275,8 +290,7 @@ impl Job<'_> {
 
     /// Asks moderation about what every planted canary says.
     async fn screen(&self, manifest: &Manifest, tuner: &dyn Tuner, output: &Output) -> Result<(), Failure> {
-        let key = std::env::var("BLABBERMOUTH_KEY").ok().map(|k| Key::from_text(&k)).transpose();
-        let drawn = manifest.regenerate(key.map_err(config_failure)?).map_err(config_failure)?;
+        let drawn = manifest.regenerate(user_key()?).map_err(config_failure)?;
         let planted = drawn.canaries.iter().filter(|canary| canary.arm == Arm::Planted);
         let (names, texts): (Vec<&str>, Vec<String>) = planted
             .map(|canary| {

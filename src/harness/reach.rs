@@ -62,11 +62,12 @@ impl Session {
     /// The claim that a tuned model carries, where the configuration makes none, is tested too; unless these canaries
     /// could not refute it whatever came, which is said.
     pub(super) fn take_up_claim(&mut self) -> Result<(), SessionError> {
-        if self.config.claim.is_some() || self.is_mocked() {
+        // Without the key nothing is tested, and nothing can be trusted.
+        if self.is_mocked() || self.own_key().is_err() {
             return Ok(());
         }
         let named = &self.config.provider.model;
-        let state = match State::read(&self.folder.join(&self.config.tune.state)) {
+        let state = match self.tuning() {
             // Who names a model needs no state.
             Err(_) if !named.is_empty() => None,
             state => state?.filter(|state| self.is_of(state)),
@@ -76,6 +77,13 @@ impl Session {
             return Ok(());
         };
         let (epsilon, delta) = (claim.epsilon, claim.delta);
+        if let Some(own) = &self.config.claim {
+            return if own.claim().is_weaker_than(&claim) {
+                Err(SessionError::WeakerClaim { epsilon, delta })
+            } else {
+                Ok(())
+            };
+        }
         self.config.claim = Some(ClaimSection::from(claim));
         if let Err(error) = self.audit() {
             self.config.claim = None;
@@ -87,7 +95,7 @@ impl Session {
 
     /// Whether `tune` made the tested model: it trains only on a file that holds every planted row.
     pub(super) fn rows_checked(&self) -> bool {
-        let Ok(Some(state)) = State::read(&self.folder.join(&self.config.tune.state)) else { return false };
+        let Ok(Some(state)) = self.tuning() else { return false };
         let named = &self.config.provider.model;
         let is_tested = named.is_empty() || state.model.as_ref() == Some(named);
         state.stage == Stage::Ready && self.is_of(&state) && is_tested
@@ -100,7 +108,7 @@ impl Session {
             model if self.is_mocked() && !mock::is_base(model) => {
                 return Err(SessionError::NotServed { model: model.to_owned() });
             }
-            "" => tuned(&self.folder.join(&self.config.tune.state), &self.manifest.nonce)?,
+            "" => self.tuned()?,
             model => {
                 self.check_planting(model)?;
                 (model.to_owned(), Duration::ZERO)
@@ -114,6 +122,31 @@ impl Session {
             return Err(SessionError::Policy { policy: self.policy_digest.clone(), found });
         }
         Ok((model, warm_up))
+    }
+
+    /// The model that `tune` made with the canaries of this manifest, and how long it may still be unknown.
+    /// Without a state file: none.
+    fn tuned(&self) -> Result<(String, Duration), SessionError> {
+        let Some(state) = self.tuning()? else { return Ok((String::new(), Duration::ZERO)) };
+        let path = || self.folder.join(&self.config.tune.state).display().to_string();
+        if !self.is_of(&state) {
+            return Err(SessionError::OtherManifest { path: path() });
+        }
+        match (state.stage, state.model) {
+            (Stage::Ready, Some(model)) => {
+                // A time that is still to come, after the clock was set back, is taken as now.
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+                let age = Duration::from_secs(now.saturating_sub(state.finished.unwrap_or(0)));
+                Ok((model, WARM_UP.saturating_sub(age)))
+            }
+            (stage, _) => Err(SessionError::NotTuned {
+                path: path(),
+                what: match (stage, state.reason) {
+                    (Stage::Failed | Stage::Refused, Some(reason)) => format!("there is no model: {reason}"),
+                    _ => "the job is not done; `blabbermouth tune --watch` follows it".into(),
+                },
+            }),
+        }
     }
 
     /// Refuses a model that is on record as tuned on another planting.
@@ -334,32 +367,6 @@ pub fn tuner_settings(
     });
     let (home, beside) = (home(config, folder), folder.to_owned());
     TunerSettings { account: config.tune.account.clone(), deployment, home, beside, quotes }
-}
-
-/// The model that `tune` made with the canaries of this manifest, and how long it may still be unknown.
-/// Without a state file: none.
-fn tuned(path: &Path, manifest: &str) -> Result<(String, Duration), SessionError> {
-    let state = State::read(path)?;
-    let Some(state) = state else { return Ok((String::new(), Duration::ZERO)) };
-    let path = || path.display().to_string();
-    if state.manifest != manifest {
-        return Err(SessionError::OtherManifest { path: path() });
-    }
-    match (state.stage, state.model) {
-        (Stage::Ready, Some(model)) => {
-            // A time that is still to come, after the clock was set back, is taken as now.
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-            let age = Duration::from_secs(now.saturating_sub(state.finished.unwrap_or(0)));
-            Ok((model, WARM_UP.saturating_sub(age)))
-        }
-        (stage, _) => Err(SessionError::NotTuned {
-            path: path(),
-            what: match (stage, state.reason) {
-                (Stage::Failed | Stage::Refused, Some(reason)) => format!("there is no model: {reason}"),
-                _ => "the job is not done; `blabbermouth tune --watch` follows it".into(),
-            },
-        }),
-    }
 }
 
 /// A mock whose model knows a training file.

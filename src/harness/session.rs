@@ -1,7 +1,7 @@
 //! A configuration with its manifest, ready to be probed.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -34,6 +34,8 @@ pub struct Session {
     /// Of the bytes that were read.
     pub(super) manifest_digest: String,
     pub(super) key: Option<Key>,
+    /// Made when it is needed first.
+    own_key: OnceLock<Key>,
     pub(super) profile: Profile,
     pub(super) connection: Connection,
     pub(super) run_name: Option<RunName>,
@@ -111,6 +113,7 @@ impl Session {
             manifest_path,
             manifest_digest,
             key,
+            own_key: OnceLock::new(),
             profile,
             connection,
             run_name,
@@ -201,6 +204,23 @@ impl Session {
         Ok(Estimate { model, requests, usage, cost })
     }
 
+    /// The state of `tune`, where it is as `tune` wrote it with the key of this manifest; `None` where there is none.
+    ///
+    /// # Errors
+    /// When there is a tuned model that nobody with the key wrote down, the file cannot be read, or the key is missing.
+    pub fn tuning(&self) -> Result<Option<State>, SessionError> {
+        let path = self.folder.join(&self.config.tune.state);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let state = State::read(&path)?;
+        // Another manifest has another key, which is not at hand: that is told apart first.
+        match state {
+            Some(state) if self.is_of(&state) => Ok(Some(state.sealed_by(self.own_key()?, &path)?)),
+            other => Ok(other),
+        }
+    }
+
     /// Whether a fine-tuning was made with the canaries of this manifest.
     #[must_use]
     pub fn is_of(&self, state: &State) -> bool {
@@ -222,7 +242,17 @@ impl Session {
     /// The canaries with their secrets.
     pub(super) fn drawn(&self) -> Result<Drawn, SessionError> {
         let at = |source| SessionError::Manifest { path: self.manifest_path.display().to_string(), source };
-        self.manifest.regenerate(self.key.clone()).map_err(at)
+        self.manifest.regenerate_by(self.own_key()?.clone()).map_err(at)
+    }
+
+    /// The manifest's own key. It is made once: a passphrase is stretched, which takes time.
+    pub(super) fn own_key(&self) -> Result<&Key, SessionError> {
+        if let Some(key) = self.own_key.get() {
+            return Ok(key);
+        }
+        let at = |source| SessionError::Manifest { path: self.manifest_path.display().to_string(), source };
+        let key = self.manifest.own_key(self.key.clone()).map_err(at)?;
+        Ok(self.own_key.get_or_init(|| key))
     }
 
     pub(super) fn audit(&self) -> Result<(Audit, Drawn), SessionError> {

@@ -43,6 +43,17 @@ pub enum SessionError {
         /// The leaks.
         leaks: usize,
     },
+    /// A claim that asks less of the model than its training kept.
+    #[error(
+        "[claim] in the configuration is weaker than what the model was trained with (epsilon {epsilon}, delta {delta:e}): remove it, and that \
+         is tested"
+    )]
+    WeakerClaim {
+        /// The epsilon of the training.
+        epsilon: f64,
+        /// Its delta.
+        delta: f64,
+    },
     /// A file.
     #[error(transparent)]
     Store(#[from] StoreError),

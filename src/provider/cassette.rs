@@ -3,10 +3,12 @@
 //! A cassette is a file of lines, one for each request: an HMAC of the request, and the answer sealed
 //! with ChaCha20-Poly1305, both under keys that are derived from the manifest's. Nothing in it can be
 //! read without that key: no secret, no answer, no prompt; and the API key is never part of it. What came of an
-//! answer that was thrown away stands in a line of its own: who judges the cassette sees it as the run did.
+//! answer that was thrown away stands in a line of its own: who judges the cassette sees it as the run did. Each line
+//! holds an HMAC of itself and of the line before, so that a line that was removed, put in or moved is noticed. Lines that
+//! are missing at the end are answers that are missing.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,7 +27,12 @@ use crate::chat::Message;
 struct Line {
     request: String,
     answer: String,
+    /// See [`Keys::chain`].
+    chain: String,
 }
+
+/// The longest line of a cassette, in bytes.
+const LONGEST_LINE: u64 = 1 << 30;
 
 /// What the name of a request begins with, where the answer is one that was thrown away.
 const BROKEN: &str = "broken-";
@@ -58,6 +65,16 @@ impl Keys {
         HEXLOWER.encode(&mac.finalize().into_bytes()[..16])
     }
 
+    /// Ties a line to the line before it.
+    fn chain(&self, before: &str, request: &str, answer: &str) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.name).expect("any length is a key");
+        for part in ["chain", before, request, answer] {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part.as_bytes());
+        }
+        HEXLOWER.encode(&mac.finalize().into_bytes()[..16])
+    }
+
     fn seal(&self, name: &str, answer: &impl Serialize) -> Result<String, ProviderError> {
         let mut nonce = [0u8; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|e| ProviderError::Setup(format!("no randomness: {e}")))?;
@@ -81,15 +98,20 @@ impl Keys {
 struct Tape {
     keys: Keys,
     path: PathBuf,
-    file: Mutex<std::fs::File>,
+    /// The file, and what its last line is chained by.
+    file: Mutex<(std::fs::File, String)>,
 }
 
 impl Tape {
     fn write(&self, name: String, answer: &impl Serialize) -> Result<(), ProviderError> {
-        let line = Line { answer: self.keys.seal(&name, answer)?, request: name };
+        let answer = self.keys.seal(&name, answer)?;
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain = self.keys.chain(&file.1, &name, &answer);
+        let line = Line { answer, request: name, chain };
         let mut text = serde_json::to_vec(&line).expect("a line is plain data");
         text.push(b'\n');
-        let written = self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text);
+        let written = file.0.write_all(&text);
+        file.1 = line.chain;
         written.map_err(|e| ProviderError::Setup(format!("{}: {e}", self.path.display())))
     }
 
@@ -105,24 +127,63 @@ impl Tape {
 }
 
 /// Asks, and writes every answer down.
-pub(crate) struct Recorder {
+pub struct Recorder {
     inner: Arc<dyn Provider>,
     tape: Arc<Tape>,
 }
 
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("path", &self.tape.path).finish_non_exhaustive()
+    }
+}
+
 impl Recorder {
-    pub(crate) fn new(inner: Arc<dyn Provider>, path: &Path, key: [u8; 32]) -> Result<Self, ProviderError> {
+    /// Goes on with a cassette, or begins one. A line that a killed process left unfinished is removed.
+    ///
+    /// # Errors
+    /// When the file cannot be written, another process records to it, or its last line is not by this key.
+    pub fn new(inner: Arc<dyn Provider>, path: &Path, key: [u8; 32]) -> Result<Self, ProviderError> {
         let mut options = std::fs::File::options();
-        options.create(true).append(true);
+        options.create(true).read(true).append(true);
         crate::store::no_follow(&mut options);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let fault = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", path.display()));
         let file = options.open(path).map_err(fault)?;
         crate::store::make_private(path).map_err(fault)?;
-        let tape = Tape { keys: Keys::new(key), path: path.to_owned(), file: Mutex::new(file) };
+        if file.try_lock().is_err() {
+            return Err(ProviderError::Setup(format!("{}: another process records to it", path.display())));
+        }
+        let chain = last_chain(&file).map_err(fault)?;
+        let tape = Tape { keys: Keys::new(key), path: path.to_owned(), file: Mutex::new((file, chain)) };
         Ok(Self { inner, tape: Arc::new(tape) })
     }
+}
+
+/// What the last whole line of a cassette is chained by; nothing for an empty one. What stands after that line is cut off.
+fn last_chain(mut file: &std::fs::File) -> std::io::Result<String> {
+    const BLOCK: u64 = 1 << 16;
+    let length = file.metadata()?.len();
+    let (mut tail, mut from) = (Vec::new(), length);
+    // From the end, until there is a whole line with the end of the one before it.
+    while from > 0 && tail.iter().filter(|byte| **byte == b'\n').count() < 2 {
+        let begin = from.saturating_sub(BLOCK);
+        let mut block = vec![0; (from - begin) as usize];
+        file.seek(SeekFrom::Start(begin))?;
+        file.read_exact(&mut block)?;
+        block.extend_from_slice(&tail);
+        (tail, from) = (block, begin);
+    }
+    let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else {
+        file.set_len(0)?;
+        return Ok(String::new());
+    };
+    file.set_len(from + end as u64 + 1)?;
+    let begin = tail[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let line: Line = serde_json::from_slice(&tail[begin..end])
+        .map_err(|_| std::io::Error::other("its last line is none of a cassette: name another file"))?;
+    Ok(line.chain)
 }
 
 impl Provider for Recorder {
@@ -167,7 +228,7 @@ impl Provider for Recorder {
 }
 
 /// Gives recorded answers, and asks nobody.
-pub(crate) struct Player {
+pub struct Player {
     keys: Keys,
     path: Option<PathBuf>,
     model: String,
@@ -179,9 +240,19 @@ pub(crate) struct Player {
     broken: HashMap<String, Vec<String>>,
 }
 
+impl std::fmt::Debug for Player {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Player").field("path", &self.path).field("answers", &self.answers.len()).finish_non_exhaustive()
+    }
+}
+
 impl Player {
-    /// Reads a cassette, or the parts of a sharded run. An answer that is in no part is a gap, not a fault.
-    pub(crate) fn new(
+    /// Reads a cassette, or the parts of a sharded run. An answer that is in no part is a gap, not a fault. `model` and
+    /// `address` are those of the run that was recorded.
+    ///
+    /// # Errors
+    /// When a file cannot be read, is no cassette of this key, was edited, or answers what another one answers.
+    pub fn new(
         paths: &[PathBuf],
         parts: bool,
         model: &str,
@@ -190,14 +261,25 @@ impl Player {
     ) -> Result<Self, ProviderError> {
         let (mut answers, mut broken) = (HashMap::new(), HashMap::<String, Vec<String>>::new());
         let mut earlier = HashMap::<String, Vec<String>>::new();
+        let keys = Keys::new(key);
         for path in paths {
             let mut own = HashMap::<String, String>::new();
             let fault = |what: String| ProviderError::Setup(format!("{}: {what}", path.display()));
-            let file = std::fs::File::open(path).map_err(|e| fault(e.to_string()))?;
-            for (number, line) in BufReader::new(file).lines().enumerate() {
-                let line = line.map_err(|e| fault(e.to_string()))?;
-                let line: Line = serde_json::from_str(&line)
-                    .map_err(|e| fault(format!("line {}: this is no cassette: {e}", number + 1)))?;
+            let mut file = BufReader::new(std::fs::File::open(path).map_err(|e| fault(e.to_string()))?);
+            let (mut chain, mut text) = (String::new(), Vec::new());
+            for number in 1.. {
+                text.clear();
+                file.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut text).map_err(|e| fault(e.to_string()))?;
+                if text.is_empty() {
+                    break;
+                }
+                let line: Line = serde_json::from_slice(&text)
+                    .map_err(|e| fault(format!("line {number}: this is no cassette: {e}")))?;
+                if line.chain != keys.chain(&chain, &line.request, &line.answer) {
+                    let what = "it was edited, or a line before it is missing, or the manifest's key is another one";
+                    return Err(fault(format!("line {number}: {what}")));
+                }
+                chain = line.chain;
                 if line.request.starts_with(BROKEN) {
                     broken.entry(line.request).or_default().push(line.answer);
                 } else {
@@ -218,7 +300,7 @@ impl Player {
             answers.extend(own);
         }
         let path = paths.first().filter(|_| !parts).cloned();
-        Ok(Self { keys: Keys::new(key), path, model: model.to_owned(), address, answers, earlier, broken })
+        Ok(Self { keys, path, model: model.to_owned(), address, answers, earlier, broken })
     }
 
     fn missing(&self) -> ProviderError {

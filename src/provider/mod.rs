@@ -35,7 +35,7 @@ pub use azure::{DeploymentSettings, MANAGEMENT_TOKEN};
 pub(crate) use broken::texts;
 pub use broken::{Broken, Discarded};
 pub use budget::{Budget, Limits, micros, worst_case};
-pub(crate) use cassette::{Player, Recorder};
+pub use cassette::{Player, Recorder};
 pub(crate) use deadline::Deadline;
 pub use fireworks::Fireworks;
 /// Answers in one request to the embedded model, which are drawn together: that is several times as quick as one by

@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -20,6 +21,8 @@ const KINDS: [&str; 6] = [".jsonl", ".jsonl.gz", ".json", ".csv", ".csv.gz", ".p
 
 /// The largest list of files, in bytes.
 const LARGEST_LIST: usize = 64 << 20;
+/// Bytes of all files of one data set: more than anybody tunes on.
+const MOST_BYTES: u64 = 64 << 30;
 /// So often a download that breaks off is gone on with.
 const TRIES: u32 = 4;
 const CONNECT: Duration = Duration::from_secs(30);
@@ -145,6 +148,8 @@ struct Client {
     token: Option<String>,
     cache: PathBuf,
     http: reqwest::Client,
+    /// Bytes of the files that were fetched whole.
+    got: AtomicU64,
 }
 
 impl Client {
@@ -169,7 +174,7 @@ impl Client {
             .read_timeout(SILENCE)
             .build()
             .map_err(|e| e.to_string())?;
-        Ok(Self { endpoint, token, cache: home.join("blabbermouth"), http })
+        Ok(Self { endpoint, token, cache: home.join("blabbermouth"), http, got: AtomicU64::new(0) })
     }
 
     fn block_on(&self, data: &HubData) -> Result<Vec<PathBuf>, String> {
@@ -251,6 +256,7 @@ impl Client {
         loop {
             match self.part(url.clone(), &mut pending, &mut got).await {
                 Ok(()) => {
+                    self.got.fetch_add(got, Ordering::Relaxed);
                     pending.persist().map_err(|e| e.to_string())?;
                     return Ok(path);
                 }
@@ -289,9 +295,17 @@ impl Client {
             status => return Err(Broken::Refused(format!("HTTP {}", status.as_u16()))),
         };
         let begin = *got;
+        let left = MOST_BYTES.saturating_sub(self.got.load(Ordering::Relaxed));
+        let large = || Broken::Refused("the data set is larger than 64 GB".into());
+        if whole.is_some_and(|whole| whole > left) {
+            return Err(large());
+        }
         while let Some(chunk) = reply.chunk().await.map_err(off)? {
             pending.writer().write_all(&chunk).map_err(|e| Broken::Refused(e.to_string()))?;
             *got += chunk.len() as u64;
+            if *got > left {
+                return Err(large());
+            }
         }
         match whole {
             Some(whole) if *got < whole && *got > begin => Err(Broken::Part),

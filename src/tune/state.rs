@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::TuneError;
+use crate::canary::Key;
 use crate::provider::Checkpoint;
 use crate::store::{self, open_own};
 use crate::verdict::Claim;
@@ -71,6 +72,9 @@ pub struct State {
     pub finished: Option<u64>,
     /// Why it ended without a model.
     pub reason: Option<String>,
+    /// An HMAC by the manifest's key over all but the uploaded files and the reason, which change when a service is cleaned up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
 impl State {
@@ -92,7 +96,28 @@ impl State {
             claim: None,
             finished: None,
             reason: None,
+            seal: None,
         }
+    }
+
+    fn seal(&self, key: &Key) -> String {
+        let sealed = Self { training_file: None, validation_file: None, reason: None, seal: None, ..self.clone() };
+        key.seal("tuning", &[&serde_json::to_vec(&sealed).expect("a state is plain data")])
+    }
+
+    /// The state, where it was written with the manifest's own key; `path` is for the error. One without job and model says
+    /// nothing that has to be trusted.
+    ///
+    /// # Errors
+    /// When it was edited, or written without the key.
+    pub fn sealed_by(self, key: &Key, path: &Path) -> Result<Self, TuneError> {
+        let is_open = matches!(self.stage, Stage::Prepared | Stage::Uploaded | Stage::Failed | Stage::Refused);
+        if is_open || self.seal.as_deref() == Some(self.seal(key).as_str()) {
+            return Ok(self);
+        }
+        let what = "it is not as `tune` wrote it with this manifest's key: remove it, and tune again or name the model \
+                    with --model";
+        Err(TuneError::State { path: path.display().to_string(), what: what.into() })
     }
 
     /// Whether a job is under way.
@@ -122,15 +147,17 @@ impl State {
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
+    /// The nonce of the manifest with its own key; `None` where the key is not at hand.
+    key: Option<(String, Key)>,
     _lock: File,
 }
 
 impl StateFile {
-    /// Takes hold of a state file.
+    /// Takes hold of a state file, which is sealed with the own key of a manifest (with its nonce) where that is at hand.
     ///
     /// # Errors
     /// When another process holds it, which is named, or its folder cannot be written.
-    pub fn hold(path: &Path) -> Result<Self, TuneError> {
+    pub fn hold(path: &Path, key: Option<(String, Key)>) -> Result<Self, TuneError> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".lock");
         let beside = path.with_file_name(name);
@@ -147,15 +174,20 @@ impl StateFile {
         }
         lock.set_len(0).and_then(|()| lock.rewind()).map_err(fault)?;
         writeln!(lock, "{}", std::process::id()).map_err(fault)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), key, _lock: lock })
     }
 
     /// What it holds.
     ///
     /// # Errors
-    /// As [`State::read`].
+    /// As [`State::read`]; and when it is not as it was written with the key.
     pub fn read(&self) -> Result<Option<State>, TuneError> {
-        State::read(&self.path)
+        let state = State::read(&self.path)?;
+        match (state, &self.key) {
+            // Of another manifest: its key is not at hand.
+            (Some(state), Some((nonce, key))) if state.manifest == *nonce => state.sealed_by(key, &self.path).map(Some),
+            (state, _) => Ok(state),
+        }
     }
 
     /// Writes it, whole or not at all.
@@ -163,7 +195,11 @@ impl StateFile {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, state: &State) -> Result<(), TuneError> {
-        let mut text = serde_json::to_vec_pretty(state).expect("a state is plain data");
+        let mut state = state.clone();
+        if let Some((_, key)) = self.key.as_ref().filter(|(nonce, _)| state.manifest == *nonce) {
+            state.seal = Some(state.seal(key));
+        }
+        let mut text = serde_json::to_vec_pretty(&state).expect("a state is plain data");
         text.push(b'\n');
         Ok(store::write(&self.path, &text, true)?)
     }

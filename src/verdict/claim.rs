@@ -45,6 +45,15 @@ pub struct Claim {
     pub copies: u32,
 }
 
+impl Claim {
+    /// Whether it allows what `other` rules out. Claims between different trainings are not compared.
+    #[must_use]
+    pub fn is_weaker_than(&self, other: &Self) -> bool {
+        self.unit == other.unit
+            && (self.epsilon > other.epsilon || self.delta > other.delta || self.copies < other.copies)
+    }
+}
+
 /// What became of a claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClaimReport {
@@ -192,6 +201,16 @@ pub(super) fn refute(claim: Claim, design: &Design, canaries: &[CanaryReport]) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_weaker_claim_allows_more() {
+        let claim = Claim { epsilon: 8.0, delta: 1e-5, unit: Unit::AddRemove, copies: 2 };
+        assert!(!claim.is_weaker_than(&claim));
+        assert!(Claim { epsilon: 9.0, ..claim }.is_weaker_than(&claim));
+        assert!(Claim { delta: 1e-4, ..claim }.is_weaker_than(&claim));
+        assert!(Claim { copies: 1, ..claim }.is_weaker_than(&claim));
+        assert!(!Claim { epsilon: 1.0, copies: 4, ..claim }.is_weaker_than(&claim));
+    }
 
     const ADD: Claim = Claim { epsilon: 8.0, delta: 0.0, unit: Unit::AddRemove, copies: 1 };
 

@@ -78,7 +78,16 @@ fn merged_parts_give_the_report_of_the_whole_and_a_missing_part_no_verdict() {
         // One answer is gone: those after it are judged all the same.
         let tape = folder.path().join("part-2.cassette");
         let lines = std::fs::read_to_string(&tape).expect("a cassette");
-        std::fs::write(&tape, lines.split_once('\n').expect("lines").1).expect("written");
+        // Not the first, nor one in the middle: what was cut out might have been a leak.
+        let (first, rest) = lines.split_once('\n').expect("lines");
+        let without_second = format!("{first}\n{}", rest.split_once('\n').expect("lines").1);
+        for edited in [rest, &without_second, &format!("{rest}{first}\n")] {
+            std::fs::write(&tape, edited).expect("written");
+            let (code, said) = run(&parts);
+            assert!(code == Some(3) && said.contains("a line before it is missing"), "{code:?} {said}");
+        }
+        let cut = lines.trim_end().rsplit_once('\n').expect("lines").0;
+        std::fs::write(&tape, format!("{cut}\n")).expect("written");
         let (code, said) = run(&parts);
         if scenario == "clean" {
             let report: Value = serde_json::from_str(&file("merged.json")).expect("JSON");

@@ -288,6 +288,13 @@ fn a_link_in_the_repository_is_not_written_through() {
             }
         }
     }
+    // Nor is the whole folder one that somebody else chose.
+    std::fs::remove_dir_all(&store).expect("removed");
+    std::fs::create_dir(folder.path().join("elsewhere")).expect("a folder");
+    symlink(folder.path().join("elsewhere"), &store).expect("a link");
+    let (code, said) = run(folder.path(), &["test"], &[]);
+    assert!(code == Some(3) && said.contains("is a link"), "{code:?} {said}");
+    std::fs::remove_file(&store).expect("removed");
     for (name, command) in [
         ("blabbermouth-train.jsonl", &["plant", "--force"][..]),
         ("blabbermouth.manifest.json", &["plant", "--force"]),

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use blabbermouth::canary::Manifest;
 use blabbermouth::mock::{Options, Scenario, Server};
+use blabbermouth::tune::{State, StateFile};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -336,6 +338,45 @@ fn each_fault_of_the_service_delays_and_changes_nothing() {
     }
 }
 
+/// Writes a state as `tune` does.
+fn write_sealed(folder: &Path, file: &str, state: &State) {
+    let manifest = std::fs::read(folder.join("blabbermouth.manifest.json")).expect("a manifest");
+    let manifest = Manifest::parse(&manifest).expect("a manifest");
+    let key = manifest.own_key(None).expect("it keeps its key");
+    let held = StateFile::hold(&folder.join(file), Some((manifest.nonce, key))).expect("held");
+    held.write(state).expect("written");
+}
+
+#[test]
+fn a_state_that_nobody_with_the_key_wrote_is_not_believed() {
+    let folder = project(SETTINGS);
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let service = Service::start("leaky", 1e6);
+    let url = service.server.base_url();
+    assert_eq!(run(folder.path(), &url, &["tune"]).0, Some(0));
+    let path = folder.path().join("blabbermouth.tune.json");
+    let written = state(folder.path());
+    for (key, value) in [("model", json!("gpt-4o-mini-2024-07-18")), ("claim", Value::Null), ("finished", json!(1))] {
+        let mut forged = written.clone();
+        forged[key] = value;
+        forged["trained_tokens"] = json!(7);
+        std::fs::write(&path, forged.to_string()).expect("written");
+        for command in [&["test"][..], &["test", "--checkpoints"], &["tune"], &["tune", "--watch"]] {
+            let (code, said) = run(folder.path(), &url, command);
+            assert!(code == Some(3) && said.contains("not as `tune` wrote it"), "{key} {command:?}: {code:?} {said}");
+        }
+        // Who names a model needs no state, and is told that the rows were not checked.
+        let model = written["model"].as_str().expect("a model");
+        let (code, said) = run(folder.path(), &url, &["test", "--model", model]);
+        assert!(code == Some(10) && said.contains("ROWS NOT CHECKED"), "{code:?} {said}");
+    }
+    std::fs::write(&path, written.to_string()).expect("written");
+    let (code, said) = run(folder.path(), &url, &["tune", "--cleanup"]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run(folder.path(), &url, &["test"]);
+    assert!(code == Some(10) && !said.contains("ROWS NOT CHECKED"), "{code:?} {said}");
+}
+
 /// By the clock, and by one that was set back since, so that the job ended in time to come.
 #[test]
 fn a_model_that_was_just_tuned_is_asked_for_until_it_is_there() {
@@ -349,7 +390,8 @@ fn a_model_that_was_just_tuned_is_asked_for_until_it_is_there() {
         let mut ready = state(folder.path());
         ready["finished"] = json!(finished);
         let (file, store) = (format!("{name}.json"), format!("store of {name}"));
-        std::fs::write(folder.path().join(&file), ready.to_string()).expect("written");
+        let ready = serde_json::from_value(ready).expect("a state");
+        write_sealed(folder.path(), &file, &ready);
         // The model is there at its second request, and remembers nothing.
         let server =
             serve(Model::clean(folder.path()), |at, _| (at == 0).then_some(Fault::Refuses(404, "model_not_found")));

@@ -125,6 +125,13 @@ fn fatal(error: ProviderError) -> Failed {
 /// A failed try.
 pub(super) type Failed = (ProviderError, Again);
 
+/// The longest body of an answer: what this many tokens can take up, each with its own scores in JSON.
+fn largest_answer(tokens: u64) -> usize {
+    const BYTES_A_TOKEN: u64 = 512;
+    const MOST: u64 = 256 << 20;
+    LARGEST_BODY.max(usize::try_from(tokens.saturating_mul(BYTES_A_TOKEN).min(MOST)).unwrap_or(LARGEST_BODY))
+}
+
 impl Http {
     /// Prepares a client; nothing is sent.
     pub(super) fn new(endpoint: &Endpoint) -> Result<Self, ProviderError> {
@@ -271,6 +278,7 @@ impl Http {
                 budget.take(worst).map_err(fatal)?;
             }
             let mut attempt = Attempt::new(whom.broken);
+            attempt.limit = largest_answer(budget.map_or_else(worst, |(_, worst)| worst).completion_tokens);
             let outcome = self.attempt(post, whom.model, budget, read, &mut attempt).await;
             attempt.end();
             outcome
@@ -289,7 +297,7 @@ impl Http {
     ) -> Result<T, Failed> {
         let reply = {
             let mut slot = self.throttle.slot().await;
-            let reply = self.receive(post, LARGEST_BODY, attempt).await?;
+            let reply = self.receive(post, attempt.limit, attempt).await?;
             if reply.is_success() {
                 slot.answered(&reply.headers);
             }

@@ -6,6 +6,9 @@ use super::reply::{Reply, page};
 
 const PURPOSES: [&str; 7] = ["fine-tune", "batch", "assistants", "vision", "user_data", "evals", "fine-tune-results"];
 
+/// Bytes of all files together: they are kept in memory.
+const MOST_BYTES: usize = 2 << 30;
+
 /// A file that the mock holds.
 #[derive(Debug)]
 pub(super) struct File {
@@ -131,8 +134,20 @@ impl Files {
         if bytes.is_empty() {
             return Reply::fault(400, "empty_file", "File is empty.", Some("file"));
         }
+        if let Some(full) = self.full(bytes.len()) {
+            return full;
+        }
         let id = self.add(&name, &purpose, bytes, now, expires);
         self.show(&id)
+    }
+
+    /// The refusal of `more` bytes, where they are too many.
+    fn full(&self, more: usize) -> Option<Reply> {
+        let files = self.files.iter().map(|file| file.bytes.len());
+        let parts = self.uploads.iter().flat_map(|upload| &upload.parts).map(|(_, bytes)| bytes.len());
+        let held: usize = files.chain(parts).sum();
+        let message = "All files together would be larger than 2 GB: delete some.";
+        (held + more > MOST_BYTES).then(|| Reply::fault(413, "storage_limit", message, Some("file")))
     }
 
     pub(super) fn show(&self, id: &str) -> Reply {
@@ -175,6 +190,10 @@ impl Files {
     }
 
     pub(super) fn add_part(&mut self, id: &str, form: Form, now: u64) -> Reply {
+        let size = form.file.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        if let Some(full) = self.full(size) {
+            return full;
+        }
         self.made += 1;
         let part = format!("part_parrot{:016}", self.made);
         let Some(upload) = self.uploads.iter_mut().find(|upload| upload.id == id) else {
@@ -208,5 +227,18 @@ impl Files {
         let file = self.add(&upload.name, &upload.purpose, bytes, now, None);
         let file = self.get(&file).map(File::object);
         Reply::ok(&upload.object("completed", file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_files_together_have_a_limit() {
+        let mut files = Files::default();
+        files.add("a.jsonl", "fine-tune", vec![0; 1000], 0, None);
+        assert!(files.full(MOST_BYTES - 1000).is_none());
+        assert!(files.full(MOST_BYTES - 999).is_some());
     }
 }

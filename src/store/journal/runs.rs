@@ -207,6 +207,9 @@ pub(super) fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalE
 }
 
 pub(super) fn make_folder(folder: &Path) -> Result<(), JournalError> {
+    if crate::store::is_link(folder) {
+        return Err(folder_fault(folder, &crate::store::linked()));
+    }
     crate::store::private_folder(folder).map_err(|e| folder_fault(folder, &e))
 }
 
