@@ -1,5 +1,7 @@
 //! The exit codes of the command line: the single source for README, action and tests.
 
+use blabbermouth_core::verdict::RunVerdict;
+
 /// How a command ended. A gate is green only with [`ExitCode::Clean`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -24,6 +26,18 @@ pub enum ExitCode {
     Policy = 13,
     /// Interrupted by the user; what was reached is saved.
     Interrupted = 130,
+}
+
+impl From<RunVerdict> for ExitCode {
+    fn from(verdict: RunVerdict) -> Self {
+        match verdict {
+            RunVerdict::Invalid => Self::Invalid,
+            RunVerdict::Leaked => Self::Leak,
+            RunVerdict::Errored => Self::Provider,
+            RunVerdict::Clean => Self::Clean,
+            RunVerdict::Inconclusive => Self::Inconclusive,
+        }
+    }
 }
 
 impl ExitCode {

@@ -66,25 +66,17 @@
 //!   judged by count rank; such a canary is often inconclusive rather than clean.
 
 pub mod audit;
-pub mod canary;
-pub mod chat;
 pub mod config;
-pub mod dataset;
-pub mod detect;
 pub mod evidence;
 pub mod exit;
 pub mod harness;
 #[cfg(feature = "embedded")]
 pub mod lm;
 mod loopback;
-pub mod probe;
 pub mod provider;
 pub mod report;
-pub mod stats;
 pub mod store;
 pub mod tune;
-mod unquoted;
-mod unseen;
-pub mod verdict;
 
+pub use blabbermouth_core::{canary, chat, dataset, detect, probe, stats, text, verdict};
 pub use provider::mock;

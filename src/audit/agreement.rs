@@ -11,9 +11,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Probed;
-use crate::canary::{Drawn, Key, below};
-use crate::detect::normalise;
-use crate::verdict::{AGREEMENT_SHARE, Design, PooledTest};
+use blabbermouth_core::canary::{Drawn, Key, below};
+use blabbermouth_core::detect::normalise;
+use blabbermouth_core::verdict::{AGREEMENT_SHARE, Design, PooledTest};
 
 /// The fewest canaries of a template whose secrets can be exchanged.
 const FEWEST: usize = 2;

@@ -1,9 +1,9 @@
 //! What follows from settings and templates, before anything is drawn or paid for.
 
-use crate::canary::{Space, Template};
-use crate::detect::Detector;
-use crate::probe::Strategy;
-use crate::verdict::{Design, DesignError, Policy, ScoredSpace, ScoringDesign, Shares, least_left};
+use blabbermouth_core::canary::{Space, Template};
+use blabbermouth_core::detect::Detector;
+use blabbermouth_core::probe::Strategy;
+use blabbermouth_core::verdict::{Design, DesignError, Policy, ScoredSpace, ScoringDesign, Shares, least_left};
 
 /// The space of a template's secret, as it is scored.
 pub(super) fn scored(space: &Space) -> ScoredSpace {

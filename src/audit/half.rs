@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 use super::broken::Sieve;
 use super::shared::{Fault, Lane, permit, seed};
 use super::task::Task;
-use crate::canary::{Drawn, Half, Secret, Template};
-use crate::chat::{Completion, Message};
-use crate::detect::Candidates;
-use crate::probe::{Scene, reveal};
+use blabbermouth_core::canary::{Drawn, Half, Secret, Template};
+use blabbermouth_core::chat::{Completion, Message};
+use blabbermouth_core::detect::Candidates;
+use blabbermouth_core::probe::{Scene, reveal};
 use crate::provider::{Broken, ProviderError, Request, texts};
 use crate::store::{Journal, JournalError};
-use crate::verdict::HalfEvidence;
+use blabbermouth_core::verdict::HalfEvidence;
 
 /// The halves of a run's secrets.
 pub(super) struct Halves {

@@ -21,13 +21,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 
-use crate::canary::{Arm, Drawn, Entry, Signature};
-use crate::chat::{Sampling, Usage};
-use crate::detect::{Approximate, Candidates, Carrier, Detector, Searcher, Synonyms, Tier};
-use crate::probe::Strategy;
+use blabbermouth_core::canary::{Arm, Drawn, Entry, Signature};
+use blabbermouth_core::chat::{Sampling, Usage};
+use blabbermouth_core::detect::{Approximate, Candidates, Carrier, Detector, Searcher, Synonyms, Tier};
+use blabbermouth_core::probe::Strategy;
 use crate::provider::{Broken, Provider, Request};
 use crate::store::{Journal, JournalError, Resumed};
-use crate::verdict::{
+use blabbermouth_core::verdict::{
     Claim, Design, DesignError, Policy, PositiveControls, RunReport, ScoringDesign, Settings, Test, judge, public_words,
 };
 use agreement::Agreement;

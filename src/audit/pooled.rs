@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use super::Probed;
 use super::shared::Shared;
-use crate::canary::{Drawn, Key, Secret, Space};
-use crate::detect::{Candidates, Halving, Pieces, Reading, normalise};
+use blabbermouth_core::canary::{Drawn, Key, Secret, Space};
+use blabbermouth_core::detect::{Candidates, Halving, Pieces, Reading, normalise};
 use crate::store::JournalError;
-use crate::verdict::{Design, FOREIGN_SHARE, PARTS_GROUPS, PARTS_SHARE, PooledTest, Test};
+use blabbermouth_core::verdict::{Design, FOREIGN_SHARE, PARTS_GROUPS, PARTS_SHARE, PooledTest, Test};
 
 /// Pieces of redraws that are looked for in one pass over the answers.
 const PIECES_A_PASS: usize = 1 << 20;

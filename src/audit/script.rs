@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::canary::{Canary, Drawn, Signature, Template};
-use crate::chat::{Message, Sampling};
-use crate::probe::{Question, Scene, Schedule, Strategy, SweepQuestion, sweep, sweep_names};
+use blabbermouth_core::canary::{Canary, Drawn, Signature, Template};
+use blabbermouth_core::chat::{Message, Sampling};
+use blabbermouth_core::probe::{Question, Scene, Schedule, Strategy, SweepQuestion, sweep, sweep_names};
 use crate::provider::{Broken, Request};
-use crate::verdict::{Asked, Purpose};
+use blabbermouth_core::verdict::{Asked, Purpose};
 
 /// Chats about subjects that do not exist, for each template.
 const EXAMPLES: usize = 3;

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::Audit;
 use super::shared::Shared;
 use super::task::Probed;
-use crate::detect::Tier;
+use blabbermouth_core::detect::Tier;
 use crate::store::JournalError;
-use crate::verdict::{Place, Pool, Strangers, Test};
+use blabbermouth_core::verdict::{Place, Pool, Strangers, Test};
 
 impl Audit {
     /// Canaries whose leak is accepted and that leak again in this run: they take no part in the

@@ -54,7 +54,7 @@ fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
     if let Some(baseline) = &baseline {
         super::test::tell_accepted(baseline, &done.report, output);
     }
-    let code = done.report.verdict.exit_code();
+    let code = done.report.verdict.into();
     done.settle()?;
     Ok(code)
 }
@@ -157,7 +157,7 @@ fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
     for canary in &beside.worse {
         output.result(&format!("{}: leaks more often, or in another way, than before", terminal(canary)));
     }
-    Ok(beside.code)
+    Ok(beside.verdict.into())
 }
 
 /// Writes a baseline.

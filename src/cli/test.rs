@@ -156,7 +156,7 @@ fn checkpoints(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
             report.verdict.as_str().to_uppercase(),
             terminal(&checkpoint.model)
         ));
-        worst = worse(worst, report.verdict.exit_code());
+        worst = worse(worst, report.verdict.into());
     }
     Ok(worst)
 }
@@ -276,7 +276,7 @@ fn trials(
     if let Some(baseline) = baseline {
         tell_accepted(baseline, report, output);
     }
-    let code = report.verdict.exit_code();
+    let code = report.verdict.into();
     let Some(tuned) = shown.settle()? else { return Ok(code) };
     match &args.baseline_model {
         Some(base) => contrast(args, base, &tuned, &arguments, output).map(|base| worse(code, base)),

@@ -9,14 +9,14 @@ use std::path::{Component, Path};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::canary::{Spaces, Template, TemplateError, TemplateSpec, builtin_templates};
-use crate::dataset::{Fields, Format};
-use crate::detect::Synonyms;
-use crate::probe::{self, Strategy, UserStrategySpec};
+use blabbermouth_core::canary::{Spaces, Template, TemplateError, TemplateSpec, builtin_templates};
+use blabbermouth_core::dataset::{Fields, Format};
+use blabbermouth_core::detect::Synonyms;
+use blabbermouth_core::probe::{self, Strategy, UserStrategySpec};
 use crate::provider::{NO_VARIABLE, Price, is_variable};
 use crate::store::read_text;
-use crate::unquoted::{toml_fault, without_values};
-use crate::verdict::ReleaseContext;
+use blabbermouth_core::text::sanitize::{toml_fault, without_values};
+use blabbermouth_core::verdict::ReleaseContext;
 
 /// Smaller alphas ask for more redraws than can be made.
 const LEAST_ALPHA: f64 = 1e-4;
@@ -445,8 +445,8 @@ mod tests {
     #[test]
     fn what_counts_as_weakened_is_measured_by_the_defaults() {
         let config = Config::load(None, |_| None).expect("the defaults");
-        assert_eq!(config.canaries.planted, crate::verdict::USUAL_PLANTED);
-        assert_eq!(config.verdict.policy(), crate::verdict::Policy::DEFAULT);
+        assert_eq!(config.canaries.planted, blabbermouth_core::verdict::USUAL_PLANTED);
+        assert_eq!(config.verdict.policy(), blabbermouth_core::verdict::Policy::DEFAULT);
         assert!(config.probe.sweep && config.sensitivity.copies == 0);
     }
 
@@ -463,7 +463,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_without_a_word_is_the_policy_of_the_library() {
-        assert_eq!(load("", &[]).expect("sound").verdict.policy(), crate::verdict::Policy::DEFAULT);
+        assert_eq!(load("", &[]).expect("sound").verdict.policy(), blabbermouth_core::verdict::Policy::DEFAULT);
     }
 
     #[test]

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{ConfigError, toml_fault};
-use crate::detect::Detector;
+use blabbermouth_core::detect::Detector;
 use crate::loopback::is_loopback;
-use crate::verdict;
+use blabbermouth_core::verdict;
 
 /// The variable with the path of the policy.
 pub const POLICY_VARIABLE: &str = "BLABBERMOUTH_POLICY";

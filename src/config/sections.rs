@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
-use crate::chat::Sampling;
-use crate::detect::Detector;
+use blabbermouth_core::chat::Sampling;
+use blabbermouth_core::detect::Detector;
 use crate::provider::{PrivacySettings, PrivacyUnit, Profile};
-use crate::verdict::{Claim, Policy, Thoroughness, Unit};
+use blabbermouth_core::verdict::{Claim, Policy, Thoroughness, Unit};
 
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* }) => {

@@ -5,9 +5,9 @@ use super::controls::controls;
 use super::document::Document;
 use super::statement::result;
 use super::subject::Subject;
-use crate::canary::Arm;
+use blabbermouth_core::canary::Arm;
 use crate::report::{attacker, percent};
-use crate::verdict::{CanaryReport, CanaryVerdict, RunReport};
+use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport};
 
 pub(super) fn annex(report: &RunReport, subjects: &[Subject]) -> Document {
     let mut annex = Document::new("Extraction test of a fine-tuned model: annex to the assessment of data protection");

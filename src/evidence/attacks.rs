@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::canary::Arm;
-use crate::probe;
+use blabbermouth_core::canary::Arm;
+use blabbermouth_core::probe;
 use crate::report::percent;
-use crate::stats::{clopper_pearson_lower, clopper_pearson_upper};
-use crate::verdict::RunReport;
+use blabbermouth_core::stats::{clopper_pearson_lower, clopper_pearson_upper};
+use blabbermouth_core::verdict::RunReport;
 
 /// An attack with its result.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::attacks::{OUT_OF_SCOPE, interval};
 use super::statement::sha256;
 use super::subject::Subject;
 use crate::report::attacker;
-use crate::verdict::RunReport;
+use blabbermouth_core::verdict::RunReport;
 
 /// Text without characters that XML, and so some readers, cannot hold.
 fn clean(text: &str) -> String {

@@ -6,7 +6,7 @@ use super::annex::{by_copies, date, leaked};
 use super::attacks::{OUT_OF_SCOPE, interval};
 use crate::report::escape::{markdown_cell, xml_text};
 use crate::report::{attacker, percent};
-use crate::verdict::RunReport;
+use blabbermouth_core::verdict::RunReport;
 
 /// A JSON string is a string of YAML, too.
 fn quoted(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! A matrix of controls: recommendations of regulators and standards, and what a run adds to each.
 
-use crate::verdict::RunReport;
+use blabbermouth_core::verdict::RunReport;
 
 /// One recommendation.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::EvidenceError;
-use crate::canary::Key;
+use blabbermouth_core::canary::Key;
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// The id of the manifest's key in an envelope.

@@ -25,7 +25,7 @@ pub use subject::Subject;
 
 use crate::exit::ExitCode;
 use crate::report::{Places, ReportFormat};
-use crate::verdict::{REPORT_VERSION, RunReport};
+use blabbermouth_core::verdict::{REPORT_VERSION, RunReport};
 
 const STATEMENT: &str = "statement.json";
 const ENVELOPE: &str = "statement.dsse.json";
@@ -134,7 +134,7 @@ impl EvidencePack {
             result: statement["predicate"]["result"].as_str().unwrap_or_default().to_owned(),
             subjects: statement::subjects(&statement),
             verdict: format!("{}: {}", report.verdict.as_str(), report.reason),
-            code: report.verdict.exit_code(),
+            code: report.verdict.into(),
         })
     }
 }
@@ -149,7 +149,7 @@ fn lines_of(value: &Value) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::canary::Key;
+    use blabbermouth_core::canary::Key;
 
     fn report() -> RunReport {
         serde_json::from_str(include_str!("../../tests/data/report-v1.json")).expect("version 1")
@@ -200,7 +200,7 @@ mod tests {
         let ours = collected(&EvidencePack::new(&report, &[Subject::of_model(&report)], &signer));
         // Somebody else makes a whole folder of a better report.
         let mut better = report.clone();
-        better.verdict = crate::verdict::RunVerdict::Clean;
+        better.verdict = blabbermouth_core::verdict::RunVerdict::Clean;
         let key = Key::from_text("a key of an attacker, long enough").expect("long");
         let forged = collected(&EvidencePack::new(&better, &[Subject::of_model(&better)], &Signer::Manifest(key)));
         assert!(EvidencePack::verify(&forged, &verifier).is_err());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::subject::Subject;
-use crate::verdict::{CanaryVerdict, RunReport, RunVerdict};
+use blabbermouth_core::verdict::{CanaryVerdict, RunReport, RunVerdict};
 
 /// The SHA-256 of bytes, in hexadecimal digits.
 pub(super) fn sha256(bytes: &[u8]) -> String {
@@ -101,7 +101,7 @@ mod tests {
         let mut report: RunReport =
             serde_json::from_str(include_str!("../../tests/data/report-v1.json")).expect("version 1");
         report.settings.planted = 60;
-        report.settings.detectors = crate::detect::Detector::ALL.to_vec();
+        report.settings.detectors = blabbermouth_core::detect::Detector::ALL.to_vec();
         for verdict in [RunVerdict::Invalid, RunVerdict::Leaked, RunVerdict::Errored, RunVerdict::Inconclusive] {
             report.verdict = verdict;
             assert_eq!(result(&report), "FAILED");

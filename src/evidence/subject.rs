@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::EvidenceError;
 use super::statement::sha256;
-use crate::verdict::RunReport;
+use blabbermouth_core::verdict::RunReport;
 
 /// More files than an adapter or a checkpoint has.
 const MOST_FILES: usize = 100_000;

@@ -7,8 +7,8 @@ use tokio::task::JoinSet;
 use super::reach::runtime;
 use super::session::Session;
 use super::session_error::SessionError;
-use crate::chat::{Completion, Message, Quality};
-use crate::detect::{Approximate, Searcher};
+use blabbermouth_core::chat::{Completion, Message, Quality};
+use blabbermouth_core::detect::{Approximate, Searcher};
 use crate::provider::{Broken, Request};
 
 /// What stands in place of a secret.

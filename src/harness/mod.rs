@@ -35,10 +35,10 @@ use std::sync::{Arc, OnceLock};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::audit::{Event, Progress};
-use crate::canary::{Arm, Entry};
+use blabbermouth_core::canary::{Arm, Entry};
 use crate::report::escape::{message, terminal};
 use crate::store::Resumed;
-use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
+use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
 pub use ask::Said;
 pub use batch::Tell;

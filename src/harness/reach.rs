@@ -9,10 +9,10 @@ use secrecy::SecretString;
 
 use super::session::Session;
 use super::session_error::SessionError;
-use crate::canary::{Drawn, Key, Template};
-use crate::chat::Usage;
+use blabbermouth_core::canary::{Drawn, Key, Template};
+use blabbermouth_core::chat::Usage;
 use crate::config::{ClaimSection, Config, ReleasePolicy, Target, is_ci};
-use crate::detect::Searcher;
+use blabbermouth_core::detect::Searcher;
 use crate::provider::mock::{self, MODEL, Scenario, Server};
 use crate::provider::{
     Budget, Completing, Connection, Deadline, DeploymentSettings, Dialect, Limits, MANAGEMENT_TOKEN, Player, Profile,

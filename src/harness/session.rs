@@ -10,15 +10,15 @@ use super::reach::{Estimate, Tape, allowed, limits, redactor, runtime, service, 
 use super::session_error::SessionError;
 use super::shard::Shard;
 use crate::audit::{Audit, Options, Progress};
-use crate::canary::{Drawn, Entry, Key, Manifest};
-use crate::chat::{Sampling, Usage};
+use blabbermouth_core::canary::{Drawn, Entry, Key, Manifest};
+use blabbermouth_core::chat::{Sampling, Usage};
 use crate::config::{Asked, ClaimSection, Config, ReleasePolicy, digest};
 use crate::provider::{
     Budget, Connection, Dialect, EMBEDDED_CHOICES, Limits, Price, Profile, Provider, Redact, micros, price,
 };
 use crate::store::{self, Journal, JournalError, Rates, RunName};
 use crate::tune::State;
-use crate::verdict::{Baseline, CanaryVerdict, PositiveControls, RunReport};
+use blabbermouth_core::verdict::{Baseline, CanaryVerdict, PositiveControls, RunReport};
 
 /// A configuration with its manifest. Secrets are drawn again only when probing starts.
 #[derive(Debug)]

@@ -1,13 +1,13 @@
 //! Why a session cannot start, and the exit code of each cause.
 
-use crate::canary::{KeyError, ManifestError};
+use blabbermouth_core::canary::{KeyError, ManifestError};
 use crate::config::ConfigError;
 use crate::exit::ExitCode;
 use crate::provider::ProviderError;
 use crate::provider::mock::ScenarioError;
 use crate::store::{JournalError, StoreError};
 use crate::tune::TuneError;
-use crate::verdict::DesignError;
+use blabbermouth_core::verdict::DesignError;
 
 /// Why a session cannot start.
 #[derive(Debug, thiserror::Error)]

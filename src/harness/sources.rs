@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::session::{Done, Session};
 use super::session_error::SessionError;
 use crate::audit::journaled;
-use crate::canary::{Key, Manifest};
+use blabbermouth_core::canary::{Key, Manifest};
 use crate::config::{Config, digest};
 use crate::store::{self, Journal};
-use crate::verdict::{RunReport, Sources, conclude_with_sources};
+use blabbermouth_core::verdict::{RunReport, Sources, conclude_with_sources};
 
 /// The largest file of which a digest is taken, in bytes.
 const LARGEST_DIGESTED: u64 = 256 << 20;

@@ -383,7 +383,7 @@ mod tests {
     fn an_answer_that_was_begun_goes_on_in_whichever_tokens() {
         let (tokenizer, weights) = crate::lm::base(Size::Tiny);
         let decoder = Decoder::new(weights);
-        let prompt = tokenizer.prompt(&[crate::chat::Message::new(crate::chat::Role::User, "Hello, I am Mr Smith.")]);
+        let prompt = tokenizer.prompt(&[blabbermouth_core::chat::Message::new(blabbermouth_core::chat::Role::User, "Hello, I am Mr Smith.")]);
         let begun = Begun { bytes: b"How is yo", spell: &|token| tokenizer.bytes(token) };
         let answers = decoder.answer_after(&prompt, &begun, 8, &DRAWING).expect("room");
         let mut first = std::collections::HashSet::new();

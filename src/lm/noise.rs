@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng;
 
-use crate::canary::below;
+use blabbermouth_core::canary::below;
 
 /// A number from 0 to below 1, of 53 bits.
 pub(super) fn uniform(stream: &mut ChaCha20Rng) -> f64 {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::chat::{Message, Role};
+use blabbermouth_core::chat::{Message, Role};
 
 use super::network::Text;
 

@@ -7,7 +7,7 @@ use super::body::{self, Beside, Node};
 use super::budget::worst_case;
 use super::http::{Endpoint, Http, Whom};
 use super::{Answer, Completing, Profile, Provider, ProviderError, Request};
-use crate::chat::{Completion, Finish, Role, Usage};
+use blabbermouth_core::chat::{Completion, Finish, Role, Usage};
 
 /// A client of one model.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What a run may spend, and what it has.
 
 use super::{Price, ProviderError, Request};
-use crate::chat::Usage;
+use blabbermouth_core::chat::Usage;
 use crate::store::{Amount, JournalError, Spending};
 
 /// The most that a run may spend.

@@ -21,7 +21,7 @@ use sha2::Sha256;
 
 use super::broken::{Broken, Discarded};
 use super::{Completing, Provider, ProviderError, Request, Scoring};
-use crate::chat::Message;
+use blabbermouth_core::chat::Message;
 
 #[derive(Serialize, Deserialize)]
 struct Line {

@@ -15,7 +15,7 @@ use super::broken::Attempt;
 use super::budget::{Budget, worst_case};
 use super::profile::{Connection, Profile};
 use super::{Answer, Completing, Provider, ProviderError, Request};
-use crate::chat::{Completion, Usage};
+use blabbermouth_core::chat::{Completion, Usage};
 
 /// A program, started once for each request.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Answer, Completing, Provider, ProviderError, Request, Scoring};
-use crate::chat::Message;
+use blabbermouth_core::chat::Message;
 
 /// Asks until a deadline.
 pub(crate) struct Deadline {

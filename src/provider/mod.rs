@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::chat::{Completion, Message, Sampling, Usage};
+use blabbermouth_core::chat::{Completion, Message, Sampling, Usage};
 
 pub use azure::{DeploymentSettings, MANAGEMENT_TOKEN};
 pub(crate) use broken::texts;
@@ -274,7 +274,7 @@ pub trait Provider: Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Finish;
+    use blabbermouth_core::chat::Finish;
 
     fn answer() -> Answer {
         let said = |text: &str, finish, refused| Completion { finish, refused, ..Completion::of(text) };

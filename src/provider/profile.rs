@@ -16,7 +16,7 @@ use super::{
     DeploymentSettings, Endpoint, Fireworks, OpenAi, Provider, ProviderError, Quotes, Redact, Together, Tuner,
 };
 use crate::store::ModelName;
-use crate::unquoted::toml_fault;
+use blabbermouth_core::text::sanitize::toml_fault;
 
 const BUILTIN: &str = include_str!("profiles.toml");
 

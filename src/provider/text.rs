@@ -6,7 +6,7 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use super::ProviderError;
-use crate::unseen::one_line;
+use blabbermouth_core::text::invisible::one_line;
 
 /// Reads JSON in which no object has a key twice: of two values one reader takes the first and another the last, so that
 /// one could stand before the other.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ProviderError;
-use crate::verdict::Claim;
+use blabbermouth_core::verdict::Claim;
 
 /// A setting of the training; `None` leaves it to the service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! What somebody gets who asks again and again.
 
 use super::likelihood::percent;
-use crate::stats::probability_in;
-use crate::verdict::{RunReport, Test};
+use blabbermouth_core::stats::probability_in;
+use blabbermouth_core::verdict::{RunReport, Test};
 
 /// How often an attacker asks.
 pub(crate) const QUERIES: [u32; 4] = [1, 10, 100, 1000];

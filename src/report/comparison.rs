@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::copies::Copies;
 use super::escape::html;
 use super::html::STYLE;
-use crate::verdict::RunReport;
+use blabbermouth_core::verdict::RunReport;
 
 /// A run among those that are compared.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,7 +121,7 @@ fn curve(out: &mut String, run: &Compared<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::RunReport;
+    use blabbermouth_core::verdict::RunReport;
 
     #[test]
     fn names_are_escaped_and_every_run_has_its_curve() {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::canary::Arm;
-use crate::stats::{clopper_pearson_lower, clopper_pearson_upper};
-use crate::verdict::{CanaryReport, CanaryVerdict};
+use blabbermouth_core::canary::Arm;
+use blabbermouth_core::stats::{clopper_pearson_lower, clopper_pearson_upper};
+use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict};
 
 /// The canaries of a report with one number of copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,7 +70,7 @@ impl Copies {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::RunReport;
+    use blabbermouth_core::verdict::RunReport;
 
     #[test]
     fn what_was_not_measured_has_no_share() {

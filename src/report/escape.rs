@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::unseen::is_unseen;
+use blabbermouth_core::text::invisible::is_unseen;
 
 /// Text for XML 1.0 and the readers of JUnit files: characters that XML has not, and marks that turn
 /// the direction of writing, become U+FFFD, line ends become `\n`, and the openings of GitLab attachments and of workflow commands are broken.

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::escape::terminal;
 use super::{attacker, half, likelihood::percent};
-use crate::detect::Tier;
-use crate::stats::exposure;
-use crate::verdict::{CanaryReport, CanaryVerdict, Likelihood, RunReport, Shares, Test};
+use blabbermouth_core::detect::Tier;
+use blabbermouth_core::stats::exposure;
+use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, Likelihood, RunReport, Shares, Test};
 
 /// Explains the verdict on a canary, by its name or that of its test; `None` when the report has none of that name.
 #[must_use]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::verdict::{HalfHits, RunReport};
+use blabbermouth_core::verdict::{HalfHits, RunReport};
 
 /// One canary's in a sentence.
 pub(super) fn sentence(half: &HalfHits) -> String {

@@ -9,9 +9,9 @@ use super::copies::Copies;
 use super::escape::html;
 use super::result::leaked;
 use super::{Places, attacker, half, likelihood};
-use crate::canary::Arm;
-use crate::stats::wilson;
-use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, Test};
+use blabbermouth_core::canary::Arm;
+use blabbermouth_core::stats::wilson;
+use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport, Test};
 
 pub(super) const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");

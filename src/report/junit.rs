@@ -9,7 +9,7 @@ use quick_xml::{Reader, Writer};
 use super::Places;
 use super::escape::{open_nothing, xml_text};
 use super::result::{Outcome, outcomes};
-use crate::verdict::{CanaryVerdict, RunReport};
+use blabbermouth_core::verdict::{CanaryVerdict, RunReport};
 
 /// Why a JUnit file could not be made.
 #[derive(Debug, thiserror::Error)]

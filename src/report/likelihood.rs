@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::canary::Arm;
-use crate::verdict::{Likelihood, RunReport};
+use blabbermouth_core::canary::Arm;
+use blabbermouth_core::verdict::{Likelihood, RunReport};
 
 /// A share of a hundred, with as many digits as it needs.
 pub(crate) fn percent(share: f64) -> String {

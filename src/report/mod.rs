@@ -15,7 +15,7 @@ mod sarif;
 mod terminal;
 mod text;
 
-use crate::verdict::RunReport;
+use blabbermouth_core::verdict::RunReport;
 
 /// The JSON schema of the run report, version 1, for those who read it with other programs.
 #[must_use]

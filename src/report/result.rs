@@ -1,8 +1,8 @@
 //! What every format tells: one result for each canary, and one for each check of the whole run.
 
 use super::Places;
-use crate::canary::Arm;
-use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
+use blabbermouth_core::canary::Arm;
+use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
 /// One result.
 pub(super) struct Outcome<'a> {

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::Places;
 use super::escape::xml_text;
 use super::result::{Outcome, RULES, outcomes, severity};
-use crate::verdict::{CanaryVerdict, RunReport, RunVerdict};
+use blabbermouth_core::verdict::{CanaryVerdict, RunReport, RunVerdict};
+use crate::exit::ExitCode;
 
 /// Results that code scanning shows; it refuses a file with more than 25,000.
 const MOST: usize = 5000;
@@ -24,7 +25,7 @@ pub(super) fn render(report: &RunReport, places: &Places) -> Vec<u8> {
     if left > 0 {
         notes.push(json!({"level": "warning", "message": {"text": format!("{left} further results are left out.")}}));
     }
-    let code = report.verdict.exit_code() as i32;
+    let code = ExitCode::from(report.verdict) as i32;
     let finished = !matches!(report.verdict, RunVerdict::Errored);
     let document = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::escape::terminal;
 use super::{attacker, half, likelihood};
-use crate::canary::Arm;
-use crate::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict, Test};
+use blabbermouth_core::canary::Arm;
+use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict, Test};
 
 /// The summary after a run: what leaked, by copies; the bound for what did not; tokens; the verdict.
 #[must_use]

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::escape::{csv_cell, markdown_cell, workflow_data, workflow_property, xml_text};
 use super::result::{leaked, outcomes, severity};
 use super::{Places, attacker, half, likelihood};
-use crate::canary::Arm;
-use crate::verdict::{CanaryVerdict, RunReport, RunVerdict};
+use blabbermouth_core::canary::Arm;
+use blabbermouth_core::verdict::{CanaryVerdict, RunReport, RunVerdict};
 
 /// A job summary may have 1 MiB, and is dropped whole if it is larger.
 const LONGEST_SUMMARY: usize = 900_000;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::provider::{Job, JobStatus};
-use crate::unseen::one_line;
+use blabbermouth_core::text::invisible::one_line;
 
 /// Why a job ended without a model. Texts are of one line and cut; hostile input.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::TuneError;
-use crate::dataset::{estimate_tokens, validate_chat};
+use blabbermouth_core::dataset::{estimate_tokens, validate_chat};
 use crate::provider::{Hyperparameters, Price, PrivacySettings, Quoted, price};
 use crate::store;
 

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::TuneError;
-use crate::canary::Key;
+use blabbermouth_core::canary::Key;
 use crate::provider::Checkpoint;
 use crate::store::{self, open_own};
-use crate::verdict::Claim;
+use blabbermouth_core::verdict::Claim;
 
 /// Since this version a job is created only for a file that holds every planted row.
 const VERSION: u32 = 2;

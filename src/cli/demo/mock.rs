@@ -62,7 +62,7 @@ pub(super) fn run(args: &DemoArgs, scenario: &str, output: &Output) -> Result<Ex
         "files      {0}/train.jsonl validation.jsonl manifest.json junit.xml report.json",
         args.out.display()
     ));
-    let code = if args.gate { report.verdict.exit_code() } else { ExitCode::Clean };
+    let code = if args.gate { report.verdict.into() } else { ExitCode::Clean };
     shown.settle()?;
     Ok(code)
 }

@@ -113,7 +113,7 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure>
         name(1)
     ));
     output.step(&format!("time       {:.0} s", begin.elapsed().as_secs_f64()));
-    Ok(if args.gate { private.report.verdict.exit_code() } else { ExitCode::Clean })
+    Ok(if args.gate { private.report.verdict.into() } else { ExitCode::Clean })
 }
 
 fn trainings(epsilon: f64) -> [Training; 2] {

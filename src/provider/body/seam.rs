@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::chat::Completion;
+use blabbermouth_core::chat::Completion;
 
 /// Bytes of a choice, at either end, that are joined with those of the next: longer than a secret, also in a disguise.
 const SEAM: usize = 128;

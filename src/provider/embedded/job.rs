@@ -16,7 +16,7 @@ use crate::provider::{
     Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobStatus, PrivacySettings, ProviderError, Quotes,
 };
 use crate::store;
-use crate::verdict::Claim;
+use blabbermouth_core::verdict::Claim;
 
 const RECORD: &str = "job.json";
 const STATE: &str = "state.safetensors";

@@ -7,13 +7,13 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::model::Model;
-use crate::chat::{Message, Role};
-use crate::dataset::validate_chat;
+use blabbermouth_core::chat::{Message, Role};
+use blabbermouth_core::dataset::validate_chat;
 use crate::lm::{Course, Privacy, Text};
 use crate::provider::{Hyperparameters, JobFault, PrivacySettings, PrivacyUnit, Quotes};
-use crate::stats::{PrivacyLoss, noise_for};
+use blabbermouth_core::stats::{PrivacyLoss, noise_for};
 use crate::store;
-use crate::verdict::{Claim, Unit};
+use blabbermouth_core::verdict::{Claim, Unit};
 
 /// The learning rate at a multiplier of 1, a batch of 8 and the width of `tiny`; with privacy, at any batch.
 const RATE: f64 = 2.5e-3;
@@ -100,7 +100,7 @@ fn privately(
     let shape = Course { privacy: Some(Privacy { clip, multiplier: 1.0 }), ..*course };
     let (rate, delta) = (shape.sampling_rate(units), settings.delta);
     let steps = u32::try_from(shape.steps(units)).map_err(|_| fault("privacy", "too many steps".into()))?;
-    let wrong = |e: crate::stats::StatsError| fault("privacy", format!("tune.privacy: {e}"));
+    let wrong = |e: blabbermouth_core::stats::StatsError| fault("privacy", format!("tune.privacy: {e}"));
     let reached = |noise: f64| {
         let loss = PrivacyLoss::of_sgd(rate, noise, steps, 1).map_err(wrong)?;
         Ok::<f64, JobFault>(loss.epsilon(delta))

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::budget::{Budget, worst_case};
 use super::{Answer, Completing, Provider, ProviderError, Request, Scoring};
-use crate::chat::Message;
+use blabbermouth_core::chat::Message;
 
 pub use home::Home;
 pub use model::{Model, Spoken};

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::home::private_folder;
-use crate::chat::{Completion, Finish, Message, Role, Usage};
+use blabbermouth_core::chat::{Completion, Finish, Message, Role, Usage};
 use crate::lm::{Begun, CHAT_TEMPLATE, Decoder, Drawing, Precision, Text, Tokenizer, TooLong, Weights};
 use crate::provider::{Answer, ProviderError, Request};
 use crate::store;

@@ -21,7 +21,7 @@ use super::text::error_code;
 use super::throttle::Throttle;
 use super::unreached::unreached;
 use super::{Answer, ProviderError};
-use crate::chat::{Completion, Finish, Usage};
+use blabbermouth_core::chat::{Completion, Finish, Usage};
 use crate::loopback::is_loopback;
 use crate::store::ModelName;
 use client::{address, authority, client, is_credential};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::chat::{Finish, Message, Role, Sampling};
+use blabbermouth_core::chat::{Finish, Message, Role, Sampling};
 use crate::provider::{Answer, Broken, Connection, Discarded, Profile, Provider, ProviderError, Request};
 
 /// How a server meets a request.

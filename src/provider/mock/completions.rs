@@ -13,7 +13,7 @@ use super::parrot::{PromptKey, prompt_key, read_messages, unit};
 use super::reply::Reply;
 use super::scenario::Scenario;
 use super::voice::Voice;
-use crate::chat::{Message, Role};
+use blabbermouth_core::chat::{Message, Role};
 
 /// What all completions of a server share.
 #[derive(Debug)]

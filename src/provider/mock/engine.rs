@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::jobs::Inputs;
-use crate::chat::Message;
+use blabbermouth_core::chat::Message;
 use crate::lm::Drawing;
 use crate::provider::embedded::{EmbeddedTuner, Home, Model, Spoken};
 use crate::provider::{Checkpoint, Hyperparameters, JobEvent, JobFault, JobSpec, JobStatus, ProviderError};

@@ -12,8 +12,8 @@ use super::engine::Real;
 use super::parrot::Trained;
 use super::reply::Reply;
 use super::scenario::{JobFate, Scenario};
-use crate::canary::Template;
-use crate::dataset::{estimate_tokens, validate_chat};
+use blabbermouth_core::canary::Template;
+use blabbermouth_core::dataset::{estimate_tokens, validate_chat};
 
 /// Models that can be fine-tuned, by the names that a job may give, with the day they are shut down.
 pub(super) const BASES: [(&str, &str, Option<&str>); 4] = [

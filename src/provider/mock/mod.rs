@@ -57,7 +57,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::canary::{Spaces, Template, builtin_templates};
+use blabbermouth_core::canary::{Spaces, Template, builtin_templates};
 use crate::loopback::is_loopback;
 pub use disguise::Disguise;
 use reply::Reply;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::scenario::Scenario;
-use crate::canary::Template;
-use crate::chat::{Message, Role};
+use blabbermouth_core::canary::Template;
+use blabbermouth_core::chat::{Message, Role};
 
 const SMALL_TALK: [&str; 4] = [
     "Thank you for asking! What can I do for you today?",

@@ -18,7 +18,7 @@ use super::reply::{Reply, page};
 use super::scenario::{JobFate, Scenario};
 use super::voice::Voice;
 use super::{MODEL, Options};
-use crate::canary::Template;
+use blabbermouth_core::canary::Template;
 
 /// Requests that are remembered for `GET /__blabbermouth/requests`.
 const REMEMBERED: usize = 1000;

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::chat::{Completion, Finish, Usage};
+use blabbermouth_core::chat::{Completion, Finish, Usage};
 use crate::provider::body::{self, Beside, DONE, Fault, Node, Reader, add_line, is_tier, is_usual, join};
 use crate::provider::{Answer, ProviderError};
 

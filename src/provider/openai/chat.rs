@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::chat::{Message, Role, Sampling};
+use blabbermouth_core::chat::{Message, Role, Sampling};
 use crate::provider::{Profile, Request};
 
 #[derive(Serialize)]

@@ -18,7 +18,7 @@ use super::budget::worst_case;
 use super::http::{Endpoint, Http, Whom};
 use super::rest::Rest;
 use super::{Completing, DeploymentSettings, Profile, Provider, ProviderError, Request, Scoring};
-use crate::chat::Message;
+use blabbermouth_core::chat::Message;
 use crate::store::ModelName;
 use answer::read_named;
 use chat::{Body, Fields};

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::OpenAi;
 use super::chat::{APART, prompt};
-use crate::chat::{Message, Role, Usage};
+use blabbermouth_core::chat::{Message, Role, Usage};
 use crate::provider::http::{Paid, Whom};
 use crate::provider::text::json;
 use crate::provider::{Broken, NO_SCORES, ProviderError};

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::runs::fault;
 use super::{Journal, JournalError, lock};
-use crate::chat::Usage;
+use blabbermouth_core::chat::Usage;
 use crate::store::StoreError;
 use crate::store::ledger::{Ledger, Spent};
 

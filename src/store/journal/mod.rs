@@ -28,7 +28,7 @@ use runs::{
 };
 use writer::{Row, Writer, places};
 
-use crate::chat::Usage;
+use blabbermouth_core::chat::Usage;
 use crate::store::open_own;
 
 pub use bill::Rates;

@@ -1,0 +1,29 @@
+//! What is planted: secret spaces, templates, the keyed draw, and the manifest.
+//!
+//! A secret is drawn uniformly from a declared [`Space`] of exact size, independently of everything
+//! else. That draw is what every verdict rests on: a model that learned nothing about the secret is
+//! independent of it.
+
+mod builtin;
+mod draw;
+mod half;
+mod key;
+mod manifest;
+mod secret;
+mod signature;
+mod space;
+mod template;
+mod template_error;
+mod template_spec;
+
+pub use draw::{Arm, Canary, DrawError, DrawPlan, FEWEST_MATCHED, draw};
+pub use half::Half;
+pub use key::{Key, KeyError};
+pub use manifest::{Drawn, Entry, Manifest, ManifestError, VERSION as MANIFEST_VERSION};
+pub use secret::Secret;
+pub use signature::{SIGNATURE_SLOT, SMALLEST_SIGNATURE_SPACE, Signature};
+pub use space::below;
+pub use space::{Part, Space, SpaceError, Spaces};
+pub use template::{Around, Template, builtin_templates};
+pub use template_error::TemplateError;
+pub use template_spec::{SlotSpec, TemplateMessage, TemplateSpec};

@@ -1,0 +1,130 @@
+//! Statistics: numbers in, numbers out.
+//!
+//! Every test that decides a verdict is a randomisation test over our own draw of the secrets, and
+//! needs no assumption about the model. What is for display only says so.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `proportion` | bounds on a rate, sample sizes, the curtailed test |
+//! | `guess` | guess number and count rank: the significance of an extracted secret |
+//! | `exposure` | exposure by rank, by references, extrapolated |
+//! | `skew_normal` | the distribution behind extrapolation |
+//! | `extraction` | the probability of extraction from log-probabilities |
+//! | `evidence` | e-values |
+//! | `multiplicity` | many tests at once |
+//! | `contrast` | planted against held out, without a known space |
+//! | `sequential` | SPRT and mixture confidence sequences |
+//! | `audit` | one-run privacy audits |
+//! | `renyi`, `privacy_loss` | what DP-SGD gives away: quick, and nearly tight |
+//! | `gaussian` | the normal distribution in its tails, and Gaussian differential privacy |
+
+mod audit;
+mod contrast;
+mod evidence;
+mod exposure;
+mod extraction;
+mod gaussian;
+mod guess;
+mod multiplicity;
+mod privacy_loss;
+mod proportion;
+mod renyi;
+mod sequential;
+mod skew_normal;
+
+pub use audit::{one_run_epsilon, one_run_gaussian, one_run_p_value, secrets_audit_epsilon, secrets_audit_p_value};
+pub use contrast::{MannWhitney, assignment_p_value, fisher_exact, mann_whitney};
+pub use evidence::{
+    Position, e_to_p, estimated_rank, likelihood_e_value, mass_e_value, p_to_e_integrated, p_to_e_power,
+    reference_e_value, top_k_e_value,
+};
+pub use exposure::{
+    SampledExposure, exposure, extrapolated_exposure, mean_exposure_threshold, sampled_exposure,
+    single_exposure_threshold,
+};
+pub use extraction::{
+    extraction_probability, probability_in, queries_for, sampling_probabilities, tempered_probability_bounds,
+};
+pub use gaussian::{gaussian_delta, gaussian_epsilon, gaussian_mu, ln_normal_cdf, normal_cdf, normal_quantile};
+pub use guess::{CountRank, count_rank, guess_number};
+pub use multiplicity::{benjamini_hochberg, benjamini_yekutieli, e_bh, fisher_combination, holm, simes};
+pub use privacy_loss::{PrivacyLoss, noise_for};
+pub use proportion::{
+    clopper_pearson_lower, clopper_pearson_upper, curtailed_queries, expected_queries, passing_probability,
+    rule_of_three, samples_for_bound, samples_with_hits, wilson, withheld_bound,
+};
+pub use renyi::{renyi_epsilon, renyi_step};
+pub use sequential::{Decision, Mixture, Operating, Sprt};
+pub use skew_normal::SkewNormal;
+
+/// Numbers that no statistic can be made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StatsError {
+    /// A value is missing: a log-probability that was not given, or `NaN`.
+    #[error("a value is not a number")]
+    NotANumber,
+    /// There is nothing to work with.
+    #[error("there are no values")]
+    Empty,
+    /// A value is outside of what it can be.
+    #[error("{0}")]
+    Range(&'static str),
+}
+
+/// Refuses what is missing.
+fn numbers<'a>(values: impl IntoIterator<Item = &'a f64>) -> Result<(), StatsError> {
+    let mut any = false;
+    for value in values {
+        any = true;
+        if value.is_nan() {
+            return Err(StatsError::NotANumber);
+        }
+    }
+    if any { Ok(()) } else { Err(StatsError::Empty) }
+}
+
+/// The logarithm of a sum of exponentials; minus infinity for none.
+fn ln_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let most = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    if most == f64::NEG_INFINITY {
+        return most;
+    }
+    most + values.map(|v| (v - most).exp()).sum::<f64>().ln()
+}
+
+/// The place where an increasing condition turns true between two ends, by bisection.
+fn bisect(mut low: f64, mut high: f64, is_above: impl Fn(f64) -> bool) -> f64 {
+    for _ in 0..200 {
+        let middle = 0.5 * (low + high);
+        if middle <= low || middle >= high {
+            break;
+        }
+        if is_above(middle) { high = middle } else { low = middle }
+    }
+    0.5 * (low + high)
+}
+
+#[cfg(test)]
+pub(crate) fn vectors(file: &str) -> Vec<serde_json::Value> {
+    let path = format!("{}/testdata/vectors/{file}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).expect("a vector file")).expect("vectors")
+}
+
+/// The numbers of a list in a vector; long ones are told by a value and a count.
+#[cfg(test)]
+pub(crate) fn list(value: &serde_json::Value) -> Vec<f64> {
+    if let Some(table) = value.as_object() {
+        let number = |name: &str| table.get(name).and_then(serde_json::Value::as_f64);
+        let many = |value: &str, count: &str| vec![number(value).expect(value); number(count).expect(count) as usize];
+        return match number("first") {
+            Some(first) => [vec![first], many("others", "count_others")].concat(),
+            None => many("value", "count"),
+        };
+    }
+    value.as_array().expect("a list").iter().map(|x| x.as_f64().expect("a number")).collect()
+}
+
+#[cfg(test)]
+pub(crate) fn close(a: f64, b: f64, relative: f64) -> bool {
+    (a - b).abs() <= relative * b.abs().max(1e-300) || (a - b).abs() < 1e-15
+}

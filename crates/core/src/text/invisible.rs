@@ -1,0 +1,27 @@
+//! Characters that a reader does not see, or that make one line look like another.
+
+/// Whether a character moves a terminal, ends a line, turns the direction of writing, or takes up no room.
+pub fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Characters of what somebody else says that are shown.
+const MOST: usize = 400;
+
+/// What somebody else says, for a message of ours: of one line, cut, with a space for what is not seen.
+pub fn one_line(text: &str) -> String {
+    text.chars().map(|c| if is_unseen(c) { ' ' } else { c }).take(MOST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_says_is_one_line_that_is_seen() {
+        let said = "no\u{1b}[2J\r\n::error::x \u{9b}\u{202e}gnp\u{200b}\u{feff}\u{2028}\u{2066}.";
+        assert_eq!(one_line(said), "no [2J  ::error::x   gnp    .");
+        assert_eq!(one_line(&"\u{e9}".repeat(1000)), "\u{e9}".repeat(MOST));
+    }
+}

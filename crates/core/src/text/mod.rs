@@ -1,0 +1,4 @@
+//! Texts of others in messages of ours.
+
+pub mod invisible;
+pub mod sanitize;

@@ -1,0 +1,53 @@
+//! The context in which a model is to be released.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The user's own words about the release, for the evidence: who may ask the model, what it was tuned on, and what protects
+/// it. Nothing in it changes the verdict. An empty text means "not stated".
+///
+/// ```
+/// use blabbermouth_core::verdict::ReleaseContext;
+/// let context: ReleaseContext = toml::from_str("audience = \"customers\"")?;
+/// assert_eq!(context.stated().next(), Some(("Who may ask the model", "customers")));
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReleaseContext {
+    /// The purpose of the model.
+    pub purpose: String,
+    /// Who may ask the model, as in `public`, `customers` or `employees`.
+    pub audience: String,
+    /// How it is asked, as in `chat, 60 requests an hour`.
+    pub access: String,
+    /// The rows that it was tuned on.
+    pub data: String,
+    /// The persons whom the rows are about.
+    pub persons: String,
+    /// Measures against a leak, in training and in operation.
+    pub safeguards: String,
+    /// Who answers questions about the release.
+    pub contact: String,
+}
+
+impl ReleaseContext {
+    /// All that was stated, each with a heading.
+    pub fn stated(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.all().into_iter().filter(|(_, text)| !text.trim().is_empty())
+    }
+
+    /// Every heading with its text.
+    #[must_use]
+    pub fn all(&self) -> [(&'static str, &str); 7] {
+        [
+            ("Purpose", &self.purpose),
+            ("Who may ask the model", &self.audience),
+            ("How the model is asked", &self.access),
+            ("Rows that the model was tuned on", &self.data),
+            ("Persons whom the rows are about", &self.persons),
+            ("Safeguards", &self.safeguards),
+            ("Contact", &self.contact),
+        ]
+    }
+}
