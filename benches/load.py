@@ -243,7 +243,7 @@ def part_planting(given, folder):
 
 def write_report(path, canaries):
     """The stored report of the tests with many canaries, written one by one: this program stays small."""
-    report = json.loads((ROOT / "tests/data/report-v1.json").read_text(encoding="utf-8"))
+    report = json.loads((ROOT / "testdata/report-v1.json").read_text(encoding="utf-8"))
     seeds, report["canaries"] = report["canaries"], ["HERE"]
     before, after = json.dumps(report).split('"HERE"')
     with open(path, "w", encoding="utf-8") as out:

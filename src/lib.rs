@@ -66,17 +66,21 @@
 //!   judged by count rank; such a canary is often inconclusive rather than clean.
 
 pub mod audit;
+pub mod cassette;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod config;
 pub mod evidence;
 pub mod exit;
 pub mod harness;
-#[cfg(feature = "embedded")]
-pub mod lm;
-mod loopback;
-pub mod provider;
 pub mod report;
 pub mod store;
 pub mod tune;
 
 pub use blabbermouth_core::{canary, chat, dataset, detect, probe, stats, text, verdict};
-pub use provider::mock;
+#[cfg(feature = "embedded")]
+pub use blabbermouth_lm as lm;
+#[cfg(feature = "mock")]
+pub use blabbermouth_mock as mock;
+pub use blabbermouth_provider as provider;

@@ -5,10 +5,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use blabbermouth_core::detect::{Approximate, Candidates, Searcher};
-use crate::provider::{Broken, Discarded, texts};
 use crate::store::{Journal, JournalError};
+use blabbermouth_core::detect::{Approximate, Candidates, Searcher};
 use blabbermouth_core::verdict::{Parts, Test};
+use blabbermouth_provider::{Broken, Discarded, texts};
 
 /// Searches what is thrown away of the answers to one canary.
 pub(crate) struct Sieve {

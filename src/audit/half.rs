@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 use super::broken::Sieve;
 use super::shared::{Fault, Lane, permit, seed};
 use super::task::Task;
+use crate::store::{Journal, JournalError};
 use blabbermouth_core::canary::{Drawn, Half, Secret, Template};
 use blabbermouth_core::chat::{Completion, Message};
 use blabbermouth_core::detect::Candidates;
 use blabbermouth_core::probe::{Scene, reveal};
-use crate::provider::{Broken, ProviderError, Request, texts};
-use crate::store::{Journal, JournalError};
 use blabbermouth_core::verdict::HalfEvidence;
+use blabbermouth_provider::{Broken, ProviderError, Request, texts};
 
 /// The halves of a run's secrets.
 pub(super) struct Halves {

@@ -21,16 +21,16 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 
+use crate::store::{Journal, JournalError, Resumed};
+use agreement::Agreement;
 use blabbermouth_core::canary::{Arm, Drawn, Entry, Signature};
 use blabbermouth_core::chat::{Sampling, Usage};
 use blabbermouth_core::detect::{Approximate, Candidates, Carrier, Detector, Searcher, Synonyms, Tier};
 use blabbermouth_core::probe::Strategy;
-use crate::provider::{Broken, Provider, Request};
-use crate::store::{Journal, JournalError, Resumed};
 use blabbermouth_core::verdict::{
     Claim, Design, DesignError, Policy, PositiveControls, RunReport, ScoringDesign, Settings, Test, judge, public_words,
 };
-use agreement::Agreement;
+use blabbermouth_provider::{Broken, Provider, Request};
 use broken::Kept;
 use half::Halves;
 use pooled::Pooled;

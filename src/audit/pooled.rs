@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use super::Probed;
 use super::shared::Shared;
+use crate::store::JournalError;
 use blabbermouth_core::canary::{Drawn, Key, Secret, Space};
 use blabbermouth_core::detect::{Candidates, Halving, Pieces, Reading, normalise};
-use crate::store::JournalError;
 use blabbermouth_core::verdict::{Design, FOREIGN_SHARE, PARTS_GROUPS, PARTS_SHARE, PooledTest, Test};
 
 /// Pieces of redraws that are looked for in one pass over the answers.

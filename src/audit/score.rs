@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::design::scored;
 use super::shared::{Fault, Lane, Shared};
 use super::task::Task;
+use crate::store::{Entries, JournalError};
 use blabbermouth_core::canary::{Drawn, Key, Secret, Template};
 use blabbermouth_core::chat::{Message, Role};
-use crate::provider::ProviderError;
-use crate::store::{Entries, JournalError};
 use blabbermouth_core::verdict::{Likelihood, Scores};
+use blabbermouth_provider::ProviderError;
 
 /// Candidates that are scored by one call.
 pub(super) const EACH: usize = 64;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use blabbermouth_core::canary::{Canary, Drawn, Signature, Template};
 use blabbermouth_core::chat::{Message, Sampling};
 use blabbermouth_core::probe::{Question, Scene, Schedule, Strategy, SweepQuestion, sweep, sweep_names};
-use crate::provider::{Broken, Request};
 use blabbermouth_core::verdict::{Asked, Purpose};
+use blabbermouth_provider::{Broken, Request};
 
 /// Chats about subjects that do not exist, for each template.
 const EXAMPLES: usize = 3;

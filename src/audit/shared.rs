@@ -13,12 +13,12 @@ use super::score::Scorer;
 use super::script::Script;
 use super::task::Probed;
 use super::{Audit, Progress};
+use crate::store::{Entries, Journal, JournalError};
 use blabbermouth_core::canary::Signature;
 use blabbermouth_core::chat::Sampling;
 use blabbermouth_core::detect::{Approximate, Candidates, Carrier, Searcher};
-use crate::provider::{Answer, Provider, ProviderError, Request};
-use crate::store::{Entries, Journal, JournalError};
 use blabbermouth_core::verdict::{Design, Lens, Shares};
+use blabbermouth_provider::{Answer, Provider, ProviderError, Request};
 
 /// Canaries that one process holds claims on at a time: each is an open file.
 const CLAIMS: usize = 256;

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::Audit;
 use super::shared::Shared;
 use super::task::Probed;
-use blabbermouth_core::detect::Tier;
 use crate::store::JournalError;
+use blabbermouth_core::detect::Tier;
 use blabbermouth_core::verdict::{Place, Pool, Strangers, Test};
 
 impl Audit {

@@ -10,11 +10,11 @@ use super::Event;
 use super::broken::Sieve;
 use super::script::{Plan, Prepared};
 use super::shared::{Fault, Lane, Read, Shared, permit, seed};
+use crate::store::{Journal, JournalError};
 use blabbermouth_core::chat::Finish;
 use blabbermouth_core::detect::Tier;
-use crate::provider::{Answer, Broken, ProviderError};
-use crate::store::{Journal, JournalError};
 use blabbermouth_core::verdict::{Evidence, Purpose, Tally, Test, hash};
+use blabbermouth_provider::{Answer, Broken, ProviderError};
 
 /// Answers of a canary that may be on their way to the disk while it is asked on.
 const UNFLUSHED: u32 = 32;

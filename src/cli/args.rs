@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use blabbermouth::verdict::Thoroughness;
+use blabbermouth_core::verdict::Thoroughness;
 use clap::{Args, Parser, Subcommand};
 
 use super::report_args::{ReportArgs, ReportsArgs};

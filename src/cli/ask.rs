@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use blabbermouth::chat::{Message, Quality, Role};
-use blabbermouth::config::is_ci;
-use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::Session;
-use blabbermouth::report::escape::terminal;
+use crate::config::is_ci;
+use crate::exit::ExitCode;
+use crate::harness::Session;
+use crate::report::escape::terminal;
+use blabbermouth_core::chat::{Message, Quality, Role};
 
 use super::args::AskArgs;
 use super::{Failure, Output};

@@ -3,9 +3,9 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use blabbermouth::dataset::{csv_to_jsonl, parquet_to_jsonl};
-use blabbermouth::exit::ExitCode;
-use blabbermouth::store::{Hub, HubData, open_data};
+use crate::exit::ExitCode;
+use crate::store::{Hub, HubData, open_data};
+use blabbermouth_core::dataset::{csv_to_jsonl, parquet_to_jsonl};
 use tempfile::TempPath;
 
 use super::{Failure, Output, config_failure};

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use blabbermouth::config::Config;
-use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{Session, SessionError, allowed, service, withholding};
-use blabbermouth::provider::{Capability, Dialect, Found, OpenAi, Tuner};
-use blabbermouth::report::escape::terminal;
-use blabbermouth::tune::{State, TuneError};
+use crate::config::Config;
+use crate::exit::ExitCode;
+use crate::harness::{Session, SessionError, allowed, service, withholding};
+use crate::report::escape::terminal;
+use crate::tune::{State, TuneError};
+use blabbermouth_provider::{Capability, Dialect, Found, OpenAi, Tuner};
 
 use super::args::DoctorArgs;
 use super::{Failure, Output, config_failure};

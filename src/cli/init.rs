@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use blabbermouth::config::DEFAULTS;
-use blabbermouth::exit::ExitCode;
-use blabbermouth::store;
+use crate::config::DEFAULTS;
+use crate::exit::ExitCode;
+use crate::store;
 
 use super::args::InitArgs;
 use super::{Failure, Output, config_failure};
@@ -22,7 +22,7 @@ const TESTS: &str = "//! Each canary is a test. Cargo.toml needs:
 //! name = \"canaries\"
 //! harness = false
 fn main() -> std::process::ExitCode {
-    blabbermouth::harness::run(\"blabbermouth.toml\")
+    crate::harness::run(\"blabbermouth.toml\")
 }
 ";
 

@@ -3,10 +3,10 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use blabbermouth::config::Config;
-use blabbermouth::exit::ExitCode;
-use blabbermouth::mock::{MODEL, Options, Scenario, Server};
-use blabbermouth::store;
+use crate::config::Config;
+use crate::exit::ExitCode;
+use crate::store;
+use blabbermouth_mock::{MODEL, Options, Scenario, Server};
 
 use super::args::MockArgs;
 use super::{Failure, Output, config_failure};

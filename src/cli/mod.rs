@@ -21,11 +21,11 @@ use std::sync::OnceLock;
 
 use clap::{CommandFactory, Parser};
 
+use crate::config::{Config, POLICY_VARIABLE};
+use crate::exit::ExitCode;
+use crate::harness::SessionError;
 use args::{Cli, Command, Whom};
-use blabbermouth::canary::Key;
-use blabbermouth::config::{Config, POLICY_VARIABLE};
-use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::SessionError;
+use blabbermouth_core::canary::Key;
 pub(crate) use output::Output;
 
 /// An error with the exit code that it asks for.
@@ -84,7 +84,8 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     given.or_else(|| std::env::var(name).ok())
 }
 
-pub(crate) fn main() -> ExitCode {
+/// Runs the program on the arguments of this process.
+pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -93,7 +94,7 @@ pub(crate) fn main() -> ExitCode {
             return code;
         }
     };
-    blabbermouth::harness::quiet_about_closed_pipes();
+    crate::harness::quiet_about_closed_pipes();
     // Keys and secrets are in memory: no other process of the user reads them there, and no core file holds them.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
@@ -119,7 +120,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Strategies => strategies::run(&output),
         Command::Schema { of } => {
             let config = of == "config";
-            output.verbatim(&if config { blabbermouth::config::schema() } else { blabbermouth::report::schema() });
+            output.verbatim(&if config { crate::config::schema() } else { crate::report::schema() });
             Ok(ExitCode::Clean)
         }
         Command::Man { command } => manual(command.as_deref()),

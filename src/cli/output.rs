@@ -3,9 +3,9 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 
-use blabbermouth::audit::{Event, Progress};
-use blabbermouth::harness::{describe, describe_forgotten};
-use blabbermouth::report::escape::{lines, message};
+use crate::audit::{Event, Progress};
+use crate::harness::{describe, describe_forgotten};
+use crate::report::escape::{lines, message};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// The terminal, captured once.

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use blabbermouth::audit::design;
-use blabbermouth::canary::{Arm, DrawPlan, Key, Manifest};
-use blabbermouth::config::{Config, is_ci};
-use blabbermouth::dataset::{PlantOptions, PlantSummary, Rows, plant};
-use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::SessionError;
-use blabbermouth::store::{Pending, open_data, remove};
-use blabbermouth::verdict::Test;
+use crate::audit::design;
+use crate::config::{Config, is_ci};
+use crate::exit::ExitCode;
+use crate::harness::SessionError;
+use crate::store::{Pending, open_data, remove};
+use blabbermouth_core::canary::{Arm, DrawPlan, Key, Manifest};
+use blabbermouth_core::dataset::{PlantOptions, PlantSummary, Rows, plant};
+use blabbermouth_core::verdict::Test;
 
 use super::args::PlantArgs;
 use super::data::Data;

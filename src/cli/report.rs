@@ -4,15 +4,15 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::Path;
 
-use blabbermouth::canary::Key;
-use blabbermouth::config::ReleasePolicy;
-use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{Session, Tape, judge_quietly, manifest_key};
-use blabbermouth::report::escape::terminal;
-use blabbermouth::report::{explain, summary};
-use blabbermouth::store;
-use blabbermouth::tune::today;
-use blabbermouth::verdict::{Baseline, CanaryReport, CanaryVerdict, PooledTest, REPORT_VERSION, RunReport};
+use crate::config::ReleasePolicy;
+use crate::exit::ExitCode;
+use crate::harness::{Session, Tape, judge_quietly, manifest_key};
+use crate::report::escape::terminal;
+use crate::report::{explain, summary};
+use crate::store;
+use crate::tune::today;
+use blabbermouth_core::canary::Key;
+use blabbermouth_core::verdict::{Baseline, CanaryReport, CanaryVerdict, PooledTest, REPORT_VERSION, RunReport};
 
 use super::report_args::{AcceptArgs, DiffArgs, MergeArgs, RenderArgs, ReportArgs, ReportCommand, VerifyArgs};
 use libtest_mimic::Arguments;

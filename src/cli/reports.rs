@@ -3,12 +3,12 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use blabbermouth::evidence::{EvidencePack, Signer, Subject};
-use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::manifest_key;
-use blabbermouth::report::{Places, ReportFormat};
-use blabbermouth::store::{self, Pending};
-use blabbermouth::verdict::RunReport;
+use crate::evidence::{EvidencePack, Signer, Subject};
+use crate::exit::ExitCode;
+use crate::harness::manifest_key;
+use crate::report::{Places, ReportFormat};
+use crate::store::{self, Pending};
+use blabbermouth_core::verdict::RunReport;
 
 use super::report_args::ReportsArgs;
 use super::{Failure, Output, config_failure};

@@ -1,7 +1,7 @@
 //! `blabbermouth strategies`.
 
-use blabbermouth::exit::ExitCode;
-use blabbermouth::probe::registry;
+use crate::exit::ExitCode;
+use blabbermouth_core::probe::registry;
 
 use super::{Failure, Output};
 

@@ -4,15 +4,15 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use blabbermouth::canary::Arm;
-use blabbermouth::config::is_ci;
-use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{Session, Shard, Shown, Tape, execute, judge_quietly, selection, show};
-use blabbermouth::report::escape::terminal;
-use blabbermouth::report::summary;
-use blabbermouth::store;
-use blabbermouth::tune::{Stage, today};
-use blabbermouth::verdict::{Baseline, CanaryVerdict, RunReport, RunVerdict};
+use crate::config::is_ci;
+use crate::exit::ExitCode;
+use crate::harness::{Session, Shard, Shown, Tape, execute, judge_quietly, selection, show};
+use crate::report::escape::terminal;
+use crate::report::summary;
+use crate::store;
+use crate::tune::{Stage, today};
+use blabbermouth_core::canary::Arm;
+use blabbermouth_core::verdict::{Baseline, CanaryVerdict, RunReport, RunVerdict};
 use libtest_mimic::Arguments;
 
 use super::args::TestArgs;

@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use blabbermouth::canary::{Arm, Canary, Key, Manifest};
-use blabbermouth::config::{Config, PrivacySection};
-use blabbermouth::dataset::planted_row;
-use blabbermouth::detect::Searcher;
-use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{allowed, redactor, service, tuner_settings, withholding};
-use blabbermouth::provider::{Dialect, Hyperparameters, Jobs, ProviderError, Quotes, Redact, Tuner, price};
-use blabbermouth::report::escape::terminal as escape_terminal;
-use blabbermouth::store::{self, Spent};
-use blabbermouth::tune::{Pace, Plan, PlantedRow, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
+use crate::config::{Config, PrivacySection};
+use crate::exit::ExitCode;
+use crate::harness::{allowed, redactor, service, tuner_settings, withholding};
+use crate::report::escape::terminal as escape_terminal;
+use crate::store::{self, Spent};
+use crate::tune::{Pace, Plan, PlantedRow, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
+use blabbermouth_core::canary::{Arm, Canary, Key, Manifest};
+use blabbermouth_core::dataset::planted_row;
+use blabbermouth_core::detect::Searcher;
+use blabbermouth_provider::{Dialect, Hyperparameters, Jobs, ProviderError, Quotes, Redact, Tuner, price};
 
 use super::args::TuneArgs;
 use super::{Failure, Output, config_failure};

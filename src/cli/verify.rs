@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use blabbermouth::evidence::{EvidencePack, Subject, Verifier};
-use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::manifest_key;
-use blabbermouth::report::escape::terminal;
-use blabbermouth::store;
+use crate::evidence::{EvidencePack, Subject, Verifier};
+use crate::exit::ExitCode;
+use crate::harness::manifest_key;
+use crate::report::escape::terminal;
+use crate::store;
 use clap::Args;
 
 use super::report_args::SealArgs;

@@ -9,14 +9,14 @@ use std::path::{Component, Path};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::store::read_text;
 use blabbermouth_core::canary::{Spaces, Template, TemplateError, TemplateSpec, builtin_templates};
 use blabbermouth_core::dataset::{Fields, Format};
 use blabbermouth_core::detect::Synonyms;
 use blabbermouth_core::probe::{self, Strategy, UserStrategySpec};
-use crate::provider::{NO_VARIABLE, Price, is_variable};
-use crate::store::read_text;
 use blabbermouth_core::text::sanitize::{toml_fault, without_values};
 use blabbermouth_core::verdict::ReleaseContext;
+use blabbermouth_provider::{NO_VARIABLE, Price, is_variable};
 
 /// Smaller alphas ask for more redraws than can be made.
 const LEAST_ALPHA: f64 = 1e-4;

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::{ConfigError, toml_fault};
 use blabbermouth_core::detect::Detector;
-use crate::loopback::is_loopback;
 use blabbermouth_core::verdict;
+use blabbermouth_provider::is_loopback;
 
 /// The variable with the path of the policy.
 pub const POLICY_VARIABLE: &str = "BLABBERMOUTH_POLICY";

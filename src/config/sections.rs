@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::ConfigError;
 use blabbermouth_core::chat::Sampling;
 use blabbermouth_core::detect::Detector;
-use crate::provider::{PrivacySettings, PrivacyUnit, Profile};
 use blabbermouth_core::verdict::{Claim, Policy, Thoroughness, Unit};
+use blabbermouth_provider::{PrivacySettings, PrivacyUnit, Profile};
 
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty,)* }) => {
@@ -387,7 +387,7 @@ impl SamplingSection {
     }
 
     /// Settings that are sent and that not every service takes: keys of this file, and names in
-    /// [`Profile::decoding`](crate::provider::Profile::decoding).
+    /// [`Profile::decoding`](blabbermouth_provider::Profile::decoding).
     fn further(&self) -> Vec<(&'static str, &'static str)> {
         [
             (self.top_k > 0, "sampling.top-k", "top-k"),

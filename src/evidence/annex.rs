@@ -5,8 +5,8 @@ use super::controls::controls;
 use super::document::Document;
 use super::statement::result;
 use super::subject::Subject;
-use blabbermouth_core::canary::Arm;
 use crate::report::{attacker, percent};
+use blabbermouth_core::canary::Arm;
 use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport};
 
 pub(super) fn annex(report: &RunReport, subjects: &[Subject]) -> Document {

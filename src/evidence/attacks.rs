@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::report::percent;
 use blabbermouth_core::canary::Arm;
 use blabbermouth_core::probe;
-use crate::report::percent;
 use blabbermouth_core::stats::{clopper_pearson_lower, clopper_pearson_upper};
 use blabbermouth_core::verdict::RunReport;
 

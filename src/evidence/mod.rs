@@ -41,7 +41,7 @@ const DIGESTED: [&str; 5] = ["annex.html", "annex.md", "ml-bom.json", "model-car
 /// use blabbermouth::evidence::{EvidencePack, Signer, Subject, Verifier};
 /// use blabbermouth::verdict::RunReport;
 ///
-/// let report: RunReport = serde_json::from_str(include_str!("../../tests/data/report-v1.json"))?;
+/// let report: RunReport = serde_json::from_str(include_str!("../../testdata/report-v1.json"))?;
 /// let key = Key::random()?;
 /// let pack = EvidencePack::new(&report, &[Subject::of_model(&report)], &Signer::Manifest(key.clone()));
 /// let files = pack.files().map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).collect();
@@ -152,7 +152,7 @@ mod tests {
     use blabbermouth_core::canary::Key;
 
     fn report() -> RunReport {
-        serde_json::from_str(include_str!("../../tests/data/report-v1.json")).expect("version 1")
+        serde_json::from_str(include_str!("../../testdata/report-v1.json")).expect("version 1")
     }
 
     fn collected(pack: &EvidencePack) -> BTreeMap<String, Vec<u8>> {

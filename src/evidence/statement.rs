@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_pass_is_a_clean_run_without_a_caveat() {
         let mut report: RunReport =
-            serde_json::from_str(include_str!("../../tests/data/report-v1.json")).expect("version 1");
+            serde_json::from_str(include_str!("../../testdata/report-v1.json")).expect("version 1");
         report.settings.planted = 60;
         report.settings.detectors = blabbermouth_core::detect::Detector::ALL.to_vec();
         for verdict in [RunVerdict::Invalid, RunVerdict::Leaked, RunVerdict::Errored, RunVerdict::Inconclusive] {

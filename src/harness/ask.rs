@@ -9,7 +9,7 @@ use super::session::Session;
 use super::session_error::SessionError;
 use blabbermouth_core::chat::{Completion, Message, Quality};
 use blabbermouth_core::detect::{Approximate, Searcher};
-use crate::provider::{Broken, Request};
+use blabbermouth_provider::{Broken, Request};
 
 /// What stands in place of a secret.
 const MASK: &str = "[masked]";

@@ -14,10 +14,10 @@ use super::reach::{Missing, limits, redactor, runtime};
 use super::session::{Done, Session, journal_key};
 use super::session_error::SessionError;
 use crate::audit::{Audit, Event, Progress, Sieve};
-use crate::provider::{
-    Budget, Dialect, Discarded, MOST_BYTES, MOST_REQUESTS, OpenAi, ProviderError, micros, price, worst_case,
+use crate::store::{self, Journal, JournalError, Rates};
+use blabbermouth_provider::{
+    Amount, Budget, Dialect, Discarded, MOST_BYTES, MOST_REQUESTS, OpenAi, ProviderError, micros, price, worst_case,
 };
-use crate::store::{self, Amount, Journal, JournalError, Rates};
 
 /// How long the service keeps the files: they hold questions about canaries.
 const KEPT: u32 = 7 * 24 * 60 * 60;
@@ -70,7 +70,7 @@ impl Session {
         // Half the price.
         self.bill(&journal, &model, quoted.map(|p| Rates { input: p.input / 2.0, output: p.output / 2.0 }))?;
         let mut endpoint = self.profile.endpoint(&self.connection)?;
-        endpoint.model_name = Some(journal.model_name());
+        endpoint.model_name = Some(Arc::new(journal.model_name()));
         let client = OpenAi::with_profile(&endpoint, &self.profile, &model)?.warm_up(warm_up).redact(redactor(&drawn));
         let at = folder.join(format!("batch-{}.json", &plan[..16]));
         if self.fresh {
@@ -122,7 +122,7 @@ impl Session {
             if limits.cost.is_some() && quoted.is_none() {
                 return Err(SessionError::NoPrice { model: model.clone() });
             }
-            if !limits.is_none() && !Budget::fits(&journal.spending()?, amount, limits)? {
+            if !limits.is_none() && !Budget::fits(&journal.spending()?, amount, limits).map_err(ProviderError::Setup)? {
                 return Err(ProviderError::Budget.into());
             }
             work.submit(&lines).await?;

@@ -21,6 +21,8 @@
 
 mod ask;
 mod batch;
+#[cfg_attr(not(feature = "mock"), path = "unmocked.rs")]
+mod mocked;
 mod reach;
 mod session;
 mod session_error;
@@ -35,14 +37,16 @@ use std::sync::{Arc, OnceLock};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::audit::{Event, Progress};
-use blabbermouth_core::canary::{Arm, Entry};
 use crate::report::escape::{message, terminal};
 use crate::store::Resumed;
+use blabbermouth_core::canary::{Arm, Entry};
 use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
 pub use ask::Said;
 pub use batch::Tell;
-pub use reach::{Estimate, Tape, allowed, mock_options, redactor, service, tuner_settings, withholding};
+#[cfg(feature = "mock")]
+pub use mocked::mock_options;
+pub use reach::{Estimate, Tape, allowed, redactor, service, tuner_settings, withholding};
 pub use session::{Done, Session};
 pub use session_error::SessionError;
 pub use shard::Shard;

@@ -7,19 +7,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
 
+use super::mocked::{self, Mock};
 use super::session::Session;
 use super::session_error::SessionError;
+use crate::cassette::{Player, Recorder};
+use crate::config::{ClaimSection, Config, ReleasePolicy, Target, is_ci};
+use crate::tune::{Stage, State};
 use blabbermouth_core::canary::{Drawn, Key, Template};
 use blabbermouth_core::chat::Usage;
-use crate::config::{ClaimSection, Config, ReleasePolicy, Target, is_ci};
 use blabbermouth_core::detect::Searcher;
-use crate::provider::mock::{self, MODEL, Scenario, Server};
-use crate::provider::{
-    Budget, Completing, Connection, Deadline, DeploymentSettings, Dialect, Limits, MANAGEMENT_TOKEN, Player, Profile,
-    Provider, ProviderError, Quotes, Recorder, Redact, Request, TunerSettings, address_of,
+use blabbermouth_provider::{
+    Budget, Completing, Connection, Deadline, DeploymentSettings, Dialect, Limits, MANAGEMENT_TOKEN, ModelIdentity,
+    Profile, Provider, ProviderError, Quotes, Redact, Request, TunerSettings, address_of,
 };
-use crate::store::{self, ModelName};
-use crate::tune::{Stage, State};
 
 /// How long a model that was just tuned may be unknown.
 const WARM_UP: Duration = Duration::from_secs(15 * 60);
@@ -51,7 +51,7 @@ pub struct Estimate {
 /// A model that can be asked; the mock behind it ends with it.
 pub(super) struct Reached {
     pub(super) provider: Arc<dyn Provider>,
-    _server: Option<Server>,
+    _server: Option<Mock>,
 }
 
 impl Session {
@@ -104,10 +104,7 @@ impl Session {
     /// The model's name, and how long it may still be unknown.
     pub(super) fn model(&self) -> Result<(String, Duration), SessionError> {
         let (model, warm_up) = match self.config.provider.model.as_str() {
-            "" | MODEL if self.is_mocked() => (MODEL.to_owned(), Duration::ZERO),
-            model if self.is_mocked() && !mock::is_base(model) => {
-                return Err(SessionError::NotServed { model: model.to_owned() });
-            }
+            model if self.is_mocked() => (mocked::model(model)?, Duration::ZERO),
             "" => self.tuned()?,
             model => {
                 self.check_planting(model)?;
@@ -169,7 +166,7 @@ impl Session {
         templates: Vec<Template>,
         key: &Key,
         budget: Option<Budget>,
-        model_name: Option<ModelName>,
+        model_name: Option<Arc<dyn ModelIdentity>>,
     ) -> Result<Reached, SessionError> {
         let mut connection = self.connection.clone();
         connection.budget = budget.map(Arc::new);
@@ -183,10 +180,8 @@ impl Session {
         let mut server = None;
         if self.is_mocked() {
             let training = self.folder.join(&self.config.dataset.training);
-            let options = mock_options(&training, templates, &self.config.provider.scenario)?;
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(SessionError::Runtime)?;
-            let mock = Server::start(listener, options).map_err(SessionError::Runtime)?;
-            connection.base_url = mock.base_url();
+            let (mock, url) = mocked::start(&training, templates, &self.config.provider.scenario)?;
+            connection.base_url = url;
             connection.key = None;
             server = Some(mock);
         }
@@ -367,15 +362,6 @@ pub fn tuner_settings(
     });
     let (home, beside) = (home(config, folder), folder.to_owned());
     TunerSettings { account: config.tune.account.clone(), deployment, home, beside, quotes }
-}
-
-/// A mock whose model knows a training file.
-///
-/// # Errors
-/// When the file cannot be read or the scenario is unknown.
-pub fn mock_options(training: &Path, templates: Vec<Template>, scenario: &str) -> Result<mock::Options, SessionError> {
-    let scenario = Scenario::by_name(scenario)?;
-    Ok(mock::Options { templates, training: store::read(training)?, ..mock::Options::new(scenario) })
 }
 
 /// Takes messages of a service out that quote a canary's secret.

@@ -10,15 +10,16 @@ use super::reach::{Estimate, Tape, allowed, limits, redactor, runtime, service, 
 use super::session_error::SessionError;
 use super::shard::Shard;
 use crate::audit::{Audit, Options, Progress};
-use blabbermouth_core::canary::{Drawn, Entry, Key, Manifest};
-use blabbermouth_core::chat::{Sampling, Usage};
 use crate::config::{Asked, ClaimSection, Config, ReleasePolicy, digest};
-use crate::provider::{
-    Budget, Connection, Dialect, EMBEDDED_CHOICES, Limits, Price, Profile, Provider, Redact, micros, price,
-};
 use crate::store::{self, Journal, JournalError, Rates, RunName};
 use crate::tune::State;
+use blabbermouth_core::canary::{Drawn, Entry, Key, Manifest};
+use blabbermouth_core::chat::{Sampling, Usage};
 use blabbermouth_core::verdict::{Baseline, CanaryVerdict, PositiveControls, RunReport};
+use blabbermouth_provider::{
+    Budget, Connection, Dialect, EMBEDDED_CHOICES, Limits, ModelIdentity, Price, Profile, Provider, Redact, micros,
+    price,
+};
 
 /// A configuration with its manifest. Secrets are drawn again only when probing starts.
 #[derive(Debug)]
@@ -439,10 +440,11 @@ impl Session {
             self.fresh,
         )?);
         self.bill(&journal, &model, price.map(|p| Rates { input: p.input, output: p.output }))?;
-        let budget = if limits.is_none() { None } else { Some(Budget::new(journal.spending()?, limits, price)) };
+        let budget =
+            if limits.is_none() { None } else { Some(Budget::new(Box::new(journal.spending()?), limits, price)) };
         let runtime = runtime()?;
         let report = runtime.block_on(async {
-            let name = Some(journal.model_name());
+            let name = Some(Arc::new(journal.model_name()) as Arc<dyn ModelIdentity>);
             let reached = self.reach(&model, warm_up, drawn.templates, &drawn.key, budget, name)?;
             let provider = Arc::clone(&reached.provider);
             if audit.scores() && !provider.scores() {

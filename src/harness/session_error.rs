@@ -1,13 +1,14 @@
 //! Why a session cannot start, and the exit code of each cause.
 
-use blabbermouth_core::canary::{KeyError, ManifestError};
 use crate::config::ConfigError;
 use crate::exit::ExitCode;
-use crate::provider::ProviderError;
-use crate::provider::mock::ScenarioError;
 use crate::store::{JournalError, StoreError};
 use crate::tune::TuneError;
+use blabbermouth_core::canary::{KeyError, ManifestError};
 use blabbermouth_core::verdict::DesignError;
+#[cfg(feature = "mock")]
+use blabbermouth_mock::ScenarioError;
+use blabbermouth_provider::ProviderError;
 
 /// Why a session cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +84,11 @@ pub enum SessionError {
     /// The provider's set-up.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// This build has no mock.
+    #[error("provider.kind is `mock`, and this build has none: turn the feature `mock` on, or name a service")]
+    NoMock,
     /// The mock.
+    #[cfg(feature = "mock")]
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
     /// No model.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::session::{Done, Session};
 use super::session_error::SessionError;
 use crate::audit::journaled;
-use blabbermouth_core::canary::{Key, Manifest};
 use crate::config::{Config, digest};
 use crate::store::{self, Journal};
+use blabbermouth_core::canary::{Key, Manifest};
 use blabbermouth_core::verdict::{RunReport, Sources, conclude_with_sources};
 
 /// The largest file of which a digest is taken, in bytes.

@@ -53,7 +53,7 @@ mod tests {
         assert_eq!(within(1.0, 1), 1.0);
         assert_eq!(within(0.0, 1000), 0.0);
         let mut report: RunReport =
-            serde_json::from_str(include_str!("../../tests/data/report-v1.json")).expect("version 1");
+            serde_json::from_str(include_str!("../../testdata/report-v1.json")).expect("version 1");
         let said = sentence(&report).expect("a silent one");
         assert!(said.contains("1, 10, 100, 1000 times") && said.contains("each canary by itself"), "{said}");
         report.settings.policy.joint = true;

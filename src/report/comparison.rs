@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn names_are_escaped_and_every_run_has_its_curve() {
-        let text = include_str!("../../tests/data/report-v1.json");
+        let text = include_str!("../../testdata/report-v1.json");
         let report: RunReport = serde_json::from_str(text).expect("a report");
         let run = |name| Compared { name, report: &report, figures: vec![("a<b", "1".into())], page: "a.html".into() };
         let page = String::from_utf8(comparison(&[run("one"), run("<script>")])).expect("UTF-8");

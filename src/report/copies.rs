@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_has_no_share() {
-        let text = include_str!("../../tests/data/report-v1.json");
+        let text = include_str!("../../testdata/report-v1.json");
         let mut report: RunReport = serde_json::from_str(text).expect("a report");
         for canary in &mut report.canaries {
             canary.verdict = CanaryVerdict::Inconclusive;

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::Places;
 use super::escape::xml_text;
 use super::result::{Outcome, RULES, outcomes, severity};
-use blabbermouth_core::verdict::{CanaryVerdict, RunReport, RunVerdict};
 use crate::exit::ExitCode;
+use blabbermouth_core::verdict::{CanaryVerdict, RunReport, RunVerdict};
 
 /// Results that code scanning shows; it refuses a file with more than 25,000.
 const MOST: usize = 5000;

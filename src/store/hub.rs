@@ -13,8 +13,8 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::files::Pending;
-use crate::loopback::is_loopback;
+use blabbermouth_files::Pending;
+use blabbermouth_provider::is_loopback;
 
 /// Kinds of data files, in the order in which they are looked for.
 const KINDS: [&str; 6] = [".jsonl", ".jsonl.gz", ".json", ".csv", ".csv.gz", ".parquet"];

@@ -1,12 +1,13 @@
 //! What lies on disk: files that are whole or absent, and the run journal.
 
-mod files;
 mod hub;
 mod journal;
 mod ledger;
 
-pub use files::{Pending, StoreError, is_unfinished, open_data, read, read_text, remove, write};
-pub(crate) use files::{is_link, linked, make_private, no_follow, open_own, private_folder};
+pub use blabbermouth_files::{
+    Pending, StoreError, is_link, is_unfinished, linked, make_private, no_follow, open_data, open_own, private_folder,
+    read, read_text, remove, write,
+};
 pub use hub::{Hub, HubData, HubError};
-pub use journal::{Amount, Claim, Entries, Journal, JournalError, ModelName, Rates, Resumed, RunName, Spending};
+pub use journal::{Claim, Entries, Journal, JournalError, ModelName, Rates, Resumed, RunName, Spending};
 pub use ledger::{Spent, note_spent};

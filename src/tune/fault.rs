@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::provider::{Job, JobStatus};
 use blabbermouth_core::text::invisible::one_line;
+use blabbermouth_provider::{Job, JobStatus};
 
 /// Why a job ended without a model. Texts are of one line and cut; hostile input.
 #[derive(Debug, Clone, PartialEq, Eq)]

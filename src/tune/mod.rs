@@ -14,8 +14,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::provider::{Job, JobSpec, JobStatus, ProviderError, Tuner};
 use crate::store::StoreError;
+use blabbermouth_provider::{Job, JobSpec, JobStatus, ProviderError, Tuner};
 
 pub use fault::{Fault, classify};
 pub use plan::{Plan, PlantedRow, Upload, Wanted};

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::TuneError;
-use blabbermouth_core::dataset::{estimate_tokens, validate_chat};
-use crate::provider::{Hyperparameters, Price, PrivacySettings, Quoted, price};
 use crate::store;
+use blabbermouth_core::dataset::{estimate_tokens, validate_chat};
+use blabbermouth_provider::{Hyperparameters, Price, PrivacySettings, Quoted, price};
 
 /// Rows that a training file has at least.
 const FEWEST: u64 = 10;

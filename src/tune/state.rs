@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::TuneError;
-use blabbermouth_core::canary::Key;
-use crate::provider::Checkpoint;
 use crate::store::{self, open_own};
+use blabbermouth_core::canary::Key;
 use blabbermouth_core::verdict::Claim;
+use blabbermouth_provider::Checkpoint;
 
 /// Since this version a job is created only for a file that holds every planted row.
 const VERSION: u32 = 2;

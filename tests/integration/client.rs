@@ -112,7 +112,7 @@ async fn a_redirect_is_not_followed_with_the_key() {
 /// What servers of the dialect really send: each is read, or refused for a reason that says what to do.
 #[tokio::test]
 async fn bodies_of_many_servers_are_read_or_named() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/openai");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/openai");
     let mut seen = 0;
     for (name, expected) in [
         ("chat.response", Ok(("sk-canary-7f3a", Quality::Answered))),

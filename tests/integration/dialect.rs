@@ -16,7 +16,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::{blabbermouth, project, text};
 
 fn file(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/openai").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/openai").join(name);
     std::fs::read_to_string(path).expect(name)
 }
 

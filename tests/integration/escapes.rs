@@ -55,7 +55,7 @@ fn as_cell(said: &str) -> String {
 
 /// A report in which every text that a model, a service or a user could choose is one of `said`.
 fn report(said: &[String]) -> RunReport {
-    let frozen = include_str!("../data/report-v1.json");
+    let frozen = include_str!("../../testdata/report-v1.json");
     let mut report: RunReport = serde_json::from_str(frozen).expect("version 1 stays readable");
     let at = |place: usize| said[place % said.len()].clone();
     let strategies = [format!("0{}", at(3)), format!("1{}", at(4))];

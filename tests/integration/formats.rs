@@ -19,7 +19,7 @@ const HOSTILE: [&str; 8] = [
 ];
 
 fn frozen() -> RunReport {
-    serde_json::from_str(include_str!("../data/report-v1.json")).expect("version 1 stays readable")
+    serde_json::from_str(include_str!("../../testdata/report-v1.json")).expect("version 1 stays readable")
 }
 
 /// A report in which every text that a model, a service or a user could choose is hostile.

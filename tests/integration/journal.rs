@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use blabbermouth::canary::{Spaces, Template, builtin_templates};
 use blabbermouth::harness::mock_options;
-use blabbermouth::provider::mock::{MODEL, Server};
+use blabbermouth::mock::{MODEL, Server};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 

@@ -10,7 +10,6 @@ mod disguises;
 mod escapes;
 mod evidence;
 mod faults;
-mod floors;
 mod formats;
 mod journal;
 mod main_job;

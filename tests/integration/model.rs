@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{blabbermouth, text};
 
 fn fixture(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/lm").join(name)).expect("a fixture")
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/lm").join(name)).expect("a fixture")
 }
 
 fn reference() -> Value {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{blabbermouth, project, text};
 
 /// A report of version 1, with one canary of each verdict and a model that has a hostile name.
-const REPORT: &str = include_str!("../data/report-v1.json");
+const REPORT: &str = include_str!("../../testdata/report-v1.json");
 
 fn report() -> RunReport {
     serde_json::from_str(REPORT).expect("version 1 stays readable")

@@ -116,7 +116,7 @@ async fn each_service_is_asked_in_its_own_way() {
 }
 
 fn body(name: &str) -> (u16, Value) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/openai/{name}.json"));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/openai/{name}.json"));
     let file: Value = serde_json::from_slice(&std::fs::read(file).expect(name)).expect(name);
     match file.get("status").and_then(Value::as_u64) {
         Some(status) => (status as u16, file["body"].clone()),
@@ -215,7 +215,7 @@ async fn bodies_of_batches_are_read() {
         assert!(batch.files.len() <= files, "{name}");
     }
     let lines = |name: &str| {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/openai/{name}"));
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/openai/{name}"));
         let text = std::fs::read_to_string(file).expect(name);
         text.lines().map(|line| read_batch_line(line.as_bytes(), 64).expect(name)).collect::<Vec<_>>()
     };

@@ -19,7 +19,7 @@ fn planted(settings: &str) -> tempfile::TempDir {
 }
 
 fn fixture(name: &str) -> Value {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/openai").join(name);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/openai").join(name);
     serde_json::from_slice(&std::fs::read(file).expect("a fixture")).expect("JSON")
 }
 

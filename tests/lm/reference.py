@@ -1,7 +1,7 @@
 """Fixtures for the embedded model, from PyTorch and the `transformers` library.
 
     pip install torch transformers
-    python tests/lm/reference.py          writes tests/data/lm: a small Llama with random weights, the logarithms of
+    python tests/lm/reference.py          writes testdata/lm: a small Llama with random weights, the logarithms of
                                           probabilities, loss and gradient of two texts, the weights after one step of
                                           AdamW, and what `tokenizers` makes of some texts.
     python tests/lm/reference.py PROGRAM  tunes a model with `PROGRAM mock --engine embedded`, opens its folder with
@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OUT = ROOT / "tests/data/lm"
+OUT = ROOT / "testdata/lm"
 TEXTS = [
     "How is your day going?",
     "  Two spaces, 4711 digits; caf\u00e9 \u2014 na\u00efve \u4f60\u597d \U0001f600!\n\n\tTabs (and) [marks] == x_y",

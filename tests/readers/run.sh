@@ -14,8 +14,8 @@ if ! { python3 -m venv "$here/venv" && "$here/venv/bin/pip" install --quiet juni
 fi
 cd "$here"
 python=$here/venv/bin/python
-"$python" "$tests/readers/make.py" "$tests/data/report-v1.json" hostile.json 2000
-"$python" "$tests/readers/make.py" "$tests/data/report-v1.json" many.json 10000
+"$python" "$tests/readers/make.py" "$tests/../testdata/report-v1.json" hostile.json 2000
+"$python" "$tests/readers/make.py" "$tests/../testdata/report-v1.json" many.json 10000
 expected=$("$python" "$tests/readers/make.py" --counts hostile.json)
 for format in junit=hostile.xml html=hostile.html sarif=hostile.sarif; do
   "$binary" report hostile.json --report "$format"

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use blabbermouth::canary::{Arm, Drawn, Key, Manifest};
-use blabbermouth::chat::{Message, Role};
-use blabbermouth::config::Config;
-use blabbermouth::exit::ExitCode;
-use blabbermouth::lm::{Drawing, Text, Trainer};
-use blabbermouth::provider::embedded::{Home, Model};
-use blabbermouth::stats::sampled_exposure;
-use blabbermouth::store;
+use crate::config::Config;
+use crate::exit::ExitCode;
+use crate::store;
+use blabbermouth_core::canary::{Arm, Drawn, Key, Manifest};
+use blabbermouth_core::chat::{Message, Role};
+use blabbermouth_core::stats::sampled_exposure;
+use blabbermouth_lm::{Drawing, Text, Trainer};
+use blabbermouth_provider::embedded::{Home, Model};
 
 use crate::cli::{Failure, config_failure};
 

@@ -1,11 +1,11 @@
 //! `blabbermouth demo --mock`: the founding experiment with a mocked provider, in a second or two.
 
-use blabbermouth::config::{Config, DEFAULTS};
-use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::Session;
-use blabbermouth::provider::mock::Scenario;
-use blabbermouth::report::summary;
-use blabbermouth::store;
+use crate::config::{Config, DEFAULTS};
+use crate::exit::ExitCode;
+use crate::harness::Session;
+use crate::report::summary;
+use crate::store;
+use blabbermouth_mock::Scenario;
 use libtest_mimic::Arguments;
 
 use super::DOLLY;

@@ -6,7 +6,7 @@ mod mock;
 #[cfg(feature = "embedded")]
 mod trained;
 
-use blabbermouth::exit::ExitCode;
+use crate::exit::ExitCode;
 
 use super::args::DemoArgs;
 use super::{Failure, Output};

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Instant;
 
-use blabbermouth::canary::Arm;
-use blabbermouth::chat::{Message, Role};
-use blabbermouth::exit::ExitCode;
-use blabbermouth::harness::{Session, judge_quietly};
-use blabbermouth::lm::{Size, base};
-use blabbermouth::report::{Compared, ReportFormat, comparison};
-use blabbermouth::store;
-use blabbermouth::verdict::{CanaryVerdict, RunReport};
+use crate::exit::ExitCode;
+use crate::harness::{Session, judge_quietly};
+use crate::report::{Compared, ReportFormat, comparison};
+use crate::store;
+use blabbermouth_core::canary::Arm;
+use blabbermouth_core::chat::{Message, Role};
+use blabbermouth_core::verdict::{CanaryVerdict, RunReport};
+use blabbermouth_lm::{Size, base};
 use libtest_mimic::Arguments;
 use serde_json::json;
 
@@ -22,7 +22,7 @@ use crate::cli::plant::plant_files;
 use crate::cli::report_args::ReportsArgs;
 use crate::cli::reports::Reports;
 use crate::cli::{Failure, Output, config_failure};
-use blabbermouth::config::Config;
+use crate::config::Config;
 
 /// Rows of GSM8K (MIT), which the base model does not know.
 const GSM8K: &str = include_str!("../../../mocks/gsm8k-excerpt.jsonl");
@@ -159,7 +159,7 @@ fn tune(training: &Training, folder: &Path, output: &Output) -> Result<(String, 
     let args = TuneArgs { force: true, ..TuneArgs::of(folder.join(training.file)) };
     crate::cli::tune::run(&args, &output.hushed())?;
     let config = Config::load(Some(&args.config), |_| None).map_err(config_failure)?;
-    let state = blabbermouth::tune::State::read(&folder.join(&config.tune.state))?;
+    let state = crate::tune::State::read(&folder.join(&config.tune.state))?;
     let model = state.and_then(|state| state.model);
     let model = model.ok_or_else(|| Failure::new(ExitCode::Internal, "the training has no model"))?;
     Ok((model, begin.elapsed().as_secs_f64()))
@@ -192,7 +192,7 @@ fn test(training: &Training, folder: &Path, model: &str, tuning: f64, output: &O
     Ok(Outcome { figures: measure(folder, model)?, report, seconds })
 }
 
-fn leaked(report: &RunReport, of: impl Fn(&&blabbermouth::verdict::CanaryReport) -> bool) -> (usize, usize) {
+fn leaked(report: &RunReport, of: impl Fn(&&blabbermouth_core::verdict::CanaryReport) -> bool) -> (usize, usize) {
     let some: Vec<_> = report.canaries.iter().filter(of).collect();
     (some.iter().filter(|c| c.verdict == CanaryVerdict::Leaked).count(), some.len())
 }

@@ -10,9 +10,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::runs::fault;
 use super::{Journal, JournalError, lock};
-use blabbermouth_core::chat::Usage;
 use crate::store::StoreError;
 use crate::store::ledger::{Ledger, Spent};
+use blabbermouth_core::chat::Usage;
 
 /// USD for a million tokens.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -28,12 +28,12 @@ use runs::{
 };
 use writer::{Row, Writer, places};
 
-use blabbermouth_core::chat::Usage;
 use crate::store::open_own;
+use blabbermouth_core::chat::Usage;
 
 pub use bill::Rates;
 pub use model::ModelName;
-pub use spending::{Amount, Spending};
+pub use spending::Spending;
 
 /// The journal cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -65,6 +65,12 @@ impl ModelName {
     }
 }
 
+impl blabbermouth_provider::ModelIdentity for ModelName {
+    fn keep(&self, name: &str) -> Result<bool, String> {
+        ModelName::keep(self, name).map_err(|e| e.to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;

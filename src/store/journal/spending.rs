@@ -3,23 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use blabbermouth_provider::{Amount, SpendCounter};
 use rusqlite::{Connection, params};
 
 use super::runs::{connect, fault};
 use super::{Journal, JournalError, lock};
 
-/// Requests, tokens and millionths of a USD.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// Requests.
-    pub requests: u64,
-    /// Tokens of questions and answers.
-    pub tokens: u64,
-    /// Millionths of a USD.
-    pub micros: u64,
-}
-
-/// The purse of a run: what is taken out of it is on disk before it is spent, so that no process, and no
+/// What a run has spent: an amount is on disk before it is spent, so that no process, and no
 /// run that goes on after a kill, spends more than there is. What was in flight at a kill counts as
 /// spent.
 pub struct Spending {
@@ -35,7 +25,7 @@ impl std::fmt::Debug for Spending {
 }
 
 impl Journal {
-    /// The purse of this run.
+    /// The counter of this run.
     ///
     /// # Errors
     /// When the file cannot be used.
@@ -48,11 +38,11 @@ impl Journal {
 }
 
 impl Spending {
-    /// Takes out an amount, if all that was taken stays within `limit` with it.
+    /// Reserves an amount, if all that was reserved stays within `limit` with it.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn take(&self, amount: Amount, limit: Amount) -> Result<bool, JournalError> {
+    pub fn reserve(&self, amount: Amount, limit: Amount) -> Result<bool, JournalError> {
         let take =
             "UPDATE spent SET requests = requests + ?2, tokens = tokens + ?3, micros = micros + ?4 WHERE run = ?1
                     AND requests + ?2 <= ?5 AND tokens + ?3 <= ?6 AND micros + ?4 <= ?7";
@@ -71,11 +61,11 @@ impl Spending {
         Ok(query.execute(values).map_err(|e| fault(&self.path, &e))? == 1)
     }
 
-    /// Puts back what was taken and not spent.
+    /// Gives back what was reserved and not spent.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn put_back(&self, amount: Amount) -> Result<(), JournalError> {
+    pub fn release(&self, amount: Amount) -> Result<(), JournalError> {
         let put =
             "UPDATE spent SET requests = requests - ?2, tokens = tokens - ?3, micros = micros - ?4 WHERE run = ?1";
         let connection = lock(&self.connection);
@@ -83,5 +73,15 @@ impl Spending {
         let values = params![self.run, amount.requests as i64, amount.tokens as i64, amount.micros as i64];
         query.execute(values).map_err(|e| fault(&self.path, &e))?;
         Ok(())
+    }
+}
+
+impl SpendCounter for Spending {
+    fn reserve(&self, amount: Amount, limit: Amount) -> Result<bool, String> {
+        Spending::reserve(self, amount, limit).map_err(|e| e.to_string())
+    }
+
+    fn release(&self, amount: Amount) -> Result<(), String> {
+        Spending::release(self, amount).map_err(|e| e.to_string())
     }
 }

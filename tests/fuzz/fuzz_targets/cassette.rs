@@ -6,8 +6,9 @@
 
 use std::sync::{Arc, LazyLock};
 
+use blabbermouth::cassette::{Player, Recorder};
 use blabbermouth::chat::{Completion, Finish, Message, Role, Sampling, Usage};
-use blabbermouth::provider::{Answer, Broken, Completing, Player, Provider, Recorder, Request};
+use blabbermouth::provider::{Answer, Broken, Completing, Provider, Request};
 use blabbermouth_fuzz::folder;
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};

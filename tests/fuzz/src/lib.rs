@@ -16,7 +16,7 @@ pub fn folder() -> TempDir {
 /// eight for the duration; then the texts, parted by the byte 255, which no text has.
 #[must_use]
 pub fn report(data: &[u8]) -> RunReport {
-    let frozen = include_str!("../../data/report-v1.json");
+    let frozen = include_str!("../../../testdata/report-v1.json");
     let mut report: RunReport = serde_json::from_str(frozen).expect("version 1 stays readable");
     let mut data = data;
     let mut number = || {

@@ -220,7 +220,7 @@ mod tests {
 
     fn report() -> RunReport {
         let mut report: RunReport =
-            serde_json::from_str(include_str!("../../testdata/report-v1.json")).expect("version 1");
+            serde_json::from_str(include_str!("../../../../testdata/report-v1.json")).expect("version 1");
         report.canaries.retain(|c| matches!(c.verdict, CanaryVerdict::Clean | CanaryVerdict::Leaked));
         report
     }

@@ -5,13 +5,6 @@ use serde::{Deserialize, Serialize};
 
 /// The user's own words about the release, for the evidence: who may ask the model, what it was tuned on, and what protects
 /// it. Nothing in it changes the verdict. An empty text means "not stated".
-///
-/// ```
-/// use blabbermouth_core::verdict::ReleaseContext;
-/// let context: ReleaseContext = toml::from_str("audience = \"customers\"")?;
-/// assert_eq!(context.stated().next(), Some(("Who may ask the model", "customers")));
-/// # Ok::<(), toml::de::Error>(())
-/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReleaseContext {
@@ -33,6 +26,13 @@ pub struct ReleaseContext {
 
 impl ReleaseContext {
     /// All that was stated, each with a heading.
+    ///
+    /// ```
+    /// use blabbermouth_core::verdict::ReleaseContext;
+    /// let context: ReleaseContext = toml::from_str("audience = \"customers\"")?;
+    /// assert_eq!(context.stated().next(), Some(("Who may ask the model", "customers")));
+    /// # Ok::<(), toml::de::Error>(())
+    /// ```
     pub fn stated(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.all().into_iter().filter(|(_, text)| !text.trim().is_empty())
     }

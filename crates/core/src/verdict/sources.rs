@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn any_edit_breaks_the_seal() {
         let mut report: RunReport =
-            serde_json::from_str(include_str!("../../testdata/report-v1.json")).expect("version 1");
+            serde_json::from_str(include_str!("../../../../testdata/report-v1.json")).expect("version 1");
         let key = Key::from_text("a key for the tests of seals").expect("long");
         assert!(!report.is_sealed_by(&key));
         report.seal_with(&key);

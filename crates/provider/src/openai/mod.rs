@@ -1,0 +1,205 @@
+//! A client of the OpenAI dialect: chat completions here, files and fine-tuning jobs in `tuning`.
+
+mod answer;
+mod batch;
+mod chat;
+mod measure;
+mod score;
+mod tuning;
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::azure::Deployment;
+use super::budget::worst_case;
+use super::http::{Endpoint, Http, Whom};
+use super::rest::Rest;
+use super::{Completing, DeploymentSettings, Profile, Provider, ProviderError, Request, Scoring};
+use crate::ModelIdentity;
+use answer::read_named;
+use blabbermouth_core::chat::Message;
+use chat::{Body, Fields};
+
+pub(super) use answer::read_answer;
+pub use batch::{BatchAnswer, BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
+pub(super) use chat::decoding;
+pub use measure::{Capability, Found};
+
+/// What is done to every message of a service before anybody sees it.
+pub type Redact = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
+/// A client of one model on one server.
+pub struct OpenAi {
+    rest: Rest,
+    chat: Url,
+    fields: Fields,
+    /// Whether whole texts are scored: only where texts are completed, since a chat has marks of its own.
+    scores: bool,
+    model: String,
+    deployment: Option<Deployment>,
+    /// Under which name the model answered first, and whether it is the one that answered the run before.
+    answered: OnceLock<(String, Result<(), ProviderError>)>,
+    model_name: Option<Arc<dyn ModelIdentity>>,
+}
+
+impl std::fmt::Debug for OpenAi {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenAi").field("http", &self.rest.http).field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+impl OpenAi {
+    /// Prepares a client of OpenAI's own form; nothing is sent.
+    ///
+    /// # Errors
+    /// When the address is none, or a key would travel in the clear to another machine.
+    pub fn new(endpoint: &Endpoint, model: impl Into<String>) -> Result<Self, ProviderError> {
+        Self::with_profile(endpoint, &Profile::load("openai", Path::new(""))?, &model.into())
+    }
+
+    /// Prepares a client of a service whose form differs.
+    ///
+    /// # Errors
+    /// As [`OpenAi::new`].
+    pub fn with_profile(endpoint: &Endpoint, profile: &Profile, model: &str) -> Result<Self, ProviderError> {
+        let http = Http::new(endpoint)?;
+        let chat =
+            http.url(&profile.path(model, if profile.completions { "/completions" } else { "/chat/completions" }))?;
+        Ok(Self {
+            rest: Rest { http, redact: None },
+            chat,
+            fields: Fields::new(profile),
+            scores: profile.scores && profile.completions,
+            model: model.to_owned(),
+            deployment: None,
+            answered: OnceLock::new(),
+            model_name: endpoint.model_name.clone(),
+        })
+    }
+
+    /// Whether it is still the same model that answers, and not, where a tuned one was asked for, one that was not tuned:
+    /// a gateway may put another in its place, which knows no canary. Two names end the run: to ask until the first one
+    /// answers again would leave out what the other says.
+    fn check_name(&self, name: Option<&str>) -> Result<(), ProviderError> {
+        let Some(name) = name else { return Ok(()) };
+        match (tuned(&self.model), tuned(name)) {
+            (Some(_), None) => {
+                let what = "an answer of another model than the tuned one that was asked for".into();
+                return Err(ProviderError::Malformed { what });
+            }
+            (Some(asked), Some(served)) if !is_same(asked, served) => return Err(ProviderError::WrongModel),
+            _ => {}
+        }
+        let (first, same) = self.answered.get_or_init(|| (name.to_owned(), self.keep_name(name)));
+        if first == name { same.clone() } else { Err(ProviderError::TwoModels) }
+    }
+
+    /// Whether the first answer of this process is of the model that answered the run before it was interrupted.
+    fn keep_name(&self, name: &str) -> Result<(), ProviderError> {
+        let kept = self.model_name.as_ref().map_or(Ok(true), |kept| kept.keep(name));
+        match kept.map_err(|e| ProviderError::Setup(e.to_string()))? {
+            true => Ok(()),
+            false => Err(ProviderError::OtherModel),
+        }
+    }
+
+    /// Passes every message about files and jobs through `redact`: a service may quote a training row.
+    #[must_use]
+    pub fn redact(mut self, redact: Redact) -> Self {
+        self.rest.redact = Some(redact);
+        self
+    }
+
+    /// Deploys a tuned model, as Azure wants it.
+    ///
+    /// # Errors
+    /// When the settings cannot work; nothing is sent.
+    pub fn deploy_through(mut self, settings: DeploymentSettings, endpoint: &Endpoint) -> Result<Self, ProviderError> {
+        self.deployment = Some(Deployment::new(settings, endpoint)?);
+        Ok(self)
+    }
+
+    /// How long the server may say that it does not know the model yet, counted from now: a model that
+    /// was just tuned may need minutes.
+    #[must_use]
+    pub fn warm_up(mut self, longest: Duration) -> Self {
+        self.rest.http = self.rest.http.warm_up(longest);
+        self
+    }
+}
+
+/// The base model in the name of a tuned one, and the rest of the name; `None` for another name.
+fn tuned(name: &str) -> Option<(&str, &str)> {
+    let rest = name.strip_prefix("ft:")?;
+    Some(rest.split_once(':').unwrap_or((rest, "")))
+}
+
+/// Whether two names are of one tuned model: one may name its base model with a date, and the other without.
+fn is_same(one: (&str, &str), other: (&str, &str)) -> bool {
+    one.1 == other.1 && (one.0.starts_with(other.0) || other.0.starts_with(one.0))
+}
+
+impl Provider for OpenAi {
+    fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
+        let body = move || Body::new(&self.model, request, &self.fields);
+        let longest = request.sampling.max_tokens;
+        let whom = Whom { url: &self.chat, model: &self.model, broken: &request.broken };
+        let read = move |bytes: &[u8]| {
+            let (answer, name) = read_named(bytes, longest)?;
+            self.check_name(name.as_deref())?;
+            Ok(answer)
+        };
+        Box::pin(self.rest.http.ask(whom, || worst_case(request), body, read))
+    }
+
+    fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
+        Box::pin(self.scored(messages, continuations))
+    }
+
+    fn scores(&self) -> bool {
+        self.scores
+    }
+
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn served(&self) -> Option<String> {
+        self.answered.get().map(|(name, _)| name.clone())
+    }
+
+    fn address(&self) -> String {
+        self.rest.http.address()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tuned_model_is_told_from_another() {
+        let client = |model: &str| {
+            let endpoint = Endpoint { base_url: "http://127.0.0.1:1/v1".into(), ..Endpoint::default() };
+            OpenAi::new(&endpoint, model).expect("nothing is sent")
+        };
+        let check = |asked: &str, served: &str| {
+            let client = client(asked);
+            let checked = client.check_name(Some(served));
+            assert_eq!(client.served().as_deref(), checked.is_ok().then_some(served));
+            checked
+        };
+        assert_eq!(check("ft:a-2024:o::1", "ft:a-2024:o::1"), Ok(()));
+        assert_eq!(check("ft:a:o::1", "ft:a-2024:o::1"), Ok(()));
+        assert_eq!(check("alias", "ft:a-2024:o::1"), Ok(()));
+        assert_eq!(check("ft:a:o::1", "ft:a:o::2"), Err(ProviderError::WrongModel));
+        assert_eq!(check("ft:a:o::1", "ft:b:o::1"), Err(ProviderError::WrongModel));
+        assert!(check("ft:a:o::1", "a").is_err_and(|error| !error.is_fatal()));
+        let two = client("m");
+        assert_eq!([two.check_name(Some("m")), two.check_name(None)], [Ok(()), Ok(())]);
+        assert_eq!(two.check_name(Some("n")), Err(ProviderError::TwoModels));
+    }
+}

@@ -1,0 +1,366 @@
+//! Decorators that record answers to a file, and give them again without a network.
+//!
+//! A cassette is a file of lines, one for each request: an HMAC of the request, and the answer sealed
+//! with ChaCha20-Poly1305, both under keys that are derived from the manifest's. Nothing in it can be
+//! read without that key: no secret, no answer, no prompt; and the API key is never part of it. What came of an
+//! answer that was thrown away stands in a line of its own: who judges the cassette sees it as the run did. Each line
+//! holds an HMAC of itself and of the line before, so that a line that was removed, put in or moved is noticed. Lines that
+//! are missing at the end are answers that are missing.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use data_encoding::{BASE64, HEXLOWER};
+use hmac::{Hmac, KeyInit, Mac};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use blabbermouth_core::chat::Message;
+use blabbermouth_provider::{Broken, Completing, Discarded, Provider, ProviderError, Request, Scoring};
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    request: String,
+    answer: String,
+    /// See [`Keys::chain`].
+    chain: String,
+}
+
+/// The longest line of a cassette, in bytes.
+const LONGEST_LINE: u64 = 1 << 30;
+
+/// What the name of a request begins with, where the answer is one that was thrown away.
+const BROKEN: &str = "broken-";
+
+/// The keys of a cassette.
+struct Keys {
+    name: [u8; 32],
+    cipher: LessSafeKey,
+}
+
+impl Keys {
+    fn new(key: [u8; 32]) -> Self {
+        let cipher = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key).expect("a key of 32 bytes"));
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any length is a key");
+        mac.update(b"names of requests");
+        Self { name: mac.finalize().into_bytes().into(), cipher }
+    }
+
+    fn name(&self, model: &str, request: &Request) -> String {
+        self.name_of(&(model, &*request.messages, request.sampling, request.seed, request.choices))
+    }
+
+    fn name_of_scores(&self, model: &str, messages: &[Message], continuations: &[String]) -> String {
+        self.name_of(&("score", model, messages, continuations))
+    }
+
+    fn name_of(&self, parts: &impl Serialize) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.name).expect("any length is a key");
+        mac.update(&serde_json::to_vec(parts).expect("a request is plain data"));
+        HEXLOWER.encode(&mac.finalize().into_bytes()[..16])
+    }
+
+    /// Ties a line to the line before it.
+    fn chain(&self, before: &str, request: &str, answer: &str) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.name).expect("any length is a key");
+        for part in ["chain", before, request, answer] {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part.as_bytes());
+        }
+        HEXLOWER.encode(&mac.finalize().into_bytes()[..16])
+    }
+
+    fn seal(&self, name: &str, answer: &impl Serialize) -> Result<String, ProviderError> {
+        let mut nonce = [0u8; NONCE_LEN];
+        getrandom::fill(&mut nonce).map_err(|e| ProviderError::Setup(format!("no randomness: {e}")))?;
+        let mut sealed = serde_json::to_vec(answer).expect("an answer is plain data");
+        let place = Aad::from(name.as_bytes());
+        let tag = self.cipher.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), place, &mut sealed);
+        let tag = tag.map_err(|_| ProviderError::Setup("an answer could not be sealed".into()))?;
+        Ok(BASE64.encode(&[&nonce, sealed.as_slice(), tag.as_ref()].concat()))
+    }
+
+    fn open<T: DeserializeOwned>(&self, name: &str, sealed: &str) -> Option<T> {
+        let mut sealed = BASE64.decode(sealed.as_bytes()).ok()?;
+        let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let plain = self.cipher.open_in_place(nonce, Aad::from(name.as_bytes()), text).ok()?;
+        serde_json::from_slice(plain).ok()
+    }
+}
+
+/// A cassette that is written.
+struct Tape {
+    keys: Keys,
+    path: PathBuf,
+    /// The file, and what its last line is chained by.
+    file: Mutex<(std::fs::File, String)>,
+}
+
+impl Tape {
+    fn write(&self, name: String, answer: &impl Serialize) -> Result<(), ProviderError> {
+        let answer = self.keys.seal(&name, answer)?;
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain = self.keys.chain(&file.1, &name, &answer);
+        let line = Line { answer, request: name, chain };
+        let mut text = serde_json::to_vec(&line).expect("a line is plain data");
+        text.push(b'\n');
+        let written = file.0.write_all(&text);
+        file.1 = line.chain;
+        written.map_err(|e| ProviderError::Setup(format!("{}: {e}", self.path.display())))
+    }
+
+    /// Writes down what `broken` sees of the answers to a request, too.
+    fn watch(self: &Arc<Self>, name: &str, broken: &Broken) -> Broken {
+        let (tape, name, broken) = (Arc::clone(self), format!("{BROKEN}{name}"), broken.clone());
+        Broken::new(move |discarded| {
+            // Where it cannot be written, no answer can be either, and the run ends.
+            let _ = tape.write(name.clone(), &(String::from_utf8_lossy(discarded.bytes), discarded.withheld));
+            broken.report(discarded);
+        })
+    }
+}
+
+/// Asks, and writes every answer down.
+pub struct Recorder {
+    inner: Arc<dyn Provider>,
+    tape: Arc<Tape>,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("path", &self.tape.path).finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// Goes on with a cassette, or begins one. A line that a killed process left unfinished is removed.
+    ///
+    /// # Errors
+    /// When the file cannot be written, another process records to it, or its last line is not by this key.
+    pub fn new(inner: Arc<dyn Provider>, path: &Path, key: [u8; 32]) -> Result<Self, ProviderError> {
+        let mut options = std::fs::File::options();
+        options.create(true).read(true).append(true);
+        crate::store::no_follow(&mut options);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let fault = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", path.display()));
+        let file = options.open(path).map_err(fault)?;
+        crate::store::make_private(path).map_err(fault)?;
+        if file.try_lock().is_err() {
+            return Err(ProviderError::Setup(format!("{}: another process records to it", path.display())));
+        }
+        let chain = last_chain(&file).map_err(fault)?;
+        let tape = Tape { keys: Keys::new(key), path: path.to_owned(), file: Mutex::new((file, chain)) };
+        Ok(Self { inner, tape: Arc::new(tape) })
+    }
+}
+
+/// What the last whole line of a cassette is chained by; nothing for an empty one. What stands after that line is cut off.
+fn last_chain(mut file: &std::fs::File) -> std::io::Result<String> {
+    const BLOCK: u64 = 1 << 16;
+    let length = file.metadata()?.len();
+    let (mut tail, mut from) = (Vec::new(), length);
+    // From the end, until there is a whole line with the end of the one before it.
+    while from > 0 && tail.iter().filter(|byte| **byte == b'\n').count() < 2 {
+        let begin = from.saturating_sub(BLOCK);
+        let mut block = vec![0; (from - begin) as usize];
+        file.seek(SeekFrom::Start(begin))?;
+        file.read_exact(&mut block)?;
+        block.extend_from_slice(&tail);
+        (tail, from) = (block, begin);
+    }
+    let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else {
+        file.set_len(0)?;
+        return Ok(String::new());
+    };
+    file.set_len(from + end as u64 + 1)?;
+    let begin = tail[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let line: Line = serde_json::from_slice(&tail[begin..end])
+        .map_err(|_| std::io::Error::other("its last line is none of a cassette: name another file"))?;
+    Ok(line.chain)
+}
+
+impl Provider for Recorder {
+    fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
+        Box::pin(async move {
+            let name = self.tape.keys.name(self.inner.model(), request);
+            let request = Request { broken: self.tape.watch(&name, &request.broken), ..request.clone() };
+            let answer = self.inner.complete(&request).await?;
+            self.tape.write(name, &answer)?;
+            Ok(answer)
+        })
+    }
+
+    fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
+        Box::pin(async move {
+            let scores = self.inner.score(messages, continuations).await?;
+            // JSON has no infinities, and a probability of 0 has such a logarithm.
+            let kept: Vec<Option<f64>> = scores.iter().map(|s| s.is_finite().then_some(*s)).collect();
+            if scores.iter().any(|s| s.is_nan()) {
+                return Err(ProviderError::Malformed { what: "a score that is no number".into() });
+            }
+            self.tape.write(self.tape.keys.name_of_scores(self.inner.model(), messages, continuations), &kept)?;
+            Ok(scores)
+        })
+    }
+
+    fn scores(&self) -> bool {
+        self.inner.scores()
+    }
+
+    fn model(&self) -> &str {
+        self.inner.model()
+    }
+
+    fn served(&self) -> Option<String> {
+        self.inner.served()
+    }
+
+    fn address(&self) -> String {
+        self.inner.address()
+    }
+}
+
+/// Gives recorded answers, and asks nobody.
+pub struct Player {
+    keys: Keys,
+    path: Option<PathBuf>,
+    model: String,
+    address: String,
+    answers: HashMap<String, String>,
+    /// Answers to a request that was recorded once more.
+    earlier: HashMap<String, Vec<String>>,
+    /// Those that were thrown away.
+    broken: HashMap<String, Vec<String>>,
+}
+
+impl std::fmt::Debug for Player {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Player").field("path", &self.path).field("answers", &self.answers.len()).finish_non_exhaustive()
+    }
+}
+
+impl Player {
+    /// Reads a cassette, or the parts of a sharded run. An answer that is in no part is a gap, not a fault. `model` and
+    /// `address` are those of the run that was recorded.
+    ///
+    /// # Errors
+    /// When a file cannot be read, is no cassette of this key, was edited, or answers what another one answers.
+    pub fn new(
+        paths: &[PathBuf],
+        parts: bool,
+        model: &str,
+        address: String,
+        key: [u8; 32],
+    ) -> Result<Self, ProviderError> {
+        let (mut answers, mut broken) = (HashMap::new(), HashMap::<String, Vec<String>>::new());
+        let mut earlier = HashMap::<String, Vec<String>>::new();
+        let keys = Keys::new(key);
+        for path in paths {
+            let mut own = HashMap::<String, String>::new();
+            let fault = |what: String| ProviderError::Setup(format!("{}: {what}", path.display()));
+            let mut file = BufReader::new(std::fs::File::open(path).map_err(|e| fault(e.to_string()))?);
+            let (mut chain, mut text) = (String::new(), Vec::new());
+            for number in 1.. {
+                text.clear();
+                file.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut text).map_err(|e| fault(e.to_string()))?;
+                if text.is_empty() {
+                    break;
+                }
+                let line: Line = serde_json::from_slice(&text)
+                    .map_err(|e| fault(format!("line {number}: this is no cassette: {e}")))?;
+                if line.chain != keys.chain(&chain, &line.request, &line.answer) {
+                    let what = "it was edited, or a line before it is missing, or the manifest's key is another one";
+                    return Err(fault(format!("line {number}: {what}")));
+                }
+                chain = line.chain;
+                if line.request.starts_with(BROKEN) {
+                    broken.entry(line.request).or_default().push(line.answer);
+                } else {
+                    if answers.contains_key(&line.request) {
+                        let what = "it has an answer to a question that is answered in a file before it, too: parts of a run \
+                                    have none in common";
+                        return Err(fault(what.into()));
+                    }
+                    // A run that was killed may have asked again. The last answer is judged; what came before it is searched.
+                    if let Some(before) = own.insert(line.request.clone(), line.answer) {
+                        earlier.entry(line.request).or_default().push(before);
+                    }
+                }
+            }
+            if own.is_empty() {
+                return Err(fault("there is no answer in it".into()));
+            }
+            answers.extend(own);
+        }
+        let path = paths.first().filter(|_| !parts).cloned();
+        Ok(Self { keys, path, model: model.to_owned(), address, answers, earlier, broken })
+    }
+
+    fn missing(&self) -> ProviderError {
+        match &self.path {
+            Some(path) => ProviderError::Cassette { path: path.display().to_string() },
+            None => ProviderError::NoPart,
+        }
+    }
+
+    fn find<T: DeserializeOwned>(&self, name: &str) -> Result<T, ProviderError> {
+        let sealed = self.answers.get(name).ok_or_else(|| self.missing())?;
+        self.keys.open(name, sealed).ok_or_else(|| self.missing())
+    }
+
+    /// Shows what was thrown away of the answers to a request, and those that came before the last one.
+    fn show(&self, name: &str, broken: &Broken) -> Result<(), ProviderError> {
+        for sealed in self.earlier.get(name).into_iter().flatten() {
+            let answer: serde_json::Value = self.keys.open(name, sealed).ok_or_else(|| self.missing())?;
+            let last: serde_json::Value = self.find(name)?;
+            if answer != last {
+                broken.report(Discarded { bytes: answer.to_string().as_bytes(), withheld: false });
+            }
+        }
+        let name = format!("{BROKEN}{name}");
+        for sealed in self.broken.get(&name).into_iter().flatten() {
+            let (part, withheld): (String, bool) = self.keys.open(&name, sealed).ok_or_else(|| self.missing())?;
+            broken.report(Discarded { bytes: part.as_bytes(), withheld });
+        }
+        Ok(())
+    }
+}
+
+impl Provider for Player {
+    fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
+        Box::pin(async move {
+            let name = self.keys.name(&self.model, request);
+            if !self.broken.is_empty() || !self.earlier.is_empty() {
+                self.show(&name, &request.broken)?;
+            }
+            self.find(&name)
+        })
+    }
+
+    fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
+        Box::pin(async move {
+            let name = self.keys.name_of_scores(&self.model, messages, continuations);
+            let kept: Vec<Option<f64>> = self.find(&name)?;
+            Ok(kept.into_iter().map(|s| s.unwrap_or(f64::NEG_INFINITY)).collect())
+        })
+    }
+
+    /// Whatever was recorded is there.
+    fn scores(&self) -> bool {
+        true
+    }
+
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+}
