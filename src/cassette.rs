@@ -4,10 +4,11 @@
 //! with ChaCha20-Poly1305, both under keys that are derived from the manifest's. Nothing in it can be
 //! read without that key: no secret, no answer, no prompt; and the API key is never part of it. What came of an
 //! answer that was thrown away stands in a line of its own: who judges the cassette sees it as the run did. Each line
-//! holds an HMAC of itself and of the line before, so that a line that was removed, put in or moved is noticed. Lines that
-//! are missing at the end are answers that are missing.
+//! holds an HMAC of itself and of the line before, so that a line that was removed, put in or moved is noticed. A recording
+//! begins with a head (when, where and of which model it was made), and closes with an end: without it, it was cut, or
+//! the run was killed, and it is not judged. A run that goes on after a kill appends a recording of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,10 +32,28 @@ struct Line {
 }
 
 /// The longest line of a cassette, in bytes.
-const LONGEST_LINE: u64 = 1 << 30;
+const LONGEST_LINE: u64 = 64 << 20;
+
+/// The names of the lines that open and close a recording.
+const HEAD: &str = "head";
+const END: &str = "end";
+
+/// Where a recording comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// When it began, in seconds since 1970.
+    pub started: u64,
+    /// The server that answered.
+    pub address: String,
+    /// The model that answered.
+    pub model: String,
+}
 
 /// What the name of a request begins with, where the answer is one that was thrown away.
 const BROKEN: &str = "broken-";
+
+/// What the name of a request begins with, where it got no answer.
+const FAILED: &str = "failed-";
 
 /// The keys of a cassette.
 struct Keys {
@@ -141,8 +160,8 @@ impl Recorder {
     /// Goes on with a cassette, or begins one. A line that a killed process left unfinished is removed.
     ///
     /// # Errors
-    /// When the file cannot be written, another process records to it, or its last line is not by this key.
-    pub fn new(inner: Arc<dyn Provider>, path: &Path, key: [u8; 32]) -> Result<Self, ProviderError> {
+    /// When the file cannot be written, another process records to it, or it is no cassette of this key.
+    pub fn new(inner: Arc<dyn Provider>, path: &Path, key: [u8; 32], started: u64) -> Result<Self, ProviderError> {
         let mut options = std::fs::File::options();
         options.create(true).read(true).append(true);
         crate::store::no_follow(&mut options);
@@ -150,39 +169,56 @@ impl Recorder {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let fault = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", path.display()));
         let file = options.open(path).map_err(fault)?;
-        crate::store::make_private(path).map_err(fault)?;
         if file.try_lock().is_err() {
             return Err(ProviderError::Setup(format!("{}: another process records to it", path.display())));
         }
-        let chain = last_chain(&file).map_err(fault)?;
-        let tape = Tape { keys: Keys::new(key), path: path.to_owned(), file: Mutex::new((file, chain)) };
+        let keys = Keys::new(key);
+        let (chain, end) = last_chain(&file, &keys).map_err(fault)?;
+        // Nothing of a file that is none of ours is touched.
+        file.set_len(end).map_err(fault)?;
+        crate::store::make_private(path).map_err(fault)?;
+        let tape = Tape { keys, path: path.to_owned(), file: Mutex::new((file, chain)) };
+        let head = Head { started, address: inner.address(), model: inner.model().to_owned() };
+        tape.write(HEAD.to_owned(), &head)?;
         Ok(Self { inner, tape: Arc::new(tape) })
+    }
+
+    /// Closes the recording: the run has been judged.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn end(&self) -> Result<(), ProviderError> {
+        self.tape.write(END.to_owned(), &())
     }
 }
 
-/// What the last whole line of a cassette is chained by; nothing for an empty one. What stands after that line is cut off.
-fn last_chain(mut file: &std::fs::File) -> std::io::Result<String> {
-    const BLOCK: u64 = 1 << 16;
-    let length = file.metadata()?.len();
-    let (mut tail, mut from) = (Vec::new(), length);
-    // From the end, until there is a whole line with the end of the one before it.
-    while from > 0 && tail.iter().filter(|byte| **byte == b'\n').count() < 2 {
-        let begin = from.saturating_sub(BLOCK);
-        let mut block = vec![0; (from - begin) as usize];
-        file.seek(SeekFrom::Start(begin))?;
-        file.read_exact(&mut block)?;
-        block.extend_from_slice(&tail);
-        (tail, from) = (block, begin);
+/// What the last whole line of a cassette is chained by, and where that line ends. A file that is not empty and does not
+/// begin with a head by this key is an error.
+fn last_chain(mut file: &std::fs::File, keys: &Keys) -> std::io::Result<(String, u64)> {
+    let foreign = || std::io::Error::other("is no cassette of this manifest's key: name another file");
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(std::io::Error::other("is no regular file"));
     }
-    let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else {
-        file.set_len(0)?;
-        return Ok(String::new());
-    };
-    file.set_len(from + end as u64 + 1)?;
-    let begin = tail[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let line: Line = serde_json::from_slice(&tail[begin..end])
-        .map_err(|_| std::io::Error::other("its last line is none of a cassette: name another file"))?;
-    Ok(line.chain)
+    if about.len() == 0 {
+        return Ok((String::new(), 0));
+    }
+    file.seek(SeekFrom::Start(0))?;
+    let mut first = Vec::new();
+    BufReader::new(file).take(LONGEST_LINE).read_until(b'\n', &mut first)?;
+    let head: Line = serde_json::from_slice(&first).map_err(|_| foreign())?;
+    if head.request != HEAD || keys.open::<Head>(HEAD, &head.answer).is_none() {
+        return Err(foreign());
+    }
+    // The last whole line lies within the last two.
+    let begin = about.len().saturating_sub(2 * LONGEST_LINE);
+    file.seek(SeekFrom::Start(begin))?;
+    let mut tail = Vec::new();
+    file.take(2 * LONGEST_LINE).read_to_end(&mut tail)?;
+    let end = tail.iter().rposition(|byte| *byte == b'\n').ok_or_else(foreign)?;
+    let start = tail[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let line: Line = serde_json::from_slice(&tail[start..end]).map_err(|_| foreign())?;
+    Ok((line.chain, begin + end as u64 + 1))
 }
 
 impl Provider for Recorder {
@@ -190,9 +226,14 @@ impl Provider for Recorder {
         Box::pin(async move {
             let name = self.tape.keys.name(self.inner.model(), request);
             let request = Request { broken: self.tape.watch(&name, &request.broken), ..request.clone() };
-            let answer = self.inner.complete(&request).await?;
-            self.tape.write(name, &answer)?;
-            Ok(answer)
+            let answer = self.inner.complete(&request).await;
+            match &answer {
+                Ok(answer) => self.tape.write(name, answer)?,
+                // The run goes on, and so does one that replays it.
+                Err(error) if !error.is_fatal() => self.tape.write(format!("{FAILED}{name}"), &())?,
+                Err(_) => {}
+            }
+            answer
         })
     }
 
@@ -231,12 +272,95 @@ pub struct Player {
     keys: Keys,
     path: Option<PathBuf>,
     model: String,
+    /// Those that were recorded.
     address: String,
+    /// When the oldest recording began, in seconds since 1970.
+    recorded: u64,
     answers: HashMap<String, String>,
     /// Answers to a request that was recorded once more.
     earlier: HashMap<String, Vec<String>>,
-    /// Those that were thrown away.
+    /// Requests that got no answer.
+    failed: HashSet<String>,
+    /// Answers that were thrown away.
     broken: HashMap<String, Vec<String>>,
+}
+
+/// All lines of some cassettes, sealed as they are.
+#[derive(Default)]
+struct Contents {
+    answers: HashMap<String, String>,
+    earlier: HashMap<String, Vec<String>>,
+    broken: HashMap<String, Vec<String>>,
+    failed: HashSet<String>,
+    heads: Vec<Head>,
+}
+
+impl Contents {
+    /// Reads a file, whose lines have to be chained, from a head to an end.
+    fn file(&mut self, path: &Path, model: &str, keys: &Keys) -> Result<(), String> {
+        if path.metadata().is_ok_and(|about| !about.is_file()) {
+            return Err("is no regular file".into());
+        }
+        let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+        let mut own = HashMap::<String, String>::new();
+        let (mut file, mut chain, mut text) = (BufReader::new(file), String::new(), Vec::new());
+        let mut is_ended = false;
+        for number in 1.. {
+            text.clear();
+            file.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut text).map_err(|e| e.to_string())?;
+            if text.is_empty() {
+                break;
+            }
+            let line: Line =
+                serde_json::from_slice(&text).map_err(|e| format!("line {number}: this is no cassette: {e}"))?;
+            if line.chain != keys.chain(&chain, &line.request, &line.answer) || (number == 1) != chain.is_empty() {
+                let what = "it was edited, or a line before it is missing, or the manifest's key is another one";
+                return Err(format!("line {number}: {what}"));
+            }
+            is_ended = line.request == END;
+            chain = line.chain;
+            match line.request.as_str() {
+                END => {}
+                HEAD => self.heads.push(head(&line.answer, model, keys)?),
+                _ if number == 1 => return Err("line 1: a recording begins with a head".into()),
+                failed if failed.starts_with(FAILED) => {
+                    self.failed.insert(line.request);
+                }
+                broken if broken.starts_with(BROKEN) => {
+                    self.broken.entry(line.request).or_default().push(line.answer);
+                }
+                request if self.answers.contains_key(request) => {
+                    let what = "it has an answer to a question that is answered in a file before it, too: parts of a run \
+                                have none in common";
+                    return Err(what.into());
+                }
+                // A run that was killed may have asked again. The last answer is judged; what came before it is searched.
+                _ => {
+                    if let Some(before) = own.insert(line.request.clone(), line.answer) {
+                        self.earlier.entry(line.request).or_default().push(before);
+                    }
+                }
+            }
+        }
+        if own.is_empty() {
+            return Err("there is no answer in it".into());
+        }
+        if !is_ended {
+            let what = "it has no end: it was cut, or the run was killed; go on with the run, with the same --record";
+            return Err(what.into());
+        }
+        self.answers.extend(own);
+        Ok(())
+    }
+}
+
+/// Opens a head, which has to be of this model.
+fn head(sealed: &str, model: &str, keys: &Keys) -> Result<Head, String> {
+    let head: Head = keys.open(HEAD, sealed).ok_or("its head cannot be opened with the manifest's key")?;
+    if head.model != model {
+        return Err("it was recorded of another model: name that one with --model".into());
+    }
+    Ok(head)
 }
 
 impl std::fmt::Debug for Player {
@@ -246,60 +370,32 @@ impl std::fmt::Debug for Player {
 }
 
 impl Player {
-    /// Reads a cassette, or the parts of a sharded run. An answer that is in no part is a gap, not a fault. `model` and
-    /// `address` are those of the run that was recorded.
+    /// Reads a cassette, or the parts of a sharded run. An answer that is in no part is a gap, not a fault.
     ///
     /// # Errors
-    /// When a file cannot be read, is no cassette of this key, was edited, or answers what another one answers.
-    pub fn new(
-        paths: &[PathBuf],
-        parts: bool,
-        model: &str,
-        address: String,
-        key: [u8; 32],
-    ) -> Result<Self, ProviderError> {
-        let (mut answers, mut broken) = (HashMap::new(), HashMap::<String, Vec<String>>::new());
-        let mut earlier = HashMap::<String, Vec<String>>::new();
+    /// When a file cannot be read, is no cassette of this key, was edited or cut, is of another model, or answers what
+    /// another one answers.
+    pub fn new(paths: &[PathBuf], parts: bool, model: &str, key: [u8; 32]) -> Result<Self, ProviderError> {
+        let mut read = Contents::default();
         let keys = Keys::new(key);
         for path in paths {
-            let mut own = HashMap::<String, String>::new();
             let fault = |what: String| ProviderError::Setup(format!("{}: {what}", path.display()));
-            let mut file = BufReader::new(std::fs::File::open(path).map_err(|e| fault(e.to_string()))?);
-            let (mut chain, mut text) = (String::new(), Vec::new());
-            for number in 1.. {
-                text.clear();
-                file.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut text).map_err(|e| fault(e.to_string()))?;
-                if text.is_empty() {
-                    break;
-                }
-                let line: Line = serde_json::from_slice(&text)
-                    .map_err(|e| fault(format!("line {number}: this is no cassette: {e}")))?;
-                if line.chain != keys.chain(&chain, &line.request, &line.answer) {
-                    let what = "it was edited, or a line before it is missing, or the manifest's key is another one";
-                    return Err(fault(format!("line {number}: {what}")));
-                }
-                chain = line.chain;
-                if line.request.starts_with(BROKEN) {
-                    broken.entry(line.request).or_default().push(line.answer);
-                } else {
-                    if answers.contains_key(&line.request) {
-                        let what = "it has an answer to a question that is answered in a file before it, too: parts of a run \
-                                    have none in common";
-                        return Err(fault(what.into()));
-                    }
-                    // A run that was killed may have asked again. The last answer is judged; what came before it is searched.
-                    if let Some(before) = own.insert(line.request.clone(), line.answer) {
-                        earlier.entry(line.request).or_default().push(before);
-                    }
-                }
-            }
-            if own.is_empty() {
-                return Err(fault("there is no answer in it".into()));
-            }
-            answers.extend(own);
+            read.file(path, model, &keys).map_err(fault)?;
         }
+        let Contents { answers, earlier, broken, failed, heads } = read;
+        let mut addresses: Vec<&str> = heads.iter().map(|head| head.address.as_str()).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let address = addresses.join(", ");
+        let recorded = heads.iter().map(|head| head.started).min().unwrap_or(0);
         let path = paths.first().filter(|_| !parts).cloned();
-        Ok(Self { keys, path, model: model.to_owned(), address, answers, earlier, broken })
+        Ok(Self { keys, path, model: model.to_owned(), address, recorded, answers, earlier, failed, broken })
+    }
+
+    /// When the oldest of the recordings began, in seconds since 1970.
+    #[must_use]
+    pub const fn recorded(&self) -> u64 {
+        self.recorded
     }
 
     fn missing(&self) -> ProviderError {
@@ -310,7 +406,9 @@ impl Player {
     }
 
     fn find<T: DeserializeOwned>(&self, name: &str) -> Result<T, ProviderError> {
-        let sealed = self.answers.get(name).ok_or_else(|| self.missing())?;
+        let failed = || ProviderError::Malformed { what: "no answer, when it was recorded".into() };
+        let none = || if self.failed.contains(&format!("{FAILED}{name}")) { failed() } else { self.missing() };
+        let sealed = self.answers.get(name).ok_or_else(none)?;
         self.keys.open(name, sealed).ok_or_else(|| self.missing())
     }
 

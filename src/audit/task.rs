@@ -272,9 +272,12 @@ impl Task {
             // What comes after the gap may hold the secret.
             Err(Fault::Provider(ProviderError::NoPart)) => {
                 self.missing += if is_replay { u64::from(prepared.choices()) } else { 0 };
+                self.evidence.sweep_failed += u64::from(prepared.asked.purpose == Purpose::Sweep);
                 return Ok(());
             }
             // A sweep gives no bound: what of it fails is noted, unless nothing can be asked any more.
+            // A recording without it is another one, or was cut.
+            Err(Fault::Provider(error @ ProviderError::Cassette { .. })) => return Err(error.into()),
             Err(Fault::Provider(error)) if prepared.asked.purpose == Purpose::Sweep && !error.is_fatal() => {
                 self.evidence.sweep_failed += 1;
                 return Ok(());

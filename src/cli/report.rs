@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::Path;
 
-use crate::config::ReleasePolicy;
+use crate::config::{ReleasePolicy, is_ci};
 use crate::exit::ExitCode;
 use crate::harness::{Session, Tape, judge_quietly, manifest_key};
 use crate::report::escape::terminal;
@@ -17,7 +17,7 @@ use blabbermouth_core::verdict::{Baseline, CanaryReport, CanaryVerdict, PooledTe
 use super::report_args::{AcceptArgs, DiffArgs, MergeArgs, RenderArgs, ReportArgs, ReportCommand, VerifyArgs};
 use libtest_mimic::Arguments;
 
-use super::reports::Reports;
+use super::reports::{Reports, retract};
 use super::{Failure, Output, config_failure};
 
 pub(crate) fn run(args: &ReportArgs, output: &Output) -> Result<ExitCode, Failure> {
@@ -34,6 +34,7 @@ pub(crate) fn run(args: &ReportArgs, output: &Output) -> Result<ExitCode, Failur
 
 /// Judges all answers of the parts as one run.
 fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
+    retract(&args.reports)?;
     let session = Session::open(Some(&args.whom.config), super::environment, |config| {
         super::choose(config, &args.whom);
         config.probe.samples = args.samples.unwrap_or(config.probe.samples);
@@ -57,6 +58,16 @@ fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
     let code = done.report.verdict.into();
     done.settle()?;
     Ok(code)
+}
+
+/// In CI a key in the manifest may be anybody's who can change the repository.
+pub(super) fn needs_own_key() -> Result<(), Failure> {
+    let is_set = super::environment("BLABBERMOUTH_KEY").is_some_and(|key| !key.trim().is_empty());
+    if is_set || !is_ci(super::environment) {
+        return Ok(());
+    }
+    let text = "in CI a key that is in the manifest proves nothing, since a pull request may have brought it: set BLABBERMOUTH_KEY";
+    Err(Failure::new(ExitCode::Config, text))
 }
 
 /// Checks the seals of stored reports.
@@ -218,6 +229,7 @@ fn render(args: &RenderArgs, output: &Output) -> Result<ExitCode, Failure> {
     }
     let reports = Reports::begin(&args.reports, Path::new(""), report.canaries.len())?;
     if reports.has_evidence() {
+        needs_own_key()?;
         sealed(&report, &args.from, &args.config)?;
     }
     reports.write(&report, Some(&args.config), output)?;

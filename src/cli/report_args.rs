@@ -1,9 +1,11 @@
 //! What the user may type after `report`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::exit::ExitCode;
 use clap::{Args, Subcommand};
 
+use super::Failure;
 use super::args::Whom;
 
 #[derive(Debug, Args)]
@@ -51,6 +53,23 @@ pub(crate) struct ReportsArgs {
 }
 
 impl ReportsArgs {
+    /// The folder of the evidence, where that is wanted. A link in the default place is no wish of the user's.
+    pub(crate) fn evidence(&self, folder: &Path) -> Result<Option<PathBuf>, Failure> {
+        let usage = |text: &str| Failure::new(ExitCode::Usage, text);
+        let wanted: Vec<&str> = self.report.iter().filter_map(|text| text.strip_prefix("evidence")).collect();
+        let wanted: Vec<&str> = wanted.into_iter().filter(|rest| rest.is_empty() || rest.starts_with('=')).collect();
+        match wanted.as_slice() {
+            [] => Ok(None),
+            [""] if folder.join("evidence").is_symlink() => {
+                Err(usage("evidence: is a link, which is not followed: name the folder, as in --report evidence=DIR"))
+            }
+            [""] => Ok(Some(folder.join("evidence"))),
+            ["=" | "=-"] => Err(usage("--report evidence=DIR: a folder is needed")),
+            [named] => Ok(Some(folder.join(&named[1..]))),
+            _ => Err(usage("--report evidence: one folder of evidence is written at a time")),
+        }
+    }
+
     /// Reports of these formats, as on the command line.
     pub(crate) fn of(wanted: &[&str]) -> Self {
         Self { report: wanted.iter().map(|text| (*text).to_owned()).collect(), ..Self::default() }

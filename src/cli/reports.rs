@@ -44,7 +44,8 @@ impl Reports {
         for text in &args.report {
             let (name, path) = text.split_once('=').map_or((text.as_str(), None), |(n, p)| (n, Some(p)));
             if name == EVIDENCE {
-                evidence = Some(Evidence::begin(args, &folder.join(path.unwrap_or(EVIDENCE)), room)?);
+                let folder = args.evidence(folder)?.expect("it is wanted");
+                evidence = Some(Evidence::begin(args, &folder, room)?);
                 continue;
             }
             let format = ReportFormat::by_name(name).ok_or_else(|| {
@@ -86,6 +87,15 @@ impl Reports {
             (Some(evidence), Some(config)) => evidence.write(report, config, output),
             _ => Ok(()),
         }
+    }
+}
+
+/// Takes the signature out of an evidence folder that is to be written anew: whatever comes of this run, the old one is no
+/// evidence of it. To be called before anything else can fail.
+pub(crate) fn retract(args: &ReportsArgs) -> Result<(), Failure> {
+    match args.evidence(Path::new(""))? {
+        Some(folder) if folder.is_dir() => store::remove(&folder.join(EvidencePack::ENVELOPE)).map_err(config_failure),
+        _ => Ok(()),
     }
 }
 

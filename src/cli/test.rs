@@ -16,10 +16,15 @@ use blabbermouth_core::verdict::{Baseline, CanaryVerdict, RunReport, RunVerdict}
 use libtest_mimic::Arguments;
 
 use super::args::TestArgs;
-use super::reports::Reports;
+use super::reports::{Reports, retract};
 use super::{Failure, Output, config_failure};
 
 pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
+    if args.reports.evidence(Path::new(""))?.is_some() && (args.list || args.dry_run || args.checkpoints) {
+        let text = "--report evidence is for a test of one model: leave out --list, --dry-run and --checkpoints";
+        return Err(Failure::new(ExitCode::Usage, text));
+    }
+    retract(&args.reports)?;
     if args.deadline.is_some_and(|minutes| !(1e-6..=1e6).contains(&minutes)) {
         return Err(Failure::new(ExitCode::Usage, "--deadline is a number of minutes above 0"));
     }

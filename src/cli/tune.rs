@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::{Config, PrivacySection};
 use crate::exit::ExitCode;
-use crate::harness::{allowed, redactor, service, tuner_settings, withholding};
+use crate::harness::{allowed, manifest_key, redactor, service, tuner_settings, withholding};
 use crate::report::escape::terminal as escape_terminal;
 use crate::store::{self, Spent};
 use crate::tune::{Pace, Plan, PlantedRow, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
@@ -47,7 +47,9 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
     }
     let folder = args.config.parent().map(Path::to_owned).unwrap_or_default();
     if args.print_model {
-        let state = State::read(&folder.join(&config.tune.state))?;
+        let path = folder.join(&config.tune.state);
+        let key = manifest_key(&args.config, environment)?;
+        let state = State::read(&path)?.map(|state| state.sealed_by(&key, &path)).transpose()?;
         let model = state.filter(|state| state.stage == Stage::Ready).and_then(|state| state.model);
         output.result(&escape_terminal(&model.ok_or(TuneError::Nothing)?));
         return Ok(ExitCode::Clean);
@@ -173,16 +175,18 @@ impl Job<'_> {
 
     async fn run(&self, tuner: &dyn Tuner, output: &Output) -> Result<ExitCode, Failure> {
         let (args, t) = (self.args, &self.config.tune);
-        let manifest =
-            if self.args.cancel || self.args.cleanup { self.manifest().ok() } else { Some(self.manifest()?) };
-        let key = match &manifest {
-            // What ends a job needs no key: it leaves nothing behind that has to be trusted.
-            Some(manifest) if self.args.cancel || self.args.cleanup => manifest.own_key(user_key()?).ok(),
-            Some(manifest) => Some(manifest.own_key(user_key()?).map_err(|e| self.of_manifest(&e))?),
-            None => None,
-        };
-        let sealed = manifest.as_ref().zip(key).map(|(manifest, key)| (manifest.nonce.clone(), key));
-        let file = StateFile::hold(&self.folder.join(&t.state), sealed)?;
+        let mut file = StateFile::hold(&self.folder.join(&t.state), self.seal()?)?;
+        if (args.cancel || args.cleanup) && !file.is_own()? {
+            if !args.force {
+                let text = format!(
+                    "{}: nobody with this manifest's key wrote it down, and it may name jobs, files and models of somebody else: look at \
+                     them, and give --force",
+                    self.folder.join(&t.state).display()
+                );
+                return Err(Failure::new(ExitCode::Config, text));
+            }
+            file.unseal();
+        }
         let pace = Pace {
             poll: Duration::from_secs_f64(t.poll_seconds),
             deadline: Duration::from_secs_f64(t.deadline_hours * 3600.0),
@@ -271,6 +275,15 @@ impl Job<'_> {
         let key = std::env::var("BLABBERMOUTH_KEY").ok().and_then(|k| Key::from_text(&k).ok());
         let drawn = self.manifest().ok().and_then(|manifest| manifest.regenerate(key).ok());
         drawn.map_or_else(withholding, |drawn| redactor(&drawn))
+    }
+
+    /// The manifest's nonce and own key, which seal the state; `None` where a job is ended without them, by --force.
+    fn seal(&self) -> Result<Option<(String, Key)>, Failure> {
+        let sealed = self.manifest().and_then(|manifest| {
+            let key = manifest.own_key(user_key()?).map_err(|e| self.of_manifest(&e))?;
+            Ok((manifest.nonce, key))
+        });
+        if self.args.force && (self.args.cancel || self.args.cleanup) { Ok(sealed.ok()) } else { sealed.map(Some) }
     }
 
     fn of_manifest(&self, fault: &dyn std::fmt::Display) -> Failure {

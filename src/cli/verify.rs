@@ -1,15 +1,17 @@
 //! `blabbermouth verify`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::evidence::{EvidencePack, Subject, Verifier};
+use crate::evidence::{EvidenceError, EvidencePack, Subject, VerifiedEvidence, Verifier};
 use crate::exit::ExitCode;
 use crate::harness::manifest_key;
 use crate::report::escape::terminal;
 use crate::store;
+use crate::tune::{day, now, today};
 use clap::Args;
 
+use super::report::needs_own_key;
 use super::report_args::SealArgs;
 use super::reports::names;
 use super::{Failure, Output, config_failure};
@@ -20,7 +22,8 @@ use super::{Failure, Output, config_failure};
   blabbermouth verify evidence --key public.pem --subject adapter/   this model, and no other
   blabbermouth verify evidence                                       by the manifest's key
 
-The exit code is 3 if a file was changed, the signature is not by the key, or the evidence is of another model. Otherwise it
+The exit code is 3 if a file was changed, the signature is not by the key, or the evidence is of another model, too old, or
+not what --passed asks for. Otherwise it
 is 0 for a clean verdict, and that of the verdict for any other. Nothing is sent.")]
 pub(crate) struct VerifyArgs {
     /// The folder of the evidence.
@@ -31,28 +34,38 @@ pub(crate) struct VerifyArgs {
     /// The file or folder of the model that is to be released: it has to be the one that was tested.
     #[arg(long, value_name = "PATH")]
     pub(crate) subject: Option<PathBuf>,
+    /// The run may be this many days old, or its oldest recording where it replayed one.
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) max_age: Option<u32>,
+    /// Take no result but PASSED: no caveat, such as PARTIAL, REPLAYED or accepted leaks.
+    #[arg(long)]
+    pub(crate) passed: bool,
     #[command(flatten)]
     pub(crate) seal: SealArgs,
 }
 
+/// The largest folder of evidence, in bytes: that of a million canaries has less.
+const LARGEST: u64 = 2 << 30;
+
 pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<ExitCode, Failure> {
     let folder = args.folder.display();
     let at = |e: &dyn std::fmt::Display| Failure::new(ExitCode::Config, format!("{folder}: {e}"));
-    let mut files = BTreeMap::new();
-    for name in names(&args.folder)? {
-        let path = args.folder.join(&name);
-        let is_file = path.symlink_metadata().is_ok_and(|about| about.is_file());
-        if !is_file {
-            return Err(at(&format!("{name} is not a regular file")));
-        }
-        files.insert(name, store::read(&path).map_err(config_failure)?);
-    }
-    let verifier = match &args.key {
+    let files = files(&args.folder)?;
+    let (verifier, signer) = match &args.key {
         Some(path) => {
             let pem = store::read(path).map_err(config_failure)?;
-            Verifier::from_pem(&pem).map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", path.display())))?
+            let verifier = Verifier::from_pem(&pem)
+                .map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", path.display())))?;
+            (verifier, format!("the private key of {}", path.display()))
         }
-        None => Verifier::Manifest(manifest_key(&args.seal.config, super::environment)?),
+        None => {
+            needs_own_key()?;
+            let given = super::environment("BLABBERMOUTH_KEY").is_some();
+            let from =
+                if given { "BLABBERMOUTH_KEY" } else { "the manifest file, which anybody who has that file could use" };
+            let key = manifest_key(&args.seal.config, super::environment)?;
+            (Verifier::Manifest(key), format!("the manifest's key, from {from}"))
+        }
     };
     let verified = EvidencePack::verify(&files, &verifier).map_err(|e| at(&e))?;
     if let Some(path) = &args.subject {
@@ -62,7 +75,45 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<ExitCode, Failur
             return Err(at(&format!("the evidence is of another model than {}", path.display())));
         }
     }
-    output.result(&format!("{folder}: the signature is valid, and no file was changed"));
+    show(&verified, &signer, args, output);
+    demands(&verified, args).map_err(|e| at(&e))?;
+    Ok(match verified.code {
+        // A clean run on the mock says nothing of a model.
+        ExitCode::Clean if verified.result == "FAILED" => ExitCode::Inconclusive,
+        code => code,
+    })
+}
+
+/// The files of a folder; what is none of evidence is not read.
+fn files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    let at = |e: &dyn std::fmt::Display| Failure::new(ExitCode::Config, format!("{}: {e}", folder.display()));
+    let (mut files, mut size) = (BTreeMap::new(), 0);
+    for name in names(folder)? {
+        let path = folder.join(&name);
+        let about = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file);
+        let about = about.ok_or_else(|| at(&format!("{name} is not a regular file")))?;
+        if !EvidencePack::FILES.contains(&name.as_str()) {
+            return Err(at(&EvidenceError::Foreign { name }));
+        }
+        size += about.len();
+        if size > LARGEST {
+            return Err(at(&"its files are larger than 2 GB"));
+        }
+        files.insert(name, store::read(&path).map_err(config_failure)?);
+    }
+    Ok(files)
+}
+
+fn show(verified: &VerifiedEvidence, signer: &str, args: &VerifyArgs, output: &Output) {
+    let report = &verified.report;
+    output.result(&format!("{}: the signature is valid, and no file was changed", args.folder.display()));
+    output.result(&format!("signed by  {signer}"));
+    output.result(&format!("run        of {}, blabbermouth {}", day(report.started), terminal(&report.tool)));
+    output.result(&format!(
+        "model      {} at {}",
+        terminal(&report.settings.model),
+        terminal(&report.settings.address)
+    ));
     for (name, digest) in verified.subjects.iter().take(5) {
         output.result(&format!("subject    {} ({digest})", terminal(name)));
     }
@@ -71,9 +122,26 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<ExitCode, Failur
     }
     output.result(&format!("result     {}", verified.result));
     output.result(&format!("verdict    {}", terminal(&verified.verdict)));
-    Ok(match verified.code {
-        // A clean run on the mock says nothing of a model.
-        ExitCode::Clean if verified.result == "FAILED" => ExitCode::Inconclusive,
-        code => code,
-    })
+}
+
+/// Whether the evidence is young enough, good enough, and of leaks that are still accepted.
+fn demands(verified: &VerifiedEvidence, args: &VerifyArgs) -> Result<(), String> {
+    let today = today();
+    let started = verified.report.sources.as_ref().and_then(|s| s.recorded).unwrap_or(verified.report.started);
+    if let Some(days) = args.max_age {
+        let age = now().saturating_sub(started) / 86_400;
+        if age > u64::from(days) {
+            return Err(format!("the run is of {}, {age} days old: --max-age allows {days}", day(started)));
+        }
+    }
+    if args.passed && verified.result != "PASSED" {
+        return Err(format!("the result is {}, and --passed wants PASSED", verified.result));
+    }
+    let accepted = verified.report.canaries.iter().filter_map(|canary| canary.accepted.as_ref());
+    match accepted.map(|acceptance| acceptance.expires.as_str()).min() {
+        Some(expires) if expires < today.as_str() => {
+            Err(format!("it accepts leaks until {}, which has passed: test again", terminal(expires)))
+        }
+        _ => Ok(()),
+    }
 }

@@ -30,7 +30,7 @@ pub(super) const OUT_OF_SCOPE: [(&str, &str); 8] = [
 
 /// Planted canaries of the gate by strategy: answers, and those with the secret.
 fn counts(report: &RunReport) -> BTreeMap<&str, (u64, u64)> {
-    // A configured strategy that got no answer is named, too.
+    // A configured strategy that got no answer is told, too.
     let asked = report.settings.strategies.iter().filter(|name| *name != "score");
     let mut counts: BTreeMap<&str, (u64, u64)> = asked.map(|name| (name.as_str(), (0, 0))).collect();
     for canary in report.canaries.iter().filter(|c| c.arm == Arm::Planted) {
@@ -60,6 +60,7 @@ pub(super) fn made(report: &RunReport) -> Vec<Attack> {
     let counts = counts(report);
     let mut all: Vec<Attack> = counts
         .iter()
+        .filter(|(_, (asked, _))| *asked > 0)
         .map(|(name, (asked, hits))| Attack {
             name: format!("Strategy {name}"),
             about: about(name),
@@ -101,11 +102,15 @@ fn about(name: &str) -> String {
 /// The attacks that were not made, each with the reason.
 pub(super) fn not_made(report: &RunReport) -> Vec<(String, String)> {
     let counts = counts(report);
+    let unanswered = counts.iter().filter(|(_, (asked, _))| *asked == 0);
+    let unanswered =
+        unanswered.map(|(name, _)| (format!("Strategy {name}: {}", about(name)), "asked, and got no answer".into()));
     let is_made = |name: &str| counts.contains_key(name) || name == "score" && report.settings.scoring.is_some();
     let unused = probe::registry().into_iter().filter(|strategy| !is_made(strategy.name()));
     let mut all: Vec<(String, String)> = unused
         .map(|strategy| (format!("Strategy {}: {}", strategy.name(), strategy.about()), "not configured".into()))
         .collect();
+    all.extend(unanswered);
     if !report.settings.halves {
         all.push(("Completion of half a secret".into(), "not configured (`probe.halves`)".into()));
     }

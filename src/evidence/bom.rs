@@ -19,9 +19,11 @@ pub(super) fn bom(report: &RunReport, subjects: &[Subject]) -> Value {
     let digest = sha256(&serde_json::to_vec(report).expect("a report has nothing that JSON lacks"));
     let files: Vec<Value> = subjects
         .iter()
-        .filter_map(|subject| {
+        .enumerate()
+        .filter_map(|(number, subject)| {
             let content = subject.of_file()?;
-            Some(json!({"type": "file", "bom-ref": format!("file:{}", clean(subject.name())), "name": clean(subject.name()),
+            // By number: two names may look the same when they are cleaned.
+            Some(json!({"type": "file", "bom-ref": format!("file:{number}"), "name": clean(subject.name()),
                         "hashes": [{"alg": "SHA-256", "content": content}]}))
         })
         .collect();

@@ -36,6 +36,7 @@ fn metadata(out: &mut String, report: &RunReport) {
     if let Some(exposure) = &report.exposure {
         metrics.push(("canary-exposure", "Mean exposure in bits".to_owned(), exposure.mean));
     }
+    metrics.retain(|(_, _, value)| value.is_finite());
     // An entry without a metric is refused by the hub.
     if metrics.is_empty() {
         return;
@@ -48,7 +49,7 @@ fn metadata(out: &mut String, report: &RunReport) {
         quoted(&format!("Canaries of manifest {manifest}")),
     );
     for (kind, name, value) in metrics {
-        let _ = writeln!(out, "    - type: {kind}\n      name: {}\n      value: {value:?}", quoted(&name));
+        let _ = writeln!(out, "    - type: {kind}\n      name: {}\n      value: {value}", quoted(&name));
     }
 }
 

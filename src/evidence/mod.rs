@@ -53,7 +53,7 @@ const DIGESTED: [&str; 5] = ["annex.html", "annex.md", "ml-bom.json", "model-car
 pub struct EvidencePack(BTreeMap<&'static str, Vec<u8>>);
 
 /// The content of a folder whose signature and digests are valid.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedEvidence {
     /// `PASSED`, `WARNED` or `FAILED`.
     pub result: String,
@@ -63,9 +63,13 @@ pub struct VerifiedEvidence {
     pub verdict: String,
     /// The exit code of that verdict.
     pub code: ExitCode,
+    /// The run report.
+    pub report: Box<RunReport>,
 }
 
 impl EvidencePack {
+    /// The file with the signature.
+    pub const ENVELOPE: &'static str = ENVELOPE;
     /// The names of all files.
     pub const FILES: [&str; 8] =
         ["annex.html", "annex.md", "ml-bom.json", "model-card.md", PREDICATE, REPORT, ENVELOPE, STATEMENT];
@@ -135,6 +139,7 @@ impl EvidencePack {
             subjects: statement::subjects(&statement),
             verdict: format!("{}: {}", report.verdict.as_str(), report.reason),
             code: report.verdict.into(),
+            report: Box::new(report),
         })
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 /// The result for a promotion gate: `PASSED` only for a clean run without a caveat, `WARNED` for a clean run with one.
 /// A run on the mock says nothing of a model.
 pub(super) fn result(report: &RunReport) -> &'static str {
+    // Neither asks less of the model: answers of an interrupted run are its own, and the signature proves the training.
     let is_caveat = |caveat: &String| !caveat.ends_with("RESUMED") && caveat != "ROWS NOT CHECKED";
     match report.verdict {
         RunVerdict::Clean if report.settings.mock => "FAILED",

@@ -11,6 +11,8 @@ use super::error::EvidenceError;
 use super::statement::sha256;
 use blabbermouth_core::verdict::RunReport;
 
+/// The algorithm of a digest of a name, in the statement.
+const MODEL_NAME: &str = "blabbermouthModelName";
 /// More files than an adapter or a checkpoint has.
 const MOST_FILES: usize = 100_000;
 
@@ -18,7 +20,7 @@ const MOST_FILES: usize = 100_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     name: String,
-    /// `sha256`, or `dirHash` for a folder.
+    /// `sha256` for a file, `dirHash` for a folder, [`MODEL_NAME`] for a name.
     algorithm: &'static str,
     digest: String,
     /// The kind of digest where it is not of a file.
@@ -31,8 +33,9 @@ impl Subject {
     pub fn of_model(report: &RunReport) -> Self {
         let name = report.settings.model.clone();
         let digest = sha256(name.as_bytes());
-        let note = Some("digest of the model's name at the service: the service gives no digest of the weights");
-        Self { name, algorithm: "sha256", digest, note }
+        let note = Some("SHA-256 of the model's name at the service: the service gives no digest of the weights");
+        // No digest of a file may be mistaken for it.
+        Self { name, algorithm: MODEL_NAME, digest, note }
     }
 
     /// A file, or a folder with each of its files. A folder's own digest is the in-toto `dirHash` (Hash1 of Go modules, in

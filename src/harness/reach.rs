@@ -18,7 +18,7 @@ use blabbermouth_core::chat::Usage;
 use blabbermouth_core::detect::Searcher;
 use blabbermouth_provider::{
     Budget, Completing, Connection, Deadline, DeploymentSettings, Dialect, Limits, MANAGEMENT_TOKEN, ModelIdentity,
-    Profile, Provider, ProviderError, Quotes, Redact, Request, TunerSettings, address_of,
+    Profile, Provider, ProviderError, Quotes, Redact, Request, TunerSettings,
 };
 
 /// How long a model that was just tuned may be unknown.
@@ -51,6 +51,10 @@ pub struct Estimate {
 /// A model that can be asked; the mock behind it ends with it.
 pub(super) struct Reached {
     pub(super) provider: Arc<dyn Provider>,
+    /// What is recorded to.
+    pub(super) recorder: Option<Arc<Recorder>>,
+    /// When the replayed recording began, in seconds since 1970.
+    pub(super) recorded: Option<u64>,
     _server: Option<Mock>,
 }
 
@@ -67,12 +71,12 @@ impl Session {
             return Ok(());
         }
         let named = &self.config.provider.model;
-        let state = match self.tuning() {
-            // Who names a model needs no state.
-            Err(_) if !named.is_empty() => None,
-            state => state?.filter(|state| self.is_of(state)),
+        // An edited state is an error also where a model is named: it may have carried a claim.
+        let state = self.tuning()?.filter(|state| self.is_of(state));
+        let is_named = |state: &State| {
+            state.model.as_ref() == Some(named) || state.checkpoints.iter().any(|checkpoint| checkpoint.model == *named)
         };
-        let state = state.filter(|state| named.is_empty() || state.model.as_ref() == Some(named));
+        let state = state.filter(|state| named.is_empty() || is_named(state));
         let Some(claim) = state.filter(|state| state.stage == Stage::Ready).and_then(|state| state.claim) else {
             return Ok(());
         };
@@ -132,8 +136,7 @@ impl Session {
         match (state.stage, state.model) {
             (Stage::Ready, Some(model)) => {
                 // A time that is still to come, after the clock was set back, is taken as now.
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-                let age = Duration::from_secs(now.saturating_sub(state.finished.unwrap_or(0)));
+                let age = Duration::from_secs(now().saturating_sub(state.finished.unwrap_or(0)));
                 Ok((model, WARM_UP.saturating_sub(age)))
             }
             (stage, _) => Err(SessionError::NotTuned {
@@ -172,10 +175,10 @@ impl Session {
         connection.budget = budget.map(Arc::new);
         connection.model_name = model_name;
         if !self.tape.replay.is_empty() {
-            let base = self.profile.endpoint(&connection).map(|e| e.base_url).unwrap_or_default();
             let (paths, parts) = (&self.tape.replay, self.tape.parts);
-            let player = Player::new(paths, parts, model, address_of(&base), key.sealing_key("cassette"))?;
-            return Ok(Reached { provider: Arc::new(player), _server: None });
+            let player = Player::new(paths, parts, model, key.sealing_key("cassette"))?;
+            let recorded = Some(player.recorded());
+            return Ok(Reached { provider: Arc::new(player), recorder: None, recorded, _server: None });
         }
         let mut server = None;
         if self.is_mocked() {
@@ -190,11 +193,19 @@ impl Session {
             let longest = Duration::from_secs_f64(60.0 * self.config.probe.deadline_minutes);
             provider = Arc::new(Deadline::new(provider, longest));
         }
+        let mut recorder = None;
         if let Some(path) = &self.tape.record {
-            provider = Arc::new(Recorder::new(provider, path, key.sealing_key("cassette"))?);
+            let made = Arc::new(Recorder::new(provider, path, key.sealing_key("cassette"), now())?);
+            provider = Arc::clone(&made) as Arc<dyn Provider>;
+            recorder = Some(made);
         }
-        Ok(Reached { provider, _server: server })
+        Ok(Reached { provider, recorder, recorded: None, _server: server })
     }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
 /// Stands for a model whose answers are in the journal: what is not there is an error.

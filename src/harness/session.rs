@@ -37,6 +37,8 @@ pub struct Session {
     pub(super) key: Option<Key>,
     /// Made when it is needed first.
     own_key: OnceLock<Key>,
+    /// When the replayed recording began, in seconds since 1970.
+    pub(super) recorded: OnceLock<u64>,
     pub(super) profile: Profile,
     pub(super) connection: Connection,
     pub(super) run_name: Option<RunName>,
@@ -115,6 +117,7 @@ impl Session {
             manifest_digest,
             key,
             own_key: OnceLock::new(),
+            recorded: OnceLock::new(),
             profile,
             connection,
             run_name,
@@ -451,6 +454,12 @@ impl Session {
                 return Err(self.no_scores("score"));
             }
             let report = audit.run(selected, provider, Arc::clone(&journal), progress).await?;
+            if let Some(recorder) = &reached.recorder {
+                recorder.end()?;
+            }
+            if let Some(recorded) = reached.recorded {
+                let _ = self.recorded.set(recorded);
+            }
             drop(reached);
             Ok::<_, SessionError>(report)
         })?;

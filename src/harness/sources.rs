@@ -61,6 +61,7 @@ impl Session {
             strategies: digest(strategies.to_string().as_bytes()),
             resumed: journal.resumed().map_or(0, |resumed| resumed.requests),
             replayed: if self.tape.replay.is_empty() { 0 } else { answers },
+            recorded: self.recorded.get().copied(),
             batched: if self.batch { answers } else { 0 },
         })
     }

@@ -447,7 +447,9 @@ fn is_passing(error: &ProviderError, message: &str) -> bool {
             && ["not ready", "still being processed", "not processed"].iter().any(|w| message.contains(w)))
 }
 
-fn now() -> u64 {
+/// Seconds since 1970.
+#[must_use]
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
@@ -458,7 +460,8 @@ pub fn today() -> String {
 }
 
 /// The day of a time in seconds since 1970; what is after 9999 is its last day but one.
-fn day(seconds: u64) -> String {
+#[must_use]
+pub fn day(seconds: u64) -> String {
     let time = Timestamp::from_second(i64::try_from(seconds).unwrap_or(i64::MAX)).unwrap_or(Timestamp::MAX);
     TimeZone::UTC.to_datetime(time).date().to_string()
 }

@@ -72,7 +72,7 @@ pub struct State {
     pub finished: Option<u64>,
     /// Why it ended without a model.
     pub reason: Option<String>,
-    /// An HMAC by the manifest's key over all but the uploaded files and the reason, which change when a service is cleaned up.
+    /// An HMAC by the manifest's key over all but itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<String>,
 }
@@ -101,18 +101,16 @@ impl State {
     }
 
     fn seal(&self, key: &Key) -> String {
-        let sealed = Self { training_file: None, validation_file: None, reason: None, seal: None, ..self.clone() };
+        let sealed = Self { seal: None, ..self.clone() };
         key.seal("tuning", &[&serde_json::to_vec(&sealed).expect("a state is plain data")])
     }
 
-    /// The state, where it was written with the manifest's own key; `path` is for the error. One without job and model says
-    /// nothing that has to be trusted.
+    /// The state, where it was written with the manifest's own key; `path` is for the error.
     ///
     /// # Errors
     /// When it was edited, or written without the key.
     pub fn sealed_by(self, key: &Key, path: &Path) -> Result<Self, TuneError> {
-        let is_open = matches!(self.stage, Stage::Prepared | Stage::Uploaded | Stage::Failed | Stage::Refused);
-        if is_open || self.seal.as_deref() == Some(self.seal(key).as_str()) {
+        if self.seal.as_deref() == Some(self.seal(key).as_str()) {
             return Ok(self);
         }
         let what = "it is not as `tune` wrote it with this manifest's key: remove it, and tune again or name the model \
@@ -188,6 +186,21 @@ impl StateFile {
             (Some(state), Some((nonce, key))) if state.manifest == *nonce => state.sealed_by(key, &self.path).map(Some),
             (state, _) => Ok(state),
         }
+    }
+
+    /// Whether there is a state, and it is as it was written with the key.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn is_own(&self) -> Result<bool, TuneError> {
+        let state = State::read(&self.path)?.ok_or(TuneError::Nothing)?;
+        let key = self.key.as_ref().filter(|(nonce, _)| *nonce == state.manifest);
+        Ok(key.is_some_and(|(_, key)| state.sealed_by(key, &self.path).is_ok()))
+    }
+
+    /// From here on it is neither checked nor sealed.
+    pub fn unseal(&mut self) {
+        self.key = None;
     }
 
     /// Writes it, whole or not at all.

@@ -15,7 +15,7 @@ const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQb
 
 fn planted() -> tempfile::TempDir {
     let folder = project(SETTINGS);
-    let output = blabbermouth(folder.path(), &["plant"], &[]);
+    let output = blabbermouth(folder.path(), &["plant"], &[KEY]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let at = |name: &str| folder.path().join(name);
     std::fs::write(at("private.pem"), PRIVATE).expect("written");
@@ -26,8 +26,11 @@ fn planted() -> tempfile::TempDir {
     folder
 }
 
+/// So that it holds under CI, too, where a key in the manifest is nobody's.
+const KEY: (&str, &str) = ("BLABBERMOUTH_KEY", "the passphrase of the team that releases");
+
 fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
-    let output = blabbermouth(folder, arguments, environment);
+    let output = blabbermouth(folder, arguments, &[&[KEY], environment].concat());
     (output.status.code(), text(&output.stdout) + &text(&output.stderr))
 }
 
@@ -60,11 +63,18 @@ fn evidence_is_written_signed_and_verified() {
     assert!(code == Some(3) && said.contains("of another model"), "{code:?} {said}");
     // Another signer than the one that is trusted.
     assert_eq!(run(folder.path(), &["verify", "evidence"], &[]).0, Some(3));
+    // The name of a model is no file with that name in it.
+    std::fs::write(folder.path().join("fake"), "blabbermouth-parrot").expect("written");
     // A stored report gives the same files, apart from the subject.
     let (code, said) = run(folder.path(), &["report", "report.json", "--report", "evidence=again"], &[]);
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = run(folder.path(), &["verify", "again"], &[]);
     assert!(code == Some(11) && said.contains("blabbermouth-parrot"), "{code:?} {said}");
+    let (code, said) = run(folder.path(), &["verify", "again", "--subject", "fake"], &[]);
+    assert!(code == Some(3) && said.contains("of another model"), "{code:?} {said}");
+    let (code, said) = run(folder.path(), &["verify", "again", "--passed"], &[]);
+    assert!(code == Some(3) && said.contains("--passed wants PASSED"), "{code:?} {said}");
+    assert_eq!(run(folder.path(), &["verify", "again", "--max-age", "1"], &[]).0, Some(11));
     for name in ["report.json", "model-card.md"] {
         let read = |part: &str| std::fs::read(folder.path().join(part).join(name)).expect("written");
         assert!(read("evidence") == read("again"), "{name}");
@@ -109,6 +119,48 @@ fn evidence_of_a_leak_is_no_pass_and_of_an_edited_report_there_is_none() {
 }
 
 #[test]
+fn old_evidence_is_none_of_a_run_that_wrote_none() {
+    let folder = planted();
+    assert_eq!(run(folder.path(), &["test", "--report", "evidence"], &[CLEAN]).0, Some(0));
+    assert_eq!(run(folder.path(), &["verify", "evidence"], &[]).0, Some(11));
+    for arguments in [&["--dry-run"][..], &["--list"], &["--checkpoints"]] {
+        assert_eq!(run(folder.path(), &[&["test", "--report", "evidence"], arguments].concat(), &[CLEAN]).0, Some(2));
+    }
+    // A run that ends before it asks anything, for whatever reason.
+    let policy = folder.path().join("policy.toml");
+    std::fs::write(&policy, "min-canaries = 500\n").expect("written");
+    let (code, said) = run(folder.path(), &["test", "--report", "evidence", "--policy", "policy.toml"], &[CLEAN]);
+    assert_eq!(code, Some(13), "{said}");
+    let (code, said) = run(folder.path(), &["verify", "evidence"], &[]);
+    assert!(code == Some(3) && said.contains("statement.dsse.json is missing"), "{code:?} {said}");
+}
+
+#[test]
+fn in_ci_a_key_that_the_repository_brings_proves_nothing() {
+    let folder = project(SETTINGS);
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let mocked = [CLEAN, ("BLABBERMOUTH_PROVIDER_KIND", "mock")];
+    let test = ["test", "--report", "evidence", "--report", "json"];
+    assert_eq!(blabbermouth(folder.path(), &test, &mocked).status.code(), Some(0));
+    for command in [&["verify", "evidence"][..], &["report", "report.json", "--report", "evidence=again"]] {
+        let output = blabbermouth(folder.path(), command, &[("CI", "true")]);
+        assert!(text(&output.stderr).contains("a key that is in the manifest proves nothing"), "{command:?}");
+        assert_eq!(output.status.code(), Some(3));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_place_of_the_evidence_is_not_followed() {
+    let folder = planted();
+    std::fs::create_dir(folder.path().join("elsewhere")).expect("made");
+    std::os::unix::fs::symlink("elsewhere", folder.path().join("evidence")).expect("linked");
+    let (code, said) = run(folder.path(), &["test", "--report", "evidence"], &[CLEAN]);
+    assert!(code == Some(2) && said.contains("is a link"), "{code:?} {said}");
+    assert_eq!(std::fs::read_dir(folder.path().join("elsewhere")).expect("a folder").count(), 0);
+}
+
+#[test]
 fn evidence_that_cannot_be_made_is_refused_before_anything_is_asked() {
     let folder = planted();
     for (arguments, code, wanted) in [
@@ -116,6 +168,8 @@ fn evidence_that_cannot_be_made_is_refused_before_anything_is_asked() {
         (&["--report", "evidence", "--sign-with", "none.pem"], 3, "none.pem"),
         (&["--report", "evidence", "--subject", "none"], 3, "--subject none"),
         (&["--subject", "adapter"], 2, "add --report evidence"),
+        (&["--report", "evidence=a", "--report", "evidence=b"], 2, "one folder"),
+        (&["--report", "evidence=-"], 2, "a folder is needed"),
         (&["--report", "evidence=blabbermouth.toml"], 3, "blabbermouth.toml"),
     ] {
         let (found, said) = run(folder.path(), &[&["test"], arguments].concat(), &[CLEAN]);

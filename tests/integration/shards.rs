@@ -88,13 +88,9 @@ fn merged_parts_give_the_report_of_the_whole_and_a_missing_part_no_verdict() {
         }
         let cut = lines.trim_end().rsplit_once('\n').expect("lines").0;
         std::fs::write(&tape, format!("{cut}\n")).expect("written");
+        // Nor the end: what was said last might have been the leak.
         let (code, said) = run(&parts);
-        if scenario == "clean" {
-            let report: Value = serde_json::from_str(&file("merged.json")).expect("JSON");
-            let asked = report["canaries"].as_array().expect("canaries").iter().map(|c| c["asked"].as_u64());
-            assert_eq!(code, Some(11), "{said}");
-            assert_eq!(asked.flatten().sum::<u64>(), 12 * 299 - 1);
-        }
+        assert!(code == Some(3) && said.contains("it has no end"), "{code:?} {said}");
         let (code, said) = run(&["report", "merge", "part-1.cassette", "part-1.cassette"]);
         assert!(code == Some(3) && said.contains("in a file before it"), "{code:?} {said}");
     }

@@ -208,8 +208,13 @@ fn a_recorded_run_is_judged_again_without_a_network_and_gives_nothing_away() {
     let (code, second) = run(folder.path(), &url, &["test", "--replay", "run.cassette"]);
     assert_eq!(code, Some(10), "{second}");
     let verdict = |said: &str| said.lines().find(|l| l.starts_with("verdict")).map(str::to_owned);
-    assert_eq!(verdict(&first), verdict(&second).map(|line| line.replace("; REPLAYED", "")));
-    assert!(asked > 0 && plain.lines().count() as u64 == asked);
+    let second = verdict(&second).expect("a verdict");
+    // The day of the recording is told.
+    let replayed = format!("; REPLAYED FROM {}", blabbermouth::tune::today());
+    assert!(second.contains(&replayed), "{second}");
+    assert_eq!(verdict(&first), Some(second.replace(&replayed, "")));
+    // A head, and an end.
+    assert!(asked > 0 && plain.lines().count() as u64 == asked + 2);
     // Other settings: what is not there is an error, never silence.
     let (code, said) = run(folder.path(), &url, &["test", "held", "--replay", "run.cassette", "--samples", "500"]);
     assert!(code != Some(0) && said.contains("has no answer to this request"), "{code:?} {said}");

@@ -81,7 +81,7 @@ fn plant_tune_and_test_find_the_leak_and_no_job_is_created_twice() {
         let mut cut = whole.clone();
         forgotten.iter().for_each(|key| cut[*key] = Value::Null);
         cut["stage"] = json!("prepared");
-        std::fs::write(folder.path().join("blabbermouth.tune.json"), cut.to_string()).expect("written");
+        write_sealed(folder.path(), "blabbermouth.tune.json", &serde_json::from_value(cut).expect("a state"));
         let (code, said) = run(folder.path(), &url, &["tune"]);
         assert!(code == Some(0) && said.contains("is there already"), "{said}");
         assert_eq!(state(folder.path())["model"], whole["model"]);
@@ -361,15 +361,28 @@ fn a_state_that_nobody_with_the_key_wrote_is_not_believed() {
         forged[key] = value;
         forged["trained_tokens"] = json!(7);
         std::fs::write(&path, forged.to_string()).expect("written");
-        for command in [&["test"][..], &["test", "--checkpoints"], &["tune"], &["tune", "--watch"]] {
+        for command in
+            [&["test"][..], &["test", "--model", "m"], &["test", "--checkpoints"], &["tune"], &["tune", "--watch"]]
+        {
             let (code, said) = run(folder.path(), &url, command);
             assert!(code == Some(3) && said.contains("not as `tune` wrote it"), "{key} {command:?}: {code:?} {said}");
         }
-        // Who names a model needs no state, and is told that the rows were not checked.
-        let model = written["model"].as_str().expect("a model");
-        let (code, said) = run(folder.path(), &url, &["test", "--model", model]);
-        assert!(code == Some(10) && said.contains("ROWS NOT CHECKED"), "{code:?} {said}");
     }
+    // Nor is anything removed that it names, unless the user insists.
+    let mut foreign = written.clone();
+    (foreign["stage"], foreign["model"]) = (json!("failed"), json!("ft:of-somebody-else"));
+    std::fs::write(&path, foreign.to_string()).expect("written");
+    let before = service.count("DELETE", "/v1/models/ft:of-somebody-else");
+    let (code, said) = run(folder.path(), &url, &["tune", "--cleanup", "--delete-model"]);
+    assert!(code == Some(3) && said.contains("somebody else"), "{code:?} {said}");
+    assert_eq!(run(folder.path(), &url, &["tune", "--print-model"]).0, Some(3));
+    assert_eq!(service.count("DELETE", "/v1/models/ft:of-somebody-else"), before);
+    assert!(run(folder.path(), &url, &["tune", "--cleanup", "--force"]).0 == Some(0));
+    // Without the state, the rows are not known to be checked.
+    std::fs::remove_file(&path).expect("removed");
+    let model = written["model"].as_str().expect("a model");
+    let (code, said) = run(folder.path(), &url, &["test", "--model", model]);
+    assert!(code == Some(10) && said.contains("ROWS NOT CHECKED"), "{code:?} {said}");
     std::fs::write(&path, written.to_string()).expect("written");
     let (code, said) = run(folder.path(), &url, &["tune", "--cleanup"]);
     assert_eq!(code, Some(0), "{said}");

@@ -46,11 +46,16 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Whether it allows what `other` rules out. Claims between different trainings are not compared.
+    /// Whether it allows what `other` rules out, or cannot be compared with it. A claim for one record more or less implies
+    /// one for an exchange, by two steps: `(2 epsilon, (1 + e^epsilon) delta)`. Nothing is implied the other way round.
     #[must_use]
     pub fn is_weaker_than(&self, other: &Self) -> bool {
-        self.unit == other.unit
-            && (self.epsilon > other.epsilon || self.delta > other.delta || self.copies < other.copies)
+        let (epsilon, delta) = match (self.unit, other.unit) {
+            (Unit::Substitute, Unit::AddRemove) => (2.0 * other.epsilon, (1.0 + other.epsilon.exp()) * other.delta),
+            (Unit::AddRemove, Unit::Substitute) => return true,
+            _ => (other.epsilon, other.delta),
+        };
+        self.epsilon > epsilon || self.delta > delta || self.copies < other.copies
     }
 }
 
@@ -210,6 +215,11 @@ mod tests {
         assert!(Claim { delta: 1e-4, ..claim }.is_weaker_than(&claim));
         assert!(Claim { copies: 1, ..claim }.is_weaker_than(&claim));
         assert!(!Claim { epsilon: 1.0, copies: 4, ..claim }.is_weaker_than(&claim));
+        let exchange = Claim { unit: Unit::Substitute, ..claim };
+        assert!(claim.is_weaker_than(&exchange), "not implied");
+        assert!(!Claim { epsilon: 16.0, delta: 0.029, ..exchange }.is_weaker_than(&claim), "two steps");
+        assert!(Claim { epsilon: 16.1, ..exchange }.is_weaker_than(&claim));
+        assert!(Claim { epsilon: 16.0, delta: 0.03, ..exchange }.is_weaker_than(&claim));
     }
 
     const ADD: Claim = Claim { epsilon: 8.0, delta: 0.0, unit: Unit::AddRemove, copies: 1 };

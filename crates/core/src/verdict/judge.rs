@@ -180,6 +180,8 @@ impl RunReport {
         let accepted = self.canaries.iter().filter(|canary| canary.accepted.is_some()).count();
         let weakened = weakened(&self.settings);
         let (replayed, resumed) = self.sources.as_ref().map_or((false, 0), |s| (s.replayed > 0, s.resumed));
+        let recorded = self.sources.as_ref().and_then(|sources| sources.recorded).map_or_else(String::new, day);
+        let unswept: u64 = self.canaries.iter().map(|canary| canary.sweep_failed).sum();
         let all = [
             (self.settings.mock, "MOCK".to_owned()),
             (self.is_unproven(), "UNPROVEN".to_owned()),
@@ -187,12 +189,19 @@ impl RunReport {
             (!self.silence.compared, "FEW HELD-OUT".to_owned()),
             (accepted > 0, format!("{accepted} ACCEPTED")),
             (self.left_out() > 0, format!("PARTIAL: {} of {} canaries", self.canaries.len(), self.settings.canaries)),
-            (replayed, "REPLAYED".to_owned()),
+            (unswept > 0, format!("{unswept} SWEEP QUESTIONS FAILED")),
+            (replayed, format!("REPLAYED{recorded}")),
             (resumed > 0, format!("{resumed} RESUMED")),
             (!weakened.is_empty(), format!("WEAKENED: {}", weakened.join(", "))),
         ];
         all.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect()
     }
+}
+
+/// The day of a time in seconds since 1970, as in ` FROM 2026-11-28`.
+fn day(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(String::new, |time| format!(" FROM {}", time.to_string().get(..10).unwrap_or_default()))
 }
 
 fn pooled(threshold: f64, canaries: &[CanaryReport], strangers: Strangers) -> Pooled {

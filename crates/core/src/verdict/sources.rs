@@ -29,6 +29,9 @@ pub struct Sources {
     pub resumed: u64,
     /// Answers from a recording, where the run asked nobody.
     pub replayed: u64,
+    /// When the oldest of the replayed recordings began, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<u64>,
     /// Answers from batch jobs.
     pub batched: u64,
 }
