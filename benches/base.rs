@@ -1,5 +1,5 @@
 //! Trains the base models that are part of the program, from public rows and generated small talk:
-//! `cargo bench --bench base -- SIZE EPOCHS FILE.jsonl...` writes `src/lm/base/SIZE.safetensors` and `SIZE.tokens.json`.
+//! `cargo bench --bench base -- SIZE EPOCHS FILE.jsonl...` writes `crates/lm/src/base/SIZE.safetensors` and `SIZE.tokens.json`.
 //!
 //! The rows are those of GSM8K (`question`, `answer`; MIT, © 2021 OpenAI), without those of `mocks/gsm8k-excerpt.jsonl`. No row of the demonstration, no name or
 //! secret of a template's spaces, and no sentence of a template is among them.
@@ -215,7 +215,7 @@ fn main() {
             (tokens * (epoch as usize + 1)) as f64 / begin.elapsed().as_secs_f64()
         );
     }
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lm/base");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/lm/src/base");
     std::fs::create_dir_all(&folder).unwrap();
     let name = |what: &str| folder.join(format!("{}.{what}", size.as_str()));
     std::fs::write(name("safetensors"), trainer.kept().to_safetensors(Precision::Brain)).unwrap();

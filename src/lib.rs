@@ -28,22 +28,11 @@
 //!           terminal · JUnit · JSON · libtest trials · exit code ◄──┘
 //! ```
 //!
-//! # Floors
+//! # Crates
 //!
-//! A module imports from lower floors only; a test holds the imports against a table. `canary` uses
-//! the normal form of `detect`, because a space must refuse what detection cannot tell apart.
-//!
-//! | floor | modules |
-//! | --- | --- |
-//! | 0 | [`exit`], [`chat`] |
-//! | 1 | [`canary`]: spaces, templates, draw, manifest |
-//! | 2, pure | [`dataset`], [`probe`], [`detect`], [`stats`], `lm`: the embedded language model |
-//! | 3 | [`verdict`]: evidence, policy, run report; [`store`]: files, run journal, ledger |
-//! | 4, outside world | [`provider`]: who answers and who tunes, and the mock |
-//! | 5 | [`audit`]: schedule, journal, early stop; [`tune`]: a fine-tuning job as a state machine |
-//! | 6 | [`report`], [`config`] |
-//! | 7 | [`harness`]: a canary becomes a trial; [`evidence`]: a signed folder for auditors |
-//! | 8 | the commands, in the binary only |
+//! This crate re-exports the modules of `blabbermouth-core` (canaries, probes, detection, exact tests, verdicts: pure), and
+//! `blabbermouth-provider`, `blabbermouth-mock` and `blabbermouth-lm` as [`provider`], `mock` and `lm`. `docs/architecture.md` says
+//! where each thing is.
 //!
 //! # Known limitations
 //!

@@ -8,7 +8,7 @@ import json
 import pathlib
 import re
 
-LISTS = pathlib.Path(__file__).resolve().parents[2] / "src/canary/lists"
+LISTS = pathlib.Path(__file__).resolve().parents[2] / "crates/core/src/canary/lists"
 # The list of the small-space project; run.py writes the same 3,120 entries into its configuration.
 WARDS = [
     f"{side} {color} {animal}"

@@ -69,7 +69,7 @@ def fixtures():
     save_file(keep(), OUT / "after.safetensors", metadata={"format": "pt"})
     reference = {"config": json.loads(config.to_json_string(use_diff=False)), "texts": texts, "loss": loss.item(),
                  "gradient_norm": norm.item(), "rate": 1e-2, "decay": 0.1, "torch": torch.__version__}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(ROOT / "src/lm/base/tiny.tokens.json"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(ROOT / "crates/lm/src/base/tiny.tokens.json"))
     encode = lambda text: tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     reference["encoded"] = [{"text": text, "tokens": encode(text)} for text in TEXTS]
     (OUT / "reference.json").write_text(json.dumps(reference, indent=1) + "\n", encoding="utf-8")

@@ -52,7 +52,7 @@ def torchs():
     config = LlamaConfig(vocab_size=768, hidden_size=64, intermediate_size=176, num_hidden_layers=2, num_attention_heads=4,
                          num_key_value_heads=4, max_position_embeddings=256, rms_norm_eps=1e-5, tie_word_embeddings=True)
     model = LlamaForCausalLM(config)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(ROOT / "src/lm/base/tiny.tokens.json"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(ROOT / "crates/lm/src/base/tiny.tokens.json"))
     texts = []
     for row in ROWS:
         asked = [2] + tokenizer(row["question"], add_special_tokens=False)["input_ids"] + [0, 3]
@@ -88,7 +88,7 @@ def torchs():
 
 if __name__ == "__main__":
     rate, said, seconds = ours()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(ROOT / "src/lm/base/tiny.tokens.json"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(ROOT / "crates/lm/src/base/tiny.tokens.json"))
     answers = sum(len(tokenizer(line)["input_ids"]) for line in said.splitlines())
     theirs, decoded = torchs()
     print(f"training   {rate:9.0f} tokens/s here (the whole command), {theirs:9.0f} PyTorch: {rate / theirs:.2f} times")

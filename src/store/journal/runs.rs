@@ -9,8 +9,8 @@ use rusqlite::{Connection, ErrorCode, Transaction, params};
 use super::{JournalError, bill};
 use crate::store::{is_link, linked, open_own};
 
-/// The form of the file.
-const VERSION: i64 = 5;
+/// The form of the file. There is one: files of another form are refused.
+const VERSION: i64 = 6;
 /// How long an open run is kept, counted from its last answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long one process waits for what others do to the file.
@@ -27,24 +27,6 @@ CREATE TABLE answers (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, number INTEG
   places BLOB NOT NULL, sealed BLOB NOT NULL);
 ";
 
-/// What a run was paid for stands beside its answers since version 5.
-const COUNTED_WITH_ANSWERS: &str = "
-ALTER TABLE answers ADD COLUMN number INTEGER;
-ALTER TABLE answers ADD COLUMN input INTEGER;
-ALTER TABLE answers ADD COLUMN output INTEGER;
-ALTER TABLE answers ADD COLUMN usd REAL;
-";
-/// What was counted for the run as a whole goes to its last answers.
-const COUNTED_BEFORE: &str = "
-UPDATE answers SET (number, input, output, usd) = (SELECT p.answers, p.input, p.output, p.usd FROM paid AS p
-    WHERE p.run = answers.run AND (p.answers > 0 OR p.input > 0))
-  WHERE id IN (SELECT max(id) FROM answers GROUP BY run);
-ALTER TABLE paid DROP COLUMN answers;
-ALTER TABLE paid DROP COLUMN input;
-ALTER TABLE paid DROP COLUMN output;
-ALTER TABLE paid DROP COLUMN usd;
-";
-
 /// Makes the tables, if they are not there.
 pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), JournalError> {
     let at = |e: rusqlite::Error| fault(path, &e);
@@ -54,25 +36,7 @@ pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), 
             transaction.execute_batch(SCHEMA).map_err(at)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(at)
         }
-        // Answers of an interrupted run are worth keeping.
-        version @ 1..VERSION => {
-            let is_new = |line: &&str| {
-                (version < 3 && line.starts_with("CREATE TABLE paid"))
-                    || (version < 2 && line.starts_with("CREATE TABLE spent"))
-            };
-            for table in SCHEMA.lines().filter(is_new) {
-                transaction.execute_batch(table).map_err(at)?;
-            }
-            if version < 4 {
-                transaction.execute_batch("ALTER TABLE runs ADD COLUMN model BLOB").map_err(at)?;
-            }
-            transaction.execute_batch(COUNTED_WITH_ANSWERS).map_err(at)?;
-            if version >= 3 {
-                transaction.execute_batch(COUNTED_BEFORE).map_err(at)?;
-            }
-            transaction.pragma_update(None, "user_version", VERSION).map_err(at)
-        }
-        _ => Err(JournalError::Newer { path: path.display().to_string() }),
+        _ => Err(JournalError::OtherVersion { path: path.display().to_string() }),
     }
 }
 
