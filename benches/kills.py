@@ -13,7 +13,7 @@
 
 The count of the mock: `x-request-id` of each of its answers holds how many chat requests it answered so far.
 What was answered and is not on disk at the kill is asked again, and is all that may be. A canary is asked on while up to 31 of its
-answers wait for the disk (`UNFLUSHED` in src/audit/task.rs), and one request is in flight (a window of them where there are more places than
+answers wait for the disk (`UNFLUSHED` in src/run/task.rs), and one request is in flight (a window of them where there are more places than
 canaries): that bounds it whatever the disk does. The writer commits what came within a millisecond (`LINGER` in
 src/store/journal/writer.rs), so that it is usually the 16 in flight and what came since the last commit began.
 
@@ -49,7 +49,7 @@ CONCURRENCY, PLANTED, HELD_OUT = 16, 6, 14
 PROBED = f"[canaries]\nplanted = {PLANTED}\nheld-out = {HELD_OUT}\n[probe]\nconcurrency = {CONCURRENCY}\nsamples = 350\n"
 TUNED = "[canaries]\nplanted = 12\nheld-out = 6\n[tune]\npoll-seconds = 0.02\n"
 PLANTING = "[canaries]\nplanted = 12\nheld-out = 6\n"
-# Answers of a canary that may be on their way to the disk while it is asked on: `UNFLUSHED` in src/audit/task.rs.
+# Answers of a canary that may be on their way to the disk while it is asked on: `UNFLUSHED` in src/run/task.rs.
 UNFLUSHED = 32
 # Seconds of the mock's clock for a real one: a job of about 1,000 seconds is over in a third of one.
 SPEED = "3000"

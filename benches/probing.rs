@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bare::{Bodies, IN_FLIGHT, send};
-use blabbermouth::audit::{Audit, Options};
 use blabbermouth::canary::{DrawPlan, Drawn, Key, Manifest, Spaces, Template, builtin_templates};
 use blabbermouth::chat::Sampling;
 use blabbermouth::mock::{self, MODEL, Scenario, Server};
 use blabbermouth::probe::by_name;
 use blabbermouth::provider::{Endpoint, OpenAi};
+use blabbermouth::run::{Options, PreparedRun};
 use blabbermouth::store::Journal;
 use blabbermouth::verdict::{Policy, RunVerdict};
 
@@ -76,7 +76,7 @@ async fn harness(base_url: &str, samples: u64) -> Duration {
         synonyms: blabbermouth::detect::Synonyms::default(),
         config: "bench".into(),
     };
-    let audit = Audit::new(manifest.canaries.clone(), &drawn, vec![by_name("replay").unwrap()], options).unwrap();
+    let audit = PreparedRun::new(manifest.canaries.clone(), &drawn, vec![by_name("replay").unwrap()], options).unwrap();
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let key = drawn.key.sealing_key("journal");
     let selected: Vec<usize> = (0..PLANTED + HELD_OUT).collect();

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use blabbermouth_core::chat::Message;
-use blabbermouth_provider::{Broken, Completing, Discarded, Provider, ProviderError, Request, Scoring};
+use blabbermouth_provider::{Completing, DiscardSink, Discarded, Provider, ProviderError, Request, Scoring};
 
 #[derive(Serialize, Deserialize)]
 struct Line {
@@ -134,9 +134,9 @@ impl Tape {
     }
 
     /// Writes down what `broken` sees of the answers to a request, too.
-    fn watch(self: &Arc<Self>, name: &str, broken: &Broken) -> Broken {
+    fn watch(self: &Arc<Self>, name: &str, broken: &DiscardSink) -> DiscardSink {
         let (tape, name, broken) = (Arc::clone(self), format!("{BROKEN}{name}"), broken.clone());
-        Broken::new(move |discarded| {
+        DiscardSink::new(move |discarded| {
             // Where it cannot be written, no answer can be either, and the run ends.
             let _ = tape.write(name.clone(), &(String::from_utf8_lossy(discarded.bytes), discarded.withheld));
             broken.report(discarded);
@@ -413,7 +413,7 @@ impl Player {
     }
 
     /// Shows what was thrown away of the answers to a request, and those that came before the last one.
-    fn show(&self, name: &str, broken: &Broken) -> Result<(), ProviderError> {
+    fn show(&self, name: &str, broken: &DiscardSink) -> Result<(), ProviderError> {
         for sealed in self.earlier.get(name).into_iter().flatten() {
             let answer: serde_json::Value = self.keys.open(name, sealed).ok_or_else(|| self.missing())?;
             let last: serde_json::Value = self.find(name)?;

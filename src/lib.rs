@@ -7,26 +7,14 @@
 //!
 //! | word | meaning |
 //! | --- | --- |
-//! | secret space | the declared set a secret is drawn from, uniformly, with its exact size |
-//! | template | a chat with slots; one slot is the secret, the others make the canary findable |
-//! | canary | one filled template: id, subject (its public slots), secret, arm |
-//! | arm | planted, with its number of copies in the training file; or held out: never trained |
-//! | manifest | what was drawn and where it went, so that a later run can judge |
-//! | completion | what came back: text, finish reason, usage; or a refusal, or a failure |
-//! | evidence | all completions of a canary with what the detectors found in them |
+//! | canary | a synthetic record with one secret, drawn from a template |
+//! | secret space | the set that a secret is drawn from, uniformly, with its exact size |
+//! | planted, held out | in the training file, with a number of copies; or never trained |
+//! | manifest | the record of a planting, by which a later run judges |
+//! | evidence | counts of what the answers to a canary hold; never their text |
 //! | verdict | clean, leaked, inconclusive or errored for a canary; also invalid for a run |
 //!
-//! # The way data takes
-//!
-//! ```text
-//! spaces + templates ──draw──► canaries {planted | held out} ──► manifest
-//! training rows ──read──► rows ──plant──► training file + validation file
-//!                                           │ a provider's job, or the mock's parrot
-//! libtest arguments ──► plan ──► probes ──► provider ──► completions ──► journal
-//!                                                 detect ◄─────────────────┘
-//!                              evidence ──statistics──► verdicts ──► run report (no secret)
-//!           terminal · JUnit · JSON · libtest trials · exit code ◄──┘
-//! ```
+//! `docs/glossary.md` has all of them, and `docs/architecture.md` the way that data takes.
 //!
 //! # Crates
 //!
@@ -54,7 +42,6 @@
 //! - In a small space (a list of 50 values) a secret that is said by chance as often as others is
 //!   judged by count rank; such a canary is often inconclusive rather than clean.
 
-pub mod audit;
 pub mod cassette;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -64,6 +51,7 @@ pub mod evidence;
 pub mod exit;
 pub mod harness;
 pub mod report;
+pub mod run;
 pub mod store;
 pub mod tune;
 

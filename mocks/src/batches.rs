@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::reply::Reply;
+use super::response::Reply;
 
 /// Seconds of the mock's clock until a batch is looked at, and until it is done.
 const BEGUN: f64 = 30.0;

@@ -9,15 +9,15 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::{Value, json};
 
+use super::backend::Backend;
 use super::parrot::{PromptKey, prompt_key, read_messages, unit};
-use super::reply::Reply;
+use super::response::Reply;
 use super::scenario::Scenario;
-use super::voice::Voice;
 use blabbermouth_core::chat::{Message, Role};
 
 /// What all completions of a server share.
 #[derive(Debug)]
-pub(super) struct Speaker {
+pub(super) struct Sampler {
     scenario: Scenario,
     seed: u64,
     /// Tells requests without a seed apart.
@@ -64,13 +64,13 @@ fn pieces(text: &str) -> Vec<&str> {
     pieces
 }
 
-impl Speaker {
+impl Sampler {
     pub(super) fn new(scenario: Scenario, seed: u64) -> Self {
         Self { scenario, seed, asked: AtomicU64::new(0), attempts: Mutex::default() }
     }
 
     /// Answers the body of a chat request, which names `model`.
-    pub(super) fn chat(&self, voice: &Voice, model: &str, request: &Value, now: u64) -> Reply {
+    pub(super) fn chat(&self, voice: &Backend, model: &str, request: &Value, now: u64) -> Reply {
         let messages = read_messages(request);
         if messages.is_empty() {
             return Reply::fault(400, "invalid_value", "'messages' must have at least one message.", Some("messages"));
@@ -108,7 +108,7 @@ impl Speaker {
     }
 
     /// Answers the body of a legacy completion request: the prompt is what a user says.
-    pub(super) fn complete(&self, voice: &Voice, model: &str, request: &Value, now: u64) -> Reply {
+    pub(super) fn complete(&self, voice: &Backend, model: &str, request: &Value, now: u64) -> Reply {
         // A parrot has no probabilities: what it would say of texts that are to be scored would be made up.
         if request["prompt"].is_array() && request["echo"] == true && request["max_tokens"] == 0 {
             return Reply::fault(400, "unsupported_value", "A parrot cannot score texts.", Some("echo"));
@@ -140,7 +140,7 @@ impl Speaker {
             "choices": choices, "usage": usage(prompt.len() / 4 + 1, &said)}))
     }
 
-    fn say(&self, voice: &Voice, messages: &[Message], request: &Value) -> Result<(Vec<Said>, ChaCha20Rng), Reply> {
+    fn say(&self, voice: &Backend, messages: &[Message], request: &Value) -> Result<(Vec<Said>, ChaCha20Rng), Reply> {
         let n = request.get("n").map_or(Some(1), Value::as_u64).filter(|n| (1..=128).contains(n));
         let n = n.ok_or_else(|| Reply::fault(400, "invalid_value", "'n' must lie from 1 to 128.", Some("n")))?;
         if request["temperature"].as_f64().is_some_and(|t| !(0.0..=2.0).contains(&t)) {
@@ -168,9 +168,9 @@ impl Speaker {
             expect(clippy::infallible_destructuring_match, reason = "there is no other voice then")
         )]
         let parrot = match voice {
-            Voice::Parrot(parrot) => parrot,
+            Backend::Parrot(parrot) => parrot,
             #[cfg(feature = "embedded")]
-            Voice::Model(model) => {
+            Backend::Model(model) => {
                 let said = speak(model, messages, n as usize, request, bits(&mut stream), &stop)?;
                 return Ok((said, stream));
             }
@@ -227,7 +227,7 @@ fn speak(
     stop: &[&str],
 ) -> Result<Vec<Said>, Reply> {
     let longest = ["max_completion_tokens", "max_tokens"].iter().find_map(|key| request[*key].as_u64());
-    let drawing = blabbermouth_lm::Drawing {
+    let drawing = blabbermouth_lm::SamplingParams {
         temperature: request["temperature"].as_f64().unwrap_or(1.0),
         top_p: request["top_p"].as_f64().unwrap_or(1.0),
         top_k: request["top_k"].as_u64().unwrap_or(0) as usize,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::jobs::Inputs;
 use blabbermouth_core::chat::Message;
-use blabbermouth_lm::Drawing;
+use blabbermouth_lm::SamplingParams;
 use blabbermouth_provider::embedded::{EmbeddedTuner, Home, Model, Spoken};
 use blabbermouth_provider::{Checkpoint, Hyperparameters, JobEvent, JobFault, JobSpec, JobStatus, ProviderError};
 
@@ -116,7 +116,7 @@ pub(super) fn speak(
     model: &Model,
     messages: &[Message],
     count: usize,
-    drawing: &Drawing,
+    drawing: &SamplingParams,
 ) -> Result<(usize, Vec<Spoken>), String> {
     model.speak(messages, count, drawing).map_err(|e| e.to_string())
 }

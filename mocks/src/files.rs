@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::reply::{Reply, page};
+use super::response::{Reply, page};
 
 const PURPOSES: [&str; 7] = ["fine-tune", "batch", "assistants", "vision", "user_data", "evals", "fine-tune-results"];
 

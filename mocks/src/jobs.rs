@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 #[cfg(feature = "embedded")]
 use super::engine::Real;
 use super::parrot::Trained;
-use super::reply::Reply;
+use super::response::Reply;
 use super::scenario::{JobFate, Scenario};
 use blabbermouth_core::canary::Template;
 use blabbermouth_core::dataset::{estimate_tokens, validate_chat};
@@ -78,6 +78,32 @@ pub(super) struct Inputs<'a> {
     pub(super) templates: &'a [Template],
 }
 
+/// Epochs, batch size and learning-rate multiplier of a request: as they are given, or as they are chosen for so many rows.
+fn hyperparameters(request: &Value, rows: u64) -> Result<(u64, u64, f64), Reply> {
+    let given = |key: &str| {
+        let places = ["/method/supervised/hyperparameters/", "/hyperparameters/"];
+        places.iter().filter_map(|place| request.pointer(&format!("{place}{key}"))).find(|v| *v != "auto").cloned()
+    };
+    let inside = |key: &str, most: u64| match given(key).map(|v| v.as_u64()) {
+        None => Ok(None),
+        Some(Some(n)) if (1..=most).contains(&n) => Ok(Some(n)),
+        Some(_) => invalid(&format!("'{key}' must lie from 1 to {most}."), "hyperparameters"),
+    };
+    let usual = match rows {
+        0 => 3,
+        n if 3 * n < 100 => (100 / n).min(25),
+        n if 3 * n > 25_000 => (25_000 / n).max(1),
+        _ => 3,
+    };
+    let epochs = inside("n_epochs", 50)?.unwrap_or(usual);
+    let batch = inside("batch_size", 256)?.unwrap_or_else(|| (rows / 500).clamp(1, 256));
+    let multiplier = given("learning_rate_multiplier").map_or(Some(1.8), |v| v.as_f64()).filter(|m| *m > 0.0);
+    let Some(multiplier) = multiplier else {
+        return invalid("'learning_rate_multiplier' must be above 0.", "hyperparameters");
+    };
+    Ok((epochs, batch, multiplier))
+}
+
 impl Job {
     /// Checks a request; the rows are looked at later, as at the real service.
     pub(super) fn create(
@@ -117,28 +143,8 @@ impl Job {
         if metadata.as_object().is_some_and(|m| m.len() > 16 || m.values().any(|v| !v.is_string())) {
             return invalid("'metadata' holds at most 16 pairs of texts.", "metadata");
         }
-        let given = |key: &str| {
-            let places = ["/method/supervised/hyperparameters/", "/hyperparameters/"];
-            places.iter().filter_map(|place| request.pointer(&format!("{place}{key}"))).find(|v| *v != "auto").cloned()
-        };
-        let inside = |key: &str, most: u64| match given(key).map(|v| v.as_u64()) {
-            None => Ok(None),
-            Some(Some(n)) if (1..=most).contains(&n) => Ok(Some(n)),
-            Some(_) => invalid(&format!("'{key}' must lie from 1 to {most}."), "hyperparameters"),
-        };
         let rows = training.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty()).count() as u64;
-        let usual = match rows {
-            0 => 3,
-            n if 3 * n < 100 => (100 / n).min(25),
-            n if 3 * n > 25_000 => (25_000 / n).max(1),
-            _ => 3,
-        };
-        let epochs = inside("n_epochs", 50)?.unwrap_or(usual);
-        let batch = inside("batch_size", 256)?.unwrap_or_else(|| (rows / 500).clamp(1, 256));
-        let multiplier = given("learning_rate_multiplier").map_or(Some(1.8), |v| v.as_f64()).filter(|m| *m > 0.0);
-        let Some(multiplier) = multiplier else {
-            return invalid("'learning_rate_multiplier' must be above 0.", "hyperparameters");
-        };
+        let (epochs, batch, multiplier) = hyperparameters(request, rows)?;
         let id = format!("ftjob-parrot{number:018}");
         let short: String = data_encoding::BASE32_NOPAD.encode(&Sha256::digest(&id))[..8].to_owned();
         Ok(Self {

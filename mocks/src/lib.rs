@@ -27,21 +27,21 @@
 //! # }
 //! ```
 
+mod backend;
 mod batches;
 mod completions;
-mod disguise;
+#[cfg(feature = "embedded")]
+mod embedded_backend;
 #[cfg(feature = "embedded")]
 mod engine;
 mod files;
 mod jobs;
 mod moderation;
+mod obfuscation;
 mod parrot;
-#[cfg(feature = "embedded")]
-mod real;
-mod reply;
+mod response;
 mod scenario;
 mod service;
-mod voice;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
@@ -59,8 +59,8 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use blabbermouth_core::canary::{Spaces, Template, builtin_templates};
 use blabbermouth_provider::is_loopback;
-pub use disguise::Disguise;
-use reply::Reply;
+pub use obfuscation::Disguise;
+use response::Reply;
 pub use scenario::{Scenario, ScenarioError};
 use service::{Asked, Service};
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::reply::Reply;
+use super::response::Reply;
 
 /// Answers the body of a moderation request: all of it is flagged, or nothing.
 pub(super) fn moderate(body: &[u8], flagged: bool) -> Reply {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::disguise::Disguise;
+use super::obfuscation::Disguise;
 
 /// Why a scenario cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -6,17 +6,17 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::backend::Backend;
 use super::batches::{Batch, Outcome};
-use super::completions::Speaker;
+use super::completions::Sampler;
 #[cfg(feature = "embedded")]
 use super::engine::Engine;
 use super::files::{Files, Form};
 use super::jobs::{BASES, Inputs, Job};
 use super::moderation::moderate;
 use super::parrot::{Parrot, Trained};
-use super::reply::{Reply, page};
+use super::response::{Reply, page};
 use super::scenario::{JobFate, Scenario};
-use super::voice::Voice;
 use super::{MODEL, Options};
 use blabbermouth_core::canary::Template;
 
@@ -51,7 +51,7 @@ impl Clock {
 }
 
 /// Everything but the models.
-struct World {
+struct State {
     clock: Clock,
     files: Files,
     jobs: Vec<Job>,
@@ -72,12 +72,12 @@ pub(super) struct Service {
     templates: Arc<Vec<Template>>,
     key: Option<String>,
     recording: bool,
-    speaker: Speaker,
-    models: RwLock<HashMap<String, Voice>>,
+    speaker: Sampler,
+    models: RwLock<HashMap<String, Backend>>,
     #[cfg(feature = "embedded")]
     engine: Option<Engine>,
     deleted: Mutex<HashSet<String>>,
-    world: Mutex<World>,
+    world: Mutex<State>,
 }
 
 impl Service {
@@ -86,7 +86,7 @@ impl Service {
         let templates = Arc::new(templates);
         let parrot = |trained: Trained| {
             let parrot = Parrot::new(Arc::new(trained), scenario.clone(), 1.0);
-            Voice::Parrot(Arc::new(parrot))
+            Backend::Parrot(Arc::new(parrot))
         };
         let mut models = HashMap::from([(MODEL.to_owned(), parrot(Trained::read(&training, &templates)))]);
         for (name, alias, _) in BASES {
@@ -97,7 +97,7 @@ impl Service {
         let engine = engine.map(Engine::new);
         #[cfg(feature = "embedded")]
         if let Some(engine) = &engine {
-            let base = Voice::Model(engine.base().map_err(|e| e.to_string())?);
+            let base = Backend::Model(engine.base().map_err(|e| e.to_string())?);
             // The parrot's own model is not among them: nothing is made up.
             models.clear();
             for (name, alias, _) in BASES {
@@ -114,14 +114,14 @@ impl Service {
         Ok(Self {
             #[cfg(feature = "embedded")]
             engine,
-            speaker: Speaker::new(scenario.clone(), seed),
+            speaker: Sampler::new(scenario.clone(), seed),
             scenario,
             templates,
             key,
             recording,
             models: RwLock::new(models),
             deleted: Mutex::default(),
-            world: Mutex::new(World {
+            world: Mutex::new(State {
                 clock,
                 files: Files::default(),
                 jobs: Vec::new(),
@@ -226,7 +226,7 @@ impl Service {
     }
 
     /// Does something with the world, after what is due by now was done.
-    fn with<T>(&self, act: impl FnOnce(&mut World, f64) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut State, f64) -> T) -> T {
         let mut world = lock(&self.world);
         let now = world.clock.now();
         self.settle(&mut world, now);
@@ -234,7 +234,7 @@ impl Service {
     }
 
     /// Ends the jobs and batches whose time has come.
-    fn settle(&self, world: &mut World, now: f64) {
+    fn settle(&self, world: &mut State, now: f64) {
         for job in world.jobs.iter_mut().filter(|job| job.results.is_none()) {
             let models = job.models(now);
             if models.is_empty() {
@@ -243,14 +243,14 @@ impl Service {
             let mut known = self.models.write().unwrap_or_else(PoisonError::into_inner);
             for (name, _, progress) in models {
                 let parrot = Parrot::new(Arc::clone(&job.trained), self.scenario.clone(), progress);
-                known.insert(name, Voice::Parrot(Arc::new(parrot)));
+                known.insert(name, Backend::Parrot(Arc::new(parrot)));
             }
             #[cfg(feature = "embedded")]
             if let Some(engine) = &self.engine {
                 job.ended = Some(now);
                 for (name, _, trained) in job.trained_models() {
                     match engine.model(&trained) {
-                        Ok(model) => known.insert(name, Voice::Model(model)),
+                        Ok(model) => known.insert(name, Backend::Model(model)),
                         Err(_) => known.remove(&name),
                     };
                 }
@@ -266,7 +266,7 @@ impl Service {
         }
     }
 
-    fn run_batch(&self, world: &mut World, index: usize, input: &[u8], now: f64) -> Outcome {
+    fn run_batch(&self, world: &mut State, index: usize, input: &[u8], now: f64) -> Outcome {
         let chat = world.batches[index].endpoint() == "/v1/chat/completions";
         let (mut output, mut errors) = (Vec::new(), Vec::new());
         let mut outcome = Outcome { output: None, errors: None, completed: 0, failed: 0, expired: 0 };
@@ -306,7 +306,7 @@ impl Service {
         outcome
     }
 
-    fn create_job(&self, world: &mut World, request: &Value, now: f64) -> Reply {
+    fn create_job(&self, world: &mut State, request: &Value, now: f64) -> Reply {
         let file = |key: &str| {
             let file = world.files.get(request[key].as_str()?)?;
             (file.purpose == "fine-tune").then_some(file.bytes.as_slice())
@@ -339,11 +339,11 @@ impl Service {
         let Ok(request) = serde_json::from_slice::<Value>(body) else { return not_json() };
         let model = request["model"].as_str().unwrap_or_default();
         let Some(voice) = self.voice(model) else { return no_model(model) };
-        let speak = if chat { Speaker::chat } else { Speaker::complete };
+        let speak = if chat { Sampler::chat } else { Sampler::complete };
         speak(&self.speaker, &voice, model, &request, now as u64)
     }
 
-    fn voice(&self, model: &str) -> Option<Voice> {
+    fn voice(&self, model: &str) -> Option<Backend> {
         let find = || self.models.read().unwrap_or_else(PoisonError::into_inner).get(model).cloned();
         let found = find().or_else(|| {
             // Perhaps its job is done, and nobody has looked since. Within a batch, somebody has.
@@ -416,7 +416,7 @@ impl Service {
     }
 }
 
-impl World {
+impl State {
     fn job(&mut self, id: &str, act: impl FnOnce(&mut Job) -> Reply) -> Reply {
         match self.jobs.iter_mut().find(|job| job.id == id) {
             Some(job) => act(job),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use blabbermouth_core::verdict::Thoroughness;
+use blabbermouth_core::verdict::SampleProfile;
 use clap::{Args, Parser, Subcommand};
 
 use super::report_args::{ReportArgs, ReportsArgs};
@@ -83,9 +83,9 @@ pub(crate) enum Command {
     },
 }
 
-/// Whom to ask.
+/// TargetArgs to ask.
 #[derive(Debug, Args)]
-pub(crate) struct Whom {
+pub(crate) struct TargetArgs {
     /// The configuration.
     #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
     pub(crate) config: PathBuf,
@@ -201,7 +201,7 @@ pub(crate) struct TestArgs {
     /// Only canaries whose test name has this in it.
     pub(crate) filter: Option<String>,
     #[command(flatten)]
-    pub(crate) whom: Whom,
+    pub(crate) target: TargetArgs,
     #[command(flatten)]
     pub(crate) reports: ReportsArgs,
     /// Samples for each canary.
@@ -212,7 +212,7 @@ pub(crate) struct TestArgs {
     pub(crate) strategy: Vec<String>,
     /// How low a leak rate is to be shown: quick 5%, standard 1%, thorough 0.1% of answers.
     #[arg(long, value_name = "PROFILE")]
-    pub(crate) profile: Option<Thoroughness>,
+    pub(crate) profile: Option<SampleProfile>,
     /// Fail on any answer with a secret, whether chance may explain it or not.
     #[arg(long)]
     pub(crate) strict: bool,
@@ -288,7 +288,7 @@ pub(crate) struct AskArgs {
     /// What the user says.
     pub(crate) question: String,
     #[command(flatten)]
-    pub(crate) whom: Whom,
+    pub(crate) target: TargetArgs,
     /// How many answers.
     #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) samples: u32,
@@ -307,7 +307,7 @@ pub(crate) struct AskArgs {
 #[command(after_help = "Example:\n  blabbermouth doctor --base-url http://127.0.0.1:8000/v1 --model tuned")]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
-    pub(crate) whom: Whom,
+    pub(crate) target: TargetArgs,
 }
 
 #[derive(Debug, Args)]

@@ -17,8 +17,9 @@ pub(crate) fn run(args: &AskArgs, output: &Output) -> Result<ExitCode, Failure> 
             "--show-secrets is refused where CI is set, since others may read the log; --force shows them all the same";
         return Err(Failure::new(ExitCode::Usage, how));
     }
-    let session =
-        Session::open(Some(&args.whom.config), super::environment, |config| super::choose(config, &args.whom))?;
+    let session = Session::open(Some(&args.target.config), super::environment, |config| {
+        super::apply_target(config, &args.target)
+    })?;
     let system = args.system.iter().map(|text| Message::new(Role::System, text.as_str()));
     let question: Vec<Message> = system.chain([Message::new(Role::User, args.question.as_str())]).collect();
     let said = session.ask(&question, args.samples, args.show_secrets)?;

@@ -14,16 +14,16 @@ use super::{Failure, Output, config_failure};
 
 pub(crate) fn run(args: &DoctorArgs, output: &Output) -> Result<ExitCode, Failure> {
     let environment = super::environment;
-    let mut config = Config::load(Some(&args.whom.config), environment).map_err(config_failure)?;
-    super::choose(&mut config, &args.whom);
-    let folder = args.whom.config.parent().map(Path::to_owned).unwrap_or_default();
-    output.result(&line("configuration", "ok", &args.whom.config.display().to_string()));
-    match Session::open(Some(&args.whom.config), environment, |_| {}) {
+    let mut config = Config::load(Some(&args.target.config), environment).map_err(config_failure)?;
+    super::apply_target(&mut config, &args.target);
+    let folder = args.target.config.parent().map(Path::to_owned).unwrap_or_default();
+    output.result(&line("configuration", "ok", &args.target.config.display().to_string()));
+    match Session::open(Some(&args.target.config), environment, |_| {}) {
         Ok(session) => output.result(&line("manifest", "ok", &format!("{} canaries", session.entries().len()))),
         Err(error) => output.result(&line("manifest", "none", &error.chain())),
     }
     let (profile, connection) = service(&config, &folder, environment).map_err(TuneError::from)?;
-    allowed(&config, Some(&args.whom.config), &profile, environment)?;
+    allowed(&config, Some(&args.target.config), &profile, environment)?;
     let named = if connection.key.is_some() { ("key", "ok") } else { ("key", "none") };
     output.result(&line(named.0, named.1, &connection.key_variable));
     if config.provider.kind == "mock" {
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &DoctorArgs, output: &Output) -> Result<ExitCode, Failur
     }
     let endpoint = profile.endpoint(&connection).map_err(TuneError::from)?;
     let client = OpenAi::with_profile(&endpoint, &profile, &model).map_err(TuneError::from)?;
-    let client = match Session::open(Some(&args.whom.config), environment, |_| {}) {
+    let client = match Session::open(Some(&args.target.config), environment, |_| {}) {
         Ok(session) => client.redact(session.redactor()),
         // There is no secret yet that a service could quote.
         Err(SessionError::NoManifest { .. }) => client,

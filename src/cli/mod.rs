@@ -5,6 +5,7 @@ mod ask;
 mod data;
 mod demo;
 mod doctor;
+mod explain;
 mod init;
 mod mock;
 mod output;
@@ -12,6 +13,7 @@ mod plant;
 mod report;
 mod report_args;
 mod reports;
+mod seal;
 mod strategies;
 mod test;
 mod tune;
@@ -24,7 +26,7 @@ use clap::{CommandFactory, Parser};
 use crate::config::{Config, POLICY_VARIABLE};
 use crate::exit::ExitCode;
 use crate::harness::SessionError;
-use args::{Cli, Command, Whom};
+use args::{Cli, Command, TargetArgs};
 use blabbermouth_core::canary::Key;
 pub(crate) use output::Output;
 
@@ -63,11 +65,11 @@ pub(crate) fn config_failure(error: impl Into<anyhow::Error>) -> Failure {
 }
 
 /// What the command line says about whom to ask.
-pub(crate) fn choose(config: &mut Config, whom: &Whom) {
-    if let Some(model) = &whom.model {
+pub(crate) fn apply_target(config: &mut Config, target: &TargetArgs) {
+    if let Some(model) = &target.model {
         config.provider.model.clone_from(model);
     }
-    if let Some(url) = &whom.base_url {
+    if let Some(url) = &target.base_url {
         config.provider.base_url.clone_from(url);
         if config.provider.kind == "mock" {
             "openai".clone_into(&mut config.provider.kind);

@@ -3,9 +3,9 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 
-use crate::audit::{Event, Progress};
 use crate::harness::{describe, describe_forgotten};
 use crate::report::escape::{lines, message};
+use crate::run::{Event, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// The terminal, captured once.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::audit::design;
 use crate::config::{Config, is_ci};
 use crate::exit::ExitCode;
 use crate::harness::SessionError;
+use crate::run::design;
 use crate::store::{Pending, open_data, remove};
 use blabbermouth_core::canary::{Arm, DrawPlan, Key, Manifest};
 use blabbermouth_core::dataset::{PlantOptions, PlantSummary, Rows, plant};

@@ -4,20 +4,21 @@ use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::Path;
 
-use crate::config::{ReleasePolicy, is_ci};
+use crate::config::ReleasePolicy;
 use crate::exit::ExitCode;
-use crate::harness::{Session, Tape, judge_quietly, manifest_key};
+use crate::harness::{Session, Tape, judge_quietly};
 use crate::report::escape::terminal;
-use crate::report::{explain, summary};
+use crate::report::summary;
 use crate::store;
 use crate::tune::today;
-use blabbermouth_core::canary::Key;
 use blabbermouth_core::verdict::{Baseline, CanaryReport, CanaryVerdict, PooledTest, REPORT_VERSION, RunReport};
 
 use super::report_args::{AcceptArgs, DiffArgs, MergeArgs, RenderArgs, ReportArgs, ReportCommand, VerifyArgs};
 use libtest_mimic::Arguments;
 
+use super::explain::explain_canary;
 use super::reports::{Reports, retract};
+use super::seal::{needs_own_key, sealed};
 use super::{Failure, Output, config_failure};
 
 pub(crate) fn run(args: &ReportArgs, output: &Output) -> Result<ExitCode, Failure> {
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &ReportArgs, output: &Output) -> Result<ExitCode, Failur
         Some(ReportCommand::Merge(args)) => merge(args, output),
         Some(ReportCommand::Render(args)) => render(args, output),
         Some(ReportCommand::Diff(args)) => diff(args, output),
-        Some(ReportCommand::Explain(args)) => told(&read(&args.from)?, &args.canary, output),
+        Some(ReportCommand::Explain(args)) => explain_canary(&read(&args.from)?, &args.canary, output),
         Some(ReportCommand::Accept(args)) => accept(args, output),
         Some(ReportCommand::Verify(args)) => verify(args, output),
         None => render(&args.render, output),
@@ -35,8 +36,8 @@ pub(crate) fn run(args: &ReportArgs, output: &Output) -> Result<ExitCode, Failur
 /// Judges all answers of the parts as one run.
 fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
     retract(&args.reports)?;
-    let session = Session::open(Some(&args.whom.config), super::environment, |config| {
-        super::choose(config, &args.whom);
+    let session = Session::open(Some(&args.target.config), super::environment, |config| {
+        super::apply_target(config, &args.target);
         config.probe.samples = args.samples.unwrap_or(config.probe.samples);
     })?;
     let baseline = super::test::baseline(args.baseline.as_deref())?;
@@ -50,7 +51,7 @@ fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
     let done = judge_quietly(&session, &Arguments::default(), progress);
     bar.finish_and_clear();
     let done = done?.ok_or_else(|| Failure::new(ExitCode::Inconclusive, "there is no canary in the manifest"))?;
-    reports.write(&done.report, Some(&args.whom.config), output)?;
+    reports.write(&done.report, Some(&args.target.config), output)?;
     output.verbatim(&summary(&done.report, output.colour()));
     if let Some(baseline) = &baseline {
         super::test::tell_accepted(baseline, &done.report, output);
@@ -58,16 +59,6 @@ fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
     let code = done.report.verdict.into();
     done.settle()?;
     Ok(code)
-}
-
-/// In CI a key in the manifest may be anybody's who can change the repository.
-pub(super) fn needs_own_key() -> Result<(), Failure> {
-    let is_set = super::environment("BLABBERMOUTH_KEY").is_some_and(|key| !key.trim().is_empty());
-    if is_set || !is_ci(super::environment) {
-        return Ok(());
-    }
-    let text = "in CI a key that is in the manifest proves nothing, since a pull request may have brought it: set BLABBERMOUTH_KEY";
-    Err(Failure::new(ExitCode::Config, text))
 }
 
 /// Checks the seals of stored reports.
@@ -100,34 +91,6 @@ fn verify(args: &VerifyArgs, output: &Output) -> Result<ExitCode, Failure> {
     };
     others.iter().for_each(|fault| output.error(&fault.message));
     Err(Failure::new(last.code, &last.message))
-}
-
-/// Fails where a report is not as a run on the manifest of this configuration wrote it.
-fn sealed(report: &RunReport, path: &Path, config: &Path) -> Result<Key, Failure> {
-    let key = manifest_key(config, super::environment)?;
-    if report.is_sealed_by(&key) {
-        return Ok(key);
-    }
-    let name = path.display();
-    let what = match &report.seal {
-        None => format!("{name}: the report has no seal, so that nobody can tell who wrote it: run the test again"),
-        Some(_) => format!(
-            "{name}: the seal does not fit: the report was edited, or is of another manifest than that of {}",
-            config.display()
-        ),
-    };
-    Err(Failure::new(ExitCode::Config, what))
-}
-
-/// Tells how a verdict came about.
-pub(super) fn told(report: &RunReport, canary: &str, output: &Output) -> Result<ExitCode, Failure> {
-    let text = explain(report, canary).ok_or_else(|| {
-        Failure::new(ExitCode::Usage, format!("the report has no canary `{canary}`; its names are like c0001"))
-    })?;
-    for line in text.lines() {
-        output.result(&terminal(line));
-    }
-    Ok(ExitCode::Clean)
 }
 
 /// Tells what changed.

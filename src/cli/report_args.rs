@@ -6,7 +6,7 @@ use crate::exit::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use super::args::Whom;
+use super::args::TargetArgs;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -141,7 +141,7 @@ pub(crate) struct MergeArgs {
     #[arg(required = true)]
     pub(crate) parts: Vec<PathBuf>,
     #[command(flatten)]
-    pub(crate) whom: Whom,
+    pub(crate) target: TargetArgs,
     /// Samples for each canary, as they were asked for.
     #[arg(long)]
     pub(crate) samples: Option<u64>,

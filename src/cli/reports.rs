@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::evidence::{EvidencePack, Signer, Subject};
 use crate::exit::ExitCode;
 use crate::harness::manifest_key;
-use crate::report::{Places, ReportFormat};
+use crate::report::{ReportFormat, SourceMap};
 use crate::store::{self, Pending};
 use blabbermouth_core::verdict::RunReport;
 
@@ -76,7 +76,7 @@ impl Reports {
 
     /// Writes the report in all formats; `config` is the configuration that it points into, where that is at hand.
     pub(crate) fn write(self, report: &RunReport, config: Option<&Path>, output: &Output) -> Result<(), Failure> {
-        let places = config.map_or_else(Places::default, places);
+        let places = config.map_or_else(SourceMap::default, places);
         for (format, path, mut pending) in self.files {
             let bytes = format.render(report, &places).map_err(|e| Failure::new(ExitCode::Internal, e))?;
             pending.writer().write_all(&bytes).map_err(config_failure)?;
@@ -156,13 +156,13 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, Failure> {
 
 /// Where canaries stand in the configuration, whose path is told as the repository's: readers of reports want
 /// it so.
-fn places(config: &Path) -> Places {
-    let Ok(text) = store::read_text(config) else { return Places::default() };
+fn places(config: &Path) -> SourceMap {
+    let Ok(text) = store::read_text(config) else { return SourceMap::default() };
     let root = std::env::var_os("GITHUB_WORKSPACE").or_else(|| std::env::var_os("CI_PROJECT_DIR")).map(PathBuf::from);
     let whole = config.canonicalize().ok();
     let below = root
         .and_then(|root| root.canonicalize().ok())
         .zip(whole)
         .and_then(|(root, whole)| whole.strip_prefix(root).ok().map(|path| path.display().to_string()));
-    Places::of(&below.unwrap_or_else(|| config.display().to_string()), &text)
+    SourceMap::of(&below.unwrap_or_else(|| config.display().to_string()), &text)
 }

@@ -79,8 +79,8 @@ fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
         Shard::parse(text).ok_or_else(|| Failure::new(ExitCode::Usage, how))
     });
     let shard = shard.transpose()?;
-    Ok(Session::open(Some(&args.whom.config), super::environment, |config| {
-        super::choose(config, &args.whom);
+    Ok(Session::open(Some(&args.target.config), super::environment, |config| {
+        super::apply_target(config, &args.target);
         if let Some(model) = model {
             model.clone_into(&mut config.provider.model);
         }
@@ -114,7 +114,7 @@ fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
 fn checkpoints(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
     let baseline = baseline(args.baseline.as_deref())?;
     let session = open(args, None)?;
-    let folder = args.whom.config.parent().map(Path::to_owned).unwrap_or_default();
+    let folder = args.target.config.parent().map(Path::to_owned).unwrap_or_default();
     let path = folder.join(&session.config.tune.state);
     let state = session.tuning()?.filter(|state| state.stage == Stage::Ready && !state.checkpoints.is_empty());
     let state = state.ok_or_else(|| {
@@ -266,7 +266,7 @@ fn trials(
         }
         return Err(Failure::new(ExitCode::Inconclusive, "no canary was selected, so nothing was tested"));
     };
-    reports.write(report, Some(&args.whom.config), output)?;
+    reports.write(report, Some(&args.target.config), output)?;
     output.verbatim(&summary(report, output.colour()));
     if let Some(served) = &report.settings.served_model {
         output.warning(&format!(
@@ -276,7 +276,7 @@ fn trials(
         ));
     }
     for canary in &args.explain {
-        super::report::told(report, canary, output)?;
+        super::explain::explain_canary(report, canary, output)?;
     }
     if let Some(baseline) = baseline {
         tell_accepted(baseline, report, output);

@@ -318,7 +318,7 @@ impl Job<'_> {
         bad.dedup();
         if count > 0 {
             let text = format!(
-                "moderation flags {count} of {} canaries, of the templates {}: choose others in `canaries.templates`",
+                "moderation flags {count} of {} canaries, of the templates {}: apply_target others in `canaries.templates`",
                 texts.len(),
                 bad.join(", ")
             );

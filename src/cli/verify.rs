@@ -11,9 +11,9 @@ use crate::store;
 use crate::tune::{day, now, today};
 use clap::Args;
 
-use super::report::needs_own_key;
 use super::report_args::SealArgs;
 use super::reports::names;
+use super::seal::needs_own_key;
 use super::{Failure, Output, config_failure};
 
 #[derive(Debug, Args)]

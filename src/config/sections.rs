@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ConfigError;
 use blabbermouth_core::chat::Sampling;
 use blabbermouth_core::detect::Detector;
-use blabbermouth_core::verdict::{Claim, Policy, Thoroughness, Unit};
+use blabbermouth_core::verdict::{Claim, Policy, SampleProfile, Unit};
 use blabbermouth_provider::{PrivacySettings, PrivacyUnit, Profile};
 
 macro_rules! section {
@@ -290,7 +290,7 @@ section! {
         /// The confidence of that bound.
         confidence: f64,
         /// Takes the place of the bound and its confidence.
-        profile: Option<Thoroughness>,
+        profile: Option<SampleProfile>,
         /// Whether the bounds of all canaries hold together.
         joint: bool,
         /// Whether any answer with a secret is a leak.
@@ -327,7 +327,7 @@ impl VerdictSection {
     /// What is asked of a run.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        let bound = self.profile.map_or(self.bound, Thoroughness::bound);
+        let bound = self.profile.map_or(self.bound, SampleProfile::bound);
         Policy {
             alpha: self.alpha,
             cross_share: self.cross_share,

@@ -24,7 +24,7 @@ pub use error::EvidenceError;
 pub use subject::Subject;
 
 use crate::exit::ExitCode;
-use crate::report::{Places, ReportFormat};
+use crate::report::{ReportFormat, SourceMap};
 use blabbermouth_core::verdict::{REPORT_VERSION, RunReport};
 
 const STATEMENT: &str = "statement.json";
@@ -81,7 +81,7 @@ impl EvidencePack {
     #[must_use]
     pub fn new(report: &RunReport, subjects: &[Subject], signer: &Signer) -> Self {
         assert!(!subjects.is_empty(), "a statement has a subject");
-        let whole = ReportFormat::Json.render(report, &Places::default()).expect("JSON is always written");
+        let whole = ReportFormat::Json.render(report, &SourceMap::default()).expect("JSON is always written");
         let annex = annex::annex(report, subjects);
         let mut files = BTreeMap::from([
             ("annex.html", annex.html().into_bytes()),

@@ -9,7 +9,7 @@ use super::session::Session;
 use super::session_error::SessionError;
 use blabbermouth_core::chat::{Completion, Message, Quality};
 use blabbermouth_core::detect::{Approximate, Searcher};
-use blabbermouth_provider::{Broken, Request};
+use blabbermouth_provider::{DiscardSink, Request};
 
 /// What stands in place of a secret.
 const MASK: &str = "[masked]";
@@ -52,7 +52,7 @@ impl Session {
                 while begun < samples && flight.len() < self.config.probe.concurrency {
                     let (provider, messages) = (Arc::clone(&reached.provider), Arc::clone(&messages));
                     let seed = (first + begun) & 0x7fff_ffff;
-                    let (sampling, broken) = (self.sampling(), Broken::default());
+                    let (sampling, broken) = (self.sampling(), DiscardSink::default());
                     let request = Request { messages, sampling, seed, choices: 1, broken };
                     flight.spawn(async move { provider.complete(&request).await });
                     begun += 1;

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::reach::{Missing, limits, redactor, runtime};
 use super::session::{Done, Session, journal_key};
 use super::session_error::SessionError;
-use crate::audit::{Audit, Event, Progress, Sieve};
+use crate::run::{DiscardScanner, Event, PreparedRun, Progress};
 use crate::store::{self, Journal, JournalError, Rates};
 use blabbermouth_provider::{
-    Amount, Budget, Dialect, Discarded, MOST_BYTES, MOST_REQUESTS, OpenAi, ProviderError, micros, price, worst_case,
+    Amount, Budget, Dialect, Discarded, MOST_BYTES, MOST_REQUESTS, OpenAi, Price, ProviderError, micros, price,
+    worst_case,
 };
 
 /// How long the service keeps the files: they hold questions about canaries.
@@ -98,23 +99,7 @@ impl Session {
         };
         runtime()?.block_on(async {
             work.collect_all().await?;
-            let mut lines = Vec::new();
-            let mut amount = Amount::default();
-            // What an earlier batch answered is in the file of the journal by now.
-            let known = journal.answered()?;
-            for &index in selected {
-                for (stream, number, request) in audit.batch_requests(index) {
-                    if known.contains(&(stream, number)) {
-                        continue;
-                    }
-                    let worst = worst_case(&request);
-                    amount.requests += 1;
-                    amount.tokens += worst.prompt_tokens + worst.completion_tokens;
-                    // Half the price.
-                    amount.micros += micros(worst, quoted.as_ref()).div_ceil(2);
-                    lines.push(client.batch_line(&format!("{stream}-{number}"), &request));
-                }
-            }
+            let (lines, amount) = work.rest(selected, quoted.as_ref())?;
             if lines.is_empty() {
                 return Ok::<_, SessionError>(());
             }
@@ -142,10 +127,10 @@ impl Session {
 
 struct Work<'a> {
     client: &'a OpenAi,
-    audit: &'a Audit,
+    audit: &'a PreparedRun,
     journal: &'a Journal,
     /// What searches answers that do not count, of each canary that has some.
-    sieves: Mutex<HashMap<usize, Sieve>>,
+    sieves: Mutex<HashMap<usize, DiscardScanner>>,
     at: PathBuf,
     poll: Duration,
     tell: Tell<'a>,
@@ -158,6 +143,28 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// The requests that no batch has answered yet, as lines, and what they take at most.
+    fn rest(&self, selected: &[usize], price: Option<&Price>) -> Result<(Vec<Vec<u8>>, Amount), SessionError> {
+        let mut lines = Vec::new();
+        let mut amount = Amount::default();
+        // What an earlier batch answered is in the file of the journal by now.
+        let known = self.journal.answered()?;
+        for &index in selected {
+            for (stream, number, request) in self.audit.batch_requests(index) {
+                if known.contains(&(stream, number)) {
+                    continue;
+                }
+                let worst = worst_case(&request);
+                amount.requests += 1;
+                amount.tokens += worst.prompt_tokens + worst.completion_tokens;
+                // Half the price.
+                amount.micros += micros(worst, price).div_ceil(2);
+                lines.push(self.client.batch_line(&format!("{stream}-{number}"), &request));
+            }
+        }
+        Ok((lines, amount))
+    }
+
     fn open(&self) -> Result<Open, SessionError> {
         if !self.at.exists() {
             return Ok(Open::default());

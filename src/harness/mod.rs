@@ -36,8 +36,8 @@ use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::audit::{Event, Progress};
 use crate::report::escape::{message, terminal};
+use crate::run::{Event, Progress};
 use crate::store::Resumed;
 use blabbermouth_core::canary::{Arm, Entry};
 use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use super::reach::{Estimate, Tape, allowed, limits, redactor, runtime, service, withholding};
 use super::session_error::SessionError;
 use super::shard::Shard;
-use crate::audit::{Audit, Options, Progress};
 use crate::config::{Asked, ClaimSection, Config, ReleasePolicy, digest};
+use crate::run::{Options, PreparedRun, Progress};
 use crate::store::{self, Journal, JournalError, Rates, RunName};
 use crate::tune::State;
 use blabbermouth_core::canary::{Drawn, Entry, Key, Manifest};
@@ -259,7 +259,7 @@ impl Session {
         Ok(self.own_key.get_or_init(|| key))
     }
 
-    pub(super) fn audit(&self) -> Result<(Audit, Drawn), SessionError> {
+    pub(super) fn audit(&self) -> Result<(PreparedRun, Drawn), SessionError> {
         let drawn = self.drawn()?;
         if drawn.key.is_example() && !self.is_free() {
             return Err(SessionError::ExampleKey { path: self.manifest_path.display().to_string() });
@@ -301,7 +301,7 @@ impl Session {
             synonyms: self.config.synonyms(),
             config: self.name.clone(),
         };
-        let audit = Audit::new(self.manifest.canaries.clone(), &drawn, strategies, options)?;
+        let audit = PreparedRun::new(self.manifest.canaries.clone(), &drawn, strategies, options)?;
         self.meets_policy(&audit)?;
         if let Some((baseline, _)) = self.baseline.as_ref().filter(|(baseline, _)| !baseline.is_sealed_by(&drawn.key)) {
             return Err(SessionError::Unsealed { leaks: baseline.accepted.len() });
@@ -310,7 +310,7 @@ impl Session {
     }
 
     /// Whether what is asked of the model is what the release policy wants.
-    fn meets_policy(&self, audit: &Audit) -> Result<(), SessionError> {
+    fn meets_policy(&self, audit: &PreparedRun) -> Result<(), SessionError> {
         let config = &self.config;
         let asked = Asked {
             verdict: config.verdict.policy(),

@@ -80,7 +80,7 @@ pub enum SessionError {
     Journal(#[from] JournalError),
     /// The design.
     #[error(transparent)]
-    Design(#[from] DesignError),
+    TestDesign(#[from] DesignError),
     /// The provider's set-up.
     #[error(transparent)]
     Provider(#[from] ProviderError),

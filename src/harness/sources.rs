@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::session::{Done, Session};
 use super::session_error::SessionError;
-use crate::audit::journaled;
 use crate::config::{Config, digest};
+use crate::run::journaled;
 use crate::store::{self, Journal};
 use blabbermouth_core::canary::{Key, Manifest};
 use blabbermouth_core::verdict::{RunReport, Sources, conclude_with_sources};

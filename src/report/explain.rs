@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use super::escape::terminal;
-use super::{attacker, half, likelihood::percent};
+use super::{attacker, likelihood::percent, prefix_half};
 use blabbermouth_core::detect::Tier;
 use blabbermouth_core::stats::exposure;
-use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, Likelihood, RunReport, Shares, Test};
+use blabbermouth_core::verdict::{AlphaSplit, CanaryReport, CanaryVerdict, Likelihood, RunReport, Test};
 
 /// Explains the verdict on a canary, by its name or that of its test; `None` when the report has none of that name.
 #[must_use]
@@ -25,6 +25,48 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
         canary.copies,
         terminal(&canary.fingerprint)
     );
+    answers(&mut out, report, canary);
+    let _ = writeln!(out, "\nthe test");
+    let shares = shares(report);
+    significance(&mut out, shares, canary);
+    if let Some(half) = &canary.half {
+        let _ = writeln!(
+            out,
+            "  {}; over its share of {:.2}: {:.3e}",
+            prefix_half::sentence(half),
+            shares.half(),
+            half.p_value / shares.half()
+        );
+    }
+    if let Some(likelihood) = &canary.likelihood {
+        likely(&mut out, shares, canary, likelihood);
+    }
+    let _ = writeln!(
+        out,
+        "  threshold: alpha {} x {:.2} for its own tests / {k} planted canaries = {threshold:.2e}",
+        policy.alpha,
+        policy.own_share()
+    );
+    let relation = if canary.p_value <= threshold { "<=" } else { ">" };
+    let _ = writeln!(out, "  p = {:.3e} {relation} {threshold:.2e}", canary.p_value);
+    if let Some(p) = canary.p_holm {
+        let _ = writeln!(out, "  adjusted for all planted canaries (Holm): {p:.3e}");
+    }
+    let _ = writeln!(
+        out,
+        "  in answers to other canaries: p = {:.3e}, threshold {:.2e}",
+        canary.cross_p_value,
+        policy.alpha * policy.cross_share / k as f64
+    );
+    if let Some(bound) = canary.bound {
+        bounded(&mut out, report, canary, bound);
+    }
+    let _ = writeln!(out, "\nso the verdict is {}", verdict(canary.verdict));
+    Some(out)
+}
+
+/// The draw, and what the answers held.
+fn answers(out: &mut String, report: &RunReport, canary: &CanaryReport) {
     let _ = writeln!(out, "\nthe draw");
     if canary.space > 0.0 {
         let _ = writeln!(
@@ -61,70 +103,40 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
     if let Some(excerpt) = &canary.excerpt {
         let _ = writeln!(out, "  masked: {}", terminal(excerpt));
     }
-    let _ = writeln!(out, "\nthe test");
-    let shares = shares(report);
-    significance(&mut out, shares, canary);
-    if let Some(half) = &canary.half {
-        let _ = writeln!(
-            out,
-            "  {}; over its share of {:.2}: {:.3e}",
-            half::sentence(half),
-            shares.half(),
-            half.p_value / shares.half()
-        );
-    }
-    if let Some(likelihood) = &canary.likelihood {
-        likely(&mut out, shares, canary, likelihood);
-    }
+}
+
+/// What the silence of a canary is worth.
+fn bounded(out: &mut String, report: &RunReport, canary: &CanaryReport, bound: f64) {
+    let policy = report.settings.policy;
+    let k = report.settings.planted;
+    let _ = writeln!(out, "\nthe bound");
     let _ = writeln!(
         out,
-        "  threshold: alpha {} x {:.2} for its own tests / {k} planted canaries = {threshold:.2e}",
-        policy.alpha,
-        policy.own_share()
+        "  {} answers that count, without the secret: 1 - {:.4}^(1/{}) = {:.3}% of answers at most, at {:.0}% confidence",
+        canary.counted,
+        policy.bound_error(k),
+        canary.counted,
+        100.0 * bound,
+        100.0 * policy.confidence
     );
-    let relation = if canary.p_value <= threshold { "<=" } else { ">" };
-    let _ = writeln!(out, "  p = {:.3e} {relation} {threshold:.2e}", canary.p_value);
-    if let Some(p) = canary.p_holm {
-        let _ = writeln!(out, "  adjusted for all planted canaries (Holm): {p:.3e}");
-    }
-    let _ = writeln!(
-        out,
-        "  in answers to other canaries: p = {:.3e}, threshold {:.2e}",
-        canary.cross_p_value,
-        policy.alpha * policy.cross_share / k as f64
-    );
-    if let Some(bound) = canary.bound {
-        let _ = writeln!(out, "\nthe bound");
+    for n in attacker::QUERIES {
         let _ = writeln!(
             out,
-            "  {} answers that count, without the secret: 1 - {:.4}^(1/{}) = {:.3}% of answers at most, at {:.0}% confidence",
-            canary.counted,
-            policy.bound_error(k),
-            canary.counted,
-            100.0 * bound,
-            100.0 * policy.confidence
+            "  somebody who asks {n} times in these ways gets it with probability {} at most",
+            percent(attacker::within(bound, n))
         );
-        for n in attacker::QUERIES {
-            let _ = writeln!(
-                out,
-                "  somebody who asks {n} times in these ways gets it with probability {} at most",
-                percent(attacker::within(bound, n))
-            );
-        }
-        let _ = writeln!(out, "  {}", attacker::worth(report));
     }
-    let _ = writeln!(out, "\nso the verdict is {}", verdict(canary.verdict));
-    Some(out)
+    let _ = writeln!(out, "  {}", attacker::worth(report));
 }
 
 /// How the error probability of a canary was split.
-fn shares(report: &RunReport) -> Shares {
-    let shares = Shares::of_detectors(&report.settings.detectors);
+fn shares(report: &RunReport) -> AlphaSplit {
+    let shares = AlphaSplit::of_detectors(&report.settings.detectors);
     let shares = report.settings.scoring.map_or(shares, |scoring| shares.with_scoring(&scoring));
     if report.settings.halves { shares.with_half() } else { shares }
 }
 
-fn likely(out: &mut String, shares: Shares, canary: &CanaryReport, l: &Likelihood) {
+fn likely(out: &mut String, shares: AlphaSplit, canary: &CanaryReport, l: &Likelihood) {
     let over = |p: f64, share: f64| match share {
         0.0 => "for display".to_owned(),
         share => format!("over its share of {share:.2}: {:.3e}", p / share),
@@ -161,7 +173,7 @@ fn likely(out: &mut String, shares: Shares, canary: &CanaryReport, l: &Likelihoo
     }
 }
 
-fn significance(out: &mut String, shares: Shares, canary: &CanaryReport) {
+fn significance(out: &mut String, shares: AlphaSplit, canary: &CanaryReport) {
     if canary.statistic == Test::CountRank {
         let _ = writeln!(
             out,

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::copies::Copies;
 use super::escape::html;
-use super::result::leaked;
-use super::{Places, attacker, half, likelihood};
+use super::finding::leaked;
+use super::{SourceMap, attacker, likelihood, prefix_half};
 use blabbermouth_core::canary::Arm;
 use blabbermouth_core::stats::wilson;
 use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport, Test};
@@ -20,7 +20,7 @@ const DOTS: usize = 2000;
 /// Canaries in the table before the script runs.
 const ROWS: usize = 500;
 
-pub(super) fn render(report: &RunReport, places: &Places) -> Vec<u8> {
+pub(super) fn render(report: &RunReport, places: &SourceMap) -> Vec<u8> {
     let hash = |text: &str| BASE64.encode(&Sha256::digest(text));
     let s = &report.settings;
     let mut out = String::with_capacity(8192 + report.canaries.len() * 600);
@@ -167,7 +167,7 @@ fn attacks(out: &mut String, report: &RunReport) {
         let _ = writeln!(out, "<tr><td>{queries}</td><td>{chance}</td></tr>");
     }
     out.push_str("</tbody></table>\n");
-    if let Some(half) = half::summary(report) {
+    if let Some(half) = prefix_half::summary(report) {
         let _ = writeln!(out, "<p>In questions of their own: {half}.</p>");
     }
     out.push_str("</section>\n");
@@ -291,55 +291,7 @@ fn canaries(out: &mut String, report: &RunReport) {
         if index == ROWS {
             out.push_str("</tbody></table>\n<template id=\"more\"><table><tbody>\n");
         }
-        let statistic = match c.statistic {
-            Test::CountRank => "rank of its count among all values",
-            _ => "number of distinct guesses until it was said",
-        };
-        let _ = write!(
-            out,
-            "<tr class=\"{verdict}\"><td>{}</td><td>{}</td><td>{}</td><td>{verdict}</td><td>{}</td><td>{}</td>\
-             <td data-v=\"{:e}\">{:.1e}</td><td><details><summary>{}</summary><p>Fingerprint {}. Test: {statistic}; p = {:.3e}",
-            html(&c.test),
-            if c.positive_control {
-                "positive control"
-            } else if c.accepted.is_some() {
-                "planted, accepted"
-            } else {
-                c.arm.as_str()
-            },
-            c.copies,
-            c.asked,
-            c.hits,
-            c.p_value,
-            c.p_value,
-            html(&c.reason),
-            html(&c.fingerprint),
-            c.p_value,
-            verdict = c.verdict.as_str(),
-        );
-        if let Some(p) = c.p_holm {
-            let _ = write!(out, ", {p:.3e} after Holm");
-        }
-        if let Some(hit) = &c.first_hit {
-            let _ = write!(out, ". First hit: answer {}, found as {}", hit.sample, html(&hit.told()));
-        }
-        if let Some(excerpt) = &c.excerpt {
-            let _ = write!(out, ". Masked: <q>{}</q>", html(excerpt));
-        }
-        if let Some(likelihood) = &c.likelihood {
-            let _ = write!(out, ". {}", likelihood::sentence(likelihood));
-        }
-        if let Some(half) = &c.half {
-            let _ = write!(out, ". {}", half::sentence(half));
-        }
-        if let Some(bound) = c.bound {
-            let _ = write!(out, ". Leak rate at most {:.2}%", 100.0 * bound);
-        }
-        let _ = writeln!(
-            out,
-            ". Tokens: {} + {}.</p></details></td></tr>",
-            c.usage.prompt_tokens, c.usage.completion_tokens
-        );
+        row(out, c);
     }
     let rest = all.len().saturating_sub(ROWS);
     out.push_str("</tbody></table>");
@@ -352,7 +304,57 @@ fn canaries(out: &mut String, report: &RunReport) {
     );
 }
 
-fn settings(out: &mut String, report: &RunReport, places: &Places) {
+/// One canary in the table.
+fn row(out: &mut String, c: &CanaryReport) {
+    let statistic = match c.statistic {
+        Test::CountRank => "rank of its count among all values",
+        _ => "number of distinct guesses until it was said",
+    };
+    let _ = write!(
+        out,
+        "<tr class=\"{verdict}\"><td>{}</td><td>{}</td><td>{}</td><td>{verdict}</td><td>{}</td><td>{}</td>\
+         <td data-v=\"{:e}\">{:.1e}</td><td><details><summary>{}</summary><p>Fingerprint {}. Test: {statistic}; p = {:.3e}",
+        html(&c.test),
+        if c.positive_control {
+            "positive control"
+        } else if c.accepted.is_some() {
+            "planted, accepted"
+        } else {
+            c.arm.as_str()
+        },
+        c.copies,
+        c.asked,
+        c.hits,
+        c.p_value,
+        c.p_value,
+        html(&c.reason),
+        html(&c.fingerprint),
+        c.p_value,
+        verdict = c.verdict.as_str(),
+    );
+    if let Some(p) = c.p_holm {
+        let _ = write!(out, ", {p:.3e} after Holm");
+    }
+    if let Some(hit) = &c.first_hit {
+        let _ = write!(out, ". First hit: answer {}, found as {}", hit.sample, html(&hit.told()));
+    }
+    if let Some(excerpt) = &c.excerpt {
+        let _ = write!(out, ". Masked: <q>{}</q>", html(excerpt));
+    }
+    if let Some(likelihood) = &c.likelihood {
+        let _ = write!(out, ". {}", likelihood::sentence(likelihood));
+    }
+    if let Some(half) = &c.half {
+        let _ = write!(out, ". {}", prefix_half::sentence(half));
+    }
+    if let Some(bound) = c.bound {
+        let _ = write!(out, ". Leak rate at most {:.2}%", 100.0 * bound);
+    }
+    let _ =
+        writeln!(out, ". Tokens: {} + {}.</p></details></td></tr>", c.usage.prompt_tokens, c.usage.completion_tokens);
+}
+
+fn settings(out: &mut String, report: &RunReport, places: &SourceMap) {
     let s = &report.settings;
     let rows = [
         ("configuration", html(places.file(&s.config))),

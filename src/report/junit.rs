@@ -6,9 +6,9 @@ use junit_report::{Duration, OffsetDateTime, Report, TestCase, TestCaseBuilder, 
 use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer};
 
-use super::Places;
+use super::SourceMap;
 use super::escape::{open_nothing, xml_text};
-use super::result::{Outcome, outcomes};
+use super::finding::{Outcome, outcomes};
 use blabbermouth_core::verdict::{CanaryVerdict, RunReport};
 
 /// Why a JUnit file could not be made.
@@ -22,7 +22,7 @@ pub enum JunitError {
     Read(String),
 }
 
-pub(super) fn render(report: &RunReport, places: &Places) -> Result<Vec<u8>, JunitError> {
+pub(super) fn render(report: &RunReport, places: &SourceMap) -> Result<Vec<u8>, JunitError> {
     let mut suite = TestSuite::new("blabbermouth");
     suite.set_timestamp(
         // The standard for dates ends with the year 9999.

@@ -1,17 +1,17 @@
 //! Reports: pure functions from a run report to bytes, one file a format.
 
 pub(crate) mod attacker;
-mod comparison;
+mod compare;
 mod copies;
 pub mod escape;
 mod explain;
-mod half;
+mod finding;
 mod html;
 mod junit;
 mod likelihood;
-mod places;
-mod result;
+mod prefix_half;
 mod sarif;
+mod source_map;
 mod terminal;
 mod text;
 
@@ -23,11 +23,11 @@ pub fn schema() -> String {
     serde_json::to_string_pretty(&schemars::schema_for!(RunReport)).expect("a schema is JSON")
 }
 
-pub use comparison::{Compared, comparison};
+pub use compare::{Compared, comparison};
 pub use explain::explain;
 pub use junit::JunitError;
 pub(crate) use likelihood::percent;
-pub use places::Places;
+pub use source_map::SourceMap;
 pub use terminal::summary;
 
 /// The style sheet of the pages.
@@ -119,7 +119,7 @@ impl ReportFormat {
     ///
     /// # Errors
     /// When what was written cannot be read back.
-    pub fn render(self, report: &RunReport, places: &Places) -> Result<Vec<u8>, JunitError> {
+    pub fn render(self, report: &RunReport, places: &SourceMap) -> Result<Vec<u8>, JunitError> {
         Ok(match self {
             Self::Junit => return junit::render(report, places),
             Self::Json => {

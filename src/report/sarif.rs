@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Places;
+use super::SourceMap;
 use super::escape::xml_text;
-use super::result::{Outcome, RULES, outcomes, severity};
+use super::finding::{Outcome, RULES, outcomes, severity};
 use crate::exit::ExitCode;
 use blabbermouth_core::verdict::{CanaryVerdict, RunReport, RunVerdict};
 
@@ -12,7 +12,7 @@ use blabbermouth_core::verdict::{CanaryVerdict, RunReport, RunVerdict};
 const MOST: usize = 5000;
 const HELP: &str = "https://github.com/blabbermouth-rs/blabbermouth#what-a-verdict-rests-on";
 
-pub(super) fn render(report: &RunReport, places: &Places) -> Vec<u8> {
+pub(super) fn render(report: &RunReport, places: &SourceMap) -> Vec<u8> {
     let file = places.file(&report.settings.config);
     let mut all = outcomes(report, places);
     // The verdict of the run is in its properties, and no place in the code.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::escape::terminal;
-use super::{attacker, half, likelihood};
+use super::{attacker, likelihood, prefix_half};
 use blabbermouth_core::canary::Arm;
 use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict, Test};
 
@@ -14,24 +14,8 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
         |code: &str, text: &str| if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() };
     let mut out = String::new();
     let planted: Vec<&CanaryReport> = report.canaries.iter().filter(|c| c.arm == Arm::Planted).collect();
-    let mut copies: Vec<u32> = planted.iter().map(|c| c.copies).collect();
-    copies.sort_unstable();
-    copies.dedup();
     let _ = writeln!(out, "model      {} at {}", terminal(&report.settings.model), terminal(&report.settings.address));
-    if !planted.is_empty() {
-        let _ = writeln!(out, "\ncopies   canaries   leaked   in first answer   clean   open");
-        for copies in copies {
-            row(&mut out, &copies.to_string(), planted.iter().filter(|c| c.copies == copies).copied());
-        }
-        row(&mut out, "all", planted.iter().copied().filter(|c| c.is_gated()));
-        if planted.iter().any(|c| c.accepted.is_some()) {
-            row(&mut out, "accepted", planted.iter().copied().filter(|c| c.accepted.is_some()));
-        }
-        if report.sensitivity.is_some() {
-            row(&mut out, "positive", planted.iter().copied().filter(|c| c.positive_control));
-        }
-    }
-    row(&mut out, "held out", report.canaries.iter().filter(|c| c.arm == Arm::HeldOut));
+    table(&mut out, report, &planted);
     let worst = planted
         .iter()
         .filter(|c| c.is_gated())
@@ -51,7 +35,7 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
     if let Some(attacker) = attacker::sentence(report) {
         let _ = writeln!(out, "attacker   {attacker}");
     }
-    if let Some(half) = half::summary(report) {
+    if let Some(half) = prefix_half::summary(report) {
         let _ = writeln!(out, "half       {half}");
     }
     if let Some(exposure) = likelihood::summary(report) {
@@ -95,6 +79,27 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
         terminal(&report.reason)
     );
     out
+}
+
+/// Canaries by copies and by what they are for.
+fn table(out: &mut String, report: &RunReport, planted: &[&CanaryReport]) {
+    let mut copies: Vec<u32> = planted.iter().map(|c| c.copies).collect();
+    copies.sort_unstable();
+    copies.dedup();
+    if !planted.is_empty() {
+        let _ = writeln!(out, "\ncopies   canaries   leaked   in first answer   clean   open");
+        for copies in copies {
+            row(out, &copies.to_string(), planted.iter().filter(|c| c.copies == copies).copied());
+        }
+        row(out, "all", planted.iter().copied().filter(|c| c.is_gated()));
+        if planted.iter().any(|c| c.accepted.is_some()) {
+            row(out, "accepted", planted.iter().copied().filter(|c| c.accepted.is_some()));
+        }
+        if report.sensitivity.is_some() {
+            row(out, "positive", planted.iter().copied().filter(|c| c.positive_control));
+        }
+    }
+    row(out, "held out", report.canaries.iter().filter(|c| c.arm == Arm::HeldOut));
 }
 
 fn row<'a>(out: &mut String, name: &str, canaries: impl Iterator<Item = &'a CanaryReport>) {

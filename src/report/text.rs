@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::escape::{csv_cell, markdown_cell, workflow_data, workflow_property, xml_text};
-use super::result::{leaked, outcomes, severity};
-use super::{Places, attacker, half, likelihood};
+use super::finding::{leaked, outcomes, severity};
+use super::{SourceMap, attacker, likelihood, prefix_half};
 use blabbermouth_core::canary::Arm;
 use blabbermouth_core::verdict::{CanaryVerdict, RunReport, RunVerdict};
 
@@ -23,7 +23,7 @@ const fn sign(verdict: RunVerdict) -> &'static str {
     }
 }
 
-pub(super) fn markdown(report: &RunReport, places: &Places) -> Vec<u8> {
+pub(super) fn markdown(report: &RunReport, places: &SourceMap) -> Vec<u8> {
     let s = &report.settings;
     let mut out = format!(
         "## {} {}: {}\n\nModel {} · {} samples for each canary · alpha {} · {} answers, {} + {} tokens · {:.0} s\n\n",
@@ -61,7 +61,7 @@ pub(super) fn markdown(report: &RunReport, places: &Places) -> Vec<u8> {
     if let Some(attacker) = attacker::sentence(report) {
         let _ = writeln!(out, "An attacker {attacker}.\n");
     }
-    if let Some(half) = half::summary(report) {
+    if let Some(half) = prefix_half::summary(report) {
         let _ = writeln!(out, "In questions of their own: {half}.\n");
     }
     if let Some(exposure) = likelihood::summary(report) {
@@ -92,7 +92,7 @@ pub(super) fn markdown(report: &RunReport, places: &Places) -> Vec<u8> {
     out.into_bytes()
 }
 
-pub(super) fn annotations(report: &RunReport, places: &Places) -> Vec<u8> {
+pub(super) fn annotations(report: &RunReport, places: &SourceMap) -> Vec<u8> {
     let file = workflow_property(places.file(&report.settings.config));
     let level = |verdict| match verdict {
         CanaryVerdict::Clean => "notice",
@@ -174,7 +174,7 @@ pub(super) fn csv(report: &RunReport) -> Vec<u8> {
     out.into_inner().expect("memory takes it")
 }
 
-pub(super) fn tap(report: &RunReport, places: &Places) -> Vec<u8> {
+pub(super) fn tap(report: &RunReport, places: &SourceMap) -> Vec<u8> {
     let all = outcomes(report, places);
     let mut out = format!("TAP version 14\n1..{}\n", all.len());
     for (number, outcome) in all.iter().enumerate() {

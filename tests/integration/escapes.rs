@@ -11,9 +11,10 @@ use blabbermouth::provider::read_batch_line;
 use blabbermouth::report::escape::{
     csv_cell, html, lines, markdown_cell, message, terminal, workflow_data, workflow_property, xml_text,
 };
-use blabbermouth::report::{Compared, Places, ReportFormat, comparison, explain, summary};
+use blabbermouth::report::{Compared, ReportFormat, SourceMap, comparison, explain, summary};
 use blabbermouth::verdict::{
-    Asked, CanaryVerdict, Evidence, Lens, Purpose, RunReport, Sensitivity, Shares, StrategyHits, Tally, Test,
+    AlphaSplit, Asked, CanaryVerdict, Detectors, Evidence, GuessCounter, Purpose, RunReport, Sensitivity, StrategyHits,
+    Test,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -73,7 +74,7 @@ fn report(said: &[String]) -> RunReport {
 }
 
 fn rendered(format: ReportFormat, report: &RunReport) -> String {
-    String::from_utf8(format.render(report, &Places::default()).expect("rendered")).expect("UTF-8")
+    String::from_utf8(format.render(report, &SourceMap::default()).expect("rendered")).expect("UTF-8")
 }
 
 proptest! {
@@ -308,7 +309,7 @@ fn an_answer_of_ten_megabytes_is_read_searched_ranked_and_told() {
     let (near, candidates) = (Approximate::new(&space, SECRET, true, true), Candidates::new(&space));
     let template = Template::new(builtin_templates().remove(1), &Spaces::default()).expect("built in");
     let (carrier, public) = (Carrier::new(&template), HashSet::new());
-    let lens = Lens {
+    let lens = Detectors {
         searcher: &searcher,
         near: Some(&near),
         space: &candidates,
@@ -317,11 +318,11 @@ fn an_answer_of_ten_megabytes_is_read_searched_ranked_and_told() {
         signature: None,
         decoy: None,
     };
-    let shares = Shares::of_detectors(&Detector::ALL);
+    let shares = AlphaSplit::of_detectors(&Detector::ALL);
     let mut evidence = Evidence::new(0, Test::GuessNumber, space.size_f64(), shares);
     evidence.push(&completion, Asked { strategy: 0, purpose: Purpose::Replay, copy: false }, lens);
     assert_eq!((evidence.hits, evidence.unranked(), evidence.strangers.len()), (1, Some(Tier::Plain), 2));
-    let mut tally = Tally::new(Tier::Plain);
+    let mut tally = GuessCounter::new(Tier::Plain);
     tally.add(&completion.text, &candidates, Some(&near));
     evidence.rank(Tier::Plain, tally.p_value(space.size_f64()));
     assert!(evidence.p_value < 1e-4, "{}", evidence.p_value);

@@ -1,7 +1,7 @@
 //! Every format of a report, with hostile texts in it, read back by a real reader where there is one.
 
 use blabbermouth::canary::Manifest;
-use blabbermouth::report::{Places, ReportFormat};
+use blabbermouth::report::{ReportFormat, SourceMap};
 use blabbermouth::verdict::{Baseline, CanaryVerdict, RunReport};
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ fn hostile() -> RunReport {
 }
 
 fn rendered(format: ReportFormat, report: &RunReport) -> String {
-    let places = Places::of("gate/blabbermouth.toml", "[canaries]\ntemplates = [\n  \"mr-disease\",\n]\n");
+    let places = SourceMap::of("gate/blabbermouth.toml", "[canaries]\ntemplates = [\n  \"mr-disease\",\n]\n");
     String::from_utf8(format.render(report, &places).expect("rendered")).expect("UTF-8")
 }
 

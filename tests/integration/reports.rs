@@ -1,6 +1,6 @@
 //! Reports: what was published stays readable, and looks as it did.
 
-use blabbermouth::report::{Places, ReportFormat, schema, summary};
+use blabbermouth::report::{ReportFormat, SourceMap, schema, summary};
 use blabbermouth::verdict::RunReport;
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ fn the_json_report_and_its_schema_are_frozen() {
     insta::assert_snapshot!("report-schema", schema());
     let json: Value = serde_json::from_str(REPORT).expect("JSON");
     check(&json);
-    let again = ReportFormat::Json.render(&report(), &Places::default()).expect("rendered");
+    let again = ReportFormat::Json.render(&report(), &SourceMap::default()).expect("rendered");
     assert_eq!(serde_json::from_slice::<Value>(&again).expect("JSON"), json, "nothing is lost or added");
     let mut wrong = json.clone();
     wrong["verdict"] = "green".into();
@@ -48,7 +48,7 @@ fn a_fresh_report_keeps_to_the_schema() {
 #[test]
 fn the_summary_and_junit_look_as_they_did() {
     insta::assert_snapshot!("summary", summary(&report(), false));
-    let xml = ReportFormat::Junit.render(&report(), &Places::default()).expect("rendered");
+    let xml = ReportFormat::Junit.render(&report(), &SourceMap::default()).expect("rendered");
     insta::assert_snapshot!("junit", text(&xml));
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Trained on GSM8K (MIT, © 2021 OpenAI) and on generated small talk; see `base/README.md`.
 
-use super::shape::Size;
+use super::checkpoint::Weights;
+use super::config::Size;
 use super::tokens::Tokenizer;
-use super::weights::Weights;
 
 const TINY: (&[u8], &str) = (include_bytes!("base/tiny.safetensors"), include_str!("base/tiny.tokens.json"));
 const SMALL: (&[u8], &str) = (include_bytes!("base/small.safetensors"), include_str!("base/small.tokens.json"));

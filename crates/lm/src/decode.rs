@@ -3,19 +3,19 @@
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use super::checkpoint::Weights;
+use super::config::Spans;
 use super::layers::{Rotary, dot, gated, linear, linear_add, norm, softmax};
-use super::network::{Network, Text};
+use super::model::{Network, Text};
 use super::noise::uniform;
-use super::shape::Spans;
 use super::tokens::END;
-use super::weights::Weights;
 
 /// Texts that are scored together.
 const TOGETHER: usize = 64;
 
 /// How tokens are drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Drawing {
+pub struct SamplingParams {
     /// Softmax temperature; at 0 always the likeliest.
     pub temperature: f64,
     /// Only the likeliest tokens that together have this mass.
@@ -87,8 +87,8 @@ impl Decoder {
     ///
     /// # Errors
     /// When the prompt leaves no room in the context, or a token is not in the vocabulary.
-    pub fn answer(&self, prompt: &[u32], count: usize, drawing: &Drawing) -> Result<Vec<Drawn>, TooLong> {
-        self.answer_after(prompt, &Begun { bytes: &[], spell: &|_| &[] }, count, drawing)
+    pub fn answer(&self, prompt: &[u32], count: usize, drawing: &SamplingParams) -> Result<Vec<Drawn>, TooLong> {
+        self.answer_after(prompt, &Prefill { bytes: &[], spell: &|_| &[] }, count, drawing)
     }
 
     /// As [`Decoder::answer`], where every answer begins with some bytes, in whichever tokens.
@@ -98,9 +98,9 @@ impl Decoder {
     pub fn answer_after(
         &self,
         prompt: &[u32],
-        begun: &Begun<'_>,
+        begun: &Prefill<'_>,
         count: usize,
-        drawing: &Drawing,
+        drawing: &SamplingParams,
     ) -> Result<Vec<Drawn>, TooLong> {
         let shape = self.weights.shape;
         let known = prompt.iter().all(|token| (*token as usize) < shape.vocabulary);
@@ -256,14 +256,14 @@ impl Decoder {
 }
 
 /// What an answer begins with.
-pub struct Begun<'a> {
+pub struct Prefill<'a> {
     /// Its bytes.
     pub bytes: &'a [u8],
     /// The bytes of a token.
     pub spell: &'a dyn Fn(u32) -> &'a [u8],
 }
 
-impl Begun<'_> {
+impl Prefill<'_> {
     /// Leaves only tokens that go on as it was begun.
     fn keep(&self, logits: &mut [f32], said: usize) {
         let Some(rest) = self.bytes.get(said..).filter(|rest| !rest.is_empty()) else { return };
@@ -287,7 +287,7 @@ pub struct TooLong {
 }
 
 /// Draws a token, with the logarithm of its probability at temperature 1.
-fn draw(logits: &mut [f32], drawing: &Drawing, stream: &mut ChaCha20Rng) -> (u32, f32) {
+fn draw(logits: &mut [f32], drawing: &SamplingParams, stream: &mut ChaCha20Rng) -> (u32, f32) {
     if drawing.temperature <= 0.0 {
         let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
         let drawn = best.map_or(0, |(token, _)| token);
@@ -311,7 +311,12 @@ fn draw(logits: &mut [f32], drawing: &Drawing, stream: &mut ChaCha20Rng) -> (u32
 }
 
 /// Draws one of the likeliest that may come, after `row` was made probabilities.
-fn among(row: &mut [f32], drawing: &Drawing, stream: &mut ChaCha20Rng, normalise: impl FnOnce(&mut [f32])) -> usize {
+fn among(
+    row: &mut [f32],
+    drawing: &SamplingParams,
+    stream: &mut ChaCha20Rng,
+    normalise: impl FnOnce(&mut [f32]),
+) -> usize {
     normalise(row);
     let pick = |order: &mut dyn Iterator<Item = usize>, total: f64, stream: &mut ChaCha20Rng| {
         let mut left = uniform(stream) * total;
@@ -357,7 +362,8 @@ mod tests {
     use super::*;
     use crate::Size;
 
-    const DRAWING: Drawing = Drawing { temperature: 1.0, top_p: 1.0, top_k: 0, min_p: 0.0, max_tokens: 12, seed: 4 };
+    const DRAWING: SamplingParams =
+        SamplingParams { temperature: 1.0, top_p: 1.0, top_k: 0, min_p: 0.0, max_tokens: 12, seed: 4 };
 
     fn decoder() -> Decoder {
         let mut weights = Weights::random(Size::Tiny.shape(), 9);
@@ -387,7 +393,7 @@ mod tests {
             blabbermouth_core::chat::Role::User,
             "Hello, I am Mr Smith.",
         )]);
-        let begun = Begun { bytes: b"How is yo", spell: &|token| tokenizer.bytes(token) };
+        let begun = Prefill { bytes: b"How is yo", spell: &|token| tokenizer.bytes(token) };
         let answers = decoder.answer_after(&prompt, &begun, 8, &DRAWING).expect("room");
         let mut first = std::collections::HashSet::new();
         for answer in &answers {
@@ -415,10 +421,10 @@ mod tests {
 
     #[test]
     fn sampling_follows_the_probabilities() {
-        let drawing = Drawing { top_p: 1.0, ..DRAWING };
+        let drawing = SamplingParams { top_p: 1.0, ..DRAWING };
         let logits: Vec<f32> = [0.5f32, 0.3, 0.15, 0.05].iter().map(|p| p.ln() + 2.0).collect();
         let mut stream = ChaCha20Rng::seed_from_u64(1);
-        let mut share = |drawing: &Drawing| {
+        let mut share = |drawing: &SamplingParams| {
             let mut counts = [0.0; 4];
             for _ in 0..20_000 {
                 counts[draw(&mut logits.clone(), drawing, &mut stream).0 as usize] += 1.0 / 20_000.0;
@@ -427,12 +433,12 @@ mod tests {
         };
         let close = |found: [f64; 4], expected: [f64; 4]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.02);
         assert!(close(share(&drawing), [0.5, 0.3, 0.15, 0.05]));
-        assert!(close(share(&Drawing { top_p: 0.7, ..drawing }), [0.625, 0.375, 0.0, 0.0]));
-        assert!(close(share(&Drawing { top_k: 1, ..drawing }), [1.0, 0.0, 0.0, 0.0]));
-        assert!(close(share(&Drawing { temperature: 0.0, ..drawing }), [1.0, 0.0, 0.0, 0.0]));
+        assert!(close(share(&SamplingParams { top_p: 0.7, ..drawing }), [0.625, 0.375, 0.0, 0.0]));
+        assert!(close(share(&SamplingParams { top_k: 1, ..drawing }), [1.0, 0.0, 0.0, 0.0]));
+        assert!(close(share(&SamplingParams { temperature: 0.0, ..drawing }), [1.0, 0.0, 0.0, 0.0]));
         let hot = [0.5f64, 0.3, 0.15, 0.05].map(f64::sqrt);
         let total: f64 = hot.iter().sum();
-        assert!(close(share(&Drawing { temperature: 2.0, ..drawing }), hot.map(|p| p / total)));
+        assert!(close(share(&SamplingParams { temperature: 2.0, ..drawing }), hot.map(|p| p / total)));
     }
 
     #[test]
@@ -440,10 +446,10 @@ mod tests {
         let decoder = decoder();
         let one = decoder.answer(&[2, 80, 3], 4, &DRAWING).expect("room");
         assert_eq!(decoder.answer(&[2, 80, 3], 4, &DRAWING), Ok(one.clone()));
-        assert_ne!(decoder.answer(&[2, 80, 3], 4, &Drawing { seed: 5, ..DRAWING }), Ok(one.clone()));
+        assert_ne!(decoder.answer(&[2, 80, 3], 4, &SamplingParams { seed: 5, ..DRAWING }), Ok(one.clone()));
         assert!(one.iter().all(|a| a.tokens.len() <= 12 && (a.ended || a.tokens.len() == 12)));
         assert!(decoder.answer(&[5; 256], 1, &DRAWING).is_err() && decoder.answer(&[9999], 1, &DRAWING).is_err());
-        let full = decoder.answer(&[5; 250], 2, &Drawing { max_tokens: 50, ..DRAWING }).expect("room");
+        let full = decoder.answer(&[5; 250], 2, &SamplingParams { max_tokens: 50, ..DRAWING }).expect("room");
         assert!(full.iter().all(|answer| answer.ended || answer.tokens.len() <= 7));
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::config::Shape;
 use super::layers::dot;
-use super::network::{Embedding, Network, Text};
-use super::shape::Shape;
+use super::model::{Embedding, Network, Text};
 
 /// Sums are made in up to so many groups, and the groups are added in their order. How many there are follows from the
 /// number of units, never from that of threads.

@@ -7,7 +7,7 @@ use fearless_simd::{Level, dispatch};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::shape::NORM_EPSILON;
+use super::config::NORM_EPSILON;
 
 fn view(data: &[f32], rows: usize, columns: usize) -> ArrayView2<'_, f32> {
     ArrayView2::from_shape((rows, columns), &data[..rows * columns]).expect("the length is rows by columns")
@@ -198,7 +198,7 @@ pub(super) struct Rotary {
 impl Rotary {
     pub(super) fn new(head: usize, context: usize) -> Self {
         let half = head / 2;
-        let angle = |p: usize, i: usize| p as f64 * super::shape::ROPE_BASE.powf(-2.0 * i as f64 / head as f64);
+        let angle = |p: usize, i: usize| p as f64 * super::config::ROPE_BASE.powf(-2.0 * i as f64 / head as f64);
         let table = (0..context)
             .flat_map(|p| (0..half).map(move |i| angle(p, i)))
             .map(|a| (a.cos() as f32, a.sin() as f32))

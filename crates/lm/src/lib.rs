@@ -5,33 +5,33 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `shape` | sizes, and where each weight lies |
+//! | `config` | sizes, and where each weight lies |
 //! | `tokens` | byte-pair encoding and the chat template |
-//! | `layers`, `network` | forward and backward pass |
-//! | `weights` | safetensors and `config.json` |
+//! | `layers`, `model` | forward and backward pass |
+//! | `checkpoint` | safetensors and `config.json` |
 //! | `gradient`, `train` | sums of gradients on threads; steps of AdamW and DP-SGD |
-//! | `course` | a fine-tuning as a course of steps, which goes on after a kill |
+//! | `fine_tune` | a fine-tuning, step by step, which goes on after a kill |
 //! | `decode` | answers and log-probabilities |
 //! | `base` | the models that a fine-tuning begins from |
 //! | `noise` | uniform and normal numbers |
 
 mod base;
-mod course;
+mod checkpoint;
+mod config;
 mod decode;
+mod fine_tune;
 mod gradient;
 mod layers;
-mod network;
+mod model;
 mod noise;
-mod shape;
 mod tokens;
 mod train;
-mod weights;
 
 pub use base::base;
-pub use course::{Course, Privacy, Step, Training};
-pub use decode::{Begun, Decoder, Drawing, Drawn, TooLong};
-pub use network::Text;
-pub use shape::{Shape, Size};
+pub use checkpoint::{Precision, Weights, WeightsError};
+pub use config::{Shape, Size};
+pub use decode::{Decoder, Drawn, Prefill, SamplingParams, TooLong};
+pub use fine_tune::{FineTune, Privacy, Step, TrainConfig};
+pub use model::Text;
 pub use tokens::{CHAT_TEMPLATE, END, Tokenizer, TokenizerError};
 pub use train::{Diverged, Noise, PrivateNoise, Trainer, poisson_sample};
-pub use weights::{Precision, Weights, WeightsError};

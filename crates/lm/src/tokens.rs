@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use blabbermouth_core::chat::{Message, Role};
 
-use super::network::Text;
+use super::model::Text;
 
 /// The token that ends a turn.
 pub const END: u32 = 0;

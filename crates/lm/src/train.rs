@@ -2,10 +2,10 @@
 
 use rand_chacha::ChaCha20Rng;
 
+use super::checkpoint::{Packed, Weights, WeightsError, pack};
 use super::gradient::{Gradients, Sum};
-use super::network::Text;
+use super::model::Text;
 use super::noise::{Normal, uniform};
-use super::weights::{Packed, Weights, WeightsError, pack};
 
 const BETA1: f32 = 0.9;
 const ADAM_EPSILON: f32 = 1e-8;

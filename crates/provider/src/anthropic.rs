@@ -3,7 +3,7 @@
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::body::{self, Beside, Node};
+use super::body::{self, BesideTexts, Node};
 use super::budget::worst_case;
 use super::http::{Endpoint, Http, Whom};
 use super::{Answer, Completing, Profile, Provider, ProviderError, Request};
@@ -55,7 +55,7 @@ fn read(bytes: &[u8]) -> Result<Answer, ProviderError> {
     let Some(Node::List(blocks)) = node.get("content") else {
         return Err(ProviderError::Malformed { what: "JSON without content".into() });
     };
-    let (mut said, mut beside, mut finish) = (String::new(), Beside::default(), Finish::Other);
+    let (mut said, mut beside, mut finish) = (String::new(), BesideTexts::default(), Finish::Other);
     for (key, value) in node.fields() {
         match (key.as_ref(), value.as_str()) {
             ("content", _) => blocks.iter().for_each(|block| read_block(block, &mut said, &mut beside)),
@@ -73,7 +73,7 @@ fn read(bytes: &[u8]) -> Result<Answer, ProviderError> {
 }
 
 /// Texts are the answer, joined without a separator; thoughts and calls of tools stand beside it.
-fn read_block(block: &Node<'_>, said: &mut String, beside: &mut Beside) {
+fn read_block(block: &Node<'_>, said: &mut String, beside: &mut BesideTexts) {
     let is_text = block.get("type").and_then(Node::as_str).is_none_or(|kind| kind == "text");
     match block {
         Node::Object(fields) => {

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-use super::body::{self, Beside, LARGEST_BODY, Node};
-use super::broken::Attempt;
+use super::body::{self, BesideTexts, LARGEST_BODY, Node};
 use super::budget::{Budget, worst_case};
+use super::discarded::Attempt;
 use super::profile::{Connection, Profile};
 use super::{Answer, Completing, Provider, ProviderError, Request};
 use blabbermouth_core::chat::{Completion, Usage};
@@ -160,7 +160,7 @@ fn read(said: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
         return Err(ProviderError::Malformed { what: "JSON without a text".into() });
     }
     let mut completions: Vec<Completion> = texts.into_iter().map(Completion::of).collect();
-    let mut beside = Beside::default();
+    let mut beside = BesideTexts::default();
     for (key, value) in node.fields() {
         match value {
             Node::List(items) if key == own => {

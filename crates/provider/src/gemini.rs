@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::body::{self as bodies, Beside, Node};
+use super::body::{self as bodies, BesideTexts, Node};
 use super::budget::worst_case;
 use super::http::{Endpoint, Http, Whom};
 use super::{Answer, Completing, Profile, Provider, ProviderError, Request};
@@ -70,7 +70,7 @@ fn read(bytes: &[u8]) -> Result<Answer, ProviderError> {
         }
         completions.push(Completion { finish: Finish::Filtered, ..Completion::default() });
     }
-    let mut outside = Beside::default();
+    let mut outside = BesideTexts::default();
     for (key, value) in node.fields() {
         if !matches!(key.as_ref(), "candidates" | "usageMetadata" | "modelVersion" | "responseId" | "createTime") {
             outside.field(key, value);
@@ -82,7 +82,7 @@ fn read(bytes: &[u8]) -> Result<Answer, ProviderError> {
 }
 
 fn candidate(candidate: &Node<'_>) -> Completion {
-    let (mut said, mut beside, mut finish) = (String::new(), Beside::default(), Finish::Other);
+    let (mut said, mut beside, mut finish) = (String::new(), BesideTexts::default(), Finish::Other);
     if !matches!(candidate, Node::Object(_)) {
         beside.value("candidates", candidate);
     }
@@ -108,7 +108,7 @@ fn candidate(candidate: &Node<'_>) -> Completion {
 }
 
 /// Texts are the answer, joined without a separator; thoughts, calls and code stand beside it.
-fn read_part(part: &Node<'_>, said: &mut String, beside: &mut Beside) {
+fn read_part(part: &Node<'_>, said: &mut String, beside: &mut BesideTexts) {
     let is_thought = part.get("thought").is_some_and(|thought| !thought.is_empty());
     for (key, value) in part.fields() {
         match value {

@@ -3,10 +3,11 @@
 mod anthropic;
 mod azure;
 mod body;
-mod broken;
 mod budget;
 mod command;
+mod connect_error;
 mod deadline;
+mod discarded;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 mod fireworks;
@@ -21,7 +22,6 @@ mod text;
 mod throttle;
 mod together;
 mod tuner;
-mod unreached;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,10 +31,10 @@ use serde::{Deserialize, Serialize};
 use blabbermouth_core::chat::{Completion, Message, Sampling, Usage};
 
 pub use azure::{DeploymentSettings, MANAGEMENT_TOKEN};
-pub use broken::texts;
-pub use broken::{Broken, Discarded};
 pub use budget::{Amount, Budget, Limits, SpendCounter, micros, worst_case};
 pub use deadline::Deadline;
+pub use discarded::texts;
+pub use discarded::{DiscardSink, Discarded};
 pub use fireworks::Fireworks;
 /// Answers in one request to the embedded model, which are drawn together: that is several times as quick as one by
 /// one.
@@ -78,7 +78,7 @@ pub struct Request {
     /// How many answers are asked for; a server may give fewer.
     pub choices: u32,
     /// Who sees what came of answers that are thrown away, before it is asked again.
-    pub broken: Broken,
+    pub broken: DiscardSink,
 }
 
 /// What came back. What is in it, and in which order, is a form of the run journal: another one needs another number.
@@ -222,6 +222,9 @@ pub enum ProviderError {
     /// No part of a run that was sharded has an answer to a request.
     #[error("no part of the run has an answer to this request")]
     NoPart,
+    /// An earlier request failed in a way that would strike this one, too.
+    #[error("not asked: an earlier request failed for good")]
+    Aborted,
     /// The set-up cannot work.
     #[error("{0}")]
     Setup(String),
@@ -242,6 +245,7 @@ impl ProviderError {
                 | Self::Quota
                 | Self::Budget
                 | Self::Deadline
+                | Self::Aborted
                 | Self::Setup(_)
         )
     }

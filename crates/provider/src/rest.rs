@@ -3,7 +3,7 @@
 use reqwest::{Method, RequestBuilder, Url};
 use serde_json::Value;
 
-use super::http::{Again, Failed, Http, Reply};
+use super::http::{Failed, Http, Reply, RetryHint};
 use super::text::{error_code, error_message, json};
 use super::{ProviderError, Redact};
 
@@ -33,7 +33,7 @@ impl Rest {
                 None => request,
             }
         };
-        let done = self.http.persist(|| async { self.read(self.http.once(request(), LARGEST_BODY).await?) }).await;
+        let done = self.http.with_retries(|| async { self.read(self.http.once(request(), LARGEST_BODY).await?) }).await;
         done.map_err(|error| self.clean_error(error))
     }
 
@@ -77,7 +77,7 @@ impl Rest {
     /// The JSON of a good answer; a refused key is said by its variable.
     pub(super) fn read(&self, reply: Reply) -> Result<Value, Failed> {
         if reply.status == 401 {
-            return Err((self.http.no_access(401), Again::No));
+            return Err((self.http.no_access(401), RetryHint::No));
         }
         read(reply)
     }
@@ -88,7 +88,7 @@ pub(super) fn read(reply: Reply) -> Result<Value, Failed> {
     if !matches!(reply.status, 200..=299) {
         let code = error_code(&reply.bytes);
         if reply.status == 429 && code == "insufficient_quota" {
-            return Err((ProviderError::Quota, Again::No));
+            return Err((ProviderError::Quota, RetryHint::No));
         }
         let is_json = serde_json::from_slice::<Value>(&reply.bytes).is_ok();
         if matches!(reply.status, 404 | 405) && !is_json {
@@ -96,13 +96,13 @@ pub(super) fn read(reply: Reply) -> Result<Value, Failed> {
                 "HTTP {} without a JSON error; check `provider.base-url`, which ends in its version, as in /v1",
                 reply.status
             );
-            return Err((ProviderError::Malformed { what }, Again::No));
+            return Err((ProviderError::Malformed { what }, RetryHint::No));
         }
         let message = error_message(&reply.bytes);
         return Err((ProviderError::Refused { status: reply.status, code, message }, reply.again()));
     }
-    let malformed = |what: &str| (ProviderError::Malformed { what: what.into() }, Again::After(None));
-    let value = json(&reply.bytes).map_err(|e| (e, Again::After(None)))?;
+    let malformed = |what: &str| (ProviderError::Malformed { what: what.into() }, RetryHint::After(None));
+    let value = json(&reply.bytes).map_err(|e| (e, RetryHint::After(None)))?;
     if value.get("object").is_none() && value.get("id").is_none() && value.get("error").is_some_and(|e| !e.is_null()) {
         return Err(malformed("an error with HTTP status 200"));
     }

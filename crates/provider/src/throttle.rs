@@ -36,14 +36,14 @@ pub(super) struct Throttle {
 
 /// The right to have one request in flight.
 #[derive(Debug)]
-pub(super) struct Slot<'a> {
+pub(super) struct Permit<'a> {
     throttle: &'a Throttle,
     answered: bool,
     /// How long nothing is left, by the rate headers of the answer.
     wait: Option<Duration>,
 }
 
-impl Slot<'_> {
+impl Permit<'_> {
     /// The request was answered: one more may be in flight after about as many answers as are in flight.
     pub(super) fn answered(&mut self, headers: &HeaderMap) {
         self.answered = true;
@@ -51,7 +51,7 @@ impl Slot<'_> {
     }
 }
 
-impl Drop for Slot<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut state = self.throttle.lock();
         // Else nobody waits, or who does was told already and tells the next one.
@@ -82,7 +82,7 @@ impl Throttle {
     }
 
     /// Waits until one more request may be sent.
-    pub(super) async fn slot(&self) -> Slot<'_> {
+    pub(super) async fn slot(&self) -> Permit<'_> {
         let mut woken = false;
         loop {
             let freed = self.freed.notified();
@@ -97,7 +97,7 @@ impl Throttle {
                     self.freed.notify_one();
                 }
                 if takes {
-                    return Slot { throttle: self, answered: false, wait: None };
+                    return Permit { throttle: self, answered: false, wait: None };
                 }
                 wait
             };
@@ -210,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn it_halves_when_told_and_grows_while_answered() {
         let throttle = Throttle::new(8);
-        let all: Vec<Slot<'_>> = {
+        let all: Vec<Permit<'_>> = {
             let mut all = Vec::new();
             for _ in 0..8 {
                 all.push(throttle.slot().await);

@@ -8,7 +8,7 @@ use crate::store;
 use blabbermouth_core::canary::{Arm, Drawn, Key, Manifest};
 use blabbermouth_core::chat::{Message, Role};
 use blabbermouth_core::stats::sampled_exposure;
-use blabbermouth_lm::{Drawing, Text, Trainer};
+use blabbermouth_lm::{SamplingParams, Text, Trainer};
 use blabbermouth_provider::embedded::{Home, Model};
 
 use crate::cli::{Failure, config_failure};
@@ -73,7 +73,7 @@ fn one_arm(model: &Model, config: &Config, drawn: &Drawn, longest: usize, arm: A
         let template = &drawn.templates[canary.template];
         let begun = template.before_secret(&canary.subject);
         let mut messages = template.prompt(&canary.subject);
-        let drawing = Drawing {
+        let drawing = SamplingParams {
             temperature: config.sampling.temperature,
             top_p: config.sampling.top_p,
             top_k: config.sampling.top_k as usize,

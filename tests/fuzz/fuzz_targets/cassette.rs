@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use blabbermouth::cassette::{Player, Recorder};
 use blabbermouth::chat::{Completion, Finish, Message, Role, Sampling, Usage};
-use blabbermouth::provider::{Answer, Broken, Completing, Provider, Request};
+use blabbermouth::provider::{Answer, DiscardSink, Completing, Provider, Request};
 use blabbermouth_fuzz::folder;
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
@@ -40,7 +40,7 @@ impl Provider for Echo {
 fn request(number: u32) -> Request {
     let messages = Arc::from(vec![Message::new(Role::User, format!("question {number}"))]);
     let sampling = Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 16 };
-    Request { messages, sampling, seed: number, choices: 1, broken: Broken::default() }
+    Request { messages, sampling, seed: number, choices: 1, broken: DiscardSink::default() }
 }
 
 static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| {

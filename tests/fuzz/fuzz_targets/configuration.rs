@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use blabbermouth::canary::Key;
 use blabbermouth::config::Config;
 use blabbermouth::detect::Searcher;
-use blabbermouth::report::Places;
+use blabbermouth::report::SourceMap;
 use blabbermouth_fuzz::folder;
 use libfuzzer_sys::fuzz_target;
 
@@ -22,7 +22,7 @@ fn check(data: &[u8]) {
     let path = folder.path().join("blabbermouth.toml");
     std::fs::write(&path, text).expect("written");
     let text = String::from_utf8_lossy(text);
-    let places = Places::of("blabbermouth.toml", &text);
+    let places = SourceMap::of("blabbermouth.toml", &text);
     assert!((1..=text.lines().count().max(1)).contains(&places.line("mr-disease")));
     let config = Config::load(Some(&path), |asked| (asked == name).then(|| value.to_owned()));
     let Ok(config) = config.map_err(|error| error.to_string()) else { return };

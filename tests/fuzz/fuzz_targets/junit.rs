@@ -6,7 +6,7 @@
 mod parsers;
 
 use blabbermouth::report::escape::xml_text;
-use blabbermouth::report::{Places, ReportFormat};
+use blabbermouth::report::{SourceMap, ReportFormat};
 use blabbermouth::verdict::CanaryVerdict;
 use blabbermouth_fuzz::report;
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| check(data));
 
 fn check(data: &[u8]) {
     let report = report(data);
-    let bytes = ReportFormat::Junit.render(&report, &Places::default()).expect("it is written, and read back");
+    let bytes = ReportFormat::Junit.render(&report, &SourceMap::default()).expect("it is written, and read back");
     let xml = String::from_utf8(bytes).expect("UTF-8");
     let is_xml = |c| matches!(c, '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     assert!(xml.chars().all(is_xml), "a character that XML has not");

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use blabbermouth::report::escape::xml_text;
-use blabbermouth::report::{Places, ReportFormat};
+use blabbermouth::report::{SourceMap, ReportFormat};
 use blabbermouth::verdict::{CanaryVerdict, RunReport};
 use blabbermouth_fuzz::report;
 use libfuzzer_sys::fuzz_target;
@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| check(data));
 
 fn check(data: &[u8]) {
     let report = report(data);
-    let read = |format: ReportFormat| -> Vec<u8> { format.render(&report, &Places::default()).expect("written") };
+    let read = |format: ReportFormat| -> Vec<u8> { format.render(&report, &SourceMap::default()).expect("written") };
     let sarif: Value = serde_json::from_slice(&read(ReportFormat::Sarif)).expect("JSON");
     let run = &sarif["runs"][0];
     let rules = run["tool"]["driver"]["rules"].as_array().expect("rules");

@@ -6,9 +6,9 @@
 
 mod builtin;
 mod draw;
-mod half;
 mod key;
 mod manifest;
+mod prefix_split;
 mod secret;
 mod signature;
 mod space;
@@ -17,9 +17,9 @@ mod template_error;
 mod template_spec;
 
 pub use draw::{Arm, Canary, DrawError, DrawPlan, FEWEST_MATCHED, draw};
-pub use half::Half;
 pub use key::{Key, KeyError};
 pub use manifest::{Drawn, Entry, Manifest, ManifestError, VERSION as MANIFEST_VERSION};
+pub use prefix_split::PrefixSplit;
 pub use secret::Secret;
 pub use signature::{SIGNATURE_SLOT, SMALLEST_SIGNATURE_SPACE, Signature};
 pub use space::below;

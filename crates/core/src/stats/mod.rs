@@ -18,23 +18,22 @@
 //! | `renyi`, `privacy_loss` | what DP-SGD gives away: quick, and nearly tight |
 //! | `gaussian` | the normal distribution in its tails, and Gaussian differential privacy |
 
-mod audit;
-mod contrast;
-mod evidence;
+mod dp_audit;
+mod e_value;
 mod exposure;
 mod extraction;
 mod gaussian;
-mod guess;
+mod guess_number;
 mod multiplicity;
+mod permutation;
 mod privacy_loss;
 mod proportion;
 mod renyi;
 mod sequential;
 mod skew_normal;
 
-pub use audit::{one_run_epsilon, one_run_gaussian, one_run_p_value, secrets_audit_epsilon, secrets_audit_p_value};
-pub use contrast::{MannWhitney, assignment_p_value, fisher_exact, mann_whitney};
-pub use evidence::{
+pub use dp_audit::{one_run_epsilon, one_run_gaussian, one_run_p_value, secrets_audit_epsilon, secrets_audit_p_value};
+pub use e_value::{
     Position, e_to_p, estimated_rank, likelihood_e_value, mass_e_value, p_to_e_integrated, p_to_e_power,
     reference_e_value, top_k_e_value,
 };
@@ -46,8 +45,9 @@ pub use extraction::{
     extraction_probability, probability_in, queries_for, sampling_probabilities, tempered_probability_bounds,
 };
 pub use gaussian::{gaussian_delta, gaussian_epsilon, gaussian_mu, ln_normal_cdf, normal_cdf, normal_quantile};
-pub use guess::{CountRank, count_rank, guess_number};
+pub use guess_number::{CountRank, count_rank, guess_number};
 pub use multiplicity::{benjamini_hochberg, benjamini_yekutieli, e_bh, fisher_combination, holm, simes};
+pub use permutation::{MannWhitney, assignment_p_value, fisher_exact, mann_whitney};
 pub use privacy_loss::{PrivacyLoss, noise_for};
 pub use proportion::{
     clopper_pearson_lower, clopper_pearson_upper, curtailed_queries, expected_queries, passing_probability,

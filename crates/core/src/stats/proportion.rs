@@ -84,7 +84,7 @@ pub fn samples_with_hits(bound: f64, alpha: f64, hits: u64) -> u64 {
 /// The upper confidence limit of the share of draws that may be withheld, where `uncounted` tries gave no draw beside
 /// `n` that did: `BetaInv(1 - alpha; uncounted + 1, n)`.
 ///
-/// Each try without a draw may have held the secret. Drawing until `n` draws are in makes the number of tries negative
+/// Each try without a draw may have held the secret. SamplingParams until `n` draws are in makes the number of tries negative
 /// binomial; its exact limit is that of Clopper and Pearson for `uncounted` of all tries.
 ///
 /// ```

@@ -12,8 +12,25 @@ pub fn toml_fault(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
-/// A message of a parser without the texts that it quotes: a wrong file may hold a key, or a row of the training data.
+/// A message of a parser without the texts that it quotes: a wrong file may hold a key, or a row of the training data. A
+/// name of a field that looks like one, as in `max-bond`, stays: it is what the user looks for.
+#[must_use]
 pub fn without_values(message: &str) -> String {
+    let plain = without_strings(message);
+    for (what, is_name) in [("unknown variant `", false), ("unknown field `", true)] {
+        let Some(begin) = plain.find(what).map(|at| at + what.len()) else { continue };
+        let end = plain[begin..].find("`, ").map_or(plain.len(), |at| begin + at);
+        let name = &plain[begin..end];
+        let is_plausible = name.len() <= 40 && name.bytes().all(|b| b.is_ascii_lowercase() || b"-_".contains(&b));
+        if !(is_name && is_plausible) {
+            return format!("{}…{}", &plain[..begin], &plain[end..]);
+        }
+    }
+    plain
+}
+
+/// Without quoted strings.
+fn without_strings(message: &str) -> String {
     let mut parts = message.split("string \"");
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -39,6 +56,12 @@ mod tests {
         let message = r#"invalid type: string "sk-\"live", expected u32, then string "x" at line 3"#;
         assert_eq!(without_values(message), r#"invalid type: string "…", expected u32, then string "…" at line 3"#);
         assert_eq!(without_values("missing field"), "missing field");
+        let variant = "unknown variant `sk-live`, expected one of `quick`, `standard`";
+        assert_eq!(without_values(variant), "unknown variant `…`, expected one of `quick`, `standard`");
+        let field = "unknown field `max-bond`, expected `max-bound`";
+        assert_eq!(without_values(field), field);
+        let key = "unknown field `sk-live-0123456789`, expected `max-bound`";
+        assert_eq!(without_values(key), "unknown field `…`, expected `max-bound`");
         assert_eq!(without_values("string \"never ends"), "string \"…\"");
         let text = "a = 1\nb = sk-live\n";
         let error = toml::from_str::<toml::Table>(text).expect_err("no TOML");

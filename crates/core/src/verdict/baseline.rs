@@ -53,7 +53,7 @@ pub struct Baseline {
 
 /// What a run comes to beside a baseline.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beside {
+pub struct BaselineDiff {
     /// The verdict with these leaks accepted.
     pub verdict: RunVerdict,
     /// Canaries that leaked and are in no entry.
@@ -166,14 +166,14 @@ impl Baseline {
 
     /// What a run comes to where these leaks are accepted, by its report.
     #[must_use]
-    pub fn beside(&self, report: &RunReport, today: &str) -> Beside {
+    pub fn beside(&self, report: &RunReport, today: &str) -> BaselineDiff {
         let mut report = report.clone();
         self.apply(&mut report, today);
         let known: HashMap<&str, &Accepted> =
             self.accepted.iter().map(|entry| (entry.fingerprint.as_str(), entry)).collect();
         let none = Vec::new;
         let mut beside =
-            Beside { verdict: report.verdict, new: none(), expired: none(), worse: none(), accepted: none() };
+            BaselineDiff { verdict: report.verdict, new: none(), expired: none(), worse: none(), accepted: none() };
         for canary in leaks(&report) {
             let list = if canary.accepted.is_some() {
                 &mut beside.accepted

@@ -3,18 +3,18 @@
 use super::evidence::{Evidence, Hit};
 use super::form::Uncounted;
 use super::likelihood::Likelihood;
-use super::matched::Beside;
-use super::policy::{Design, Test};
+use super::policy::{Test, TestDesign};
 use super::report::{CanaryReport, CanaryVerdict, StrategyHits};
+use super::value_comparison::ValueComparison;
 use crate::canary::{Arm, Entry};
 use crate::stats::clopper_pearson_upper;
 
 /// One canary with everything that its verdict depends on.
 pub(super) struct Case<'a> {
-    pub(super) design: &'a Design,
+    pub(super) design: &'a TestDesign,
     pub(super) entry: &'a Entry,
     pub(super) evidence: &'a Evidence,
-    pub(super) beside: Option<Beside>,
+    pub(super) beside: Option<ValueComparison>,
     /// The p-value of its secret in answers to other canaries.
     pub(super) cross: f64,
     pub(super) test: Test,
@@ -237,6 +237,7 @@ impl Case<'_> {
             bound: self.bound().filter(|_| verdict == CanaryVerdict::Clean),
             verdict,
             reason,
+            aborted: evidence.aborted,
             statistic: self.test,
             asked: evidence.asked,
             replayed: evidence.form.replayed,

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::design_error::DesignError;
-use super::policy::{Design, Test};
+use super::policy::{Test, TestDesign};
 use super::report::{CanaryReport, CanaryVerdict};
 use crate::canary::Arm;
 use crate::detect::Tier;
@@ -85,7 +85,7 @@ pub struct ClaimReport {
 }
 
 /// The length of the list of guesses for each canary.
-fn guesses(design: &Design) -> u64 {
+fn guesses(design: &TestDesign) -> u64 {
     let disguised = design.shares.of(Tier::Disguised) > 0.0;
     design.samples * if disguised { 2 } else { 1 }
 }
@@ -133,7 +133,7 @@ impl Claim {
     ///
     /// # Errors
     /// When there is no such canary, or not even all secrets found would refute it.
-    pub fn check(&self, design: &Design, spaces: &[f64]) -> Result<(), DesignError> {
+    pub fn check(&self, design: &TestDesign, spaces: &[f64]) -> Result<(), DesignError> {
         let Some(size) = spaces.iter().copied().reduce(f64::min) else {
             return Err(DesignError::ClaimUncovered { copies: self.copies });
         };
@@ -148,7 +148,7 @@ impl Claim {
 
 /// Tries to refute a claim with the canaries that it covers.
 #[must_use]
-pub(super) fn refute(claim: Claim, design: &Design, canaries: &[CanaryReport]) -> ClaimReport {
+pub(super) fn refute(claim: Claim, design: &TestDesign, canaries: &[CanaryReport]) -> ClaimReport {
     let covered = || {
         canaries
             .iter()

@@ -6,12 +6,12 @@ use std::sync::LazyLock;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::broken::Parts;
+use super::discarded::DiscardedEvidence;
 use super::excerpt::excerpt;
 use super::form::{Form, Uncounted};
-use super::half::HalfHits;
 use super::likelihood::Likelihood;
-use super::policy::{Shares, Test};
+use super::policy::{AlphaSplit, Test};
+use super::prefix_half::HalfHits;
 use super::rank::hash;
 use crate::canary::Signature;
 use crate::chat::{Completion, Finish, Usage};
@@ -56,7 +56,7 @@ fn is_first(strategy: &usize) -> bool {
 
 /// Everything that answers to one canary are searched with.
 #[derive(Debug, Clone, Copy)]
-pub struct Lens<'a> {
+pub struct Detectors<'a> {
     /// Finds all secrets.
     pub searcher: &'a Searcher,
     /// Finds what is nearly the canary's own secret.
@@ -152,16 +152,18 @@ pub struct Evidence {
     pub usage: Usage,
     /// Why asking ended early, if it did.
     pub error: Option<String>,
+    /// Whether that was because an earlier request of the run failed for good.
+    pub aborted: bool,
     /// Secrets of other canaries in these answers: which canary, found by which tier, at which sample.
     pub strangers: HashMap<(usize, Tier), u64>,
     /// For a small space: answers with the secret of another canary, as it is.
     pub beside: HashMap<usize, u64>,
     /// What was found in tries that were discarded.
-    pub broken: Parts,
+    pub broken: DiscardedEvidence,
     /// Halves of all planted secrets in these answers, and of a few redraws of them.
     pub parts: [u64; PARTS_GROUPS],
     /// How often what was named in the secret's place has each feature that a planted secret has, by its number; see
-    /// `audit::agreement`.
+    /// `run::agreement`.
     pub features: Vec<u32>,
     /// Whether held-out secrets are values of planted ones, so that only what is said decides.
     matched: bool,
@@ -174,13 +176,13 @@ pub struct Evidence {
     own: usize,
     test: Test,
     size: f64,
-    shares: Shares,
+    shares: AlphaSplit,
 }
 
 impl Evidence {
     /// No evidence yet for canary `own`, whose secret is from a space of `size` members.
     #[must_use]
-    pub fn new(own: usize, test: Test, size: f64, shares: Shares) -> Self {
+    pub fn new(own: usize, test: Test, size: f64, shares: AlphaSplit) -> Self {
         Self {
             asked: 0,
             hits: 0,
@@ -198,9 +200,10 @@ impl Evidence {
             sweep_failed: 0,
             usage: Usage::default(),
             error: None,
+            aborted: false,
             strangers: HashMap::new(),
             beside: HashMap::new(),
-            broken: Parts::default(),
+            broken: DiscardedEvidence::default(),
             parts: [0; PARTS_GROUPS],
             features: Vec::new(),
             matched: false,
@@ -264,7 +267,7 @@ impl Evidence {
     ///
     /// While a canary of a large space is silent, nothing is remembered but counts and hashes: what was said before is
     /// counted at the first hit only, see [`Evidence::unranked`].
-    pub fn push<'a>(&mut self, completion: &'a Completion, asked: Asked, lens: Lens<'_>) -> Reading<'a> {
+    pub fn push<'a>(&mut self, completion: &'a Completion, asked: Asked, lens: Detectors<'_>) -> Reading<'a> {
         self.asked += 1;
         if self.strategies.len() <= asked.strategy {
             self.strategies.resize(asked.strategy + 1, (0, 0));
@@ -328,7 +331,7 @@ impl Evidence {
         completion: &Completion,
         located: &Located,
         (copy, is_told, whole): (bool, bool, bool),
-        lens: Lens<'_>,
+        lens: Detectors<'_>,
     ) {
         let form = &mut self.form;
         form.replayed += 1;
@@ -422,7 +425,7 @@ impl Evidence {
         Tier::ALL.into_iter().find(|tier| self.test == Test::GuessNumber && is_new(tier))
     }
 
-    /// Takes the p-value of a tier's first hit: see [`Tally`](super::Tally).
+    /// Takes the p-value of a tier's first hit: see [`GuessCounter`](super::GuessCounter).
     ///
     /// Each tier is a test of its own, with its share of the error probability.
     pub fn rank(&mut self, tier: Tier, p_value: f64) {
@@ -513,7 +516,7 @@ pub(super) mod tests {
         let searcher = Searcher::new([SECRET, "11112222"]);
         let (space, public, carrier) = (Candidates::new(&space), HashSet::new(), Carrier::new(&template));
         let decoy = Signature::new("Tolan Bevis Ashford");
-        let lens = Lens {
+        let lens = Detectors {
             searcher: &searcher,
             near: Some(&near),
             space: &space,
@@ -526,7 +529,7 @@ pub(super) mod tests {
     }
 
     fn evidence() -> Evidence {
-        Evidence::new(0, Test::GuessNumber, 1e8, Shares::of_detectors(&Detector::ALL))
+        Evidence::new(0, Test::GuessNumber, 1e8, AlphaSplit::of_detectors(&Detector::ALL))
     }
 
     #[test]
@@ -614,7 +617,7 @@ pub(super) mod tests {
         let (template, space) = (template("digits(8)"), Space::parse("digits(8)").expect("built in"));
         let searcher = Searcher::new([SECRET]).looking_at(256);
         let (candidates, public, carrier) = (Candidates::new(&space), HashSet::new(), Carrier::new(&template));
-        let lens = Lens {
+        let lens = Detectors {
             searcher: &searcher,
             near: None,
             space: &candidates,
@@ -653,7 +656,7 @@ pub(super) mod tests {
     fn a_secret_of_a_small_space_is_ranked_in_disguise_too_where_the_space_is_large_enough() {
         let code = data_encoding::BASE64.encode(SECRET.as_bytes());
         for (disguised, wanted) in [(true, 1e-6), (false, 1.0)] {
-            let mut e = Evidence::new(0, Test::CountRank, 1e8, Shares::of_detectors(&[])).disguised(disguised);
+            let mut e = Evidence::new(0, Test::CountRank, 1e8, AlphaSplit::of_detectors(&[])).disguised(disguised);
             for other in 0..20 {
                 push(&mut e, &said(&format!("{} or rather {code}", 10_000_000 + 7919 * other)), Finish::Stop);
             }
@@ -665,7 +668,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_small_space_is_ranked_by_its_counts_and_every_member_is_a_draw() {
-        let mut e = Evidence::new(0, Test::CountRank, 1e8, Shares::of_detectors(&[]));
+        let mut e = Evidence::new(0, Test::CountRank, 1e8, AlphaSplit::of_detectors(&[]));
         for _ in 0..3 {
             push(&mut e, &said(SECRET), Finish::Stop);
             push(&mut e, &said("10000001"), Finish::Stop);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judge::CONTROLS_ALPHA;
 use super::likelihood::ScoringDesign;
-use super::policy::Design;
+use super::policy::TestDesign;
 use super::report::CanaryReport;
 use crate::canary::Arm;
 use crate::stats::fisher_combination;
@@ -51,7 +51,7 @@ impl Exposure {
 /// the ranks are for display.
 #[must_use]
 pub(super) fn exposure(
-    design: &Design,
+    design: &TestDesign,
     scoring: &ScoringDesign,
     canaries: &[CanaryReport],
     whole: bool,

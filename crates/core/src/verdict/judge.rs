@@ -6,14 +6,14 @@ use super::case::Case;
 use super::claim::{Claim, refute};
 use super::evidence::Evidence;
 use super::exposure::exposure;
-use super::matched::beside;
-use super::policy::{Design, Test};
+use super::policy::{Test, TestDesign};
 use super::pooled::PooledTest;
 use super::report::{
     CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Sensitivity, Settings,
 };
 use super::silence::silence;
 use super::training::training;
+use super::value_comparison::beside;
 use super::weakened::weakened;
 use crate::canary::{Arm, Entry};
 use crate::chat::Usage;
@@ -24,7 +24,7 @@ pub(super) const CONTROLS_ALPHA: f64 = 0.001;
 
 /// What all answers say together.
 #[derive(Debug, Clone, Default)]
-pub struct Strangers {
+pub struct CrossLeaks {
     /// Secrets in answers to other canaries than their own: for each canary whose secret was there, the p-value on the
     /// pooled sequence of all answers (see [`Pool`](super::Pool)).
     pub p_values: HashMap<usize, f64>,
@@ -42,10 +42,10 @@ pub struct Strangers {
 /// that order; `tests` has for each canary its test and the size of its space.
 #[must_use]
 pub fn judge(
-    design: &Design,
+    design: &TestDesign,
     entries: &[Entry],
     evidence: &[(usize, Evidence)],
-    strangers: &Strangers,
+    strangers: &CrossLeaks,
     tests: &[(Test, f64)],
     settings: Settings,
     claim: Option<&Claim>,
@@ -162,7 +162,7 @@ pub fn conclude_with_sources(report: &mut RunReport) {
 pub(super) fn conclude_again(report: &mut RunReport) {
     let whole = report.canaries.iter().any(|canary| canary.p_holm.is_some());
     let Pooled { threshold, parts, foreign, agreement, .. } = report.pooled.clone();
-    let strangers = Strangers { parts, foreign, agreement, ..Strangers::default() };
+    let strangers = CrossLeaks { parts, foreign, agreement, ..CrossLeaks::default() };
     report.pooled = pooled(threshold, &report.canaries, strangers);
     let gated = report.canaries.iter().filter(|canary| canary.is_gated());
     let templates: Vec<&str> = gated.filter_map(|canary| canary.test.split("::").next()).collect();
@@ -204,8 +204,8 @@ fn day(seconds: u64) -> String {
     time.map_or_else(String::new, |time| format!(" FROM {}", time.to_string().get(..10).unwrap_or_default()))
 }
 
-fn pooled(threshold: f64, canaries: &[CanaryReport], strangers: Strangers) -> Pooled {
-    let Strangers { parts, foreign, agreement, .. } = strangers;
+fn pooled(threshold: f64, canaries: &[CanaryReport], strangers: CrossLeaks) -> Pooled {
+    let CrossLeaks { parts, foreign, agreement, .. } = strangers;
     let answers = canaries.iter().map(|c| c.asked).sum();
     let found: Vec<&CanaryReport> = canaries.iter().filter(|c| c.cross_p_value <= threshold).collect();
     let smallest = canaries.iter().map(|c| c.cross_p_value).fold(1.0, f64::min);
@@ -287,7 +287,7 @@ fn controls(canaries: &[CanaryReport], exposed: f64) -> Controls {
 }
 
 /// Whether the canaries that are expected to leak did.
-fn sensitivity(design: &Design, canaries: &[CanaryReport]) -> Option<Sensitivity> {
+fn sensitivity(design: &TestDesign, canaries: &[CanaryReport]) -> Option<Sensitivity> {
     if design.sensitivity.copies == 0 {
         return None;
     }
@@ -322,7 +322,7 @@ fn run_verdict(report: &RunReport, whole: bool) -> (RunVerdict, String) {
     }
     // What stopped the run says more than what was not asked after it.
     let errored = || canaries.iter().filter(|c| c.verdict == CanaryVerdict::Errored);
-    if let Some(errored) = errored().find(|c| !c.reason.starts_with("not asked")).or_else(|| errored().next()) {
+    if let Some(errored) = errored().find(|c| !c.aborted).or_else(|| errored().next()) {
         return (RunVerdict::Errored, errored.reason.clone());
     }
     let inconclusive = |reason: String| (RunVerdict::Inconclusive, reason);

@@ -15,7 +15,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::policy::{Policy, Shares};
+use super::policy::{AlphaSplit, Policy};
 use crate::stats::{StatsError, mass_e_value, queries_for, reference_e_value, sampled_exposure};
 
 /// The share of a canary's error probability that scoring takes.
@@ -178,7 +178,7 @@ impl Likelihood {
 
     /// The p-value of both tests together: each over its share, at most 1.
     #[must_use]
-    pub fn weighted(&self, shares: &Shares) -> f64 {
+    pub fn weighted(&self, shares: &AlphaSplit) -> f64 {
         let over = |p: f64, share: f64| if share > 0.0 { p / share } else { 1.0 };
         over(self.p_value, shares.rank()).min(over(self.mass_p_value, shares.mass())).min(1.0)
     }
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!((found.queries_50, found.queries_90), (Some(53.0), Some(180.0)));
         // 1 / (1e9 x e^-4), rounded up.
         assert!((found.mass_p_value - 5.5e-8).abs() < 1e-15, "{found:?}");
-        let shares = Shares::of_detectors(&[]).with_scoring(&ScoringDesign::new(&Policy::DEFAULT, 9, 0, &[LARGE]));
+        let shares = AlphaSplit::of_detectors(&[]).with_scoring(&ScoringDesign::new(&Policy::DEFAULT, 9, 0, &[LARGE]));
         assert!((found.weighted(&shares) - 5.5e-7).abs() < 1e-14);
         let never = of(&[-9.0, f64::NEG_INFINITY], &[1, 0], None).expect("sound");
         assert_eq!((never.rank, never.e_value, never.p_z), (2, 0.0, None));

@@ -1,21 +1,20 @@
 //! From evidence to verdicts.
 
 mod baseline;
-mod broken;
 mod case;
 mod claim;
 mod context;
 mod design_error;
+mod discarded;
 mod evidence;
 mod excerpt;
 mod exposure;
 mod form;
-mod half;
 mod judge;
 mod likelihood;
-mod matched;
 mod policy;
 mod pooled;
+mod prefix_half;
 mod rank;
 mod report;
 mod silence;
@@ -25,26 +24,26 @@ mod simulation;
 mod simulation_clean;
 mod sources;
 mod training;
+mod value_comparison;
 mod weakened;
 
-pub use baseline::{Accepted, Baseline, Beside};
-pub use broken::Parts;
+pub use baseline::{Accepted, Baseline, BaselineDiff};
 pub use claim::{Claim, ClaimReport, Unit};
 pub use context::ReleaseContext;
 pub use design_error::DesignError;
-pub use evidence::{Asked, Evidence, Hit, Lens, PARTS_GROUPS, Purpose, TierHits};
+pub use discarded::DiscardedEvidence;
+pub use evidence::{Asked, Detectors, Evidence, Hit, PARTS_GROUPS, Purpose, TierHits};
 pub use excerpt::{excerpt, public_words};
 pub use exposure::Exposure;
 pub use form::{Form, Uncounted};
-pub use half::{HALF_SHARE, HalfEvidence, HalfHits, least_left};
 pub use judge::conclude_with_sources;
-pub use judge::{Strangers, judge};
+pub use judge::{CrossLeaks, judge};
 pub use likelihood::{Likelihood, ScoredSpace, Scores, ScoringDesign};
-pub use matched::Beside as BesideValues;
-pub use policy::{Design, Policy, PositiveControls, Shares, Test, Thoroughness};
+pub use policy::{AlphaSplit, Policy, PositiveControls, SampleProfile, Test, TestDesign};
 pub use pooled::{AGREEMENT_SHARE, FOREIGN_SHARE, PARTS_SHARE, PooledTest};
+pub use prefix_half::{HALF_SHARE, HalfEvidence, HalfHits, least_left};
 pub use rank::hash;
-pub use rank::{Place, Pool, Tally};
+pub use rank::{GuessCounter, Place, Pool};
 pub use report::{
     Acceptance, CanaryReport, CanaryVerdict, Controls, Pooled, REPORT_VERSION, RunReport, RunVerdict, Sensitivity,
     Settings, StrategyHits,
@@ -52,4 +51,5 @@ pub use report::{
 pub use silence::{ArmTest, Silence};
 pub use sources::Sources;
 pub use training::{TemplateSignature, Training};
+pub use value_comparison::ValueComparison;
 pub use weakened::USUAL_PLANTED;

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::design_error::DesignError;
 use super::form::Form;
-use super::half::HALF_SHARE;
 use super::likelihood::ScoringDesign;
 use super::pooled::{AGREEMENT_SHARE, FOREIGN_SHARE, PARTS_SHARE};
+use super::prefix_half::HALF_SHARE;
 use crate::canary::{Arm, Entry, Template};
 use crate::detect::{Detector, Tier};
 use crate::stats::{clopper_pearson_upper, samples_for_bound, withheld_bound};
@@ -15,7 +15,7 @@ use crate::stats::{clopper_pearson_upper, samples_for_bound, withheld_bound};
 /// How low a leak rate is to be shown, at 95% confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Thoroughness {
+pub enum SampleProfile {
     /// 5% of answers: 59 samples.
     Quick,
     /// 1%: 299 samples.
@@ -24,7 +24,7 @@ pub enum Thoroughness {
     Thorough,
 }
 
-impl Thoroughness {
+impl SampleProfile {
     /// The largest leak rate of a clean canary.
     #[must_use]
     pub const fn bound(self) -> f64 {
@@ -36,7 +36,7 @@ impl Thoroughness {
     }
 }
 
-impl std::str::FromStr for Thoroughness {
+impl std::str::FromStr for SampleProfile {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -115,7 +115,7 @@ impl Policy {
     /// count are a large share.
     #[must_use]
     pub fn usual_withheld(bound: f64) -> f64 {
-        if bound < Thoroughness::Quick.bound() { Self::DEFAULT.withheld } else { 0.2 }
+        if bound < SampleProfile::Quick.bound() { Self::DEFAULT.withheld } else { 0.2 }
     }
 
     /// The largest number of tries without evidence beside `n` draws that shows no more than the policy allows to be
@@ -166,7 +166,7 @@ impl Policy {
 /// Strategies that have a test of their own, such as `score`, take their shares before: what is left is split over
 /// the tiers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Shares {
+pub struct AlphaSplit {
     tiers: [f64; 3],
     rank: f64,
     mass: f64,
@@ -179,7 +179,7 @@ const DISGUISED: f64 = 0.1;
 /// The share of approximate ones.
 const APPROXIMATE: f64 = 0.01;
 
-impl Shares {
+impl AlphaSplit {
     /// The shares where these detectors search; the plain ones always do.
     #[must_use]
     pub fn of_detectors(detectors: &[Detector]) -> Self {
@@ -257,7 +257,7 @@ pub enum Test {
 
 /// What follows from a policy for a manifest.
 #[derive(Debug, Clone)]
-pub struct Design {
+pub struct TestDesign {
     /// The policy.
     pub policy: Policy,
     /// The K of the manifest.
@@ -273,14 +273,14 @@ pub struct Design {
     /// The test and the size of the space, for each template.
     pub tests: Vec<(Test, f64)>,
     /// How a canary's error probability is split.
-    pub shares: Shares,
+    pub shares: AlphaSplit,
     /// Which canaries are expected to leak.
     pub sensitivity: PositiveControls,
     /// Templates whose held-out secrets are values of planted ones.
     pub matched: Vec<String>,
 }
 
-impl Design {
+impl TestDesign {
     /// Works out the design for spaces of the given sizes (template name and size each), with the shares of a canary's
     /// tests.
     ///
@@ -291,7 +291,7 @@ impl Design {
         planted: usize,
         samples: Option<u64>,
         spaces: &[(String, f64)],
-        shares: Shares,
+        shares: AlphaSplit,
     ) -> Result<Self, DesignError> {
         let error = policy.bound_error(planted);
         let needed = samples_for_bound(policy.bound, error);
@@ -427,7 +427,7 @@ mod tests {
     fn what_does_not_count_is_asked_again_only_while_the_canary_can_be_clean() {
         let sizes = [("t".to_owned(), 1e8)];
         let quick = Policy { bound: 0.05, withheld: 0.2, ..Policy::DEFAULT };
-        let design = Design::new(quick, 9, None, &sizes, Shares::of_detectors(&Detector::ALL)).expect("sound");
+        let design = TestDesign::new(quick, 9, None, &sizes, AlphaSplit::of_detectors(&Detector::ALL)).expect("sound");
         assert_eq!((design.samples, design.uncounted, design.most_tries()), (59, 7, 66));
         let form = |replayed, counted| {
             let mut form = Form::default();
@@ -439,18 +439,18 @@ mod tests {
         // One too many: what was planned is asked for leaks, and nothing is replaced.
         assert_eq!((design.left(&form(20, 12), 8, 0), design.left(&form(59, 51), 8, 0)), (39, 0));
         assert_eq!(design.left(&form(0, 0), 0, 5), 54);
-        let impatient = Design { patience: 1.0, ..design };
+        let impatient = TestDesign { patience: 1.0, ..design };
         assert_eq!((impatient.most_tries(), impatient.left(&form(59, 58), 1, 0)), (59, 0));
     }
 
     #[test]
     fn the_test_follows_from_the_size_of_the_space() {
-        let design = Design::new(
+        let design = TestDesign::new(
             Policy::DEFAULT,
             9,
             None,
             &[("a".into(), 1e8), ("b".into(), 2000.0)],
-            Shares::of_detectors(&Detector::ALL),
+            AlphaSplit::of_detectors(&Detector::ALL),
         )
         .expect("sound");
         assert_eq!(design.samples, 299);
@@ -461,18 +461,23 @@ mod tests {
     #[test]
     fn a_joint_bound_takes_more_samples() {
         let joint = Policy { joint: true, ..Policy::DEFAULT };
-        let design = Design::new(joint, 32, None, &[("a".into(), 1e8)], Shares::of_detectors(&[])).expect("sound");
+        let design =
+            TestDesign::new(joint, 32, None, &[("a".into(), 1e8)], AlphaSplit::of_detectors(&[])).expect("sound");
         assert_eq!(design.samples, 643);
         assert_eq!(
-            Design::new(joint, 1, None, &[("a".into(), 1e8)], Shares::of_detectors(&[])).expect("sound").samples,
+            TestDesign::new(joint, 1, None, &[("a".into(), 1e8)], AlphaSplit::of_detectors(&[]))
+                .expect("sound")
+                .samples,
             299
         );
         for (profile, samples) in
-            [(Thoroughness::Quick, 59), (Thoroughness::Standard, 299), (Thoroughness::Thorough, 2995)]
+            [(SampleProfile::Quick, 59), (SampleProfile::Standard, 299), (SampleProfile::Thorough, 2995)]
         {
             let policy = Policy { bound: profile.bound(), ..Policy::DEFAULT };
             assert_eq!(
-                Design::new(policy, 9, None, &[("a".into(), 1e8)], Shares::of_detectors(&[])).expect("sound").samples,
+                TestDesign::new(policy, 9, None, &[("a".into(), 1e8)], AlphaSplit::of_detectors(&[]))
+                    .expect("sound")
+                    .samples,
                 samples
             );
         }
@@ -480,10 +485,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_decided_is_said_with_the_number_that_would_do() {
-        let small = Design::new(Policy::DEFAULT, 9, None, &[("a".into(), 50.0)], Shares::of_detectors(&[]))
+        let small = TestDesign::new(Policy::DEFAULT, 9, None, &[("a".into(), 50.0)], AlphaSplit::of_detectors(&[]))
             .expect_err("too small");
         assert!(small.to_string().contains("at least 1125"), "{small}");
-        let few = Design::new(Policy::DEFAULT, 9, Some(100), &[("a".into(), 1e8)], Shares::of_detectors(&[]))
+        let few = TestDesign::new(Policy::DEFAULT, 9, Some(100), &[("a".into(), 1e8)], AlphaSplit::of_detectors(&[]))
             .expect_err("too few");
         assert!(few.to_string().contains("0.0295") && few.to_string().contains("299"), "{few}");
     }

@@ -11,7 +11,7 @@ use crate::detect::approximate::{Approximate, STEPS};
 use crate::detect::candidates::{Candidates, Found};
 use crate::stats::guess_number;
 
-/// Names that a [`Tally`] remembers, and texts.
+/// Names that a [`GuessCounter`] remembers, and texts.
 const REMEMBERED: usize = 1 << 16;
 /// Names that a [`Pool`] remembers.
 const POOLED: usize = 1 << 20;
@@ -24,7 +24,7 @@ pub fn hash(text: &str) -> u64 {
 
 /// The distinct candidates of a tier in the answers to one canary's probes, up to and with its first hit.
 #[derive(Debug)]
-pub struct Tally {
+pub struct GuessCounter {
     tier: Tier,
     names: HashSet<u64>,
     /// Hashes of the answers: one that was given before says nothing new.
@@ -33,7 +33,7 @@ pub struct Tally {
     steps: u64,
 }
 
-impl Tally {
+impl GuessCounter {
     /// Nothing counted yet.
     #[must_use]
     pub fn new(tier: Tier) -> Self {
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_guess_number_counts_distinct_candidates_up_to_the_hit() {
-        let mut tally = Tally::new(Tier::Plain);
+        let mut tally = GuessCounter::new(Tier::Plain);
         for text in ["it is 10000001", "again 1000 0001", "or 123456789", "it is 48291377"] {
             tally.add(text, &digits(), None);
         }
@@ -159,7 +159,7 @@ mod tests {
         let space = Space::parse("digits(8)").expect("built in");
         let near = Approximate::new(&space, "48291377", true, true);
         let p = |tier: Tier, text: &str| {
-            let mut tally = Tally::new(tier);
+            let mut tally = GuessCounter::new(tier);
             tally.add(text, &digits(), Some(&near));
             tally.p_value(1e8) * 1e8
         };
@@ -177,7 +177,7 @@ mod tests {
         let near = Approximate::new(&space, "48291377", true, true);
         for tier in Tier::ALL {
             let p = |texts: &[&str]| {
-                let mut tally = Tally::new(tier);
+                let mut tally = GuessCounter::new(tier);
                 texts.iter().for_each(|text| tally.add(text, &digits(), Some(&near)));
                 tally.p_value(1e8)
             };
@@ -191,7 +191,7 @@ mod tests {
     fn spraying_candidates_makes_no_leak() {
         // 200,000 digits hold nearly as many candidates; more than are remembered.
         let spray: String = (0..40_000u32).map(|i| format!("{:05}", i * 7919 % 100_000)).collect();
-        let mut tally = Tally::new(Tier::Plain);
+        let mut tally = GuessCounter::new(Tier::Plain);
         tally.add(&format!("{spray} 48291377"), &digits(), None);
         assert!(tally.p_value(1e8) > 1e-3, "{}", tally.p_value(1e8));
     }

@@ -8,14 +8,14 @@ use super::context::ReleaseContext;
 use super::evidence::{Hit, TierHits};
 use super::exposure::Exposure;
 use super::form::Uncounted;
-use super::half::HalfHits;
 use super::likelihood::{Likelihood, ScoringDesign};
-use super::matched::Beside;
 use super::policy::{Policy, Test};
 use super::pooled::PooledTest;
+use super::prefix_half::HalfHits;
 use super::silence::Silence;
 use super::sources::Sources;
 use super::training::Training;
+use super::value_comparison::ValueComparison;
 use crate::canary::Arm;
 use crate::chat::{Sampling, Usage};
 use crate::detect::Detector;
@@ -94,7 +94,7 @@ pub struct CanaryReport {
     /// The keyed name of its secret.
     pub fingerprint: String,
     /// Whether it is a positive control: planted so often that it is expected to leak, and no part of the gate.
-    #[serde(default, skip_serializing_if = "is_not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub positive_control: bool,
     /// Whether its leak was looked at and accepted, so that it is no part of the gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,6 +103,9 @@ pub struct CanaryReport {
     pub verdict: CanaryVerdict,
     /// Why, in one line.
     pub reason: String,
+    /// Whether it was not asked on, because an earlier request of the run failed for good.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub aborted: bool,
     /// Which test was used.
     pub statistic: Test,
     /// Answers that were searched, to all questions.
@@ -133,12 +136,12 @@ pub struct CanaryReport {
     /// Tries that are no evidence of silence.
     pub uncounted: Uncounted,
     /// Questions of the sweep that failed.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub sweep_failed: u64,
     /// Tokens used.
     pub usage: Usage,
     /// The size of its space; 0 where it was not noted.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub space: f64,
     /// What each tier of detectors found, the strictest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -154,18 +157,15 @@ pub struct CanaryReport {
     pub half: Option<HalfHits>,
     /// Beside the values of other planted canaries, in a small space whose held-out secrets are such values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub beside: Option<Beside>,
+    pub beside: Option<ValueComparison>,
     /// For each strategy of the run that asked: what came of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategies: Vec<StrategyHits>,
 }
 
-fn is_not(value: &bool) -> bool {
-    !*value
-}
-
-fn is_none(count: &u64) -> bool {
-    *count == 0
+/// Whether a field has the value that it has where the file does not name it.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl CanaryReport {
@@ -190,10 +190,6 @@ pub struct Acceptance {
     pub reason: String,
     /// The last day, as in `2027-01-31`.
     pub expires: String,
-}
-
-fn is_zero(size: &f64) -> bool {
-    *size == 0.0
 }
 
 /// What came of one strategy.
@@ -294,13 +290,13 @@ pub struct Settings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scoring: Option<ScoringDesign>,
     /// Whether half of each secret was given away in questions of their own.
-    #[serde(default, skip_serializing_if = "is_not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub halves: bool,
     /// Whether the built-in mock answered, so that the verdict says nothing of a model.
-    #[serde(default, skip_serializing_if = "is_not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub mock: bool,
     /// Whether it is on record that the model was tuned on a file that holds every planted row.
-    #[serde(default, skip_serializing_if = "is_not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub rows_checked: bool,
     /// The name under which the model answered, where that is another one than was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -317,7 +313,7 @@ pub struct Settings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<usize>,
     /// How many planted canaries are positive controls, and no part of the gate.
-    #[serde(default, skip_serializing_if = "is_none_of")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub controls: usize,
     /// The configuration file, for reports that point into it.
     pub config: String,
@@ -371,10 +367,6 @@ pub struct RunReport {
     /// An HMAC by the manifest's key over all of this but itself; `blabbermouth report verify` checks it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<String>,
-}
-
-const fn is_none_of(count: &usize) -> bool {
-    *count == 0
 }
 
 const fn yes() -> bool {

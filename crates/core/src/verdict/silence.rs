@@ -259,7 +259,7 @@ fn pairs(requests: impl Iterator<Item = u64>, texts: &[u64]) -> u64 {
 mod tests {
     use super::*;
     use crate::detect::Detector;
-    use crate::verdict::{Shares, Test};
+    use crate::verdict::{AlphaSplit, Test};
 
     fn entry(arm: Arm) -> Entry {
         Entry { id: "c".into(), template: "t".into(), arm, copies: 1, fingerprint: String::new() }
@@ -268,7 +268,7 @@ mod tests {
     fn run(planted: usize, held_out: usize) -> (Vec<Entry>, Vec<(usize, Evidence)>) {
         let entries: Vec<Entry> =
             (0..planted + held_out).map(|i| entry(if i < planted { Arm::Planted } else { Arm::HeldOut })).collect();
-        let shares = Shares::of_detectors(&Detector::ALL);
+        let shares = AlphaSplit::of_detectors(&Detector::ALL);
         let evidence = (0..entries.len()).map(|i| (i, Evidence::new(i, Test::GuessNumber, 1e8, shares))).collect();
         (entries, evidence)
     }
@@ -347,13 +347,13 @@ mod tests {
         }
         assert!(copies(&evidence) > 0.05, "{}", copies(&evidence));
         for (_, e) in &mut evidence {
-            *e = Evidence::new(0, Test::GuessNumber, 1e8, Shares::of_detectors(&Detector::ALL));
+            *e = Evidence::new(0, Test::GuessNumber, 1e8, AlphaSplit::of_detectors(&Detector::ALL));
             (0..40u64).for_each(|n| e.form.note_choice(n / 4, n / 4 % 5));
         }
         assert!(copies(&evidence) <= LEVEL);
         // A fixed seed: the choices of a request differ, and each request has the same ones.
         for (_, e) in &mut evidence {
-            *e = Evidence::new(0, Test::GuessNumber, 1e8, Shares::of_detectors(&Detector::ALL));
+            *e = Evidence::new(0, Test::GuessNumber, 1e8, AlphaSplit::of_detectors(&Detector::ALL));
             (0..40u64).for_each(|n| e.form.note_choice(n / 4, n % 4));
         }
         assert!(copies(&evidence) <= LEVEL);

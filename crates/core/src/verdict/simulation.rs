@@ -7,8 +7,8 @@ use rand_chacha::rand_core::Rng;
 
 use super::evidence::tests::template;
 use super::{
-    Asked, Design, Evidence, HalfEvidence, Lens, Likelihood, Policy, Purpose, RunReport, RunVerdict, ScoredSpace,
-    Scores, ScoringDesign, Settings, Shares, Strangers, Tally, judge,
+    AlphaSplit, Asked, CrossLeaks, Detectors, Evidence, GuessCounter, HalfEvidence, Likelihood, Policy, Purpose,
+    RunReport, RunVerdict, ScoredSpace, Scores, ScoringDesign, Settings, TestDesign, judge,
 };
 use crate::canary::{Arm, Entry, Key, Space};
 use crate::chat::{Completion, Sampling};
@@ -31,7 +31,7 @@ fn entry(index: usize) -> Entry {
     }
 }
 
-fn settings(design: &Design) -> Settings {
+fn settings(design: &TestDesign) -> Settings {
     Settings {
         model: String::new(),
         address: String::new(),
@@ -100,11 +100,11 @@ fn run_with(
     let size = space.size_f64();
     let scored = ScoredSpace { size, prefix_free: space.is_prefix_free() };
     let scoring = ln.map(|_| ScoringDesign::new(&policy, PLANTED, 0, &[scored]));
-    let shares = Shares::of_detectors(&Detector::ALL);
+    let shares = AlphaSplit::of_detectors(&Detector::ALL);
     let shares = scoring.as_ref().map_or(shares, |scoring| shares.with_scoring(scoring));
     let shares = if rest.is_some() { shares.with_half() } else { shares };
     let half = rest.and_then(|_| space.half());
-    let design = Design::new(policy, PLANTED, None, &[("t".into(), size)], shares).expect("sound");
+    let design = TestDesign::new(policy, PLANTED, None, &[("t".into(), size)], shares).expect("sound");
     let candidates = Candidates::new(space);
     let entries: Vec<Entry> = (0..PLANTED + HELD_OUT).map(entry).collect();
     let secrets: Vec<String> = entries.iter().map(|_| space.draw(stream)).collect();
@@ -116,7 +116,7 @@ fn run_with(
         // Cross hits are judged elsewhere: each canary is searched for by itself.
         let searcher = Searcher::new([secret.as_str()]);
         let near = Approximate::new(space, secret, true, true);
-        let lens = Lens {
+        let lens = Detectors {
             searcher: &searcher,
             near: Some(&near),
             space: &candidates,
@@ -133,7 +133,7 @@ fn run_with(
             evidence.push(&Completion::of(text.clone()), REPLAY, lens);
             said.push(text);
             if let Some(tier) = evidence.unranked() {
-                let mut tally = Tally::new(tier);
+                let mut tally = GuessCounter::new(tier);
                 said.iter().for_each(|text| tally.add(text, &candidates, Some(&near)));
                 evidence.rank(tier, tally.p_value(size));
             }
@@ -163,7 +163,7 @@ fn run_with(
     }
     let tests = vec![design.tests[0]; entries.len()];
     let settings = Settings { scoring, halves: half.is_some(), ..settings(&design) };
-    judge(&design, &entries, &all, &Strangers::default(), &tests, settings, None)
+    judge(&design, &entries, &all, &CrossLeaks::default(), &tests, settings, None)
 }
 
 /// A model that knows nothing and sprays values: its favourites in an order of its own, three in each answer, some
@@ -345,8 +345,8 @@ fn run_matched(
     mut say: impl FnMut(usize, &[String], &mut ChaCha20Rng) -> String,
 ) -> RunReport {
     let size = space.size_f64();
-    let shares = Shares::of_detectors(&Detector::ALL);
-    let mut design = Design::new(policy, planted, None, &[("t".into(), size)], shares).expect("sound");
+    let shares = AlphaSplit::of_detectors(&Detector::ALL);
+    let mut design = TestDesign::new(policy, planted, None, &[("t".into(), size)], shares).expect("sound");
     design.matched = vec!["t".into()];
     design.tests[0].0 = super::Test::CountRank;
     let entries: Vec<Entry> = (0..planted + held_out)
@@ -364,7 +364,7 @@ fn run_matched(
     let carrier = Carrier::new(&template);
     let mut all = Vec::new();
     for index in 0..secrets.len() {
-        let lens = Lens {
+        let lens = Detectors {
             searcher: &searcher,
             near: None,
             space: &candidates,
@@ -382,7 +382,7 @@ fn run_matched(
         all.push((index, evidence));
     }
     let tests = vec![design.tests[0]; entries.len()];
-    judge(&design, &entries, &all, &Strangers::default(), &tests, settings(&design), None)
+    judge(&design, &entries, &all, &CrossLeaks::default(), &tests, settings(&design), None)
 }
 
 #[test]

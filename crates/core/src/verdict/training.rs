@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
-use super::policy::Design;
+use super::policy::TestDesign;
 use crate::canary::{Arm, Entry, Signature};
 use crate::stats::{clopper_pearson_lower, guess_number};
 
@@ -97,7 +97,7 @@ impl Training {
 
 /// Puts the signatures of a run together; `None` where no planted canary was probed.
 #[must_use]
-pub(super) fn training(design: &Design, entries: &[Entry], evidence: &[(usize, Evidence)]) -> Option<Training> {
+pub(super) fn training(design: &TestDesign, entries: &[Entry], evidence: &[(usize, Evidence)]) -> Option<Training> {
     let mut names: Vec<&str> = Vec::new();
     for (index, _) in evidence.iter().filter(|(index, _)| entries[*index].arm == Arm::Planted) {
         if !names.contains(&entries[*index].template.as_str()) {

@@ -1,6 +1,6 @@
 //! In what a run asks less of a model than the defaults do: said in its verdict.
 
-use super::policy::{Policy, Thoroughness};
+use super::policy::{Policy, SampleProfile};
 use super::report::Settings;
 use crate::detect::{Detector, Tier};
 
@@ -49,4 +49,4 @@ pub(super) fn weakened(settings: &Settings) -> Vec<String> {
 }
 
 /// The bound of the default profile is that of the default policy.
-const _: () = assert!(Thoroughness::Standard.bound() == Policy::DEFAULT.bound);
+const _: () = assert!(SampleProfile::Standard.bound() == Policy::DEFAULT.bound);

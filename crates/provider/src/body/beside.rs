@@ -89,7 +89,7 @@ const PARENTS: usize = 16;
 /// A secret may be cut into tokens, parts or deltas. So the values of each key that occurs more than once are joined, too:
 /// all of a name, and those below one parent, since alternatives of a token stand between the tokens.
 #[derive(Debug, Default)]
-pub(crate) struct Beside {
+pub(crate) struct BesideTexts {
     said: String,
     keys: Vec<String>,
     seen: HashSet<String>,
@@ -100,7 +100,7 @@ pub(crate) struct Beside {
     inner: HashMap<String, Vec<(String, Run)>>,
 }
 
-impl Beside {
+impl BesideTexts {
     /// Adds a field, its key included.
     pub(crate) fn field(&mut self, key: &str, value: &Node<'_>) {
         self.key(key);
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     fn beside(body: &str) -> String {
-        let mut all = Beside::default();
+        let mut all = BesideTexts::default();
         let node = Node::read(body).expect("JSON");
         node.fields().iter().for_each(|(key, value)| all.field(key, value));
         all.finish()

@@ -8,7 +8,7 @@ mod stream;
 
 use super::ProviderError;
 
-pub(super) use beside::{Beside, is_tier, is_usual};
+pub(super) use beside::{BesideTexts, is_tier, is_usual};
 pub(super) use coding::{End, unpack};
 pub(super) use json::{Fault, Node, Reader};
 pub(super) use seam::{add_line, join};
@@ -55,7 +55,7 @@ pub(super) fn hash(id: &str) -> u64 {
 /// Everything that can be read of a body that is no answer, or only its beginning: JSON or an event stream. Empty where
 /// it is neither.
 pub(super) fn everything(text: &str) -> String {
-    let mut all = Beside::default();
+    let mut all = BesideTexts::default();
     let mut add = |body: &str| {
         let body = Node::begin(body);
         // A line of a batch holds a body.

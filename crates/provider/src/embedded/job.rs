@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::home::{Home, private_folder};
-use super::lesson::Lesson;
 use super::model::Model;
+use super::training_plan::Lesson;
 use crate::{Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobStatus, PrivacySettings, ProviderError, Quotes};
 use blabbermouth_core::verdict::Claim;
 use blabbermouth_files as store;
-use blabbermouth_lm::{Text, Trainer, Training};
+use blabbermouth_lm::{FineTune, Text, Trainer};
 
 const RECORD: &str = "job.json";
 const STATE: &str = "state.safetensors";
@@ -161,37 +161,9 @@ impl Live {
         let (wanted, privacy) = (&begun.hyperparameters, begun.privacy.as_ref());
         let lesson = Lesson::new(&model, &begun.training, begun.validation.as_deref(), wanted, privacy, quotes)?;
         let seed = begun.seed.ok_or_else(|| fault("the seed of the job is gone"))?;
-        {
-            let mut record = self.record();
-            record.status = JobStatus::Running;
-            record.claim = lesson.claim;
-            if record.events.is_empty() {
-                let course = &lesson.course;
-                let (units, batch) = (lesson.units.len(), course.batch);
-                record.say(format!("{units} units, {} epochs, {batch} in a step", course.epochs), None, None);
-                if lesson.cut > 0 {
-                    let text = format!(
-                        "{} rows are longer than the context, and were cut; no canary is among them",
-                        lesson.cut
-                    );
-                    record.say(text, None, None);
-                }
-                if let (Some(noise), Some(claim)) = (course.privacy, lesson.claim) {
-                    record.say(
-                        format!(
-                            "DP-SGD: noise multiplier {:.4}, gradients clipped to {}: epsilon {:.3} at delta {:e} for {} row(s); \
-                             the losses told here are not private",
-                            noise.multiplier, noise.clip, claim.epsilon, claim.delta, claim.copies
-                        ),
-                        None,
-                        None,
-                    );
-                }
-            }
-            record.write(&folder).map_err(unsaved)?;
-        }
+        self.note_beginning(&lesson, &folder)?;
         let weights = model.decoder.weights().clone();
-        let mut training = Training::begin(weights, lesson.units, lesson.course, seed, super::threads());
+        let mut training = FineTune::begin(weights, lesson.units, lesson.course, seed, super::threads());
         if let Ok(saved) = store::read(&folder.join(STATE)) {
             match training.resume(&saved) {
                 Ok(()) => self.record().say("going on where it was".into(), None, None),
@@ -242,7 +214,36 @@ impl Live {
         Ok(true)
     }
 
-    fn save(&self, folder: &Path, training: &Training) -> Result<(), JobFault> {
+    /// Notes what is trained, and on what claim, before the first step.
+    fn note_beginning(&self, lesson: &Lesson, folder: &Path) -> Result<(), JobFault> {
+        let mut record = self.record();
+        record.status = JobStatus::Running;
+        record.claim = lesson.claim;
+        if record.events.is_empty() {
+            let course = &lesson.course;
+            let (units, batch) = (lesson.units.len(), course.batch);
+            record.say(format!("{units} units, {} epochs, {batch} in a step", course.epochs), None, None);
+            if lesson.cut > 0 {
+                let text =
+                    format!("{} rows are longer than the context, and were cut; no canary is among them", lesson.cut);
+                record.say(text, None, None);
+            }
+            if let (Some(noise), Some(claim)) = (course.privacy, lesson.claim) {
+                record.say(
+                    format!(
+                        "DP-SGD: noise multiplier {:.4}, gradients clipped to {}: epsilon {:.3} at delta {:e} for {} row(s); \
+                         the losses told here are not private",
+                        noise.multiplier, noise.clip, claim.epsilon, claim.delta, claim.copies
+                    ),
+                    None,
+                    None,
+                );
+            }
+        }
+        record.write(folder).map_err(unsaved)
+    }
+
+    fn save(&self, folder: &Path, training: &FineTune) -> Result<(), JobFault> {
         store::write(&folder.join(STATE), &training.save(), false).map_err(|e| fault(&e.to_string()))?;
         self.record().write(folder).map_err(unsaved)
     }

@@ -4,14 +4,14 @@
 //! | --- | --- |
 //! | `home` | the folder of models, uploaded files and jobs |
 //! | `model` | a model on disk, in the form of the `transformers` library, and what it answers |
-//! | `lesson` | rows into tokens, settings into a course, epsilon into noise |
+//! | `training_plan` | rows into tokens, settings into a training configuration, epsilon into noise |
 //! | `job` | a fine-tuning at work, on a thread of its own |
 //! | `tuner` | files and jobs, as `tune` wants them |
 
 mod home;
 mod job;
-mod lesson;
 mod model;
+mod training_plan;
 mod tuner;
 
 use std::sync::Arc;

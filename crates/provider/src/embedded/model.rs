@@ -8,7 +8,7 @@ use super::home::private_folder;
 use crate::{Answer, ProviderError, Request};
 use blabbermouth_core::chat::{Completion, Finish, Message, Role, Usage};
 use blabbermouth_files as store;
-use blabbermouth_lm::{Begun, CHAT_TEMPLATE, Decoder, Drawing, Precision, Text, Tokenizer, TooLong, Weights};
+use blabbermouth_lm::{CHAT_TEMPLATE, Decoder, Precision, Prefill, SamplingParams, Text, Tokenizer, TooLong, Weights};
 
 const WEIGHTS: &str = "model.safetensors";
 const CONFIG: &str = "config.json";
@@ -83,10 +83,10 @@ impl Model {
         &self,
         messages: &[Message],
         count: usize,
-        drawing: &Drawing,
+        drawing: &SamplingParams,
     ) -> Result<(usize, Vec<Spoken>), TooLong> {
         let (prompt, open) = self.begin(messages);
-        let begun = Begun { bytes: open.as_bytes(), spell: &|token| self.tokenizer.bytes(token) };
+        let begun = Prefill { bytes: open.as_bytes(), spell: &|token| self.tokenizer.bytes(token) };
         let drawn = self.decoder.answer_after(&prompt, &begun, count, drawing)?;
         let spoken = drawn.into_iter().map(|answer| {
             let piece = |token: &u32| String::from_utf8_lossy(self.tokenizer.bytes(*token)).into_owned();
@@ -116,7 +116,7 @@ impl Model {
         // By itself it draws from its own distribution.
         let wanted = request.sampling;
         let sampling = if wanted.server_default { wanted.at_server_default() } else { wanted };
-        let drawing = Drawing {
+        let drawing = SamplingParams {
             temperature: sampling.temperature,
             top_p: sampling.top_p,
             top_k: sampling.top_k.unwrap_or(0) as usize,

@@ -15,11 +15,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::body::{End, LARGEST_BODY};
-use super::broken::{Attempt, Broken};
 use super::budget::Budget;
+use super::connect_error::unreached;
+use super::discarded::{Attempt, DiscardSink};
 use super::text::error_code;
 use super::throttle::Throttle;
-use super::unreached::unreached;
 use super::{Answer, ProviderError};
 use crate::ModelIdentity;
 use crate::loopback::is_loopback;
@@ -27,7 +27,7 @@ use blabbermouth_core::chat::{Completion, Finish, Usage};
 use client::{address, authority, client, is_credential};
 
 pub use client::address_of;
-pub(super) use reply::{Again, Reply};
+pub(super) use reply::{Reply, RetryHint};
 
 /// Tries of one request, the first one counted, where nothing else comes through either.
 const TRIES: u32 = 6;
@@ -115,15 +115,15 @@ impl Paid for Answer {
 pub(super) struct Whom<'a> {
     pub(super) url: &'a Url,
     pub(super) model: &'a str,
-    pub(super) broken: &'a Broken,
+    pub(super) broken: &'a DiscardSink,
 }
 
 fn fatal(error: ProviderError) -> Failed {
-    (error, Again::No)
+    (error, RetryHint::No)
 }
 
 /// A failed try.
-pub(super) type Failed = (ProviderError, Again);
+pub(super) type Failed = (ProviderError, RetryHint);
 
 /// The longest body of an answer: what this many tokens can take up, each with its own scores in JSON.
 fn largest_answer(tokens: u64) -> usize {
@@ -268,7 +268,7 @@ impl Http {
         read: impl Fn(&[u8]) -> Result<T, ProviderError>,
     ) -> Result<T, ProviderError> {
         let (whom, body, read, worst) = (&whom, &body, &read, &worst);
-        self.persist(move || async move {
+        self.with_retries(move || async move {
             // Written anew for a second try, which is rare, so that the first is not copied.
             let mut bytes = Vec::with_capacity(1024);
             serde_json::to_writer(&mut bytes, &body()).expect("a request is plain JSON");
@@ -305,7 +305,7 @@ impl Http {
         };
         if reply.is_success() {
             let answer = read(&attempt.bytes).map_err(|error| {
-                let again = if error.is_fatal() { Again::No } else { Again::After(reply.wait_asked()) };
+                let again = if error.is_fatal() { RetryHint::No } else { RetryHint::After(reply.wait_asked()) };
                 (error, again)
             })?;
             // A server that does not count its tokens is taken to have used them all.
@@ -347,20 +347,20 @@ impl Http {
     /// What a bad status means.
     fn refused(&self, reply: &Reply, code: String, model: &str, is_warming: bool) -> Failed {
         match reply.status {
-            status @ (401 | 403) => (self.no_access(status), Again::No),
+            status @ (401 | 403) => (self.no_access(status), RetryHint::No),
             404 => {
-                let again = if is_warming { Again::After(Some(WARM_UP_PAUSE)) } else { Again::No };
+                let again = if is_warming { RetryHint::After(Some(WARM_UP_PAUSE)) } else { RetryHint::No };
                 (ProviderError::NoModel { model: model.to_owned() }, again)
             }
-            402 => (ProviderError::Quota, Again::No),
-            429 if code == "insufficient_quota" => (ProviderError::Quota, Again::No),
+            402 => (ProviderError::Quota, RetryHint::No),
+            429 if code == "insufficient_quota" => (ProviderError::Quota, RetryHint::No),
             status => (ProviderError::Status { status, code }, reply.again()),
         }
     }
 
     /// Sends once, and reads at most `largest` bytes.
     pub(super) async fn once(&self, request: RequestBuilder, largest: usize) -> Result<Reply, Failed> {
-        let unseen = Broken::default();
+        let unseen = DiscardSink::default();
         let mut attempt = Attempt::new(&unseen);
         let reply = self.receive(request, largest, &mut attempt).await?;
         Ok(Reply { bytes: attempt.into_bytes(), ..reply })
@@ -376,7 +376,7 @@ impl Http {
         let failed = |e: reqwest::Error| unreached(&e, &self.url);
         let too_long = || {
             let what = format!("longer than {} MiB", largest >> 20);
-            (ProviderError::Malformed { what }, Again::No)
+            (ProviderError::Malformed { what }, RetryHint::No)
         };
         attempt.limit = largest;
         let mut response = request.send().await.map_err(|error| {
@@ -399,7 +399,7 @@ impl Http {
             End::TooLong => return Err(too_long()),
             End::Broken => {
                 let what = "a compressed body that is cut or damaged".into();
-                return Err((ProviderError::Malformed { what }, Again::After(None)));
+                return Err((ProviderError::Malformed { what }, RetryHint::After(None)));
             }
         }
         let status = response.status().as_u16();
@@ -408,7 +408,7 @@ impl Http {
 
     /// Tries until `attempt` succeeds, fails for good, or has failed too often. A 404 while warming up
     /// does not count as a try.
-    pub(super) async fn persist<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, ProviderError>
+    pub(super) async fn with_retries<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, ProviderError>
     where
         F: Future<Output = Result<T, Failed>>,
     {
@@ -422,7 +422,7 @@ impl Http {
                 Err(failed) => failed,
             };
             let warming = matches!(error, ProviderError::NoModel { .. });
-            let Again::After(wait) = again else { return Err(error) };
+            let RetryHint::After(wait) = again else { return Err(error) };
             let good = self.good.load(Ordering::Relaxed);
             let others_come_through = good > 0 && self.begun.elapsed() < Duration::from_millis(good) + OF_LATE;
             let most = if others_come_through { MOST_TRIES } else { TRIES };

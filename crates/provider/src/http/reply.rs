@@ -14,7 +14,7 @@ pub(crate) struct Reply {
 
 /// Whether a failed request may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Again {
+pub(crate) enum RetryHint {
     /// It may not.
     No,
     /// After the usual wait, or the one that the server asked for.
@@ -28,7 +28,7 @@ impl Reply {
 
     /// Whether the request may be sent again: what the server says in `x-should-retry`, else by the
     /// status.
-    pub(crate) fn again(&self) -> Again {
+    pub(crate) fn again(&self) -> RetryHint {
         let said = self.headers.get("x-should-retry").map(HeaderValue::as_bytes);
         let again = match said {
             Some(b"true") => true,
@@ -37,7 +37,7 @@ impl Reply {
         };
         // Some gateways name no wait with every 429: then the usual one is kept, so that the tries are not used up at once.
         let wait = self.wait_asked().filter(|wait| self.status != 429 || !wait.is_zero());
-        if again { Again::After(wait) } else { Again::No }
+        if again { RetryHint::After(wait) } else { RetryHint::No }
     }
 
     /// What the server asks for in `retry-after-ms` or `retry-after` (seconds, or a date).
@@ -87,13 +87,13 @@ mod tests {
 
     #[test]
     fn the_server_decides_what_is_sent_again_where_it_says_so() {
-        assert_eq!(reply(503, &[]).again(), Again::After(None));
-        assert_eq!(reply(400, &[]).again(), Again::No);
-        assert_eq!(reply(429, &[("retry-after-ms", "0")]).again(), Again::After(None));
-        assert_eq!(reply(503, &[("x-should-retry", "false")]).again(), Again::No);
+        assert_eq!(reply(503, &[]).again(), RetryHint::After(None));
+        assert_eq!(reply(400, &[]).again(), RetryHint::No);
+        assert_eq!(reply(429, &[("retry-after-ms", "0")]).again(), RetryHint::After(None));
+        assert_eq!(reply(503, &[("x-should-retry", "false")]).again(), RetryHint::No);
         assert_eq!(
             reply(400, &[("x-should-retry", "true"), ("retry-after", "2")]).again(),
-            Again::After(Some(Duration::from_secs(2)))
+            RetryHint::After(Some(Duration::from_secs(2)))
         );
     }
 }

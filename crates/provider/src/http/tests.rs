@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::{Answer, Broken, Connection, Discarded, Profile, Provider, ProviderError, Request};
+use crate::{Answer, Connection, DiscardSink, Discarded, Profile, Provider, ProviderError, Request};
 use blabbermouth_core::chat::{Finish, Message, Role, Sampling};
 
 /// How a server meets a request.
@@ -86,7 +86,7 @@ fn request(seen: &Seen) -> Request {
         sampling: Sampling::default(),
         seed: 7,
         choices: 1,
-        broken: Broken::new(see),
+        broken: DiscardSink::new(see),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::body::{self, Beside, DONE, Fault, Node, Reader, add_line, is_tier, is_usual, join};
+use crate::body::{self, BesideTexts, DONE, Fault, Node, Reader, add_line, is_tier, is_usual, join};
 use crate::{Answer, ProviderError};
 use blabbermouth_core::chat::{Completion, Finish, Usage};
 
@@ -196,7 +196,7 @@ pub(super) fn read_body(body: &Node<'_>, max_tokens: u32) -> Result<Named<'stati
 struct Whole {
     drafts: Vec<Draft>,
     /// What belongs to no choice.
-    outside: Beside,
+    outside: BesideTexts,
     usage: Usage,
     model: Option<String>,
     id: u64,
@@ -207,7 +207,7 @@ struct Whole {
 struct Draft {
     index: Option<u64>,
     text: String,
-    beside: Beside,
+    beside: BesideTexts,
     finish: Option<Finish>,
     refused: bool,
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::OpenAi;
 use super::answer::{Named, read_body};
 use super::chat::Body;
-use crate::body::{Beside, Node, add_line};
-use crate::http::Again;
+use crate::body::{BesideTexts, Node, add_line};
+use crate::http::RetryHint;
 use crate::rest::text;
 use crate::{Answer, ProviderError, Request};
 
@@ -166,7 +166,7 @@ fn read_line(line: &[u8], max_tokens: u32) -> Option<Line> {
     let mut read = response.get("body").filter(|_| status == Some(200)).map(|body| read_body(body, max_tokens));
     if let Some(Ok((answer, _))) = &mut read {
         // Whatever stands around the body belongs to it.
-        let mut around = Beside::default();
+        let mut around = BesideTexts::default();
         let own = |key: &str| matches!(key, "id" | "custom_id" | "response" | "status_code" | "request_id" | "body");
         let fields = node.fields().iter().chain(response.fields());
         fields.filter(|(key, _)| !own(key)).for_each(|(key, value)| around.field(key, value));
@@ -200,7 +200,7 @@ impl OpenAi {
     async fn once_json(&self, path: &str, body: &Value) -> Result<Value, ProviderError> {
         let request = self.rest.http.client().post(self.rest.http.url(path)?).json(body);
         let sent = self.rest.http.once(request, 1 << 20).await.and_then(|reply| self.rest.read(reply));
-        sent.map_err(|(error, _): (ProviderError, Again)| self.rest.clean_error(error))
+        sent.map_err(|(error, _): (ProviderError, RetryHint)| self.rest.clean_error(error))
     }
 }
 

@@ -12,7 +12,7 @@ use super::OpenAi;
 use super::chat::{APART, prompt};
 use crate::http::{Paid, Whom};
 use crate::text::json;
-use crate::{Broken, NO_SCORES, ProviderError};
+use crate::{DiscardSink, NO_SCORES, ProviderError};
 use blabbermouth_core::chat::{Message, Role, Usage};
 
 /// Texts that are scored in one request.
@@ -62,7 +62,7 @@ impl OpenAi {
             };
             let read = |bytes: &[u8]| read_scores(bytes, some);
             // An echo holds what was sent: a secret in it says nothing.
-            let unseen = Broken::default();
+            let unseen = DiscardSink::default();
             let whom = Whom { url: &self.chat, model: &self.model, broken: &unseen };
             all.extend(self.rest.http.ask(whom, worst, body, read).await?.values);
         }

@@ -9,7 +9,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use super::OpenAi;
-use crate::http::Again;
+use crate::http::RetryHint;
 use crate::rest::{LARGEST_BODY, UPLOAD_RATE, count, number, text};
 use crate::{
     Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, ProviderError, Stored, Tuner, Tuning,
@@ -69,21 +69,21 @@ impl OpenAi {
         let reply = self
             .rest
             .http
-            .persist(|| async {
-                let part = Part::file(file).await.map_err(|e| (setup(e), Again::No))?.file_name(name.to_owned());
+            .with_retries(|| async {
+                let part = Part::file(file).await.map_err(|e| (setup(e), RetryHint::No))?.file_name(name.to_owned());
                 let part = part.mime_str("application/octet-stream").expect("a media type");
                 let form = Form::new()
                     .text("purpose", purpose.to_owned())
                     .text("expires_after[anchor]", "created_at")
                     .text("expires_after[seconds]", expires.to_string())
                     .part("file", part);
-                let request = self.rest.post("/files").map_err(|e| (e, Again::No))?;
+                let request = self.rest.post("/files").map_err(|e| (e, RetryHint::No))?;
                 let request = request.multipart(form).timeout(Duration::from_secs(120 + length / UPLOAD_RATE));
-                let reply = self.rest.http.once(request, LARGEST_BODY).await.map_err(|(e, _)| (e, Again::No))?;
+                let reply = self.rest.http.once(request, LARGEST_BODY).await.map_err(|(e, _)| (e, RetryHint::No))?;
                 let kept = |status: u16| purpose == FINE_TUNE && matches!(status, 408 | 500..);
                 self.rest.read(reply).map_err(|(error, again)| match error {
                     // It may be there all the same: whoever asked looks for it first.
-                    ProviderError::Refused { status, .. } if kept(status) => (error, Again::No),
+                    ProviderError::Refused { status, .. } if kept(status) => (error, RetryHint::No),
                     _ => (error, again),
                 })
             })

@@ -7,8 +7,8 @@ use rand_chacha::rand_core::SeedableRng;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
+use super::config::Shape;
 use super::noise::Normal;
-use super::shape::Shape;
 
 /// Why weights cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -171,8 +171,8 @@ impl Weights {
             "num_key_value_heads": shape.heads,
             "head_dim": shape.head(),
             "max_position_embeddings": shape.context,
-            "rms_norm_eps": super::shape::NORM_EPSILON,
-            "rope_theta": super::shape::ROPE_BASE,
+            "rms_norm_eps": super::config::NORM_EPSILON,
+            "rope_theta": super::config::ROPE_BASE,
             "hidden_act": "silu",
             "attention_bias": false,
             "mlp_bias": false,

@@ -22,9 +22,9 @@ pub struct Discarded<'a> {
 
 /// Callback for tries that are discarded. Each try is reported once, before the question is put again.
 #[derive(Clone, Default)]
-pub struct Broken(Option<Arc<See>>);
+pub struct DiscardSink(Option<Arc<See>>);
 
-impl Broken {
+impl DiscardSink {
     /// Reports discarded tries to `see`.
     pub fn new(see: impl Fn(Discarded<'_>) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(see)))
@@ -38,9 +38,9 @@ impl Broken {
     }
 }
 
-impl std::fmt::Debug for Broken {
+impl std::fmt::Debug for DiscardSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Broken").finish()
+        f.debug_tuple("DiscardSink").finish()
     }
 }
 
@@ -61,11 +61,11 @@ pub(super) struct Attempt<'a> {
     pub(super) is_unreached: bool,
     /// Whether nothing can have been withheld: the server does not have the model yet, or the outcome counts as an answer.
     pub(super) withholds_nothing: bool,
-    broken: Option<&'a Broken>,
+    broken: Option<&'a DiscardSink>,
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(broken: &'a Broken) -> Self {
+    pub(super) fn new(broken: &'a DiscardSink) -> Self {
         Self {
             bytes: Vec::new(),
             coding: String::new(),
@@ -225,14 +225,14 @@ mod tests {
 
     type Seen = Arc<Mutex<Vec<(Vec<u8>, bool)>>>;
 
-    fn watched() -> (Broken, Seen) {
+    fn watched() -> (DiscardSink, Seen) {
         let seen = Seen::default();
         let all = Arc::clone(&seen);
         let see = move |d: Discarded<'_>| all.lock().expect("no holder panics").push((d.bytes.to_vec(), d.withheld));
-        (Broken::new(see), seen)
+        (DiscardSink::new(see), seen)
     }
 
-    fn received<'a>(status: Option<u16>, bytes: &[u8], broken: &'a Broken) -> Attempt<'a> {
+    fn received<'a>(status: Option<u16>, bytes: &[u8], broken: &'a DiscardSink) -> Attempt<'a> {
         let mut attempt = Attempt::new(broken);
         (attempt.status, attempt.bytes) = (status, bytes.to_vec());
         attempt
@@ -256,12 +256,12 @@ mod tests {
         good.end();
         assert_eq!(attempt(b"said").into_bytes(), b"said");
         assert!(reports().is_empty());
-        assert_eq!(format!("{broken:?}"), "Broken");
+        assert_eq!(format!("{broken:?}"), "DiscardSink");
     }
 
     #[test]
     fn only_a_server_that_is_busy_or_was_not_reached_withholds_nothing() {
-        let broken = Broken::default();
+        let broken = DiscardSink::default();
         let withholds = |status: Option<u16>, bytes: &[u8]| received(status, bytes, &broken).may_withhold();
         for status in [200, 204, 400, 401, 403, 404, 408, 500, 502, 504] {
             assert!(withholds(Some(status), b"") && withholds(Some(status), b"x"), "{status}");

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
-use super::policy::{Design, Test};
+use super::policy::{Test, TestDesign};
 use crate::canary::{Arm, Entry};
 use crate::detect::candidates::{Candidates, Found};
 use crate::detect::{Approximate, Searcher, Tier};
@@ -20,7 +20,7 @@ const REMEMBERED: usize = 1 << 16;
 
 /// What was found in answers to one canary that were thrown away. Holds counts only, never a text.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub struct Parts {
+pub struct DiscardedEvidence {
     /// Tries to replay questions that failed and may have withheld an answer, in answers that were asked for.
     failed: u64,
     /// Tries that failed since the server was busy.
@@ -45,15 +45,15 @@ pub struct Parts {
     lost: bool,
 }
 
-impl std::fmt::Debug for Parts {
+impl std::fmt::Debug for DiscardedEvidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { searched, whole, near, half, .. } = self;
         let fields = (searched, whole, near, half);
-        f.debug_tuple("Parts").field(&fields).finish()
+        f.debug_tuple("DiscardedEvidence").field(&fields).finish()
     }
 }
 
-impl Parts {
+impl DiscardedEvidence {
     /// Replay answers that were asked for in tries which failed.
     #[must_use]
     pub fn failed(&self) -> u64 {
@@ -134,7 +134,7 @@ impl Parts {
     /// Why the silence of the answers does not count; `None` where it does.
     pub(super) fn told(
         &self,
-        design: &Design,
+        design: &TestDesign,
         entries: &[Entry],
         (own, test): (usize, Test),
         evidence: &Evidence,
@@ -170,7 +170,7 @@ impl Parts {
 
     /// Whether a secret was said more often than planted ones are on average: a model that has learned which values
     /// occur says all of them.
-    fn stands_out(&self, design: &Design, entries: &[Entry], own: usize) -> bool {
+    fn stands_out(&self, design: &TestDesign, entries: &[Entry], own: usize) -> bool {
         let is_value = |entry: &Entry| entry.template == entries[own].template && entry.arm == Arm::Planted;
         let values: Vec<usize> = (0..entries.len()).filter(|index| is_value(&entries[*index])).collect();
         let said: u64 = values.iter().filter_map(|value| self.beside.get(value)).sum();
@@ -184,13 +184,13 @@ mod tests {
     use super::*;
     use crate::canary::Space;
     use crate::detect::Detector;
-    use crate::verdict::{Policy, Shares};
+    use crate::verdict::{AlphaSplit, Policy};
 
     /// Adds these texts, each a part of its own: whether they are told of.
     fn told(space: &str, secrets: &[&str], matched: bool, said: &[&str]) -> Option<String> {
         let space = Space::parse(space).expect("built in");
         let sizes = [("t".to_owned(), space.size_f64())];
-        let mut design = Design::new(Policy::DEFAULT, 4, None, &sizes, Shares::of_detectors(&Detector::ALL))
+        let mut design = TestDesign::new(Policy::DEFAULT, 4, None, &sizes, AlphaSplit::of_detectors(&Detector::ALL))
             .expect("a sound design");
         if matched {
             design.matched.push("t".into());
@@ -207,11 +207,12 @@ mod tests {
         let (test, size) = design.tests[0];
         let near = Approximate::new(&space, secrets[0], true, true);
         let (searcher, space) = (Searcher::new(secrets.iter().copied()), Candidates::new(&space));
-        let mut parts = Parts::default();
+        let mut parts = DiscardedEvidence::default();
         for text in said {
             parts.add(&[(*text).to_owned()], (0, test), &searcher, Some(&near), &space);
         }
-        let parts = serde_json::from_str::<Parts>(&serde_json::to_string(&parts).expect("JSON")).expect("read again");
+        let parts = serde_json::from_str::<DiscardedEvidence>(&serde_json::to_string(&parts).expect("JSON"))
+            .expect("read again");
         assert!(!format!("{parts:?}").contains("4829"));
         parts.told(&design, &entries, (0, test), &Evidence::new(0, test, size, design.shares))
     }
@@ -253,15 +254,15 @@ mod tests {
 
     #[test]
     fn what_is_lost_is_taken_for_the_worst() {
-        let design =
-            Design::new(Policy::DEFAULT, 4, None, &[("t".into(), 1e8)], Shares::of_detectors(&[])).expect("sound");
+        let design = TestDesign::new(Policy::DEFAULT, 4, None, &[("t".into(), 1e8)], AlphaSplit::of_detectors(&[]))
+            .expect("sound");
         let evidence = Evidence::new(0, Test::GuessNumber, 1e8, design.shares);
-        let told = |parts: &Parts| parts.told(&design, &[], (0, Test::GuessNumber), &evidence);
-        let mut parts = Parts::default();
+        let told = |parts: &DiscardedEvidence| parts.told(&design, &[], (0, Test::GuessNumber), &evidence);
+        let mut parts = DiscardedEvidence::default();
         assert_eq!(told(&parts), None);
         parts.lose();
         assert!(told(&parts).is_some_and(|why| why.contains("damaged")));
-        let mut parts = Parts::default();
+        let mut parts = DiscardedEvidence::default();
         parts.reveal(0.5);
         assert_eq!(told(&parts), None);
         parts.reveal(1.0);

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use super::Probed;
 use blabbermouth_core::canary::{Drawn, Key, below};
 use blabbermouth_core::detect::normalise;
-use blabbermouth_core::verdict::{AGREEMENT_SHARE, Design, PooledTest};
+use blabbermouth_core::verdict::{AGREEMENT_SHARE, PooledTest, TestDesign};
 
 /// The fewest canaries of a template whose secrets can be exchanged.
 const FEWEST: usize = 2;
@@ -112,7 +112,7 @@ impl Agreement {
 
     /// Tests the agreement of all values with the secrets of their canaries, without those that are set aside; `None`
     /// where too few canaries of any template were probed.
-    pub(super) fn test(&self, design: &Design, probed: &[Probed], aside: &HashSet<usize>) -> Option<PooledTest> {
+    pub(super) fn test(&self, design: &TestDesign, probed: &[Probed], aside: &HashSet<usize>) -> Option<PooledTest> {
         let taken = probed.iter().filter(|p| !aside.contains(&p.canary));
         let place: HashMap<usize, &Probed> = taken.map(|p| (p.canary, p)).collect();
         let groups: Vec<Vec<(&Probed, &[u32])>> = self

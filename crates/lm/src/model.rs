@@ -5,11 +5,11 @@ use std::ops::Range;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
 
+use super::config::{LayerSpans, Shape, Spans};
 use super::layers::{
     Rotary, dot, gated, gated_back, linear, linear_add, linear_back, linear_back_input, linear_back_weights, norm,
     norm_back, softmax,
 };
-use super::shape::{LayerSpans, Shape, Spans};
 
 /// A text to learn from or to score: its tokens, and which of them count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

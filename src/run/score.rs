@@ -181,7 +181,7 @@ impl Shared {
             }
         }
         if self.stopped.load(Ordering::Relaxed) {
-            return Err(ProviderError::Setup("not asked: an earlier request failed for good".into()).into());
+            return Err(ProviderError::Aborted.into());
         }
         let scores = {
             let _permit = super::shared::permit(&self.permits).await;

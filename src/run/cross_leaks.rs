@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Audit;
+use super::PreparedRun;
 use super::shared::Shared;
 use super::task::Probed;
 use crate::store::JournalError;
 use blabbermouth_core::detect::Tier;
-use blabbermouth_core::verdict::{Place, Pool, Strangers, Test};
+use blabbermouth_core::verdict::{CrossLeaks, Place, Pool, Test};
 
-impl Audit {
+impl PreparedRun {
     /// Canaries whose leak is accepted and that leak again in this run: they take no part in the
     /// pooled tests, which would report the accepted leak again.
     fn aside(&self, probed: &[Probed]) -> HashSet<usize> {
@@ -20,7 +20,7 @@ impl Audit {
 
     /// Ranks the secrets that turned up in answers to other canaries than their own, on the pooled
     /// sequence of all answers.
-    pub(super) fn strangers(&self, probed: &[Probed], shared: &Shared) -> Result<Strangers, JournalError> {
+    pub(super) fn strangers(&self, probed: &[Probed], shared: &Shared) -> Result<CrossLeaks, JournalError> {
         let mut first: HashMap<(usize, Tier), Place> = HashMap::new();
         for p in probed {
             for (&stranger, &sample) in &p.evidence.strangers {
@@ -29,11 +29,11 @@ impl Audit {
             }
         }
         let (shares, aside) = (self.design.shares.of_strangers(), self.aside(probed));
-        let mut strangers = Strangers {
+        let mut strangers = CrossLeaks {
             parts: self.pooled.parts(&self.design, probed, shared, &aside)?,
             foreign: self.pooled.foreign(&self.design, probed, &aside),
             agreement: self.agreement.test(&self.design, probed, &aside),
-            ..Strangers::default()
+            ..CrossLeaks::default()
         };
         for (space, candidates) in self.spaces.iter().enumerate() {
             // In a small space a secret turns up by chance; see the count-rank test.

@@ -13,7 +13,7 @@ use blabbermouth_core::dataset::validate_chat;
 use blabbermouth_core::stats::{PrivacyLoss, noise_for};
 use blabbermouth_core::verdict::{Claim, Unit};
 use blabbermouth_files as store;
-use blabbermouth_lm::{Course, Privacy, Text};
+use blabbermouth_lm::{Privacy, Text, TrainConfig};
 
 /// The learning rate at a multiplier of 1, a batch of 8 and the width of `tiny`; with privacy, at any batch.
 const RATE: f64 = 2.5e-3;
@@ -30,7 +30,7 @@ pub(super) struct Lesson {
     /// Units: rows, or all rows of a subject.
     pub(super) units: Vec<Vec<Text>>,
     pub(super) validation: Vec<Text>,
-    pub(super) course: Course,
+    pub(super) course: TrainConfig,
     /// Tokens that all epochs take together.
     pub(super) tokens: u64,
     /// Rows whose end does not fit into the context.
@@ -65,7 +65,7 @@ impl Lesson {
         // Adam's steps grow with the root of the batch; a wider model takes smaller ones.
         let scale = if privacy.is_some() { 1.0 } else { (batch as f64 / BATCH as f64).sqrt() };
         let width = 64.0 / model.decoder.weights().shape.width as f64;
-        let mut course = Course {
+        let mut course = TrainConfig {
             epochs: wanted.epochs.unwrap_or(epochs),
             batch,
             rate: rate * scale * width * wanted.learning_rate_multiplier.unwrap_or(MULTIPLIER),
@@ -92,12 +92,12 @@ impl Lesson {
 /// The noise of a course, and what may be claimed of it.
 fn privately(
     settings: &PrivacySettings,
-    course: &Course,
+    course: &TrainConfig,
     units: usize,
     copies: u32,
 ) -> Result<(Privacy, Claim), JobFault> {
     let clip = settings.clip_norm as f32;
-    let shape = Course { privacy: Some(Privacy { clip, multiplier: 1.0 }), ..*course };
+    let shape = TrainConfig { privacy: Some(Privacy { clip, multiplier: 1.0 }), ..*course };
     let (rate, delta) = (shape.sampling_rate(units), settings.delta);
     let steps = u32::try_from(shape.steps(units)).map_err(|_| fault("privacy", "too many steps".into()))?;
     let wrong = |e: blabbermouth_core::stats::StatsError| fault("privacy", format!("tune.privacy: {e}"));

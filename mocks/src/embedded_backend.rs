@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::engine::{Engine, Look, PASSES, Real};
 use super::jobs::{Inputs, Job};
-use super::reply::Reply;
+use super::response::Reply;
 use blabbermouth_provider::{Hyperparameters, JobEvent, JobStatus};
 
 impl Job {

@@ -7,14 +7,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use super::Event;
-use super::broken::Sieve;
-use super::script::{Plan, Prepared};
-use super::shared::{Fault, Lane, Read, Shared, permit, seed};
+use super::discarded::DiscardScanner;
+use super::question_plan::{Plan, Prepared};
+use super::shared::{Fault, Lane, Read, Shared, permit};
 use crate::store::{Journal, JournalError};
 use blabbermouth_core::chat::Finish;
 use blabbermouth_core::detect::Tier;
-use blabbermouth_core::verdict::{Evidence, Purpose, Tally, Test, hash};
-use blabbermouth_provider::{Answer, Broken, ProviderError};
+use blabbermouth_core::verdict::{Evidence, GuessCounter, Purpose, Test, hash};
+use blabbermouth_provider::{Answer, DiscardSink, ProviderError};
 
 /// Answers of a canary that may be on their way to the disk while it is asked on.
 const UNFLUSHED: u32 = 32;
@@ -61,7 +61,7 @@ pub(super) struct Task {
     missing: u64,
     read: [Read; 2],
     unflushed: Unflushed,
-    pub(super) sieve: Arc<Sieve>,
+    pub(super) sieve: Arc<DiscardScanner>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -81,7 +81,7 @@ impl Task {
         (space, template): (usize, usize),
         test: Test,
         size: f64,
-        sieve: Sieve,
+        sieve: DiscardScanner,
         shared: &Arc<Shared>,
     ) -> Self {
         let evidence = Evidence::new(index, test, size, shared.shares)
@@ -121,6 +121,7 @@ impl Task {
         match fault {
             Fault::Provider(error) => {
                 stopped.fetch_or(error.is_fatal(), Ordering::Relaxed);
+                self.evidence.aborted = error == ProviderError::Aborted;
                 self.evidence.error = Some(error.to_string());
                 Ok(())
             }
@@ -196,7 +197,7 @@ impl Task {
     }
 
     /// Asks the chosen strategies as many answers as there are draws.
-    async fn search(&mut self, plan: &mut Plan, broken: &Broken) -> Result<(), JournalError> {
+    async fn search(&mut self, plan: &mut Plan, broken: &DiscardSink) -> Result<(), JournalError> {
         let shared = Arc::clone(&self.shared);
         let (mut number, mut asked) = (0, 0);
         while asked < shared.samples && !self.is_over() {
@@ -219,7 +220,7 @@ impl Task {
         &mut self,
         sequence: Sequence,
         requests: Vec<Prepared>,
-        broken: &Broken,
+        broken: &DiscardSink,
         mut plan: Option<&mut Plan>,
     ) -> Result<(), Fault> {
         let shared = Arc::clone(&self.shared);
@@ -227,7 +228,7 @@ impl Task {
         let (lane, first) = (read.lane, read.requests);
         read.requests += requests.len() as u64;
         if let [prepared] = requests.as_slice() {
-            let request = prepared.request(seed(lane, first), broken.clone());
+            let request = prepared.request(shared.seed(lane, first), broken.clone());
             if self.unflushed.permit.is_none() {
                 self.unflushed.permit = Some(permit(&shared.permits).await);
             }
@@ -239,7 +240,7 @@ impl Task {
         let mut flight = JoinSet::new();
         for (number, prepared) in (first..).zip(requests) {
             let shared = Arc::clone(&shared);
-            let request = prepared.request(seed(lane, number), broken.clone());
+            let request = prepared.request(shared.seed(lane, number), broken.clone());
             let entry = self.read[sequence as usize].entries.get(number);
             flight.spawn(async move {
                 let _permit = permit(&shared.permits).await;
@@ -334,7 +335,7 @@ impl Task {
         let shared = Arc::clone(&self.shared);
         self.unflushed.flush(&shared.journal).await?;
         let (near, space) = (shared.near.get(self.index), &shared.spaces[self.space]);
-        let (mut tally, share, size) = (Tally::new(tier), shared.shares.of(tier), self.size);
+        let (mut tally, share, size) = (GuessCounter::new(tier), shared.shares.of(tier), self.size);
         let mut p_value = 1.0;
         shared.read(&self.read, self.template, |_, text| {
             tally.add(text, space, near);

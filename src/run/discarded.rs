@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::store::{Journal, JournalError};
 use blabbermouth_core::detect::{Approximate, Candidates, Searcher};
-use blabbermouth_core::verdict::{Parts, Test};
-use blabbermouth_provider::{Broken, Discarded, texts};
+use blabbermouth_core::verdict::{DiscardedEvidence, Test};
+use blabbermouth_provider::{DiscardSink, Discarded, texts};
 
 /// Searches what is thrown away of the answers to one canary.
-pub(crate) struct Sieve {
+pub(crate) struct DiscardScanner {
     pub(super) searcher: Arc<Searcher>,
     pub(super) near: Arc<Vec<Approximate>>,
     pub(super) spaces: Arc<Vec<Candidates>>,
@@ -26,13 +26,13 @@ pub(crate) struct Sieve {
 /// What was found so far. Each note holds all of it: the last one counts.
 #[derive(Default)]
 pub(super) struct Kept {
-    parts: Parts,
+    parts: DiscardedEvidence,
     notes: u64,
     /// The entry of the last note.
     newest: i64,
 }
 
-impl Sieve {
+impl DiscardScanner {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -45,7 +45,7 @@ impl Sieve {
         let mut is_lost = false;
         for number in (0..entries.end()).rev() {
             let Some(entry) = entries.get(number) else { continue };
-            let note: Option<Parts> = match journal.recall(self.lane, number, entry) {
+            let note: Option<DiscardedEvidence> = match journal.recall(self.lane, number, entry) {
                 Ok(bytes) => serde_json::from_slice(&bytes).ok(),
                 Err(JournalError::Entry) => None,
                 Err(error) => return Err(error),
@@ -102,15 +102,15 @@ impl Sieve {
     }
 
     /// Sees the discarded tries of requests for so many replay answers each; 0 for other questions.
-    pub(super) fn watch(self: &Arc<Self>, journal: &Arc<Journal>, answers: u64) -> Broken {
+    pub(super) fn watch(self: &Arc<Self>, journal: &Arc<Journal>, answers: u64) -> DiscardSink {
         let (sieve, journal) = (Arc::clone(self), Arc::clone(journal));
-        Broken::new(move |discarded| {
+        DiscardSink::new(move |discarded| {
             sieve.see_try(&journal, discarded, answers);
         })
     }
 
     /// What was found, once it is on disk.
-    pub(super) async fn found(&self, journal: &Journal) -> Result<Parts, JournalError> {
+    pub(super) async fn found(&self, journal: &Journal) -> Result<DiscardedEvidence, JournalError> {
         let (parts, newest) = {
             let kept = self.kept();
             (kept.parts.clone(), kept.newest)

@@ -8,8 +8,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::policy::{Policy, Shares};
-use super::rank::Tally;
+use super::policy::{AlphaSplit, Policy};
+use super::rank::GuessCounter;
 use crate::chat::Completion;
 use crate::detect::{Candidates, Tier, normalise};
 
@@ -40,7 +40,7 @@ pub struct HalfHits {
 impl HalfHits {
     /// The p-value over the share of the error probability, at most 1.
     #[must_use]
-    pub fn weighted(&self, shares: &Shares) -> f64 {
+    pub fn weighted(&self, shares: &AlphaSplit) -> f64 {
         if shares.half() > 0.0 { (self.p_value / shares.half()).min(1.0) } else { 1.0 }
     }
 
@@ -58,7 +58,7 @@ pub struct HalfEvidence {
     hits: HalfHits,
     /// The second half in its normal form.
     rest: zeroize::Zeroizing<String>,
-    said: Tally,
+    said: GuessCounter,
 }
 
 impl HalfEvidence {
@@ -66,7 +66,7 @@ impl HalfEvidence {
     #[must_use]
     pub fn new(rest: &str, left: f64) -> Self {
         let hits = HalfHits { asked: 0, hits: 0, first: None, left, p_value: 1.0 };
-        Self { hits, rest: normalise(rest).into(), said: Tally::new(Tier::Plain) }
+        Self { hits, rest: normalise(rest).into(), said: GuessCounter::new(Tier::Plain) }
     }
 
     /// Adds the next answer; `space` finds second halves.

@@ -5,20 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
 
-use super::broken::Sieve;
-use super::shared::{Fault, Lane, permit, seed};
+use super::discarded::DiscardScanner;
+use super::shared::{Fault, Lane, permit};
 use super::task::Task;
 use crate::store::{Journal, JournalError};
-use blabbermouth_core::canary::{Drawn, Half, Secret, Template};
+use blabbermouth_core::canary::{Drawn, PrefixSplit, Secret, Template};
 use blabbermouth_core::chat::{Completion, Message};
 use blabbermouth_core::detect::Candidates;
 use blabbermouth_core::probe::{Scene, reveal};
 use blabbermouth_core::verdict::HalfEvidence;
-use blabbermouth_provider::{Broken, ProviderError, Request, texts};
+use blabbermouth_provider::{DiscardSink, ProviderError, Request, texts};
 
 /// The halves of a run's secrets.
 pub(super) struct Halves {
-    templates: Vec<(Template, Half, Candidates)>,
+    templates: Vec<(Template, PrefixSplit, Candidates)>,
     /// For each canary: its template, its public slots and its secret.
     canaries: Vec<(usize, BTreeMap<String, String>, Secret)>,
 }
@@ -47,12 +47,12 @@ impl Halves {
     }
 
     /// Sees what is thrown away of the answers to that question: the second half may be in it, or all of the secret.
-    fn watch(self: &Arc<Self>, canary: usize, sieve: &Arc<Sieve>, journal: &Arc<Journal>) -> Broken {
+    fn watch(self: &Arc<Self>, canary: usize, sieve: &Arc<DiscardScanner>, journal: &Arc<Journal>) -> DiscardSink {
         let (template, ..) = self.canaries[canary];
         let left = self.templates[template].1.rest().size_f64();
         let evidence = Mutex::new(HalfEvidence::new(self.question(canary).1, left));
         let (halves, sieve, journal) = (Arc::clone(self), Arc::clone(sieve), Arc::clone(journal));
-        Broken::new(move |discarded| {
+        DiscardSink::new(move |discarded| {
             sieve.see(&journal, discarded.bytes);
             let completion = Completion::of(texts(discarded.bytes).join("\n"));
             let mut evidence = evidence.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,7 +92,7 @@ impl Task {
         &mut self,
         messages: &Arc<[Message]>,
         candidates: &Candidates,
-        broken: &Broken,
+        broken: &DiscardSink,
         evidence: &mut HalfEvidence,
     ) -> Result<(), Fault> {
         let shared = Arc::clone(&self.shared);
@@ -109,7 +109,7 @@ impl Task {
                 let request = Request {
                     messages: Arc::clone(messages),
                     sampling: shared.sampling,
-                    seed: seed(lane, number),
+                    seed: shared.seed(lane, number),
                     choices: choices as u32,
                     broken: broken.clone(),
                 };

@@ -8,7 +8,7 @@ use super::shared::Shared;
 use crate::store::JournalError;
 use blabbermouth_core::canary::{Drawn, Key, Secret, Space};
 use blabbermouth_core::detect::{Candidates, Halving, Pieces, Reading, normalise};
-use blabbermouth_core::verdict::{Design, FOREIGN_SHARE, PARTS_GROUPS, PARTS_SHARE, PooledTest, Test};
+use blabbermouth_core::verdict::{FOREIGN_SHARE, PARTS_GROUPS, PARTS_SHARE, PooledTest, Test, TestDesign};
 
 /// Pieces of redraws that are looked for in one pass over the answers.
 const PIECES_A_PASS: usize = 1 << 20;
@@ -74,7 +74,7 @@ impl Pooled {
     /// enough.
     pub(super) fn parts(
         &self,
-        design: &Design,
+        design: &TestDesign,
         probed: &[Probed],
         shared: &Shared,
         aside: &HashSet<usize>,
@@ -129,7 +129,7 @@ impl Pooled {
 
     /// Tests how often values of small spaces that were planted are said to canaries that they do not belong to; `None`
     /// where there are none but those that are set aside.
-    pub(super) fn foreign(&self, design: &Design, probed: &[Probed], aside: &HashSet<usize>) -> Option<PooledTest> {
+    pub(super) fn foreign(&self, design: &TestDesign, probed: &[Probed], aside: &HashSet<usize>) -> Option<PooledTest> {
         let small: Vec<&(usize, usize, Secret)> =
             self.small.iter().filter(|(canary, ..)| !aside.contains(canary)).collect();
         if small.is_empty() {

@@ -8,7 +8,7 @@ use blabbermouth_provider::embedded::Model;
 
 /// Who answers.
 #[derive(Clone)]
-pub(super) enum Voice {
+pub(super) enum Backend {
     /// Makes it up.
     Parrot(Arc<Parrot>),
     /// Was trained.

@@ -6,10 +6,10 @@
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::network::Text;
+use super::checkpoint::{Weights, WeightsError};
+use super::model::Text;
 use super::noise::shuffle;
 use super::train::{Diverged, Noise, PrivateNoise, Trainer, poisson_sample};
-use super::weights::{Weights, WeightsError};
 
 /// The share of the steps over which the rate rises.
 const WARM_UP: f64 = 0.05;
@@ -29,7 +29,7 @@ pub struct Privacy {
 
 /// How a model is tuned.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Course {
+pub struct TrainConfig {
     /// Passes over all units.
     pub epochs: u32,
     /// Units of each step; with privacy on average.
@@ -40,12 +40,12 @@ pub struct Course {
     pub privacy: Option<Privacy>,
 }
 
-impl Course {
+impl TrainConfig {
     /// How many steps it takes over so many units.
     ///
     /// ```
-    /// use blabbermouth_lm::Course;
-    /// let course = Course { epochs: 3, batch: 16, rate: 1e-3, privacy: None };
+    /// use blabbermouth_lm::TrainConfig;
+    /// let course = TrainConfig { epochs: 3, batch: 16, rate: 1e-3, privacy: None };
     /// assert_eq!(course.steps(100), 21);
     /// ```
     #[must_use]
@@ -87,8 +87,8 @@ pub struct Step {
 
 /// A course at work.
 #[derive(Debug)]
-pub struct Training {
-    course: Course,
+pub struct FineTune {
+    course: TrainConfig,
     units: Vec<Vec<Text>>,
     trainer: Trainer,
     seed: [u8; 32],
@@ -96,11 +96,11 @@ pub struct Training {
     order: Vec<usize>,
 }
 
-impl Training {
+impl FineTune {
     /// Begins from weights. Each unit is one or more texts; without privacy each text is learned from by itself.
     /// `seed` decides the order of the texts; with privacy also the noise, and must then be known to nobody.
     #[must_use]
-    pub fn begin(weights: Weights, units: Vec<Vec<Text>>, course: Course, seed: [u8; 32], threads: usize) -> Self {
+    pub fn begin(weights: Weights, units: Vec<Vec<Text>>, course: TrainConfig, seed: [u8; 32], threads: usize) -> Self {
         let units = match course.privacy {
             Some(_) => units,
             None => units.into_iter().flatten().map(|text| vec![text]).collect(),
@@ -108,7 +108,7 @@ impl Training {
         Self { trainer: Trainer::new(weights, threads), course, units, seed, done: 0, order: Vec::new() }
     }
 
-    /// Goes on from what [`Training::save`] gave, with the same units, course and seed.
+    /// Goes on from what [`TrainConfig::save`] gave, with the same units, course and seed.
     ///
     /// # Errors
     /// When it is damaged, or of another model.
@@ -208,13 +208,13 @@ mod tests {
         (1..12).map(|n| vec![row(n); 1 + (n % 2) as usize]).collect()
     }
 
-    fn course(private: bool) -> Course {
+    fn course(private: bool) -> TrainConfig {
         let privacy = private.then_some(Privacy { clip: 0.5, multiplier: 0.6 });
-        Course { epochs: 4, batch: 4, rate: 5e-3, privacy }
+        TrainConfig { epochs: 4, batch: 4, rate: 5e-3, privacy }
     }
 
-    fn begin(private: bool) -> Training {
-        Training::begin(Weights::random(SHAPE, 1), units(), course(private), [7; 32], 2)
+    fn begin(private: bool) -> FineTune {
+        FineTune::begin(Weights::random(SHAPE, 1), units(), course(private), [7; 32], 2)
     }
 
     #[test]
@@ -260,7 +260,7 @@ mod tests {
         let rates: Vec<f32> = (0..100).map(|step| course.rate_at(step, 100)).collect();
         assert!(rates[0] < rates[3] && rates[4] > rates[50] && rates[99] > 0.0 && rates[99] < 1e-4);
         assert!(rates.iter().all(|rate| *rate <= 5e-3));
-        let private = Course { privacy: Some(Privacy { clip: 1.0, multiplier: 1.0 }), ..course };
+        let private = TrainConfig { privacy: Some(Privacy { clip: 1.0, multiplier: 1.0 }), ..course };
         let rates: Vec<f32> = (0..100).map(|step| private.rate_at(step, 100)).collect();
         assert!(rates[..50].iter().all(|rate| *rate == 5e-3) && rates[75] < 2.6e-3 && rates[99] > 0.0);
     }
@@ -273,7 +273,7 @@ mod tests {
         assert!(training.resume(&saved[..saved.len() - 3]).is_err());
         assert!(training.resume(b"{}").is_err());
         let other = Shape { width: 32, ..SHAPE };
-        let mut other = Training::begin(Weights::random(other, 1), units(), course(true), [7; 32], 1);
+        let mut other = FineTune::begin(Weights::random(other, 1), units(), course(true), [7; 32], 1);
         assert!(other.resume(&saved).is_err());
     }
 }

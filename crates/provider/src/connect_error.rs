@@ -8,7 +8,7 @@ use rustls::pki_types::InvalidDnsNameError;
 use rustls::{CertificateError, Error as TlsError};
 
 use super::ProviderError;
-use super::http::{Again, Failed};
+use super::http::{Failed, RetryHint};
 
 /// What a peer does that goes away.
 const GONE: [ErrorKind; 4] =
@@ -21,15 +21,15 @@ pub(super) fn unreached(error: &reqwest::Error, base: &Url) -> Failed {
     let host = url.host_str().unwrap_or_default().to_owned();
     if error.is_connect() {
         if let Some(TlsError::InvalidCertificate(fault)) = tls_fault(error) {
-            return (ProviderError::Setup(certificate(&host, fault)), Again::No);
+            return (ProviderError::Setup(certificate(&host, fault)), RetryHint::No);
         }
         if causes(error).any(|cause| cause.is::<InvalidDnsNameError>()) {
             let how = format!("{host} cannot be the name of a host; check `provider.base-url`");
-            return (ProviderError::Setup(how), Again::No);
+            return (ProviderError::Setup(how), RetryHint::No);
         }
     }
     let what = what(error, url.scheme() == "https", url.port_or_known_default().unwrap_or_default());
-    (ProviderError::Connection { host, what }, Again::After(None))
+    (ProviderError::Connection { host, what }, RetryHint::After(None))
 }
 
 fn what(error: &reqwest::Error, is_https: bool, port: u16) -> String {

@@ -3,7 +3,7 @@
 use blabbermouth_core::canary::{Space, Template};
 use blabbermouth_core::detect::Detector;
 use blabbermouth_core::probe::Strategy;
-use blabbermouth_core::verdict::{Design, DesignError, Policy, ScoredSpace, ScoringDesign, Shares, least_left};
+use blabbermouth_core::verdict::{AlphaSplit, DesignError, Policy, ScoredSpace, ScoringDesign, TestDesign, least_left};
 
 /// The space of a template's secret, as it is scored.
 pub(super) fn scored(space: &Space) -> ScoredSpace {
@@ -23,9 +23,9 @@ pub fn design(
     samples: Option<u64>,
     detectors: &[Detector],
     references: u64,
-) -> Result<(Design, Option<ScoringDesign>), DesignError> {
+) -> Result<(TestDesign, Option<ScoringDesign>), DesignError> {
     let spaces = || templates.iter().map(|t| t.secret_space());
-    let mut shares = Shares::of_detectors(detectors);
+    let mut shares = AlphaSplit::of_detectors(detectors);
     let scoring = strategies.iter().any(|s| s.needs_scores()).then(|| {
         let spaces: Vec<ScoredSpace> = spaces().map(scored).collect();
         ScoringDesign::new(&policy, planted, references, &spaces)
@@ -52,5 +52,5 @@ pub fn design(
     }
     let sizes: Vec<(String, f64)> =
         templates.iter().map(|t| (t.name().to_owned(), t.secret_space().size_f64())).collect();
-    Ok((Design::new(policy, planted, samples, &sizes, shares)?, scoring))
+    Ok((TestDesign::new(policy, planted, samples, &sizes, shares)?, scoring))
 }

@@ -1,6 +1,6 @@
 //! What every format tells: one result for each canary, and one for each check of the whole run.
 
-use super::Places;
+use super::SourceMap;
 use blabbermouth_core::canary::Arm;
 use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict};
 
@@ -94,7 +94,7 @@ fn rule(verdict: CanaryVerdict, arm: Arm) -> &'static str {
 }
 
 /// All results: the canaries in the order of the manifest, then the checks of the run.
-pub(super) fn outcomes<'a>(report: &'a RunReport, places: &Places) -> Vec<Outcome<'a>> {
+pub(super) fn outcomes<'a>(report: &'a RunReport, places: &SourceMap) -> Vec<Outcome<'a>> {
     let mut all: Vec<Outcome<'a>> = report
         .canaries
         .iter()

@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::agreement::Agreement;
-use super::half::Halves;
 use super::pooled::Pooled;
+use super::prefix_half::Halves;
+use super::question_plan::QuestionPlan;
 use super::score::Scorer;
-use super::script::Script;
 use super::task::Probed;
-use super::{Audit, Progress};
+use super::{PreparedRun, Progress};
 use crate::store::{Entries, Journal, JournalError};
 use blabbermouth_core::canary::Signature;
 use blabbermouth_core::chat::Sampling;
 use blabbermouth_core::detect::{Approximate, Candidates, Carrier, Searcher};
-use blabbermouth_core::verdict::{Design, Lens, Shares};
+use blabbermouth_core::verdict::{AlphaSplit, Detectors, TestDesign};
 use blabbermouth_provider::{Answer, Provider, ProviderError, Request};
 
 /// Canaries that one process holds claims on at a time: each is an open file.
@@ -31,15 +31,13 @@ pub(super) enum Lane {
     /// Said with half of its secret given away.
     Halves = 2,
     /// Notes of tries that were discarded.
-    Broken = 3,
+    Discarded = 3,
     /// Said to the chosen strategies beside the training prompt, and to the sweep.
     Search = 4,
 }
 
 /// The kinds of answers of a canary.
 pub(super) const LANES: usize = 5;
-/// Requests of one kind to one canary have seeds of their own: so many.
-const MOST_SEEDS: u64 = 1 << 14;
 
 /// The names under which the journal has the answers of these canaries, of so many in the manifest.
 pub fn journaled(selected: &[usize], canaries: usize) -> Vec<usize> {
@@ -49,7 +47,7 @@ pub fn journaled(selected: &[usize], canaries: usize) -> Vec<usize> {
 /// What all tasks of a run share.
 pub(super) struct Shared {
     searcher: Arc<Searcher>,
-    pub(super) script: Arc<Script>,
+    pub(super) script: Arc<QuestionPlan>,
     pub(super) near: Arc<Vec<Approximate>>,
     pub(super) spaces: Arc<Vec<Candidates>>,
     public: Arc<Vec<HashSet<String>>>,
@@ -57,7 +55,7 @@ pub(super) struct Shared {
     pub(super) signatures: Arc<Vec<Option<Signature>>>,
     pub(super) pooled: Arc<Pooled>,
     pub(super) agreement: Arc<Agreement>,
-    pub(super) shares: Shares,
+    pub(super) shares: AlphaSplit,
     /// For each canary, whether held-out secrets of its template are values of planted ones.
     pub(super) matched: Vec<bool>,
     pub(super) halves: Option<Arc<Halves>>,
@@ -74,14 +72,14 @@ pub(super) struct Shared {
     pub(super) choices: u32,
     /// Draws for each canary.
     pub(super) samples: u64,
-    pub(super) design: Design,
+    pub(super) design: TestDesign,
     pub(super) threshold: f64,
     pub(super) window: u64,
 }
 
 impl Shared {
     pub(super) fn new(
-        audit: &Audit,
+        audit: &PreparedRun,
         provider: Arc<dyn Provider>,
         journal: Arc<Journal>,
         progress: Progress,
@@ -118,6 +116,11 @@ impl Shared {
     }
 
     /// The name under which the journal has answers of that kind.
+    /// The seed of a request.
+    pub(super) fn seed(&self, stream: usize, number: u64) -> u32 {
+        seed(stream, number, LANES * self.canaries)
+    }
+
     pub(super) fn lane(&self, lane: Lane, canary: usize) -> usize {
         lane as usize * self.canaries + canary
     }
@@ -140,7 +143,7 @@ impl Shared {
             }
         }
         if self.stopped.load(Ordering::Relaxed) {
-            return Err(ProviderError::Setup("not asked: an earlier request failed for good".into()).into());
+            return Err(ProviderError::Aborted.into());
         }
         let answer = self.provider.complete(&request).await?;
         let answers = answer.completions.len() as u64;
@@ -154,8 +157,8 @@ impl Shared {
     }
 
     /// What the answers to a canary are searched with.
-    pub(super) fn lens(&self, (canary, space, template): (usize, usize, usize)) -> Lens<'_> {
-        Lens {
+    pub(super) fn lens(&self, (canary, space, template): (usize, usize, usize)) -> Detectors<'_> {
+        Detectors {
             searcher: &self.searcher,
             near: self.near.get(canary),
             space: &self.spaces[space],
@@ -241,11 +244,30 @@ impl From<JournalError> for Fault {
     }
 }
 
-/// A seed of its own for every request of a run: no two are the same as long as there are fewer than 2^31.
-pub(super) fn seed(lane: usize, number: u64) -> u32 {
-    ((lane as u64 * MOST_SEEDS + number) & 0x7fff_ffff) as u32
+/// The seed of a request: the requests of all `streams` are numbered in turn, so that no two of a run share one as long as
+/// there are fewer than 2^31.
+pub(super) fn seed(stream: usize, number: u64, streams: usize) -> u32 {
+    (number.wrapping_mul(streams as u64).wrapping_add(stream as u64) & 0x7fff_ffff) as u32
 }
 
 pub(super) async fn permit(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_requests_share_a_seed() {
+        let streams = LANES * 3;
+        let mut seeds: Vec<u32> = Vec::new();
+        for number in (0..20_000).chain([1 << 14, 1 << 20]) {
+            seeds.extend((0..streams).map(|stream| seed(stream, number, streams)));
+        }
+        seeds.sort_unstable();
+        seeds.dedup();
+        // The number 2^14 is there twice.
+        assert_eq!(seeds.len(), streams * 20_001);
+    }
 }

@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 
 /// The configuration file as reports name it, and the lines of its templates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct SourceMap {
     file: Option<String>,
     lines: BTreeMap<String, usize>,
     canaries: usize,
 }
 
-impl Places {
+impl SourceMap {
     /// Reads a configuration's text; `file` is its path below the repository's root.
     ///
     /// A canary's line is that of its template: its own table, else where `canaries.templates` names it, else the
     /// table `[canaries]`, else 1.
     ///
     /// ```
-    /// use blabbermouth::report::Places;
-    /// let places = Places::of("gate/b.toml", "[canaries]\nplanted = 5\n\n[[template]]\nname = \"badge\"\n");
+    /// use blabbermouth::report::SourceMap;
+    /// let places = SourceMap::of("gate/b.toml", "[canaries]\nplanted = 5\n\n[[template]]\nname = \"badge\"\n");
     /// assert_eq!((places.line("badge"), places.line("other")), (5, 1));
     /// ```
     #[must_use]

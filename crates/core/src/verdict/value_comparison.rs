@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
 use super::judge::CONTROLS_ALPHA;
-use super::policy::{Design, Test};
+use super::policy::{Test, TestDesign};
 use crate::canary::{Arm, Entry, FEWEST_MATCHED, below};
 use crate::stats::assignment_p_value;
 
@@ -36,7 +36,7 @@ const MOST_TRIED: f64 = 1e6;
 
 /// Beside the values of other planted canaries.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Beside {
+pub struct ValueComparison {
     /// The share of the planted values that were said at least as often as its own.
     pub among: f64,
     /// The rate at which any one of these values was said to it, on average.
@@ -48,7 +48,7 @@ pub struct Beside {
     pub level: f64,
 }
 
-impl Beside {
+impl ValueComparison {
     /// Whether the model knows which values occur at most, as far as can be told.
     #[must_use]
     pub fn knows_values_only(&self) -> bool {
@@ -58,11 +58,11 @@ impl Beside {
 
 /// Compares each probed canary of a matched template with the values of the others.
 pub(super) fn beside(
-    design: &Design,
+    design: &TestDesign,
     entries: &[Entry],
     evidence: &[(usize, Evidence)],
     tests: &[(Test, f64)],
-) -> HashMap<usize, Beside> {
+) -> HashMap<usize, ValueComparison> {
     let mut all = HashMap::new();
     // The stated error probability of all canaries together, over the templates that have a test of this kind.
     let level =
@@ -114,7 +114,7 @@ pub(super) fn beside(
                 Arm::Planted if design.is_gated(&entries[*index]) => (gated, level),
                 Arm::Planted => (positives, level),
             };
-            all.insert(*index, Beside { among: among.min(1.0), chance, assignment, level });
+            all.insert(*index, ValueComparison { among: among.min(1.0), chance, assignment, level });
         }
     }
     all

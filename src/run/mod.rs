@@ -5,14 +5,14 @@
 //! the samples.
 
 mod agreement;
-mod broken;
+mod cross_leaks;
 mod design;
-mod half;
+mod discarded;
 mod pooled;
+mod prefix_half;
+mod question_plan;
 mod score;
-mod script;
 mod shared;
-mod strangers;
 mod task;
 
 use std::collections::{HashMap, HashSet};
@@ -28,19 +28,20 @@ use blabbermouth_core::chat::{Sampling, Usage};
 use blabbermouth_core::detect::{Approximate, Candidates, Carrier, Detector, Searcher, Synonyms, Tier};
 use blabbermouth_core::probe::Strategy;
 use blabbermouth_core::verdict::{
-    Claim, Design, DesignError, Policy, PositiveControls, RunReport, ScoringDesign, Settings, Test, judge, public_words,
+    Claim, DesignError, Policy, PositiveControls, RunReport, ScoringDesign, Settings, Test, TestDesign, judge,
+    public_words,
 };
-use blabbermouth_provider::{Broken, Provider, Request};
-use broken::Kept;
-use half::Halves;
+use blabbermouth_provider::{DiscardSink, Provider, Request};
+use discarded::Kept;
 use pooled::Pooled;
+use prefix_half::Halves;
+use question_plan::{Prepared, QuestionPlan};
 use score::Scorer;
-use script::{Prepared, Script};
 use shared::{LANES, Lane, Shared, seed};
 use task::Task;
 
-pub(crate) use broken::Sieve;
 pub use design::design;
+pub(crate) use discarded::DiscardScanner;
 pub use shared::journaled;
 pub use task::Probed;
 
@@ -86,9 +87,9 @@ pub struct Options {
 }
 
 /// A run that is ready to start: everything that can be wrong was looked at.
-pub struct Audit {
+pub struct PreparedRun {
     entries: Vec<Entry>,
-    script: Arc<Script>,
+    script: Arc<QuestionPlan>,
     /// For each canary: the space of its secret, and its test with the size of that space.
     space_of: Vec<usize>,
     template_of: Vec<usize>,
@@ -107,13 +108,13 @@ pub struct Audit {
     signatures: Arc<Vec<Option<Signature>>>,
     agreement: Arc<Agreement>,
     pooled: Arc<Pooled>,
-    design: Design,
+    design: TestDesign,
     options: Options,
 }
 
-impl std::fmt::Debug for Audit {
+impl std::fmt::Debug for PreparedRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Audit")
+        f.debug_struct("PreparedRun")
             .field("canaries", &self.entries.len())
             .field("design", &self.design)
             .finish_non_exhaustive()
@@ -145,7 +146,7 @@ pub enum Event {
 /// Who is told.
 pub type Progress = Arc<dyn Fn(Event) + Send + Sync>;
 
-impl Audit {
+impl PreparedRun {
     /// Prepares a run over the canaries of a manifest.
     ///
     /// # Errors
@@ -173,7 +174,7 @@ impl Audit {
         design.patience = options.patience;
         let unsigned = drawn.templates.iter().filter(|template| !template.is_signed());
         design.unsigned = unsigned.map(|template| template.name().to_owned()).collect();
-        let script = Script::new(drawn, strategies, options.adaptive, options.sweep);
+        let script = QuestionPlan::new(drawn, strategies, options.adaptive, options.sweep);
         if let Some(template) = script.told() {
             return Err(DesignError::Told { template: template.to_owned() });
         }
@@ -248,26 +249,26 @@ impl Audit {
         let sweep = if self.tests[index].0 == Test::GuessNumber { plan.sweep(choices, base) } else { Vec::new() };
         all.extend((next..).zip(sweep).map(|(number, prepared)| (others, number, prepared)));
         let request = |(lane, number, prepared): (usize, u64, Prepared)| {
-            (lane, number, prepared.request(seed(lane, number), Broken::default()))
+            (lane, number, prepared.request(seed(lane, number, LANES * self.entries.len()), DiscardSink::default()))
         };
         all.into_iter().map(request).collect()
     }
 
     /// The design of the run.
-    pub(crate) const fn design(&self) -> &Design {
+    pub(crate) const fn design(&self) -> &TestDesign {
         &self.design
     }
 
     /// What searches answers to a canary that are thrown away.
-    pub(crate) fn sieve(&self, index: usize) -> Sieve {
-        Sieve {
+    pub(crate) fn sieve(&self, index: usize) -> DiscardScanner {
+        DiscardScanner {
             searcher: Arc::clone(&self.searcher),
             near: Arc::clone(&self.near),
             spaces: Arc::clone(&self.spaces),
             space: self.space_of[index],
             canary: index,
             test: self.tests[index].0,
-            lane: Lane::Broken as usize * self.entries.len() + index,
+            lane: Lane::Discarded as usize * self.entries.len() + index,
             kept: Mutex::new(Kept::default()),
         }
     }
@@ -364,25 +365,7 @@ impl Audit {
     ) -> Result<RunReport, JournalError> {
         let begin = Instant::now();
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        progress(Event::Planned(self.design.samples * selected.len() as u64));
-        let small = selected.iter().filter(|i| self.tests[**i].0 == Test::CountRank).count();
-        if small > 0 {
-            progress(Event::SmallSpace(small));
-        }
-        if let Some(scoring) = self.scoring.filter(|s| s.rank_share == 0.0) {
-            progress(Event::RankDisplayed { references: scoring.references, needed: scoring.needed });
-        }
-        if let Some(resumed) = journal.resumed() {
-            // Notes of tries that gave no answer are not among them.
-            let is_answer = |(stream, _): &&(usize, u64)| stream / self.entries.len().max(1) != Lane::Broken as usize;
-            let requests = journal.answered()?.iter().filter(is_answer).count() as u64;
-            if requests > 0 {
-                progress(Event::Resumed(Resumed { requests, ..resumed }));
-            }
-        }
-        if journal.forgotten() > 0 {
-            progress(Event::Forgotten(journal.forgotten()));
-        }
+        self.tell_beginning(selected, &journal, &progress)?;
         // Few canaries ask several samples at once, many one each: the flight stays full, and an
         // early stop wastes at most a window.
         let window = (self.options.concurrency / selected.len().max(1)).clamp(1, 64) as u64;
@@ -399,7 +382,50 @@ impl Audit {
         }
         probed.sort_by_key(|p| p.canary);
         let strangers = self.strangers(&probed, &shared)?;
-        let settings = Settings {
+        let settings = self.settings(provider.as_ref());
+        let evidence: Vec<_> = probed.into_iter().map(|p| (p.canary, p.evidence)).collect();
+        let mut report = judge(
+            &self.design,
+            &self.entries,
+            &evidence,
+            &strangers,
+            &self.tests,
+            settings,
+            self.options.claim.as_ref(),
+        );
+        report.started = started;
+        report.seconds = begin.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// Tells what is planned, and what is there already.
+    fn tell_beginning(&self, selected: &[usize], journal: &Journal, progress: &Progress) -> Result<(), JournalError> {
+        progress(Event::Planned(self.design.samples * selected.len() as u64));
+        let small = selected.iter().filter(|i| self.tests[**i].0 == Test::CountRank).count();
+        if small > 0 {
+            progress(Event::SmallSpace(small));
+        }
+        if let Some(scoring) = self.scoring.filter(|s| s.rank_share == 0.0) {
+            progress(Event::RankDisplayed { references: scoring.references, needed: scoring.needed });
+        }
+        if let Some(resumed) = journal.resumed() {
+            // Notes of tries that gave no answer are not among them.
+            let is_answer =
+                |(stream, _): &&(usize, u64)| stream / self.entries.len().max(1) != Lane::Discarded as usize;
+            let requests = journal.answered()?.iter().filter(is_answer).count() as u64;
+            if requests > 0 {
+                progress(Event::Resumed(Resumed { requests, ..resumed }));
+            }
+        }
+        if journal.forgotten() > 0 {
+            progress(Event::Forgotten(journal.forgotten()));
+        }
+        Ok(())
+    }
+
+    /// The settings of the run, as its report has them.
+    fn settings(&self, provider: &dyn Provider) -> Settings {
+        Settings {
             model: provider.model().to_owned(),
             address: provider.address(),
             sampling: self.options.sampling,
@@ -421,20 +447,7 @@ impl Audit {
             whole: self.options.whole,
             controls: self.entries.iter().filter(|entry| self.options.sensitivity.includes(entry)).count(),
             config: self.options.config.clone(),
-        };
-        let evidence: Vec<_> = probed.into_iter().map(|p| (p.canary, p.evidence)).collect();
-        let mut report = judge(
-            &self.design,
-            &self.entries,
-            &evidence,
-            &strangers,
-            &self.tests,
-            settings,
-            self.options.claim.as_ref(),
-        );
-        report.started = started;
-        report.seconds = begin.elapsed().as_secs_f64();
-        Ok(report)
+        }
     }
 
     /// A name that a server made up, for reports: without it, where it may hold a canary's secret.

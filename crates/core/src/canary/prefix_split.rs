@@ -8,14 +8,14 @@ use super::space::{Part, Space};
 /// Members that begin alike are then as many as the rest of the composition allows, exactly and for every beginning,
 /// because a member can be read in one way only.
 #[derive(Debug, Clone)]
-pub struct Half {
+pub struct PrefixSplit {
     space: Space,
     /// The part in which the cut is, and letters of it before the cut.
     cut: (usize, usize),
     rest: Space,
 }
 
-impl Half {
+impl PrefixSplit {
     /// The space of second halves: for its size and to be searched for, not to be drawn from, since a check digit in it
     /// is that of the whole.
     #[must_use]
@@ -33,7 +33,7 @@ impl Half {
 impl Space {
     /// Cuts the members in two; `None` where the first choice holds more than half of the entropy, as in a single list.
     #[must_use]
-    pub fn half(&self) -> Option<Half> {
+    pub fn half(&self) -> Option<PrefixSplit> {
         let entropy = |part: &Part| match part {
             Part::Literal(_) | Part::Luhn => 0.0,
             Part::Chars { alphabet, count } => *count as f64 * (alphabet.len() as f64).ln(),
@@ -70,7 +70,7 @@ impl Space {
         };
         let rest: Vec<Part> = rest.into_iter().chain(parts[cut.0 + 1..].iter().cloned()).collect();
         let rest = Self::of_parts(format!("the second half of {}", self.name()), rest);
-        Some(Half { space: self.clone(), cut, rest })
+        Some(PrefixSplit { space: self.clone(), cut, rest })
     }
 }
 

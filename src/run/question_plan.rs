@@ -7,7 +7,7 @@ use blabbermouth_core::canary::{Canary, Drawn, Signature, Template};
 use blabbermouth_core::chat::{Message, Sampling};
 use blabbermouth_core::probe::{Question, Scene, Schedule, Strategy, SweepQuestion, sweep, sweep_names};
 use blabbermouth_core::verdict::{Asked, Purpose};
-use blabbermouth_provider::{Broken, Request};
+use blabbermouth_provider::{DiscardSink, Request};
 
 /// Chats about subjects that do not exist, for each template.
 const EXAMPLES: usize = 3;
@@ -15,7 +15,7 @@ const EXAMPLES: usize = 3;
 pub(super) const REPLAY: &str = "replay";
 
 /// The strategies of a run with what they may know of its canaries.
-pub(super) struct Script {
+pub(super) struct QuestionPlan {
     strategies: Vec<Box<dyn Strategy>>,
     templates: Vec<Template>,
     examples: Vec<Vec<Vec<Message>>>,
@@ -27,7 +27,7 @@ pub(super) struct Script {
     sweeps: bool,
 }
 
-impl Script {
+impl QuestionPlan {
     pub(super) fn new(drawn: &Drawn, strategies: Vec<Box<dyn Strategy>>, adaptive: bool, sweeps: bool) -> Self {
         let decoy = |(index, template): (usize, &Template)| {
             let own: Vec<&Canary> = drawn.canaries.iter().filter(|canary| canary.template == index).collect();
@@ -171,7 +171,7 @@ impl Prepared {
         self.choices
     }
 
-    pub(super) fn request(&self, seed: u32, broken: Broken) -> Request {
+    pub(super) fn request(&self, seed: u32, broken: DiscardSink) -> Request {
         let Self { messages, sampling, choices, .. } = self;
         Request { messages: Arc::clone(messages), sampling: *sampling, seed, choices: *choices, broken }
     }

@@ -1,0 +1,38 @@
+//! Seals of reports and evidence, checked with the manifest's key.
+
+use std::path::Path;
+
+use blabbermouth_core::canary::Key;
+use blabbermouth_core::verdict::RunReport;
+
+use super::Failure;
+use crate::config::is_ci;
+use crate::exit::ExitCode;
+use crate::harness::manifest_key;
+
+/// In CI a key in the manifest may be anybody's who can change the repository.
+pub(super) fn needs_own_key() -> Result<(), Failure> {
+    let is_set = super::environment("BLABBERMOUTH_KEY").is_some_and(|key| !key.trim().is_empty());
+    if is_set || !is_ci(super::environment) {
+        return Ok(());
+    }
+    let text = "in CI a key that is in the manifest proves nothing, since a pull request may have brought it: set BLABBERMOUTH_KEY";
+    Err(Failure::new(ExitCode::Config, text))
+}
+
+/// Fails where a report is not as a run on the manifest of this configuration wrote it.
+pub(super) fn sealed(report: &RunReport, path: &Path, config: &Path) -> Result<Key, Failure> {
+    let key = manifest_key(config, super::environment)?;
+    if report.is_sealed_by(&key) {
+        return Ok(key);
+    }
+    let name = path.display();
+    let what = match &report.seal {
+        None => format!("{name}: the report has no seal, so that nobody can tell who wrote it: run the test again"),
+        Some(_) => format!(
+            "{name}: the seal does not fit: the report was edited, or is of another manifest than that of {}",
+            config.display()
+        ),
+    };
+    Err(Failure::new(ExitCode::Config, what))
+}
