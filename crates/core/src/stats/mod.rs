@@ -6,15 +6,14 @@
 //! | file | what |
 //! | --- | --- |
 //! | `proportion` | bounds on a rate, sample sizes, the curtailed test |
-//! | `guess` | guess number and count rank: the significance of an extracted secret |
-//! | `exposure` | exposure by rank, by references, extrapolated |
-//! | `skew_normal` | the distribution behind extrapolation |
+//! | `guess_number` | guess number and count rank: the significance of an extracted secret |
+//! | `exposure` | exposure by rank and by references |
 //! | `extraction` | the probability of extraction from log-probabilities |
-//! | `evidence` | e-values |
+//! | `e_value` | e-values |
 //! | `multiplicity` | many tests at once |
-//! | `contrast` | planted against held out, without a known space |
+//! | `permutation` | planted against held out, without a known space |
 //! | `sequential` | SPRT and mixture confidence sequences |
-//! | `audit` | one-run privacy audits |
+//! | `dp_audit` | one-run privacy audits |
 //! | `renyi`, `privacy_loss` | what DP-SGD gives away: quick, and nearly tight |
 //! | `gaussian` | the normal distribution in its tails, and Gaussian differential privacy |
 
@@ -30,23 +29,17 @@ mod privacy_loss;
 mod proportion;
 mod renyi;
 mod sequential;
-mod skew_normal;
 
 pub use dp_audit::{one_run_epsilon, one_run_gaussian, one_run_p_value, secrets_audit_epsilon, secrets_audit_p_value};
 pub use e_value::{
     Position, e_to_p, estimated_rank, likelihood_e_value, mass_e_value, p_to_e_integrated, p_to_e_power,
     reference_e_value, top_k_e_value,
 };
-pub use exposure::{
-    SampledExposure, exposure, extrapolated_exposure, mean_exposure_threshold, sampled_exposure,
-    single_exposure_threshold,
-};
-pub use extraction::{
-    extraction_probability, probability_in, queries_for, sampling_probabilities, tempered_probability_bounds,
-};
+pub use exposure::{SampledExposure, exposure, sampled_exposure};
+pub use extraction::{extraction_probability, probability_in, queries_for};
 pub use gaussian::{gaussian_delta, gaussian_epsilon, gaussian_mu, ln_normal_cdf, normal_cdf, normal_quantile};
 pub use guess_number::{CountRank, count_rank, guess_number};
-pub use multiplicity::{benjamini_hochberg, benjamini_yekutieli, e_bh, fisher_combination, holm, simes};
+pub use multiplicity::{fisher_combination, holm};
 pub use permutation::{MannWhitney, assignment_p_value, fisher_exact, mann_whitney};
 pub use privacy_loss::{PrivacyLoss, noise_for};
 pub use proportion::{
@@ -55,7 +48,6 @@ pub use proportion::{
 };
 pub use renyi::{renyi_epsilon, renyi_step};
 pub use sequential::{Decision, Mixture, Operating, Sprt};
-pub use skew_normal::SkewNormal;
 
 /// Numbers that no statistic can be made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
