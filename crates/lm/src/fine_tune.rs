@@ -108,7 +108,7 @@ impl FineTune {
         Self { trainer: Trainer::new(weights, threads), course, units, seed, done: 0, order: Vec::new() }
     }
 
-    /// Goes on from what [`TrainConfig::save`] gave, with the same units, course and seed.
+    /// Goes on from what [`FineTune::save`] gave, with the same units, course and seed.
     ///
     /// # Errors
     /// When it is damaged, or of another model.
