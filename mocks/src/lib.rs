@@ -64,6 +64,10 @@ use response::Reply;
 pub use scenario::{Scenario, ScenarioError};
 use service::{Asked, Service};
 
+/// Rows of databricks-dolly-15k (CC BY-SA 3.0; see the README of this crate), as JSONL.
+pub const DOLLY_EXCERPT: &str = include_str!("../dolly-excerpt.jsonl");
+/// Rows of GSM8K (MIT), as JSONL.
+pub const GSM8K_EXCERPT: &str = include_str!("../gsm8k-excerpt.jsonl");
 /// The name of the model that knows [`Options::training`].
 pub const MODEL: &str = "blabbermouth-parrot";
 /// The largest request that is read, in bytes: a file of the real service's largest size.

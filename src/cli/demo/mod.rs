@@ -12,7 +12,7 @@ use super::args::DemoArgs;
 use super::{Failure, Output};
 
 /// Rows of databricks-dolly-15k (CC BY-SA 3.0).
-const DOLLY: &str = include_str!("../../../mocks/dolly-excerpt.jsonl");
+const DOLLY: &str = blabbermouth_mock::DOLLY_EXCERPT;
 
 pub(crate) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure> {
     let scenario = args.scenario.as_deref();

@@ -25,7 +25,7 @@ use crate::cli::{Failure, Output, config_failure};
 use crate::config::Config;
 
 /// Rows of GSM8K (MIT), which the base model does not know.
-const GSM8K: &str = include_str!("../../../mocks/gsm8k-excerpt.jsonl");
+const GSM8K: &str = blabbermouth_mock::GSM8K_EXCERPT;
 /// Rows of a source that are used, at most.
 const MOST: usize = 400;
 /// What both configurations have.
