@@ -188,7 +188,7 @@ impl Recorder {
     /// # Errors
     /// When the file cannot be written.
     pub fn end(&self) -> Result<(), ProviderError> {
-        self.tape.write(END.to_owned(), &())
+        self.tape.write(END.to_owned(), &self.inner.served())
     }
 }
 
@@ -276,6 +276,8 @@ pub struct Player {
     address: String,
     /// When the oldest recording began, in seconds since 1970.
     recorded: u64,
+    /// The name under which the model answered, where that was another one.
+    served: Option<String>,
     answers: HashMap<String, String>,
     /// Answers to a request that was recorded once more.
     earlier: HashMap<String, Vec<String>>,
@@ -293,6 +295,7 @@ struct Contents {
     broken: HashMap<String, Vec<String>>,
     failed: HashSet<String>,
     heads: Vec<Head>,
+    served: Option<String>,
 }
 
 impl Contents {
@@ -320,7 +323,10 @@ impl Contents {
             is_ended = line.request == END;
             chain = line.chain;
             match line.request.as_str() {
-                END => {}
+                END => {
+                    let served: Option<String> = keys.open(END, &line.answer).ok_or("its end cannot be opened")?;
+                    self.served = served.or(self.served.take());
+                }
                 HEAD => self.heads.push(head(&line.answer, model, keys)?),
                 _ if number == 1 => return Err("line 1: a recording begins with a head".into()),
                 failed if failed.starts_with(FAILED) => {
@@ -342,7 +348,8 @@ impl Contents {
                 }
             }
         }
-        if own.is_empty() {
+        // A run in which every request failed is a recording, too.
+        if own.is_empty() && self.failed.is_empty() {
             return Err("there is no answer in it".into());
         }
         if !is_ended {
@@ -382,20 +389,25 @@ impl Player {
             let fault = |what: String| ProviderError::Setup(format!("{}: {what}", path.display()));
             read.file(path, model, &keys).map_err(fault)?;
         }
-        let Contents { answers, earlier, broken, failed, heads } = read;
+        let Contents { answers, earlier, broken, failed, heads, served } = read;
         let mut addresses: Vec<&str> = heads.iter().map(|head| head.address.as_str()).collect();
         addresses.sort_unstable();
         addresses.dedup();
         let address = addresses.join(", ");
         let recorded = heads.iter().map(|head| head.started).min().unwrap_or(0);
         let path = paths.first().filter(|_| !parts).cloned();
-        Ok(Self { keys, path, model: model.to_owned(), address, recorded, answers, earlier, failed, broken })
+        Ok(Self { keys, path, model: model.to_owned(), address, recorded, served, answers, earlier, failed, broken })
     }
 
     /// When the oldest of the recordings began, in seconds since 1970.
     #[must_use]
     pub const fn recorded(&self) -> u64 {
         self.recorded
+    }
+
+    /// The servers that answered.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.address.split(", ")
     }
 
     fn missing(&self) -> ProviderError {
@@ -456,6 +468,10 @@ impl Provider for Player {
 
     fn model(&self) -> &str {
         &self.model
+    }
+
+    fn served(&self) -> Option<String> {
+        self.served.clone()
     }
 
     fn address(&self) -> String {

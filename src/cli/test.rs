@@ -20,11 +20,11 @@ use super::reports::{Reports, retract};
 use super::{Failure, Output, config_failure};
 
 pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
+    retract(&args.reports)?;
     if args.reports.evidence(Path::new(""))?.is_some() && (args.list || args.dry_run || args.checkpoints) {
         let text = "--report evidence is for a test of one model: leave out --list, --dry-run and --checkpoints";
         return Err(Failure::new(ExitCode::Usage, text));
     }
-    retract(&args.reports)?;
     if args.deadline.is_some_and(|minutes| !(1e-6..=1e6).contains(&minutes)) {
         return Err(Failure::new(ExitCode::Usage, "--deadline is a number of minutes above 0"));
     }
@@ -282,11 +282,21 @@ fn trials(
         tell_accepted(baseline, report, output);
     }
     let code = report.verdict.into();
-    let Some(tuned) = shown.settle()? else { return Ok(code) };
-    match &args.baseline_model {
-        Some(base) => contrast(args, base, &tuned, &arguments, output).map(|base| worse(code, base)),
-        None => Ok(code),
+    let tuned = match shown.settle() {
+        Ok(Some(tuned)) => tuned,
+        Ok(None) => return Ok(code),
+        Err(error) => {
+            retract(&args.reports)?;
+            return Err(error.into());
+        }
+    };
+    let Some(base) = &args.baseline_model else { return Ok(code) };
+    let contrast = contrast(args, base, &tuned, &arguments, output);
+    if !matches!(contrast, Ok(ExitCode::Clean)) {
+        // Its evidence would say nothing of what the base model knows.
+        retract(&args.reports)?;
     }
+    contrast.map(|base| worse(code, base))
 }
 
 /// Puts the same questions to the model before it was tuned.

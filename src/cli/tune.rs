@@ -176,7 +176,7 @@ impl Job<'_> {
     async fn run(&self, tuner: &dyn Tuner, output: &Output) -> Result<ExitCode, Failure> {
         let (args, t) = (self.args, &self.config.tune);
         let mut file = StateFile::hold(&self.folder.join(&t.state), self.seal()?)?;
-        if (args.cancel || args.cleanup) && !file.is_own()? {
+        if (args.cancel || args.cleanup || args.watch) && !file.is_own()? {
             if !args.force {
                 let text = format!(
                     "{}: nobody with this manifest's key wrote it down, and it may name jobs, files and models of somebody else: look at \

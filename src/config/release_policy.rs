@@ -233,6 +233,15 @@ impl ReleasePolicy {
         found
     }
 
+    /// What is wrong with the host of an address; `None` where it is allowed, or there is none.
+    #[must_use]
+    pub fn foreign_host(&self, url: &str) -> Option<String> {
+        let host = host_of(url)?;
+        let is_own = |own: &String| matches_pattern(&own.to_lowercase(), &host);
+        let is_foreign = self.hosts.as_ref().is_some_and(|hosts| !hosts.iter().any(is_own));
+        is_foreign.then(|| format!("the host `{host}` is not among `hosts`"))
+    }
+
     /// What of a target the policy does not allow.
     #[must_use]
     pub fn forbidden(&self, target: &Target<'_>) -> Vec<String> {
@@ -241,15 +250,7 @@ impl ReleasePolicy {
             found.push(format!("the kind of service `{}` is not among `kinds`", target.kind));
         }
         let base_url = if target.base_url.is_empty() { target.own_url } else { target.base_url };
-        for host in [base_url, target.management_url].into_iter().filter_map(host_of) {
-            if self
-                .hosts
-                .as_ref()
-                .is_some_and(|hosts| !hosts.iter().any(|own| matches_pattern(&own.to_lowercase(), &host)))
-            {
-                found.push(format!("the host `{host}` is not among `hosts`"));
-            }
-        }
+        found.extend([base_url, target.management_url].into_iter().filter_map(|url| self.foreign_host(url)));
         let names_kind = self.kinds.as_ref().is_some_and(|kinds| kinds.contains(target.kind));
         if self.hosts.is_some() && host_of(base_url).is_none() && !names_kind {
             found.push(format!("the kind of service `{}` has no host, and is not among `kinds`", target.kind));

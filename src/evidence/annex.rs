@@ -160,7 +160,10 @@ fn exposure(annex: &mut Document, report: &RunReport) {
 fn claim(annex: &mut Document, report: &RunReport) {
     annex.heading("Differential privacy");
     match &report.claim {
-        None => annex.paragraph("No claim of differential privacy was made, so that none was tested."),
+        None => annex.paragraph(match &report.untested_claim {
+            Some(why) => format!("A claim of differential privacy was made, and was not tested: {why}."),
+            None => "No claim of differential privacy was made, so that none was tested.".to_owned(),
+        }),
         Some(c) => {
             annex.paragraph(format!(
                 "Claimed: epsilon {}, delta {}. {}. The largest epsilon that these canaries refute is {:.2}; the largest that they \

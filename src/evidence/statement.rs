@@ -17,8 +17,8 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 /// The result for a promotion gate: `PASSED` only for a clean run without a caveat, `WARNED` for a clean run with one.
 /// A run on the mock says nothing of a model.
 pub(super) fn result(report: &RunReport) -> &'static str {
-    // Neither asks less of the model: answers of an interrupted run are its own, and the signature proves the training.
-    let is_caveat = |caveat: &String| !caveat.ends_with("RESUMED") && caveat != "ROWS NOT CHECKED";
+    // The signature proves the training. Answers of an interrupted run may be of other weights under the same name.
+    let is_caveat = |caveat: &String| caveat != "ROWS NOT CHECKED";
     match report.verdict {
         RunVerdict::Clean if report.settings.mock => "FAILED",
         RunVerdict::Clean if report.caveats().iter().any(is_caveat) => "WARNED",
@@ -118,6 +118,12 @@ mod tests {
         let mut part = report.clone();
         part.settings.canaries = 1_000;
         assert_eq!(result(&part), "WARNED");
+        let mut untested = report.clone();
+        untested.untested_claim = Some("too few canaries".into());
+        assert_eq!((result(&untested), untested.caveats()), ("WARNED", vec!["CLAIM NOT TESTED".to_owned()]));
+        let mut resumed = report.clone();
+        resumed.sources = Some(blabbermouth_core::verdict::Sources { resumed: 7, ..Default::default() });
+        assert_eq!(result(&resumed), "WARNED");
         report.settings.rows_checked = false;
         assert_eq!(result(&report), "PASSED");
     }

@@ -177,6 +177,11 @@ impl Session {
         if !self.tape.replay.is_empty() {
             let (paths, parts) = (&self.tape.replay, self.tape.parts);
             let player = Player::new(paths, parts, model, key.sealing_key("cassette"))?;
+            let found: Vec<String> =
+                player.addresses().filter_map(|address| self.policy.foreign_host(address)).collect();
+            if !found.is_empty() {
+                return Err(SessionError::Policy { policy: self.policy_digest.clone(), found });
+            }
             let recorded = Some(player.recorded());
             return Ok(Reached { provider: Arc::new(player), recorder: None, recorded, _server: None });
         }

@@ -411,6 +411,10 @@ impl Session {
             // A run that is recorded does not take up one that was not: its cassette would have gaps.
             "record": self.tape.record,
         });
+        // A model that was tuned again is another one, whatever its name.
+        if let Ok(Some(state)) = self.tuning() {
+            plan["tuned"] = serde_json::json!([state.job, state.finished]);
+        }
         if let Some(Shard { number, of }) = self.shard {
             plan["shard"] = serde_json::json!([number, of]);
         }

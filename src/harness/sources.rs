@@ -24,6 +24,7 @@ impl Session {
     ) -> Result<Done, SessionError> {
         report.sources = Some(self.sources(&report, &journal)?);
         report.context.clone_from(&self.config.context);
+        report.untested_claim.clone_from(&self.untested_claim);
         conclude_with_sources(&mut report);
         if let Some((baseline, today)) = &self.baseline {
             baseline.apply(&mut report, today);

@@ -273,7 +273,7 @@ impl Task {
             // What comes after the gap may hold the secret.
             Err(Fault::Provider(ProviderError::NoPart)) => {
                 self.missing += if is_replay { u64::from(prepared.choices()) } else { 0 };
-                self.evidence.sweep_failed += u64::from(prepared.asked.purpose == Purpose::Sweep);
+                self.evidence.unrecorded += u64::from(!is_replay);
                 return Ok(());
             }
             // A sweep gives no bound: what of it fails is noted, unless nothing can be asked any more.

@@ -133,6 +133,9 @@ impl State {
             return Ok(None);
         }
         let damaged = |what: String| TuneError::State { path: path.display().to_string(), what };
+        if !path.is_file() {
+            return Err(damaged("it is no regular file".into()));
+        }
         let state: Self = serde_json::from_slice(&store::read(path)?).map_err(|e| damaged(e.to_string()))?;
         if state.version != VERSION {
             return Err(damaged(format!("it is of version {}, expected {VERSION}", state.version)));

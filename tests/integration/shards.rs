@@ -102,6 +102,41 @@ fn merged_parts_give_the_report_of_the_whole_and_a_missing_part_no_verdict() {
 }
 
 #[test]
+fn a_recording_answers_no_question_that_nobody_asked_and_names_who_was_asked() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let _within = runtime.enter();
+    let folder = project(
+        "[canaries]\nplanted = 6\nheld-out = 4\n[provider]\nkind = \"openai\"\nmodel = \"blabbermouth-parrot\"\n",
+    );
+    assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
+    let training = std::fs::read(folder.path().join("blabbermouth-train.jsonl")).expect("rows");
+    let options = Options { training, ..Options::new(Scenario::by_name("clean").expect("built in")) };
+    let server = Server::start(std::net::TcpListener::bind("127.0.0.1:0").expect("a port"), options).expect("served");
+    let url = server.base_url();
+    let run = |arguments: &[&str], more: &[(&str, &str)]| {
+        let environment = [&[("BLABBERMOUTH_PROVIDER_BASE_URL", url.as_str())], more].concat();
+        let output = blabbermouth(folder.path(), arguments, &environment);
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    assert_eq!(run(&["test", "--record", "q.cassette"], &[]).0, Some(0));
+    let merge = ["report", "merge", "q.cassette", "--report", "json=merged.json"];
+    assert_eq!(run(&merge, &[]).0, Some(0));
+    let more = [("BLABBERMOUTH_PROBE_STRATEGIES", "[\"replay\", \"direct\"]")];
+    let (code, said) = run(&merge, &more);
+    assert!(code == Some(11) && said.contains("are in no recording"), "{code:?} {said}");
+    // Another server in the configuration does not become the one that was asked, nor one that the policy allows.
+    let elsewhere = [("BLABBERMOUTH_PROVIDER_BASE_URL", "http://127.0.0.1:9/v1")];
+    assert_eq!(run(&merge, &elsewhere).0, Some(0));
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("merged.json")).expect("a report")).expect("JSON");
+    assert!(url.starts_with(report["settings"]["address"].as_str().expect("an address")), "{report}");
+    std::fs::write(folder.path().join("policy.toml"), "hosts = [\"127.0.0.1:9\"]\nmin-canaries = 6\n")
+        .expect("written");
+    let (code, said) = run(&merge, &[elsewhere[0], ("BLABBERMOUTH_POLICY", "policy.toml")]);
+    assert!(code == Some(13) && said.contains("is not among `hosts`"), "{code:?} {said}");
+}
+
+#[test]
 fn an_answer_that_was_recorded_twice_hides_nothing() {
     let folder = project("[provider]\nkind = \"mock\"\nscenario = \"clean\"\n[canaries]\nplanted = 9\nheld-out = 3\n");
     let run = |arguments: &[&str], scenario: &str| {

@@ -170,6 +170,12 @@ impl Case<'_> {
                 half.hits, half.asked, design.samples
             ));
         }
+        if evidence.unrecorded > 0 {
+            return open(format!(
+                "{} of its questions are in no recording: record and judge with the same strategies, samples and sweep",
+                evidence.unrecorded
+            ));
+        }
         if evidence.unscored {
             return open("the probability of its secret was to be scored, and was not".into());
         }

@@ -152,6 +152,8 @@ pub struct Evidence {
     pub usage: Usage,
     /// Why asking ended early, if it did.
     pub error: Option<String>,
+    /// Questions that no recording has an answer to.
+    pub unrecorded: u64,
     /// Whether that was because an earlier request of the run failed for good.
     pub aborted: bool,
     /// Secrets of other canaries in these answers: which canary, found by which tier, at which sample.
@@ -201,6 +203,7 @@ impl Evidence {
             usage: Usage::default(),
             error: None,
             aborted: false,
+            unrecorded: 0,
             strangers: HashMap::new(),
             beside: HashMap::new(),
             broken: DiscardedEvidence::default(),

@@ -356,6 +356,9 @@ pub struct RunReport {
     /// What became of a claim of differential privacy, where one was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimReport>,
+    /// Why the claim that the model carries was not tested, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untested_claim: Option<String>,
     /// The context of the release, in the user's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<ReleaseContext>,
