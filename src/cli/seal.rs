@@ -5,10 +5,11 @@ use std::path::Path;
 use blabbermouth_core::canary::Key;
 use blabbermouth_core::verdict::RunReport;
 
-use super::Failure;
+use super::{Failure, config_failure};
 use crate::config::is_ci;
 use crate::exit::ExitCode;
 use crate::harness::manifest_key;
+use crate::store;
 
 /// In CI a key in the manifest may be anybody's who can change the repository.
 pub(super) fn needs_own_key() -> Result<(), Failure> {
@@ -22,6 +23,11 @@ pub(super) fn needs_own_key() -> Result<(), Failure> {
 
 /// Fails where a report is not as a run on the manifest of this configuration wrote it.
 pub(super) fn sealed(report: &RunReport, path: &Path, config: &Path) -> Result<Key, Failure> {
+    // Whatever else was put into the file is not sealed.
+    let whole: Result<serde_json::Value, _> = serde_json::from_reader(store::open_data(path).map_err(config_failure)?);
+    if !whole.is_ok_and(|whole| serde_json::to_value(report).is_ok_and(|own| own == whole)) {
+        return Err(Failure::new(ExitCode::Config, format!("{}: it holds more than a run writes", path.display())));
+    }
     let key = manifest_key(config, super::environment)?;
     if report.is_sealed_by(&key) {
         return Ok(key);

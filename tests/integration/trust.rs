@@ -256,6 +256,7 @@ fn a_report_that_was_edited_is_told() {
         ("\"verdict\": \"leaked\"", "\"verdict\": \"clean\""),
         ("\"mock\": true", "\"mock\": false"),
         ("\"seal\": ", "\"no\": "),
+        ("\"seal\": ", "\"more\": 1, \"seal\": "),
     ] {
         assert!(ours.contains(from), "{from}");
         std::fs::write(&path, ours.replacen(from, to, 1)).expect("written");

@@ -39,17 +39,18 @@ impl Provider for Echo {
 
 fn request(number: u32) -> Request {
     let messages = Arc::from(vec![Message::new(Role::User, format!("question {number}"))]);
-    let sampling = Sampling { temperature: 1.0, top_p: 1.0, max_tokens: 16 };
+    let sampling: Sampling = serde_json::from_str(r#"{"temperature": 1.0, "top_p": 1.0, "max_tokens": 16}"#).expect("sampling");
     Request { messages, sampling, seed: number, choices: 1, broken: DiscardSink::default() }
 }
 
 static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = folder();
     let path = folder.path().join("sound.cassette");
-    let recorder = Recorder::new(Arc::new(Echo), &path, KEY).expect("a cassette");
+    let recorder = Recorder::new(Arc::new(Echo), &path, KEY, 0).expect("a cassette");
     for number in 0..REQUESTS {
         RUNTIME.block_on(recorder.complete(&request(number))).expect("answered");
     }
+    recorder.end().expect("closed");
     drop(recorder);
     std::fs::read(path).expect("written")
 });
@@ -72,7 +73,7 @@ fn check(data: &[u8]) {
     let folder = folder();
     let path = folder.path().join("damaged.cassette");
     std::fs::write(&path, &bytes).expect("written");
-    if let Ok(player) = Player::new(std::slice::from_ref(&path), false, "echo", "here".into(), KEY) {
+    if let Ok(player) = Player::new(std::slice::from_ref(&path), false, "echo", KEY) {
         for number in 0..REQUESTS {
             if let Ok(answer) = RUNTIME.block_on(player.complete(&request(number))) {
                 assert_eq!(answer.completions[0].text, format!("answer {number}"));
@@ -80,7 +81,7 @@ fn check(data: &[u8]) {
         }
     }
     // Recording goes on after whole lines, or says why it does not.
-    if let Ok(recorder) = Recorder::new(Arc::new(Echo), &path, KEY) {
+    if let Ok(recorder) = Recorder::new(Arc::new(Echo), &path, KEY, 0) {
         let _ = RUNTIME.block_on(recorder.complete(&request(REQUESTS)));
     }
 }
