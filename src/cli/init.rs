@@ -22,7 +22,7 @@ const TESTS: &str = "//! Each canary is a test. Cargo.toml needs:
 //! name = \"canaries\"
 //! harness = false
 fn main() -> std::process::ExitCode {
-    crate::harness::run(\"blabbermouth.toml\")
+    blabbermouth::harness::run(\"blabbermouth.toml\")
 }
 ";
 
