@@ -2,8 +2,8 @@
 //!
 //! A cassette is a file of lines, one for each request: an HMAC of the request, and the answer sealed
 //! with ChaCha20-Poly1305, both under keys that are derived from the manifest's. Nothing in it can be
-//! read without that key: no secret, no answer, no prompt; and the API key is never part of it. What came of an
-//! answer that was thrown away stands in a line of its own: who judges the cassette sees it as the run did. Each line
+//! read without that key: no secret, no answer, no prompt; and the API key is never part of it. A discarded response has
+//! a line of its own, so that a replay searches it as the run did. Each line
 //! holds an HMAC of itself and of the line before, so that a line that was removed, put in or moved is noticed. A recording
 //! begins with a head (when, where and of which model it was made), and closes with an end: without it, it was cut, or
 //! the run was killed, and it is not judged. A run that goes on after a kill appends a recording of its own.
@@ -174,7 +174,7 @@ impl Recorder {
         }
         let keys = Keys::new(key);
         let (chain, end) = last_chain(&file, &keys).map_err(fault)?;
-        // Nothing of a file that is none of ours is touched.
+        // Only now, since a file of somebody else must stay as it is.
         file.set_len(end).map_err(fault)?;
         crate::store::make_private(path).map_err(fault)?;
         let tape = Tape { keys, path: path.to_owned(), file: Mutex::new((file, chain)) };

@@ -78,7 +78,7 @@ pub(super) struct Inputs<'a> {
     pub(super) templates: &'a [Template],
 }
 
-/// Epochs, batch size and learning-rate multiplier of a request: as they are given, or as they are chosen for so many rows.
+/// Epochs, batch size and learning-rate multiplier of a request. Missing ones are chosen by the number of rows.
 fn hyperparameters(request: &Value, rows: u64) -> Result<(u64, u64, f64), Reply> {
     let given = |key: &str| {
         let places = ["/method/supervised/hyperparameters/", "/hyperparameters/"];

@@ -176,6 +176,7 @@ fn read(path: &Path) -> Result<RunReport, Failure> {
 }
 
 fn render(args: &RenderArgs, output: &Output) -> Result<ExitCode, Failure> {
+    retract(&args.reports)?;
     let report = read(&args.from)?;
     if args.reports.report.is_empty() {
         output.verbatim(&summary(&report, output.colour()));

@@ -90,8 +90,8 @@ impl Reports {
     }
 }
 
-/// Takes the signature out of an evidence folder that is to be written anew: whatever comes of this run, the old one is no
-/// evidence of it. To be called before anything else can fail.
+/// Removes the signature of an evidence folder that is about to be rewritten, so that old evidence cannot pass for this run's.
+/// Call it before anything else can fail.
 pub(crate) fn retract(args: &ReportsArgs) -> Result<(), Failure> {
     match args.evidence(Path::new(""))? {
         Some(folder) if folder.is_dir() => store::remove(&folder.join(EvidencePack::ENVELOPE)).map_err(config_failure),
@@ -154,8 +154,8 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, Failure> {
     Ok(names)
 }
 
-/// Where canaries stand in the configuration, whose path is told as the repository's: readers of reports want
-/// it so.
+/// Maps templates to their lines in the configuration. The path is relative to the repository's root, as code-scanning tools
+/// expect it.
 fn places(config: &Path) -> SourceMap {
     let Ok(text) = store::read_text(config) else { return SourceMap::default() };
     let root = std::env::var_os("GITHUB_WORKSPACE").or_else(|| std::env::var_os("CI_PROJECT_DIR")).map(PathBuf::from);

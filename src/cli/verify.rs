@@ -23,12 +23,11 @@ use super::{Failure, Output, config_failure};
   blabbermouth verify evidence                                       by the manifest's key
 
 The exit code is 3 if a file was changed, the signature is not by the key, or the evidence is of another model, too old, or
-not what --passed asks for. Otherwise it
-is 0 for a clean verdict, and that of the verdict for any other. Nothing is sent.")]
+not what --passed asks for. Otherwise it is 0 for a clean verdict, and that of the verdict for any other. Nothing is sent.")]
 pub(crate) struct VerifyArgs {
     /// The folder of the evidence.
     pub(crate) folder: PathBuf,
-    /// The public key (Ed25519, PEM) of whom you trust; without it the manifest's key is used.
+    /// The public key (Ed25519, PEM) of the signer that you trust. Default: the manifest's key.
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
     /// The file or folder of the model that is to be released: it has to be the one that was tested.
@@ -84,7 +83,7 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<ExitCode, Failur
     })
 }
 
-/// The files of a folder; what is none of evidence is not read.
+/// Reads the evidence files of a folder. Fails on any other file, without reading it.
 fn files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     let at = |e: &dyn std::fmt::Display| Failure::new(ExitCode::Config, format!("{}: {e}", folder.display()));
     let (mut files, mut size) = (BTreeMap::new(), 0);
@@ -129,6 +128,12 @@ fn demands(verified: &VerifiedEvidence, args: &VerifyArgs) -> Result<(), String>
     let today = today();
     let started = verified.report.sources.as_ref().and_then(|s| s.recorded).unwrap_or(verified.report.started);
     if let Some(days) = args.max_age {
+        if started > now() + 86_400 {
+            return Err(format!(
+                "the run is dated {}, which is in the future: --max-age cannot be checked",
+                day(started)
+            ));
+        }
         let age = now().saturating_sub(started) / 86_400;
         if age > u64::from(days) {
             return Err(format!("the run is of {}, {age} days old: --max-age allows {days}", day(started)));

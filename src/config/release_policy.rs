@@ -233,7 +233,7 @@ impl ReleasePolicy {
         found
     }
 
-    /// What is wrong with the host of an address; `None` where it is allowed, or there is none.
+    /// Why the policy forbids the host of an address; `None` if the host is allowed or the address has none.
     #[must_use]
     pub fn foreign_host(&self, url: &str) -> Option<String> {
         let host = host_of(url)?;

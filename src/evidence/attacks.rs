@@ -30,7 +30,7 @@ pub(super) const OUT_OF_SCOPE: [(&str, &str); 8] = [
 
 /// Planted canaries of the gate by strategy: answers, and those with the secret.
 fn counts(report: &RunReport) -> BTreeMap<&str, (u64, u64)> {
-    // A configured strategy that got no answer is told, too.
+    // Strategies without an answer are listed as well, as not tested.
     let asked = report.settings.strategies.iter().filter(|name| *name != "score");
     let mut counts: BTreeMap<&str, (u64, u64)> = asked.map(|name| (name.as_str(), (0, 0))).collect();
     for canary in report.canaries.iter().filter(|c| c.arm == Arm::Planted) {

@@ -208,7 +208,7 @@ impl Session {
         Ok(Estimate { model, requests, usage, cost })
     }
 
-    /// The state of `tune`, where it is as `tune` wrote it with the key of this manifest; `None` where there is none.
+    /// Reads the state of `tune` and checks its seal; `None` if there is no state file.
     ///
     /// # Errors
     /// When there is a tuned model that nobody with the key wrote down, the file cannot be read, or the key is missing.
@@ -218,7 +218,7 @@ impl Session {
             return Ok(None);
         }
         let state = State::read(&path)?;
-        // Another manifest has another key, which is not at hand: that is told apart first.
+        // The seal of another manifest's state cannot be checked, since its key is not known here.
         match state {
             Some(state) if self.is_of(&state) => Ok(Some(state.sealed_by(self.own_key()?, &path)?)),
             other => Ok(other),

@@ -209,7 +209,7 @@ fn a_recorded_run_is_judged_again_without_a_network_and_gives_nothing_away() {
     assert_eq!(code, Some(10), "{second}");
     let verdict = |said: &str| said.lines().find(|l| l.starts_with("verdict")).map(str::to_owned);
     let second = verdict(&second).expect("a verdict");
-    // The day of the recording is told.
+    // The verdict names the day of the recording.
     let replayed = format!("; REPLAYED FROM {}", blabbermouth::tune::today());
     assert!(second.contains(&replayed), "{second}");
     assert_eq!(verdict(&first), Some(second.replace(&replayed, "")));
