@@ -31,8 +31,8 @@ struct Line {
     chain: String,
 }
 
-/// The longest line of a cassette, in bytes.
-const LONGEST_LINE: u64 = 64 << 20;
+/// The longest line of a cassette, in bytes: the longest answer (64 MiB), escaped and encoded.
+const LONGEST_LINE: u64 = 256 << 20;
 
 /// The names of the lines that open and close a recording.
 const HEAD: &str = "head";
@@ -128,6 +128,9 @@ impl Tape {
         let line = Line { answer, request: name, chain };
         let mut text = serde_json::to_vec(&line).expect("a line is plain data");
         text.push(b'\n');
+        if text.len() as u64 > LONGEST_LINE {
+            return Err(ProviderError::Setup("an answer is too long to be recorded".into()));
+        }
         let written = file.0.write_all(&text);
         file.1 = line.chain;
         written.map_err(|e| ProviderError::Setup(format!("{}: {e}", self.path.display())))
@@ -210,11 +213,18 @@ fn last_chain(mut file: &std::fs::File, keys: &Keys) -> std::io::Result<(String,
     if head.request != HEAD || keys.open::<Head>(HEAD, &head.answer).is_none() {
         return Err(foreign());
     }
-    // The last whole line lies within the last two.
-    let begin = about.len().saturating_sub(2 * LONGEST_LINE);
-    file.seek(SeekFrom::Start(begin))?;
-    let mut tail = Vec::new();
-    file.take(2 * LONGEST_LINE).read_to_end(&mut tail)?;
+    // From the end, in pieces that double, until a whole line is in them: that of a usual answer is short.
+    let (mut size, mut tail, mut begin) = (1 << 16, Vec::new(), 0);
+    while tail.iter().filter(|byte| **byte == b'\n').count() < 2 && size <= 4 * LONGEST_LINE {
+        begin = about.len().saturating_sub(size);
+        file.seek(SeekFrom::Start(begin))?;
+        tail.clear();
+        file.take(about.len() - begin).read_to_end(&mut tail)?;
+        if begin == 0 {
+            break;
+        }
+        size *= 2;
+    }
     let end = tail.iter().rposition(|byte| *byte == b'\n').ok_or_else(foreign)?;
     let start = tail[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let line: Line = serde_json::from_slice(&tail[start..end]).map_err(|_| foreign())?;

@@ -128,7 +128,7 @@ pub(super) type Failed = (ProviderError, RetryHint);
 /// The longest body of an answer: what this many tokens can take up, each with its own scores in JSON.
 fn largest_answer(tokens: u64) -> usize {
     const BYTES_A_TOKEN: u64 = 512;
-    const MOST: u64 = 256 << 20;
+    const MOST: u64 = 64 << 20;
     LARGEST_BODY.max(usize::try_from(tokens.saturating_mul(BYTES_A_TOKEN).min(MOST)).unwrap_or(LARGEST_BODY))
 }
 
