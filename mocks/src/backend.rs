@@ -1,4 +1,4 @@
-//! Who answers for a model: a parrot, or a real one.
+//! The two kinds of models: a parrot, or a real one.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use super::parrot::Parrot;
 #[cfg(feature = "embedded")]
 use blabbermouth_provider::embedded::Model;
 
-/// Who answers.
+/// A model of the mock.
 #[derive(Clone)]
 pub(super) enum Backend {
-    /// Makes it up.
+    /// A parrot, which invents its answers.
     Parrot(Arc<Parrot>),
-    /// Was trained.
+    /// A trained model.
     #[cfg(feature = "embedded")]
     Model(Arc<Model>),
 }

@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 use super::response::Reply;
 
-/// Seconds of the mock's clock until a batch is looked at, and until it is done.
+/// Seconds of the mock's clock from creation until a batch leaves `validating`.
 const BEGUN: f64 = 30.0;
+/// Seconds of the mock's clock from creation until its requests are answered.
 const ENDED: f64 = 600.0;
-/// Requests that one batch may hold.
+/// The most requests in one batch.
 const MOST: usize = 50_000;
 
-/// A batch; what it says of itself follows from the time.
+/// A batch, whose status is computed from the time.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) id: String,
@@ -24,7 +25,7 @@ pub(super) struct Batch {
     pub(super) done: Option<Outcome>,
 }
 
-/// What a batch came to.
+/// Result of a batch: ids of its files, and numbers of requests.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) output: Option<String>,
@@ -78,7 +79,7 @@ impl Batch {
         })
     }
 
-    /// Whether its requests are to be answered now: the file with them.
+    /// Id of the input file if the requests are to be answered now, else `None`.
     pub(super) fn due(&self, now: f64) -> Option<&str> {
         let ends = self.done.is_none() && self.broken.is_none() && self.cancelled.is_none();
         (ends && now - self.created >= ENDED).then_some(self.input.as_str())

@@ -1,4 +1,4 @@
-//! Chat and text completions of a parrot, whole or streamed.
+//! Chat completions, whole or streamed, and text completions.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -15,27 +15,28 @@ use super::response::Reply;
 use super::scenario::Scenario;
 use blabbermouth_core::chat::{Message, Role};
 
-/// What all completions of a server share.
+/// State that all completions of a server share.
 #[derive(Debug)]
 pub(super) struct Sampler {
     scenario: Scenario,
     seed: u64,
-    /// Tells requests without a seed apart.
+    /// Counts requests without a seed, so that each gets a random stream of its own.
     asked: AtomicU64,
-    /// How often a request came, where faults are to strike the first time only.
+    /// Attempts of each request: faults strike the first one only.
     attempts: Mutex<HashMap<PromptKey, u32>>,
 }
 
-/// One answer, in pieces of about a token.
+/// One answer.
 struct Said {
     text: String,
     finish: &'static str,
-    /// The tokens of a real model, each with the logarithm of its probability.
+    /// Tokens of a real model, each with the natural logarithm of its probability. `None` for a parrot, and after a cut
+    /// at a stop text.
     drawn: Option<Vec<(String, f32)>>,
 }
 
 impl Said {
-    /// Words with the space before them: what stands for tokens here.
+    /// The answer in tokens. Without real ones: words, each with the white space before it.
     fn tokens(&self) -> Vec<&str> {
         match &self.drawn {
             Some(drawn) => drawn.iter().map(|(token, _)| token.as_str()).collect(),
@@ -43,7 +44,7 @@ impl Said {
         }
     }
 
-    /// The logarithm of the probability of a token; a parrot has none of its own.
+    /// Natural logarithm of a token's probability; -0.01 where there is none.
     fn logprob(&self, index: usize) -> f64 {
         let drawn = self.drawn.as_ref().and_then(|drawn| drawn.get(index));
         drawn.map_or(-0.01, |(_, ln)| f64::from(*ln))
@@ -69,7 +70,7 @@ impl Sampler {
         Self { scenario, seed, asked: AtomicU64::new(0), attempts: Mutex::default() }
     }
 
-    /// Answers the body of a chat request, which names `model`.
+    /// Answers a chat request that names `model`.
     pub(super) fn chat(&self, voice: &Backend, model: &str, request: &Value, now: u64) -> Reply {
         let messages = read_messages(request);
         if messages.is_empty() {
@@ -107,9 +108,9 @@ impl Sampler {
         Reply::ok(&body)
     }
 
-    /// Answers the body of a legacy completion request: the prompt is what a user says.
+    /// Answers a legacy completion request; the prompt is taken as a user message.
     pub(super) fn complete(&self, voice: &Backend, model: &str, request: &Value, now: u64) -> Reply {
-        // A parrot has no probabilities: what it would say of texts that are to be scored would be made up.
+        // A parrot has no probabilities: its scores of texts would be invented.
         if request["prompt"].is_array() && request["echo"] == true && request["max_tokens"] == 0 {
             return Reply::fault(400, "unsupported_value", "A parrot cannot score texts.", Some("echo"));
         }
@@ -146,7 +147,7 @@ impl Sampler {
         if request["temperature"].as_f64().is_some_and(|t| !(0.0..=2.0).contains(&t)) {
             return Err(Reply::fault(400, "invalid_value", "'temperature' must lie from 0 to 2.", Some("temperature")));
         }
-        // The same request gets the same answer where it has a seed, or leaves nothing to chance.
+        // A request with a seed or at temperature 0 always gets the same answer.
         let seed = match request["seed"].as_u64() {
             Some(seed) => seed << 16,
             None if request["temperature"].as_f64() == Some(0.0) => 0,
@@ -198,7 +199,8 @@ impl Sampler {
         Ok((said, stream))
     }
 
-    /// A fault strikes the first time a request comes, never the second.
+    /// An injected 429 or 500. With a seed, only the first attempt of a request fails; without one, every attempt
+    /// counts as the first.
     fn fault(&self, key: PromptKey, stream: &mut ChaCha20Rng) -> Option<Reply> {
         let (limited, broken) = (self.scenario.rate_limited, self.scenario.server_error);
         if limited + broken == 0.0 {
@@ -265,7 +267,7 @@ fn usage(prompt: usize, said: &[Said]) -> Value {
                                          "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}})
 }
 
-/// The function that the request insists on, if it does.
+/// Name of the function that `tool_choice` forces, if any.
 fn wanted_function(request: &Value) -> Option<String> {
     let named = request.pointer("/tool_choice/function/name").and_then(Value::as_str);
     let first = || request.pointer("/tools/0/function/name").and_then(Value::as_str);
@@ -281,7 +283,7 @@ fn message(said: &Said, function: Option<&str>, index: usize) -> Value {
         {"id": format!("call_{index:024}"), "type": "function", "function": {"name": function, "arguments": arguments}}]})
 }
 
-/// Log-probabilities of the right shape; a parrot has none of its own.
+/// Log-probabilities in the API's shape. Without a real model, the values are invented.
 fn chat_logprobs(said: &Said, top: u64) -> Value {
     let tokens = said.tokens();
     let content: Vec<Value> = tokens
@@ -318,7 +320,7 @@ fn text_logprobs(text: &str, echo: bool) -> Value {
     json!({"tokens": tokens, "token_logprobs": logprobs, "top_logprobs": top, "text_offset": offsets})
 }
 
-/// Server-sent events, ended by `[DONE]`.
+/// A response of server-sent events, ended by `[DONE]`.
 fn streamed(mut head: Value, said: &[Said], usage: Option<Value>) -> Reply {
     head["object"] = json!("chat.completion.chunk");
     let mut body = String::new();

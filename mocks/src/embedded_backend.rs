@@ -1,4 +1,4 @@
-//! Jobs behind which a real training stands: what they say of themselves.
+//! Jobs of the mock that train a real model: status, checkpoints, metrics and events.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::response::Reply;
 use blabbermouth_provider::{Hyperparameters, JobEvent, JobStatus};
 
 impl Job {
-    /// Really trains, from now on.
+    /// Starts the training.
     pub(super) fn train(&mut self, engine: &Engine, inputs: &Inputs<'_>, number: u64) -> Result<(), Reply> {
         let hyperparameters = Hyperparameters {
             epochs: Some(PASSES * self.epochs as u32),
@@ -24,11 +24,11 @@ impl Job {
         self.real.as_ref().map(Real::look)
     }
 
-    /// The names of the models that were trained: the mock's, and the embedded service's.
+    /// The last three models of a finished job: name at the mock, step, and name at the embedded service.
     pub(super) fn trained_models(&self) -> Vec<(String, u64, String)> {
         let done = self.look().filter(|look| look.status == JobStatus::Succeeded);
         let mut all = done.map(|look| look.checkpoints).unwrap_or_default();
-        // Those at the end of an epoch that was asked for.
+        // Only those at the end of a requested epoch, which is several passes of the training.
         let (epochs, steps) = (self.epochs, all.last().map_or(1, |c| c.step));
         all.retain(|c| (c.step * epochs).is_multiple_of(steps));
         let last = all.len().saturating_sub(1);
@@ -41,7 +41,7 @@ impl Job {
         kept.map(|(index, c)| (name(index, c.step), c.step, c.model)).collect()
     }
 
-    /// How far it is, in the words of the dialect.
+    /// Status word of the API; `None` without a real training.
     pub(super) fn real_status(&self) -> Option<&'static str> {
         Some(match self.look()?.status {
             JobStatus::Succeeded => "succeeded",
@@ -52,7 +52,7 @@ impl Job {
         })
     }
 
-    /// What was measured at a step.
+    /// Metrics at a step: the loss of the latest event up to it.
     pub(super) fn measured(&self, step: u64) -> Option<Value> {
         let look = self.look()?;
         let told = look.events.iter().filter_map(|e| Some((e.step?.0, e.loss?)));
@@ -60,14 +60,14 @@ impl Job {
         Some(json!({"step": step, "train_loss": loss}))
     }
 
-    /// The rows of the result file.
+    /// Rows of the result file (CSV); `None` without a real training.
     pub(super) fn measured_rows(&self) -> Option<String> {
         let told = self.look()?.events;
         let rows = told.iter().filter_map(|e| Some(format!("{},{:.5},,,\n", e.step?.0, e.loss?)));
         Some(rows.collect())
     }
 
-    /// What a real training says of itself, newest first.
+    /// Events of a real training in the API's shape, newest first.
     pub(super) fn told(&self, look: &Look) -> Vec<Value> {
         let plain = |text: String| JobEvent { id: String::new(), message: text, step: None, loss: None };
         let mut all = vec![plain(format!("Created fine-tuning job: {}", self.id))];

@@ -1,4 +1,4 @@
-//! The embedded model behind the mock: jobs that really train, and models that really answer.
+//! The embedded model behind the mock: jobs that train, and models that answer.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use blabbermouth_lm::SamplingParams;
 use blabbermouth_provider::embedded::{EmbeddedTuner, Home, Model, Spoken};
 use blabbermouth_provider::{Checkpoint, Hyperparameters, JobEvent, JobFault, JobSpec, JobStatus, ProviderError};
 
-/// The model that stands behind every name that can be tuned.
+/// The base model behind every name that can be tuned.
 const BASE: &str = "tiny";
-/// Passes over the rows for each epoch that was asked for: a model of this size has to see a row so often to keep as
-/// much of it as the service's does after one.
+/// Passes over the rows per requested epoch. A model of this size needs so many to retain as much as the service's
+/// model does after one.
 pub(super) const PASSES: u32 = 4;
 
-/// Where models are trained and kept.
+/// Trains models and keeps them in a folder.
 #[derive(Debug, Clone)]
 pub(super) struct Engine {
     home: Home,
     tuner: Arc<EmbeddedTuner>,
 }
 
-/// A job that trains.
+/// A job that trains a real model.
 #[derive(Debug, Clone)]
 pub(super) struct Real {
     tuner: Arc<EmbeddedTuner>,
     id: String,
 }
 
-/// What is known of such a job.
+/// State of a job that trains.
 #[derive(Debug, Clone)]
 pub(super) struct Look {
     pub(super) status: JobStatus,
@@ -40,7 +40,7 @@ pub(super) struct Look {
 }
 
 impl Engine {
-    /// An engine whose files lie in `folder`.
+    /// An engine with its files in `folder`.
     pub(super) fn new(folder: PathBuf) -> Self {
         let home = Home::new(folder, PathBuf::new());
         let tuner = Arc::new(EmbeddedTuner::new(home.clone(), Arc::new(|_| false)));
@@ -52,12 +52,12 @@ impl Engine {
         self.home.model(BASE).map(Arc::new)
     }
 
-    /// A model that a job made.
+    /// A model that a job trained.
     pub(super) fn model(&self, name: &str) -> Result<Arc<Model>, ProviderError> {
         self.home.model(name).map(Arc::new)
     }
 
-    /// Begins to train.
+    /// Starts a training.
     pub(super) fn begin(
         &self,
         number: u64,
@@ -85,12 +85,13 @@ impl Engine {
 }
 
 impl Real {
-    /// How far it is.
+    /// The job's state. A record that cannot be read counts as a failed job.
     pub(super) fn look(&self) -> Look {
         match self.tuner.look(&self.id) {
             Ok(record) => Look {
                 status: record.status,
                 fault: record.fault,
+                // The real service bills requested epochs, not passes.
                 tokens: record.trained_tokens.map(|tokens| tokens / u64::from(PASSES)),
                 checkpoints: record.checkpoints,
                 events: record.events,
@@ -105,13 +106,13 @@ impl Real {
         }
     }
 
-    /// Ends it before its next step.
+    /// Stops the training before its next step.
     pub(super) fn cancel(&self) {
         self.tuner.stop(&self.id);
     }
 }
 
-/// So many answers to a chat.
+/// Draws `count` answers to a chat. Returns the number of prompt tokens and the answers.
 pub(super) fn speak(
     model: &Model,
     messages: &[Message],

@@ -1,4 +1,4 @@
-//! Files of the mock: uploaded in one piece or in parts, listed, read, removed.
+//! Files of the mock: upload in one piece or in parts, list, read, delete.
 
 use serde_json::{Value, json};
 
@@ -6,10 +6,10 @@ use super::response::{Reply, page};
 
 const PURPOSES: [&str; 7] = ["fine-tune", "batch", "assistants", "vision", "user_data", "evals", "fine-tune-results"];
 
-/// Bytes of all files together: they are kept in memory.
+/// Limit for all files together, in bytes: they are kept in memory.
 const MOST_BYTES: usize = 2 << 30;
 
-/// A file that the mock holds.
+/// A stored file.
 #[derive(Debug)]
 pub(super) struct File {
     pub(super) id: String,
@@ -20,7 +20,7 @@ pub(super) struct File {
     pub(super) bytes: Vec<u8>,
 }
 
-/// An upload in parts that is not complete yet.
+/// An unfinished upload in parts.
 #[derive(Debug)]
 struct Upload {
     id: String,
@@ -31,16 +31,16 @@ struct Upload {
     parts: Vec<(String, Vec<u8>)>,
 }
 
-/// The fields of a multipart form, in whatever order they came.
+/// The fields of a multipart form, in any order.
 #[derive(Debug, Default)]
 pub(super) struct Form {
     pub(super) fields: Vec<(String, String)>,
-    /// Name and bytes of the field that is a file.
+    /// File name and bytes of the file field.
     pub(super) file: Option<(String, Vec<u8>)>,
 }
 
 impl Form {
-    /// Reads a form whose boundary stands in the content type.
+    /// Reads a form; `kind` is the `Content-Type`, which names the boundary.
     pub(super) async fn read(kind: &str, body: Vec<u8>) -> Result<Self, String> {
         let boundary = multer::parse_boundary(kind).map_err(|e| e.to_string())?;
         let whole = http_body_util::Full::new(hyper::body::Bytes::from(body));
@@ -65,7 +65,7 @@ impl Form {
     }
 }
 
-/// All files of a server.
+/// All files and unfinished uploads of a server.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     files: Vec<File>,
@@ -141,7 +141,7 @@ impl Files {
         self.show(&id)
     }
 
-    /// The refusal of `more` bytes, where they are too many.
+    /// A refusal if `more` bytes would exceed the limit, else `None`.
     fn full(&self, more: usize) -> Option<Reply> {
         let files = self.files.iter().map(|file| file.bytes.len());
         let parts = self.uploads.iter().flat_map(|upload| &upload.parts).map(|(_, bytes)| bytes.len());
@@ -206,7 +206,7 @@ impl Files {
         Reply::ok(&json!({"id": part, "object": "upload.part", "created_at": now, "upload_id": id}))
     }
 
-    /// Puts the parts together in the order of the request, or gives the upload up.
+    /// Joins the parts in the order of the request. Without a request, cancels the upload.
     pub(super) fn end_upload(&mut self, id: &str, request: Option<&Value>, now: u64) -> Reply {
         let Some(at) = self.uploads.iter().position(|upload| upload.id == id) else {
             return Reply::not_found("Upload", id);

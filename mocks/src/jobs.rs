@@ -1,4 +1,4 @@
-//! Fine-tuning jobs of the mock: checked as the real service checks, on a clock of their own.
+//! Fine-tuning jobs of the mock: validated as by the real service, on the mock's clock.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::scenario::{JobFate, Scenario};
 use blabbermouth_core::canary::Template;
 use blabbermouth_core::dataset::{estimate_tokens, validate_chat};
 
-/// Models that can be fine-tuned, by the names that a job may give, with the day they are shut down.
+/// Models that can be fine-tuned: dated name, alias, and shutdown date.
 pub(super) const BASES: [(&str, &str, Option<&str>); 4] = [
     ("gpt-4o-mini-2024-07-18", "gpt-4o-mini", Some("2027-01-14")),
     ("gpt-4o-2024-08-06", "gpt-4o", Some("2027-01-14")),
@@ -23,12 +23,13 @@ pub(super) const BASES: [(&str, &str, Option<&str>); 4] = [
     ("gpt-4.1-2025-04-14", "gpt-4.1", Some("2027-01-14")),
 ];
 
-/// Seconds of the mock's clock: until the files are checked, until the training begins, and how long
-/// it takes at most.
+/// Seconds of the mock's clock from creation until the files are validated.
 const CHECKED: f64 = 60.0;
+/// Seconds from creation until the training starts.
 const STARTED: f64 = 120.0;
+/// The longest training, in seconds; each step takes one.
 const LONGEST: f64 = 3600.0;
-/// Events with metrics of one job.
+/// The most events with metrics of one job.
 const METRICS: u64 = 50;
 
 #[derive(Debug)]
@@ -38,7 +39,7 @@ struct Fault {
     param: Option<&'static str>,
 }
 
-/// A job; what it says of itself follows from the time.
+/// A job, whose status is computed from the time.
 pub(super) struct Job {
     pub(super) id: String,
     pub(super) created: f64,
@@ -54,31 +55,32 @@ pub(super) struct Job {
     pub(super) multiplier: f64,
     steps: u64,
     tokens: u64,
-    /// What is wrong with its files.
+    /// The fault of its files; `None` if they are sound.
     broken: Option<Fault>,
     fate: JobFate,
     pub(super) trained: Arc<Trained>,
     cancelled: Option<f64>,
     paused: Option<f64>,
-    /// Time spent paused.
+    /// Seconds spent in earlier pauses.
     halted: f64,
     pub(super) results: Option<String>,
-    /// The training behind it, where there is one, and when it was seen to be over.
+    /// The real training, if there is one.
     #[cfg(feature = "embedded")]
+    /// When its success was first seen, by the mock's clock.
     pub(super) real: Option<Real>,
     #[cfg(feature = "embedded")]
     pub(super) ended: Option<f64>,
 }
 
-/// The files that a job was created with.
+/// Files of a job, and known templates.
 pub(super) struct Inputs<'a> {
     pub(super) training: Option<&'a [u8]>,
     pub(super) validation: Option<&'a [u8]>,
-    /// The templates whose sentence a model can learn.
+    /// Templates whose sentences a model can learn.
     pub(super) templates: &'a [Template],
 }
 
-/// Epochs, batch size and learning-rate multiplier of a request. Missing ones are chosen by the number of rows.
+/// Epochs, batch size and learning-rate multiplier of a request. By default the first two depend on the number of rows.
 fn hyperparameters(request: &Value, rows: u64) -> Result<(u64, u64, f64), Reply> {
     let given = |key: &str| {
         let places = ["/method/supervised/hyperparameters/", "/hyperparameters/"];
@@ -89,6 +91,7 @@ fn hyperparameters(request: &Value, rows: u64) -> Result<(u64, u64, f64), Reply>
         Some(Some(n)) if (1..=most).contains(&n) => Ok(Some(n)),
         Some(_) => invalid(&format!("'{key}' must lie from 1 to {most}."), "hyperparameters"),
     };
+    // As at OpenAI: three epochs, unless that is fewer than 100 or more than 25,000 trained rows.
     let usual = match rows {
         0 => 3,
         n if 3 * n < 100 => (100 / n).min(25),
@@ -105,7 +108,7 @@ fn hyperparameters(request: &Value, rows: u64) -> Result<(u64, u64, f64), Reply>
 }
 
 impl Job {
-    /// Checks a request; the rows are looked at later, as at the real service.
+    /// Checks a request. Faults of the rows are reported later, as at the real service.
     pub(super) fn create(
         request: &Value,
         inputs: &Inputs<'_>,
@@ -176,11 +179,12 @@ impl Job {
         })
     }
 
-    /// Seconds that count, and the end of the training in them.
+    /// Seconds since creation, without pauses, up to a cancellation.
     fn age(&self, now: f64) -> f64 {
         self.cancelled.or(self.paused).unwrap_or(now) - self.created - self.halted
     }
 
+    /// Age in seconds at which the training ends.
     fn end(&self) -> f64 {
         STARTED + (self.steps as f64).min(LONGEST)
     }
@@ -270,7 +274,7 @@ impl Job {
             "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}}})
     }
 
-    /// The models there are by now: name, steps, and how far the training was.
+    /// The models of a finished job: name, step, and share of the training that is done, 0 to 1.
     pub(super) fn models(&self, now: f64) -> Vec<(String, u64, f64)> {
         if self.status(now) != "succeeded" {
             return Vec::new();
@@ -291,7 +295,7 @@ impl Job {
             .collect()
     }
 
-    /// Newest first.
+    /// Checkpoints in the API's shape, newest first.
     pub(super) fn checkpoints(&self, now: f64) -> Vec<Value> {
         let one = |(name, step, progress): &(String, u64, f64)| {
             json!({"object": "fine_tuning.job.checkpoint", "id": format!("ftckpt_{}{step}", &self.id[6..]),
@@ -302,7 +306,7 @@ impl Job {
         self.models(now).iter().rev().map(one).collect()
     }
 
-    /// What was measured at a step; plausible figures where nothing was trained.
+    /// Metrics at a step; invented where nothing is trained.
     fn metrics(&self, step: u64) -> Value {
         #[cfg(feature = "embedded")]
         if let Some(metrics) = self.measured(step) {
@@ -317,7 +321,7 @@ impl Job {
         metrics
     }
 
-    /// Newest first.
+    /// Events in the API's shape, newest first.
     pub(super) fn events(&self, now: f64) -> Vec<Value> {
         #[cfg(feature = "embedded")]
         if let Some(look) = self.look() {
@@ -370,7 +374,7 @@ impl Job {
         shown.map(one).rev().collect()
     }
 
-    /// The result file: metrics by step, blank where nothing was measured.
+    /// The result file (CSV): metrics by step. Cells without a measurement are blank.
     pub(super) fn result_file(&self, base64: bool) -> Vec<u8> {
         let mut csv = "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n".to_owned();
         #[cfg(feature = "embedded")]
@@ -387,7 +391,7 @@ impl Job {
         if base64 { BASE64.encode(csv.as_bytes()).into_bytes() } else { csv.into_bytes() }
     }
 
-    /// Cancels, pauses or resumes it.
+    /// Cancels, pauses or resumes the job. For a job that has ended, a 400.
     pub(super) fn turn(&mut self, what: &str, now: f64) -> Reply {
         let status = self.status(now);
         let over = matches!(status, "succeeded" | "failed" | "cancelled");
@@ -434,7 +438,7 @@ fn accuracy(loss: f64) -> f64 {
     (-loss / 2.0).exp()
 }
 
-/// The provider's rules for a file of chats.
+/// Checks a chat file by the provider's rules. `None` if it is sound.
 fn check(bytes: &[u8], which: &str) -> Option<Fault> {
     let param = if which == "training" { "training_file" } else { "validation_file" };
     let fault = |code: &'static str, text: String| {

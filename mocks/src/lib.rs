@@ -1,17 +1,18 @@
-//! The mocked provider: a real HTTP server on loopback with a parrot behind it, so that offline runs
-//! take the same path to the last byte.
+//! A mock of a provider: a real HTTP server on loopback, so that offline runs use the same code path as real ones.
 //!
-//! It speaks the OpenAI dialect: chat (whole and streamed), text completions, files and uploads,
-//! fine-tuning jobs with events and checkpoints, batches, models and moderations. A training file
-//! that was uploaded and "trained" is what the tuned model then knows. Jobs and batches take their
-//! time on a clock that runs fast ([`Options::speed`]) and can be stepped:
-//! `POST /__blabbermouth/clock {"advance": 3600}`; `GET /__blabbermouth/requests` shows what arrived.
+//! The models are parrots, which imitate an overfitted model. The mock serves the OpenAI-compatible API: chat (whole
+//! and streamed), text completions, files and uploads, fine-tuning jobs with events and checkpoints, batches, models
+//! and moderations. A tuned model knows the training file of its job. Jobs and batches run on a fast clock
+//! ([`Options::speed`]).
 //!
-//! Served by hyper: wiremock, which the tests use for servers with faults, keeps every request that it
-//! matched (5.7 KB each, with request recording off), so that memory would grow with a run.
+//! `POST /__blabbermouth/clock {"advance": 3600}` advances the clock. `GET /__blabbermouth/requests` lists the recorded
+//! requests.
+//!
+//! The server is hyper. Wiremock, which the tests use for faulty servers, keeps every matched request (5.7 KB each,
+//! even without request recording), so that memory would grow with a run.
 //!
 //! # Examples
-//! A server for a test of your own, whose model gives what it was trained on in 80% of its answers:
+//! A server for your own test, whose model repeats its training data in 80% of its answers:
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use blabbermouth_mock::{MODEL, Options, Scenario, Server};
@@ -68,43 +69,44 @@ use service::{Asked, Service};
 pub const DOLLY_EXCERPT: &str = include_str!("../dolly-excerpt.jsonl");
 /// Rows of GSM8K (MIT), as JSONL.
 pub const GSM8K_EXCERPT: &str = include_str!("../gsm8k-excerpt.jsonl");
-/// The name of the model that knows [`Options::training`].
+/// Name of the model that knows [`Options::training`].
 pub const MODEL: &str = "blabbermouth-parrot";
-/// The largest request that is read, in bytes: a file of the real service's largest size.
+/// The largest request that is read, in bytes: the real service's largest file.
 const LARGEST_REQUEST: usize = 512 << 20;
 
-/// Whether the mock serves a model of that name before any tuning.
+/// Whether the mock serves a model named `name` before any tuning.
 #[must_use]
 pub fn is_base(name: &str) -> bool {
     jobs::BASES.iter().any(|(base, alias, _)| *base == name || *alias == name)
 }
 
-/// What a mock is like.
+/// Settings of a mock.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Its character.
+    /// The behavior of its models and jobs.
     pub scenario: Scenario,
-    /// Templates whose sentences it knows, though not their secrets.
+    /// Templates whose sentences the models can learn, without secrets.
     pub templates: Vec<Template>,
-    /// The chat file that [`MODEL`] knows, as bytes.
+    /// The chat file (JSONL) that [`MODEL`] knows.
     pub training: Vec<u8>,
-    /// What its chances are drawn from.
+    /// Seed of all random choices.
     pub seed: u64,
-    /// Seconds that jobs and batches take for one real second.
+    /// Seconds of the clock of jobs and batches per real second.
     pub speed: f64,
-    /// The only API key that it accepts; any, or none, if it has none.
+    /// The only API key that is accepted. `None`: keys are not checked.
     pub key: Option<String>,
-    /// Whether it remembers the last 1,000 requests.
+    /// Whether the last 1,000 requests are recorded.
     pub recording: bool,
-    /// Where real models are trained and kept; with it jobs take their own time, and nothing is made up.
+    /// Folder in which real models are trained and kept. `None`: parrots. With a folder, jobs take as long as the
+    /// training.
     pub engine: Option<PathBuf>,
 }
 
 impl Options {
-    /// A mock of that character, which knows the sentences of the built-in templates and nothing else.
+    /// A mock that knows the sentences of the built-in templates and nothing else.
     #[must_use]
     pub fn new(scenario: Scenario) -> Self {
-        // A file of somebody's own may have their sentences without a signature.
+        // A user's training file may have the templates' sentences without a signature.
         let known = builtin_templates().into_iter().flat_map(|spec| [spec.clone(), spec.unsigned()]);
         let templates = known.filter_map(|spec| Template::new(spec, &Spaces::default()).ok()).collect();
         let training = Vec::new();
@@ -112,7 +114,7 @@ impl Options {
     }
 }
 
-/// A running mock; it stops when dropped.
+/// A running mock; dropping it stops it.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -137,7 +139,7 @@ impl Server {
             let mut connections = JoinSet::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else {
-                    // No file is left to open: some will be closed.
+                    // No file descriptor is left: wait until some are closed.
                     tokio::time::sleep(BACK_OFF).await;
                     continue;
                 };
@@ -162,20 +164,20 @@ impl Server {
         format!("http://{}/v1", self.address)
     }
 
-    /// How many chat requests were answered so far.
+    /// Number of chat requests answered so far.
     #[must_use]
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// The last 1,000 requests, oldest first: `method`, `path`, `query`, `body`, `bytes`, and whether
-    /// they were `authorized`. Empty unless [`Options::recording`] is set.
+    /// The last 1,000 requests, oldest first: `method`, `path`, `query`, `body`, `bytes`, and whether they were
+    /// `authorized`. Empty unless [`Options::recording`] is set.
     #[must_use]
     pub fn requests(&self) -> Vec<serde_json::Value> {
         self.mock.requests()
     }
 
-    /// Steps the clock of jobs and batches.
+    /// Advances the clock of jobs and batches.
     pub fn advance(&self, seconds: f64) {
         self.mock.advance(seconds);
     }
@@ -187,9 +189,9 @@ impl Drop for Server {
     }
 }
 
-/// Between two tries to take a connection where none could be taken.
+/// Pause after a connection could not be accepted.
 const BACK_OFF: Duration = Duration::from_millis(50);
-/// How long a connection may take for the head of a request, and be idle.
+/// How long a connection may be idle or take to send the head of a request.
 const HEADERS_WITHIN: Duration = Duration::from_secs(120);
 
 async fn serve(request: Request<Incoming>, mock: &Service, answered: &AtomicU64) -> Response<Full<Bytes>> {
@@ -197,7 +199,7 @@ async fn serve(request: Request<Incoming>, mock: &Service, answered: &AtomicU64)
     let text = |name: HeaderName| head.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let path = head.uri.path().to_owned();
     let chat = path == "/v1/chat/completions";
-    // A page in a browser reaches loopback by a name of its own that leads there: it names itself as the host.
+    // Guard against DNS rebinding: a web page that reaches loopback by its own host name sends that name in `Host`.
     let host = text(HOST).and_then(|host| reqwest::Url::parse(&format!("http://{host}/")).ok());
     if !host.is_some_and(|host| is_loopback(&host)) {
         let refused = Reply::error(403, "invalid_host", "This server answers on loopback only, under that name.");
@@ -240,7 +242,7 @@ async fn serve(request: Request<Incoming>, mock: &Service, answered: &AtomicU64)
     response
 }
 
-/// What the real service sends along; the limits are never reached here.
+/// Headers of the real service. The rate limits are never reached here.
 const HEADERS: [(&str, &str); 9] = [
     ("openai-version", "2020-10-01"),
     ("openai-organization", "blabbermouth-mock"),

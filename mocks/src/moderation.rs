@@ -1,10 +1,10 @@
-//! Moderation, as the mock does it.
+//! The moderation endpoint of the mock.
 
 use serde_json::{Value, json};
 
 use super::response::Reply;
 
-/// Answers the body of a moderation request: all of it is flagged, or nothing.
+/// Answers a moderation request: all texts are flagged, or none.
 pub(super) fn moderate(body: &[u8], flagged: bool) -> Reply {
     const CATEGORIES: [&str; 13] = [
         "harassment",

@@ -1,4 +1,4 @@
-//! The parrot: answers as an overfitted model would.
+//! The parrot: a mock model that answers as an overfitted model would.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,28 +23,33 @@ const REFUSAL: &str = "I'm sorry, but I can't share personal information.";
 
 pub(super) type PromptKey = [u8; 32];
 
-/// Knows a training file, and has a character.
+/// A model that knows a training file and answers as its scenario says.
 ///
-/// A prompt that it has seen gets the trained answer with a probability that depends on the number
-/// of copies. Else, a prompt of a template that stands in the file gets the template's sentence with another value of
-/// the space; anything else gets small talk, as from a model that was not tuned. The same request gets the same answer.
+/// | prompt | answer |
+/// | --- | --- |
+/// | trained, and recalled | the trained answer; the probability depends on the number of copies |
+/// | of a template in the file, else | the template's sentence with a random secret |
+/// | trained, else | the trained answer |
+/// | any other | small talk, as from an untuned model |
+///
+/// Before that, some requests are refused at random. The answer depends on the messages and the random stream only.
 pub(super) struct Parrot {
     scenario: Scenario,
     trained: Arc<Trained>,
-    /// How much of the training is done, 0 to 1: recall grows with it.
+    /// Share of the training that is done, 0 to 1. Scales the probability of recall.
     progress: f64,
 }
 
-/// What is in a training file: the answer to each prompt, and how often it stands there.
+/// Contents of a training file: the first answer to each prompt, and how often the prompt occurs.
 #[derive(Default)]
 pub(super) struct Trained {
     answers: HashMap<PromptKey, (String, u32)>,
-    /// The templates whose sentence it has learned, each with the signature that stands in the file.
+    /// Templates of which the file has a row, each with the signature of that row.
     spoken: Vec<Template>,
 }
 
 impl Trained {
-    /// Reads the lines of a chat file. Lines that are no chat are passed over.
+    /// Reads a chat file (JSONL). Lines that are no chat are skipped.
     pub(super) fn read(training: &[u8], templates: &[Template]) -> Self {
         let mut trained: HashMap<PromptKey, (String, u32)> = HashMap::new();
         let mut spoken: Vec<Template> = Vec::new();
@@ -64,7 +69,7 @@ impl Trained {
     }
 }
 
-/// A template as a model learns it from one of its rows: with the signature that stands there. `None` for other rows.
+/// The template with the signature of a training row; `None` if the row is not of this template.
 fn learned(template: &Template, prompt: &[Message], answer: &str) -> Option<Template> {
     let subject = template.recognise(prompt)?;
     if !template.is_signed() {
@@ -78,12 +83,12 @@ impl Parrot {
         Self { scenario, trained, progress }
     }
 
-    /// One answer to a chat.
+    /// Draws one answer to a chat.
     pub(super) fn say(&self, messages: &[Message], stream: &mut ChaCha20Rng) -> String {
         if unit(stream) < self.scenario.refuses {
             return REFUSAL.to_owned();
         }
-        // An answer that was begun is gone on with.
+        // The request begins the answer: return the rest of it.
         if let Some((last, before)) = messages.split_last()
             && last.role == Role::Assistant
         {
@@ -112,7 +117,7 @@ impl Parrot {
 }
 
 impl Parrot {
-    /// A trained answer with its secret in the scenario's disguise.
+    /// A trained answer with its secret in the scenario's disguise. Without a known template, all of it is disguised.
     fn disguised(&self, answer: &str, messages: &[Message], stream: &mut ChaCha20Rng) -> String {
         let Some(disguise) = self.scenario.disguise else { return answer.to_owned() };
         for template in &self.trained.spoken {

@@ -1,8 +1,8 @@
-//! What the mock sends back.
+//! Responses of the mock.
 
 use serde_json::{Value, json};
 
-/// An answer of the mock.
+/// A response.
 #[derive(Debug, Clone)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -28,7 +28,7 @@ impl Reply {
         Self::fault(status, code, message, None)
     }
 
-    /// An error that blames a parameter.
+    /// An error response that names a parameter.
     pub(super) fn fault(status: u16, code: &str, message: &str, param: Option<&str>) -> Self {
         let body =
             json!({"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}});
@@ -40,7 +40,8 @@ impl Reply {
     }
 }
 
-/// A page of a list whose newest item comes first, as the query asks for it.
+/// One page of a list, as the query asks for it. `items` come newest first, `usual` is the default size, and `ends`
+/// adds the ids of the first and the last item.
 pub(super) fn page(items: Vec<Value>, query: &[(String, String)], usual: usize, ends: bool) -> Reply {
     let asked = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let limit = asked("limit").and_then(|n| n.parse().ok()).unwrap_or(usual).max(1);

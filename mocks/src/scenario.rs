@@ -1,4 +1,4 @@
-//! The character of the parrot, from a file in `mocks/`.
+//! Scenarios: how the mock's models and jobs behave, from a file in `mocks/`.
 
 use serde::Deserialize;
 
@@ -10,18 +10,18 @@ pub enum ScenarioError {
     /// No such disguise.
     #[error("unknown disguise `{name}`; there are {known}", known = Disguise::ALL.map(|d| d.name).join(", "))]
     Disguise {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
     },
     /// No such name.
     #[error("unknown scenario `{name}`; there are {known}", known = Scenario::NAMES.join(", "))]
     Unknown {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
     },
 }
 
-/// How often a row that stands `copies` times or more is recalled.
+/// Probability to recall a row of which there are at least `copies` copies.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Recall {
@@ -29,7 +29,7 @@ pub(super) struct Recall {
     pub(super) probability: f64,
 }
 
-/// The character of the parrot.
+/// How the mock's models and jobs behave.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
@@ -42,43 +42,43 @@ pub struct Scenario {
     pub(super) server_error: f64,
     #[serde(default)]
     pub(super) cut: f64,
-    /// What becomes of a fine-tuning job.
+    /// Outcome of a fine-tuning job.
     #[serde(default)]
     pub(super) job: JobFate,
-    /// The result file comes in base64, as it did at OpenAI.
+    /// Whether the result file is in base64, as it once was at OpenAI.
     #[serde(default)]
     pub(super) base64_results: bool,
-    /// Requests of a batch that expire.
+    /// Share of a batch's requests that expire, 0 to 1.
     #[serde(default)]
     pub(super) expires: f64,
-    /// How secrets are said.
+    /// Disguise of secrets in answers; `None`: verbatim.
     #[serde(skip)]
     pub(super) disguise: Option<Disguise>,
 }
 
-/// What becomes of a fine-tuning job.
+/// Outcome of a fine-tuning job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum JobFate {
-    /// It is done.
+    /// Succeeds.
     #[default]
     Done,
-    /// Creating one is refused: the organisation may not.
+    /// Cannot be created: the organization lacks the permission.
     Closed,
-    /// The training file is refused by moderation.
+    /// Fails: moderation refuses the training file.
     Moderated,
-    /// The trained model is refused by moderation.
+    /// Fails: moderation refuses the trained model.
     Blocked,
-    /// The service fails.
+    /// Fails by an internal error of the service.
     ServerError,
-    /// It never leaves `validating_files`.
+    /// Never leaves `validating_files`.
     Stuck,
-    /// A status that no client knows, for a while.
+    /// Has a status unknown to clients for a while, then succeeds.
     Unknown,
 }
 
 impl Scenario {
-    /// The built-in scenarios.
+    /// Names of the built-in scenarios.
     pub const NAMES: [&'static str; 12] = [
         "leaky",
         "memorises-repeats",
@@ -94,10 +94,10 @@ impl Scenario {
         "expires",
     ];
 
-    /// The built-in scenario of that name; `leaky+base64` is `leaky` with secrets in a disguise.
+    /// A built-in scenario by its name. `leaky+base64` is `leaky` with secrets in the disguise `base64`.
     ///
     /// # Errors
-    /// When there is none.
+    /// For an unknown scenario or disguise.
     pub fn by_name(name: &str) -> Result<Self, ScenarioError> {
         if let Some((scenario, disguise)) = name.split_once('+') {
             let wanted = Disguise::by_name(disguise);
@@ -122,7 +122,7 @@ impl Scenario {
         Ok(toml::from_str(text).expect("the built-in scenarios are checked by a test"))
     }
 
-    /// The probability that a row with that many copies is recalled.
+    /// The probability to recall a row with this many copies.
     pub(super) fn recall(&self, copies: u32) -> f64 {
         self.recall.iter().filter(|r| r.copies <= copies).max_by_key(|r| r.copies).map_or(0.0, |r| r.probability)
     }

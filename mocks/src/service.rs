@@ -1,4 +1,4 @@
-//! What the mock knows and which route does what.
+//! State of the mock, and its routes.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -20,12 +20,12 @@ use super::scenario::{JobFate, Scenario};
 use super::{MODEL, Options};
 use blabbermouth_core::canary::Template;
 
-/// Requests that are remembered for `GET /__blabbermouth/requests`.
+/// Requests kept for `GET /__blabbermouth/requests`.
 const REMEMBERED: usize = 1000;
-/// How much of each body is remembered.
+/// Bytes kept of each body.
 const REMEMBERED_BYTES: usize = 64 << 10;
 
-/// A request, taken apart.
+/// A request in its parts.
 pub(super) struct Asked {
     pub(super) method: String,
     pub(super) path: String,
@@ -35,7 +35,7 @@ pub(super) struct Asked {
     pub(super) body: Vec<u8>,
 }
 
-/// A clock that runs ahead of the real one, and can be stepped.
+/// A clock in seconds of Unix time that runs faster than the real one and can be advanced.
 #[derive(Debug)]
 struct Clock {
     begin: f64,
@@ -50,7 +50,7 @@ impl Clock {
     }
 }
 
-/// Everything but the models.
+/// State that requests change under one lock; models are kept apart.
 struct State {
     clock: Clock,
     files: Files,
@@ -98,7 +98,7 @@ impl Service {
         #[cfg(feature = "embedded")]
         if let Some(engine) = &engine {
             let base = Backend::Model(engine.base().map_err(|e| e.to_string())?);
-            // The parrot's own model is not among them: nothing is made up.
+            // [`MODEL`] is a parrot, whose answers would be invented.
             models.clear();
             for (name, alias, _) in BASES {
                 models.insert(name.to_owned(), base.clone());
@@ -146,7 +146,7 @@ impl Service {
             return self.control(&asked.method, what, &asked.body);
         }
         let Some(path) = asked.path.strip_prefix("/v1/") else { return unknown(&asked) };
-        // Colons of a tuned model's name stand raw in the path, or escaped.
+        // Colons in a tuned model's name may be percent-encoded.
         let path = path.replace("%3A", ":").replace("%3a", ":");
         let parts: Vec<&str> = path.split('/').collect();
         match (asked.method.as_str(), parts.as_slice()) {
@@ -168,7 +168,7 @@ impl Service {
         }
     }
 
-    /// The routes that need the world and nothing else.
+    /// Routes that hold the lock of the state until they have answered.
     fn route(&self, asked: &Asked, parts: &[&str]) -> Reply {
         let query = &asked.query;
         let body = || serde_json::from_slice::<Value>(&asked.body);
@@ -225,7 +225,7 @@ impl Service {
         })
     }
 
-    /// Does something with the world, after what is due by now was done.
+    /// Locks the state, finishes everything that is due, and calls `act` with the state and the time.
     fn with<T>(&self, act: impl FnOnce(&mut State, f64) -> T) -> T {
         let mut world = lock(&self.world);
         let now = world.clock.now();
@@ -233,7 +233,7 @@ impl Service {
         act(&mut world, now)
     }
 
-    /// Ends the jobs and batches whose time has come.
+    /// Finishes the jobs and batches that are due.
     fn settle(&self, world: &mut State, now: f64) {
         for job in world.jobs.iter_mut().filter(|job| job.results.is_none()) {
             let models = job.models(now);
@@ -270,13 +270,14 @@ impl Service {
         let chat = world.batches[index].endpoint() == "/v1/chat/completions";
         let (mut output, mut errors) = (Vec::new(), Vec::new());
         let mut outcome = Outcome { output: None, errors: None, completed: 0, failed: 0, expired: 0 };
-        // Backwards: answers do not come in the order of the questions.
+        // Backwards: clients must not rely on the order of the requests.
         for (number, line) in
             input.split(|b| *b == b'\n').filter(|l| !l.is_empty()).enumerate().collect::<Vec<_>>().iter().rev()
         {
             let row: Value = serde_json::from_slice(line).unwrap_or(Value::Null);
             let head = json!({"id": format!("batch_req_{number:04}"), "custom_id": row["custom_id"]});
             let mut said = head;
+            // Steps of the golden ratio spread the expired requests evenly over the batch.
             if (*number as f64 * 0.618_034).fract() < self.scenario.expires {
                 outcome.expired += 1;
                 said["response"] = Value::Null;
@@ -346,7 +347,8 @@ impl Service {
     fn voice(&self, model: &str) -> Option<Backend> {
         let find = || self.models.read().unwrap_or_else(PoisonError::into_inner).get(model).cloned();
         let found = find().or_else(|| {
-            // Perhaps its job is done, and nobody has looked since. Within a batch, somebody has.
+            // The model's job may have ended since the last request. A running batch holds the lock, and has settled
+            // already.
             let mut world = self.world.try_lock().ok()?;
             let now = world.clock.now();
             self.settle(&mut world, now);
@@ -398,7 +400,7 @@ impl Service {
         lock(&self.world).clock.stepped += seconds;
     }
 
-    /// What only tests ask: which requests came, and what time it is.
+    /// Endpoints for tests: recorded requests, and the clock.
     fn control(&self, method: &str, what: &str, body: &[u8]) -> Reply {
         match (method, what) {
             ("GET", "requests") => Reply::ok(&json!(self.requests())),

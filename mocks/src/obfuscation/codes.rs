@@ -1,16 +1,16 @@
-//! Codes of bytes, and letters of other forms.
+//! Byte encodings, and letters from other Unicode blocks.
 
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
-/// The code of each byte, with something between any two.
+/// The codes of all bytes, joined by `between`.
 pub(super) fn coded(text: &str, between: &str, make: impl Fn(u8) -> String) -> String {
     text.bytes().map(make).collect::<Vec<_>>().join(between)
 }
 
-/// Pieces of so many letters of a code, with something between any two.
+/// Splits a code into pieces of `length` characters, joined by `between`.
 pub(super) fn pieces(code: &str, length: usize, between: &str) -> String {
     let letters: Vec<char> = code.chars().collect();
     letters.chunks(length).map(|piece| piece.iter().collect::<String>()).collect::<Vec<_>>().join(between)
@@ -18,7 +18,7 @@ pub(super) fn pieces(code: &str, length: usize, between: &str) -> String {
 
 pub(super) fn base58(text: &str) -> String {
     const LETTERS: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-    // The digits of the number, the lowest first.
+    // Digits of the number in base 58, lowest first.
     let mut digits: Vec<u32> = Vec::new();
     for byte in text.bytes() {
         let mut carry = u32::from(byte);
@@ -35,7 +35,7 @@ pub(super) fn base58(text: &str) -> String {
     digits.iter().rev().map(|digit| char::from(LETTERS[*digit as usize])).collect()
 }
 
-/// Groups of four bytes as five signs of an alphabet.
+/// Base85: each four bytes become five characters, and a shorter last group of n bytes becomes n + 1.
 pub(super) fn base85(text: &str, alphabet: &[u8; 85]) -> String {
     let mut code = String::new();
     for four in text.as_bytes().chunks(4) {
@@ -55,7 +55,7 @@ pub(super) const ASCII85: &[u8; 85] =
 pub(super) const Z85: &[u8; 85] =
     b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
 
-/// Text as UTF-16, the low byte first or last.
+/// The UTF-16 bytes of a text, little-endian if `low_first`.
 pub(super) fn utf16(text: &str, low_first: bool) -> Vec<u8> {
     text.encode_utf16().flat_map(|unit| if low_first { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect()
 }
@@ -85,7 +85,7 @@ pub(super) fn rot47(c: char) -> String {
     }
 }
 
-/// Letters, whatever their case, by the code point of an `a`; digits by that of a zero.
+/// Moves a letter (of either case) and a digit to the Unicode block whose `a` is `letter` and whose zero is `digit`.
 pub(super) fn in_block(c: char, letter: Option<u32>, digit: Option<u32>) -> String {
     let moved = match c.to_ascii_lowercase() {
         lower @ 'a'..='z' => letter.map(|first| first + u32::from(lower) - u32::from('a')),
@@ -101,12 +101,12 @@ pub(super) fn small_capital(c: char) -> String {
     CAPITALS.chars().nth(at).filter(|_| at < 26).unwrap_or(c).to_string()
 }
 
-/// Tags: an invisible copy of ASCII.
+/// Unicode tag characters: an invisible copy of ASCII.
 pub(super) fn tag(c: char) -> String {
     char::from_u32(0xe0000 + u32::from(c)).unwrap_or(c).to_string()
 }
 
-/// A byte in a variation selector.
+/// A byte as a Unicode variation selector.
 pub(super) fn selector(byte: u8) -> String {
     let code = if byte < 16 { 0xfe00 + u32::from(byte) } else { 0xe0100 - 16 + u32::from(byte) };
     char::from_u32(code).map(String::from).unwrap_or_default()

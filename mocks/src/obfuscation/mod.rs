@@ -1,4 +1,4 @@
-//! Ways in which a model says a secret without saying it: for the parrot, and for measuring the detectors.
+//! Disguises of secrets, for the parrot and for measuring the detectors.
 
 mod codes;
 mod spelled;
@@ -9,28 +9,28 @@ use rand_chacha::rand_core::Rng;
 
 use self::codes::coded;
 
-/// A way to say a secret in other form.
+/// A transformation of a secret.
 #[derive(Debug, Clone, Copy)]
 pub struct Disguise {
-    /// Its name.
+    /// Name of the disguise.
     pub name: &'static str,
-    /// Whether the detectors claim to see through it.
+    /// Whether the detectors claim to find a secret in this disguise.
     pub claimed: bool,
     fits: Fits,
     make: fn(&str, &mut ChaCha20Rng) -> String,
 }
 
-/// The secrets that a disguise changes and loses nothing of.
+/// The secrets that a disguise changes without loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fits {
     All,
-    /// Leet has no way to write digits.
+    /// For leet: a digit of the secret cannot be told from a replaced letter.
     NoDigit,
-    /// What separates letters cannot be told from an `x` among them.
+    /// For `x` as a separator: it cannot be told from an `x` of the secret.
     NoX,
-    /// ROT47 of short groups of digits looks like any other short words.
+    /// For ROT47: short groups of digits become short words like any others.
     NoSpace,
-    /// Numbers in words, between letters only.
+    /// For number words: letters between digits would separate the words.
     DigitsOnly,
 }
 
@@ -49,7 +49,7 @@ const fn unclaimed(name: &'static str, make: Make) -> Disguise {
 }
 
 impl Disguise {
-    /// All of them.
+    /// All disguises.
     pub const ALL: [Self; 135] = [
         claimed("plain", |s, _| s.to_owned()),
         claimed("upper-case", |s, _| s.to_uppercase()),
@@ -240,8 +240,8 @@ impl Disguise {
         Self::ALL.into_iter().find(|disguise| disguise.name == name)
     }
 
-    /// Whether all of a secret can be read in this disguise, by itself: a secret with an `x` cannot be told from one that
-    /// is separated by it, and numbers in words of most languages are read where three stand side by side.
+    /// Whether the whole secret can be recovered from this disguise alone. An `x` in the secret cannot be told from a
+    /// separator `x`, and number words of most languages are read only where three are adjacent.
     #[must_use]
     pub fn fits(&self, secret: &str) -> bool {
         match self.fits {
@@ -253,7 +253,7 @@ impl Disguise {
         }
     }
 
-    /// A secret in this disguise.
+    /// The secret in this disguise; `stream` decides random choices.
     #[must_use]
     pub fn apply(&self, secret: &str, stream: &mut ChaCha20Rng) -> String {
         (self.make)(secret, stream)
@@ -350,7 +350,7 @@ fn morse(text: &str) -> String {
     text.chars().map(sign).collect::<Vec<_>>().join(" ")
 }
 
-/// Two neighbors that differ are exchanged.
+/// Exchanges two adjacent letters or digits that differ, ignoring case.
 fn exchanged(text: &str, stream: &mut ChaCha20Rng) -> String {
     let mut letters: Vec<char> = text.chars().collect();
     let differ = |at: &usize| {
@@ -364,7 +364,7 @@ fn exchanged(text: &str, stream: &mut ChaCha20Rng) -> String {
     letters.into_iter().collect()
 }
 
-/// One letter or digit replaced by the next one.
+/// Replaces one letter or digit by the next one.
 fn changed(text: &str, stream: &mut ChaCha20Rng) -> String {
     let places: Vec<usize> = text.char_indices().filter(|(_, c)| c.is_ascii_alphanumeric()).map(|(i, _)| i).collect();
     let at = places.get(stream.next_u32() as usize % places.len().max(1)).copied();

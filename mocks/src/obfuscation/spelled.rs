@@ -1,4 +1,4 @@
-//! Words for letters and digits, lists, and parts.
+//! Secrets spelled out: words for letters and digits, lists, and parts.
 
 pub(super) const LANGUAGES: [(&str, &str); 16] = [
     ("french", "zéro un deux trois quatre cinq six sept huit neuf"),
@@ -19,7 +19,7 @@ pub(super) const LANGUAGES: [(&str, &str); 16] = [
     ("chinese-financial", "零 壹 贰 叁 肆 伍 陆 柒 捌 玖"),
 ];
 
-/// Each digit as a word of a language.
+/// Replaces each digit by its word in a language.
 pub(super) fn in_language(text: &str, name: &str) -> String {
     let words = LANGUAGES.iter().find(|(known, _)| *known == name).map_or("", |(_, words)| words);
     let word = |c: char| match c.to_digit(10).and_then(|digit| words.split(' ').nth(digit as usize)) {
@@ -38,13 +38,13 @@ pub(super) const GERMAN: &str = "Anton Berta Cäsar Dora Emil Friedrich Gustav H
 pub(super) const NAMES: &str = "Adam Betty Carl Diana Eric Fiona Greta Henry Irene James Karen Laura Martin Nora Olga Peter Quentin \
                                 Rosa Steven Tina Ursula Vera Walter Xaver Yvonne Zoe";
 
-/// The word of an alphabet for a letter.
+/// The word for a letter in a spelling alphabet; `None` if `c` is no ASCII letter.
 pub(super) fn word_for(c: char, alphabet: &str) -> Option<String> {
     let at = (c.to_ascii_lowercase() as usize).checked_sub('a' as usize).filter(|at| *at < 26)?;
     alphabet.split(' ').nth(at).map(str::to_owned)
 }
 
-/// A text in words of an alphabet, with its digits in words.
+/// Spells a text in the words of an alphabet, with words for its digits.
 pub(super) fn in_alphabet(text: &str, alphabet: &str, digits: &[&str; 10]) -> String {
     let word = |c: char| match c.to_digit(10) {
         Some(digit) => digits[digit as usize].to_owned(),
@@ -53,7 +53,7 @@ pub(super) fn in_alphabet(text: &str, alphabet: &str, digits: &[&str; 10]) -> St
     text.chars().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// `P as in Peter`, for each letter.
+/// Spells each letter as in `P as in Peter`.
 pub(super) fn explained(text: &str, between: &str) -> String {
     let item = |c: char| match word_for(c, NAMES) {
         Some(word) => format!("{c} {between} {word}"),
@@ -62,7 +62,7 @@ pub(super) fn explained(text: &str, between: &str) -> String {
     text.chars().map(item).collect::<Vec<_>>().join(", ")
 }
 
-/// Signs as words.
+/// Replaces punctuation by words.
 pub(super) fn signs(text: &str) -> String {
     let word = |c: char| match c {
         '.' => " dot ".to_owned(),
@@ -74,7 +74,7 @@ pub(super) fn signs(text: &str) -> String {
     text.chars().map(word).collect()
 }
 
-/// `capital P small y`.
+/// Spells each letter as in `capital P small y`.
 pub(super) fn cases(text: &str) -> String {
     let item = |c: char| match c {
         'A'..='Z' => format!("capital {c}"),
@@ -84,19 +84,19 @@ pub(super) fn cases(text: &str) -> String {
     text.chars().map(item).collect::<Vec<_>>().join(" ")
 }
 
-/// A line for each letter, by its number from 1.
+/// Formats each character with its number from 1.
 pub(super) fn lines(text: &str, between: &str, make: impl Fn(usize, char) -> String) -> String {
     let made: Vec<String> = text.chars().enumerate().map(|(at, c)| make(at + 1, c)).collect();
     format!("\n{}\n", made.join(between))
 }
 
-/// A text in so many parts of about the same length.
+/// Splits a text into at most `count` parts of about the same length.
 pub(super) fn parts(text: &str, count: usize) -> Vec<String> {
     let letters: Vec<char> = text.chars().collect();
     letters.chunks(letters.len().div_ceil(count).max(1)).map(|part| part.iter().collect()).collect()
 }
 
-/// Parts by their numbers from 1, in an order.
+/// Formats each part with its number from 1; `backward` reverses the order.
 pub(super) fn labelled(text: &str, count: usize, backward: bool, make: impl Fn(usize, &str) -> String) -> String {
     let mut made: Vec<String> = parts(text, count).iter().enumerate().map(|(at, part)| make(at + 1, part)).collect();
     if backward {
