@@ -1,4 +1,4 @@
-//! Messages of Anthropic, for probing.
+//! Anthropic's messages API, for probing.
 
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -35,7 +35,8 @@ impl Anthropic {
             .collect();
         let sampling = &request.sampling;
         let mut body = json!({"model": self.model, "max_tokens": sampling.max_tokens, "messages": turns});
-        // The service takes temperatures up to 1, and wants either of temperature and top_p.
+        // The service accepts temperatures up to 1, and wants one of temperature and `top_p`: a `top_p` of 1 is left
+        // out.
         if !sampling.server_default {
             body["temperature"] = json!(sampling.temperature.min(1.0));
             if sampling.top_p < 1.0 {
@@ -72,7 +73,7 @@ fn read(bytes: &[u8]) -> Result<Answer, ProviderError> {
     Ok(Answer { completions: vec![completion], usage, id: body::id_hash(node.get("id")) })
 }
 
-/// Texts are the answer, joined without a separator; thoughts and calls of tools stand beside it.
+/// Texts are joined to the answer without a separator. Thoughts and tool calls go beside it.
 fn read_block(block: &Node<'_>, said: &mut String, beside: &mut BesideTexts) {
     let is_text = block.get("type").and_then(Node::as_str).is_none_or(|kind| kind == "text");
     match block {
@@ -90,7 +91,7 @@ fn read_block(block: &Node<'_>, said: &mut String, beside: &mut BesideTexts) {
     }
 }
 
-/// Why the model stopped; `None` for a word that is not known.
+/// Why the model stopped; `None` for an unknown word.
 fn ended(word: &str) -> Option<Finish> {
     Some(match word {
         "end_turn" | "stop_sequence" | "tool_use" | "refusal" => Finish::Stop,

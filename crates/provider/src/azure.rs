@@ -1,4 +1,4 @@
-//! Azure's step after a job: a tuned model is callable only once it is deployed, through the management API.
+//! Deployments at Azure. A tuned model is callable only after a deployment through the management API.
 
 use reqwest::Method;
 use secrecy::SecretString;
@@ -8,29 +8,29 @@ use super::http::Http;
 use super::rest::{Rest, text};
 use super::{Endpoint, ProviderError};
 
-/// The version of the management API.
+/// Version of the management API.
 const VERSION: &str = "2024-10-01";
-/// The variable with the token of the management API.
+/// Environment variable with the token of the management API.
 pub const MANAGEMENT_TOKEN: &str = "AZURE_MANAGEMENT_TOKEN";
 
 /// Where and how a tuned model is deployed.
 #[derive(Debug, Clone)]
 pub struct DeploymentSettings {
-    /// The management API, as in `https://management.azure.com`.
+    /// Address of the management API, as in `https://management.azure.com`.
     pub management_url: String,
-    /// `/subscriptions/…/resourceGroups/…/providers/Microsoft.CognitiveServices/accounts/…`.
+    /// Resource id: `/subscriptions/…/resourceGroups/…/providers/Microsoft.CognitiveServices/accounts/…`.
     pub resource: String,
-    /// The deployment's name: what the model is asked by.
+    /// Name of the deployment, which requests give as the model.
     pub name: String,
-    /// What is paid for, as in `Standard` or `DeveloperTier`.
+    /// Billing tier, as in `Standard` or `DeveloperTier`.
     pub sku: String,
-    /// Thousands of tokens a minute.
+    /// Capacity in thousands of tokens per minute.
     pub capacity: u32,
-    /// A token for the management API.
+    /// Token of the management API.
     pub token: Option<SecretString>,
 }
 
-/// A deployment, made or to be made.
+/// Client of one deployment.
 pub(super) struct Deployment {
     rest: Rest,
     settings: DeploymentSettings,
@@ -66,7 +66,7 @@ impl Deployment {
         format!("/{}/deployments/{}", self.settings.resource.trim_matches('/'), self.settings.name)
     }
 
-    /// Sees to it that the deployment serves `model`. The name to ask it by, once it can be asked.
+    /// Makes the deployment serve `model`. Returns the name to ask it by, or `None` while the deployment is not ready.
     pub(super) async fn serve(&self, model: &str) -> Result<Option<String>, ProviderError> {
         let there = match self.rest.call(Method::GET, &self.path(), None).await {
             Err(ProviderError::Refused { status: 404, .. }) => None,
@@ -97,7 +97,7 @@ impl Deployment {
         }
     }
 
-    /// Removes the deployment, which is billed by the hour.
+    /// Deletes the deployment, which is billed by the hour.
     pub(super) async fn remove(&self) -> Result<(), ProviderError> {
         self.rest.remove(self.path()).await
     }

@@ -1,47 +1,47 @@
-//! What a run may spend, and what it has.
+//! The budget of a run: limits, and what was spent.
 
 use super::{Price, ProviderError, Request};
 use blabbermouth_core::chat::Usage;
 
-/// Requests, tokens and millionths of a USD.
+/// Requests, tokens and cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
     /// Requests.
     pub requests: u64,
-    /// Tokens of questions and answers.
+    /// Tokens of prompts and answers.
     pub tokens: u64,
-    /// Millionths of a USD.
+    /// Cost in millionths of a USD.
     pub micros: u64,
 }
 
-/// Counts what a run spends, over all its processes. An amount is on disk before it is spent.
+/// Counts the spending of a run over all its processes. An amount is on disk before it is spent.
 pub trait SpendCounter: std::fmt::Debug + Send + Sync {
-    /// Reserves an amount, if everything that was reserved stays within `limit` with it.
+    /// Reserves an amount if all reservations together stay within `limit`. Returns whether it did.
     ///
     /// # Errors
     /// When the counter cannot be written; the text says why.
     fn reserve(&self, amount: Amount, limit: Amount) -> Result<bool, String>;
 
-    /// Gives back what was reserved and not spent.
+    /// Releases the part of a reservation that was not spent.
     ///
     /// # Errors
     /// As [`SpendCounter::reserve`].
     fn release(&self, amount: Amount) -> Result<(), String>;
 }
 
-/// The most that a run may spend.
+/// Limits of a run; `None`: no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Limits {
     /// Requests.
     pub requests: Option<u64>,
-    /// Tokens of questions and answers.
+    /// Tokens of prompts and answers.
     pub tokens: Option<u64>,
-    /// USD.
+    /// Cost in USD.
     pub cost: Option<f64>,
 }
 
 impl Limits {
-    /// Whether there are any.
+    /// Whether there is no limit.
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()
@@ -54,8 +54,8 @@ impl Limits {
     }
 }
 
-/// Tokens of a request, at most: the question by its bytes, each of which is a token at worst, and
-/// every answer at its longest.
+/// Upper bound of the tokens of a request: each byte of the prompt counts as a token, and each answer has the longest
+/// length.
 #[must_use]
 pub fn worst_case(request: &Request) -> Usage {
     let prompt: usize = request.messages.iter().map(|m| m.content.len() + 8).sum();
@@ -63,14 +63,15 @@ pub fn worst_case(request: &Request) -> Usage {
     Usage { prompt_tokens: prompt as u64 + 8, completion_tokens: answers }
 }
 
-/// What tokens cost, in millionths of a USD, rounded up.
+/// Cost of tokens in millionths of a USD, rounded up. Without a price: 0.
 #[must_use]
 pub fn micros(usage: Usage, price: Option<&Price>) -> u64 {
     let Some(price) = price else { return 0 };
     (usage.prompt_tokens as f64 * price.input + usage.completion_tokens as f64 * price.output).ceil() as u64
 }
 
-/// The budget of a run: the worst case of every attempt is reserved before it is sent, and what was not spent is released.
+/// The budget of a run. The worst case of every attempt is reserved before it is sent; what it does not spend is
+/// released.
 #[derive(Debug)]
 pub struct Budget {
     counter: Box<dyn SpendCounter>,
@@ -85,7 +86,7 @@ impl Budget {
         Self { counter, limits: limits.amount(), price }
     }
 
-    /// Reserves an amount at once, if it is within `limits`.
+    /// Reserves an amount if it is within `limits`. Returns whether it did.
     ///
     /// # Errors
     /// When the counter cannot be written; the text says why.
@@ -98,10 +99,10 @@ impl Budget {
         Amount { requests: 1, tokens, micros: micros(usage, self.price.as_ref()) }
     }
 
-    /// Before a try that may use so much.
+    /// Reserves the worst case of an attempt.
     ///
     /// # Errors
-    /// When it could spend more than there is.
+    /// When that would exceed the limits.
     pub(crate) fn reserve(&self, worst: Usage) -> Result<(), ProviderError> {
         match self.counter.reserve(self.amount(worst), self.limits).map_err(ProviderError::Setup)? {
             true => Ok(()),
@@ -109,7 +110,7 @@ impl Budget {
         }
     }
 
-    /// After a try that used so much. A try that broke off may have been billed: it is not settled.
+    /// Releases what an attempt did not use. An attempt that broke off may have been billed, and is not settled.
     pub(crate) fn settle(&self, worst: Usage, used: Usage) -> Result<(), ProviderError> {
         let (taken, spent) = (self.amount(worst), self.amount(used));
         let back = Amount {

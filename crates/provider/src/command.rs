@@ -1,4 +1,4 @@
-//! A program that is asked on its standard input and answers on its standard output, for anything else.
+//! A provider for any other service: a program that reads a request on standard input and answers on standard output.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,20 +17,20 @@ use super::profile::{Connection, Profile};
 use super::{Answer, Completing, Provider, ProviderError, Request};
 use blabbermouth_core::chat::{Completion, Usage};
 
-/// A program, started once for each request.
+/// A program that is started once per request.
 #[derive(Debug)]
 pub(super) struct Program {
     command: Vec<String>,
     model: String,
     timeout: Duration,
     budget: Option<Arc<Budget>>,
-    /// Names of further settings.
+    /// Names of the fields for further sampling settings.
     decoding: BTreeMap<String, String>,
-    /// Variables that the program sees, with their values.
+    /// Environment variables that the program sees, with their values.
     environment: Vec<(String, OsString)>,
 }
 
-/// Variables that every program sees: where things are, who asks, in which language, and where its libraries are.
+/// Environment variables that every program sees: paths, user, language and libraries.
 const PASSED: [&str; 17] = [
     "PATH",
     "HOME",
@@ -51,7 +51,7 @@ const PASSED: [&str; 17] = [
     "CUDA_VISIBLE_DEVICES",
 ];
 
-/// Whether every program sees a variable.
+/// Whether every program sees this variable.
 fn is_passed(name: &str) -> bool {
     PASSED.contains(&name) || name.starts_with("LC_")
 }
@@ -91,7 +91,7 @@ impl Program {
         answer
     }
 
-    /// What the program is asked; a setting that it is to choose itself is left out.
+    /// The request as JSON. With `server_default`, the sampling settings are left to the program.
     fn question(&self, request: &Request) -> Value {
         let sampling = &request.sampling;
         let mut question = json!({"model": self.model, "messages": &*request.messages, "max_tokens": sampling.max_tokens,
@@ -113,7 +113,7 @@ impl Program {
         let broke = |what: String| ProviderError::Connection { host: program.clone(), what };
         let mut command = Command::new(program);
         command.args(&self.command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // The key of the canaries is none of its business, nor are those of services, but the one that was named for it.
+        // The program must not see the key of the canaries, nor keys of services other than the one named for it.
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut child = command.kill_on_drop(true).spawn().map_err(|e| {
             attempt.is_unreached = true;
@@ -123,7 +123,7 @@ impl Program {
         let (mut input, output) = (child.stdin.take(), child.stdout.take());
         let talk = async {
             if let Some(mut input) = input.take() {
-                // A program that does not read its input may answer all the same.
+                // A program may answer without reading its input.
                 let _ = input.write_all(question.to_string().as_bytes()).await;
             }
             if let Some(output) = output {
@@ -144,7 +144,7 @@ impl Program {
     }
 }
 
-/// `{"text": "..."}`, `{"texts": ["...", ...]}`, or a chat completion of the OpenAI dialect.
+/// Reads `{"text": "..."}`, `{"texts": ["...", ...]}`, or a chat completion of the OpenAI-compatible API.
 fn read(said: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
     let text = String::from_utf8_lossy(said);
     let node = match Node::read(text.trim_start_matches('\u{feff}').trim_ascii_start()) {

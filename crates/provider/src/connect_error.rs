@@ -1,4 +1,4 @@
-//! Why a server was not reached, or broke off: in words that tell one fault from another and say what to do.
+//! Messages for servers that cannot be reached or break off: they tell the faults apart and say what to do.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -10,12 +10,12 @@ use rustls::{CertificateError, Error as TlsError};
 use super::ProviderError;
 use super::http::{Failed, RetryHint};
 
-/// What a peer does that goes away.
+/// Errors of a connection that the peer closes.
 const GONE: [ErrorKind; 4] =
     [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted, ErrorKind::BrokenPipe];
 
-/// Why a request has no whole answer; `base` is where it went, if the error does not say. Of an address only the host
-/// and the port are told: the rest of it may hold a key.
+/// The error for a request without a whole response; `base` is its address if the error has none. Messages name only
+/// host and port: the rest of an address may contain a key.
 pub(super) fn unreached(error: &reqwest::Error, base: &Url) -> Failed {
     let url = error.url().unwrap_or(base);
     let host = url.host_str().unwrap_or_default().to_owned();
@@ -74,7 +74,7 @@ fn what(error: &reqwest::Error, is_https: bool, port: u16) -> String {
     }
 }
 
-/// What is wrong with the certificate of a host. What is written in the certificate is not told: it is hostile input.
+/// The message for a bad certificate. The contents of the certificate are hostile input, and are not quoted.
 fn certificate(host: &str, fault: &CertificateError) -> String {
     match fault {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => format!(
@@ -94,7 +94,7 @@ fn tls_fault(error: &reqwest::Error) -> Option<&TlsError> {
     causes(error).find_map(|cause| cause.downcast_ref::<TlsError>())
 }
 
-/// An error and its causes. What an `io::Error` was made of is not its source, but lies inside it.
+/// An error and its causes. The inner error of an `io::Error` is not its `source`, and is visited too.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
         let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

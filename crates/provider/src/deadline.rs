@@ -8,14 +8,14 @@ use tokio::time::{Instant, timeout_at};
 use super::{Answer, Completing, Provider, ProviderError, Request, Scoring};
 use blabbermouth_core::chat::Message;
 
-/// Asks until a deadline.
+/// Asks another provider until a deadline.
 pub struct Deadline {
     inner: Arc<dyn Provider>,
     end: Instant,
 }
 
 impl Deadline {
-    /// Asks `inner`, which has `longest` for each answer.
+    /// Asks `inner` until `longest` from now has passed; the deadline covers all requests together.
     pub fn new(inner: Arc<dyn Provider>, longest: Duration) -> Self {
         Self { inner, end: Instant::now() + longest }
     }

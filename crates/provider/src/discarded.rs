@@ -1,7 +1,7 @@
-//! Tries that are discarded: the body broke off, cannot be used, or the server answered with an error.
+//! Discarded responses: bodies that break off or cannot be used, and errors of the server.
 //!
-//! The question is put again then. A gateway that fails just where a secret comes would hide every leak, so that every
-//! failed try is reported with what was received.
+//! The request is then retried. A gateway that fails exactly where a secret comes would hide every leak. So each failed
+//! attempt is reported with the bytes that were received.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,27 +10,27 @@ use super::body::{End, LARGEST_BODY, everything, unpack};
 
 type See = dyn Fn(Discarded<'_>) + Send + Sync;
 
-/// A try whose answer is discarded, so that the question is put again or given up.
+/// A failed attempt, before a retry or the final error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Discarded<'a> {
-    /// The body, or the part of it that was received; may be empty.
+    /// The received part of the body; may be empty.
     pub bytes: &'a [u8],
-    /// Whether the try may have withheld an answer. False where the server only said that it is busy: a 429, or a 503
-    /// without content.
+    /// Whether the attempt may have withheld an answer. False if the server was not reached, was busy (a 429, or a 503
+    /// or 529 without content), or does not have the model yet, and if the outcome counts as an answer.
     pub withheld: bool,
 }
 
-/// Callback for tries that are discarded. Each try is reported once, before the question is put again.
+/// Callback for discarded responses. Each failed attempt is reported once, before the retry.
 #[derive(Clone, Default)]
 pub struct DiscardSink(Option<Arc<See>>);
 
 impl DiscardSink {
-    /// Reports discarded tries to `see`.
+    /// Calls `see` for each failed attempt.
     pub fn new(see: impl Fn(Discarded<'_>) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(see)))
     }
 
-    /// Hands over what was discarded.
+    /// Calls the callback.
     pub fn report(&self, discarded: Discarded<'_>) {
         if let Some(see) = &self.0 {
             see(discarded);
@@ -44,22 +44,22 @@ impl std::fmt::Debug for DiscardSink {
     }
 }
 
-/// One try to get an answer, with the body that was received so far.
+/// One attempt to get an answer, with the bytes received so far.
 ///
-/// A try reports itself exactly once, unless it gave an answer: at its end, or where nobody waits for it any more, then
-/// only if something was received.
+/// An attempt without an answer is reported exactly once, at its end. If it is canceled, it is reported only if bytes
+/// were received.
 pub(super) struct Attempt<'a> {
-    /// The body, or its beginning.
+    /// The body, or the part received so far.
     pub(super) bytes: Vec<u8>,
     /// The `Content-Encoding` header, until the body is unpacked.
     pub(super) coding: String,
-    /// The longest body, unpacked.
+    /// Limit of the unpacked body in bytes.
     pub(super) limit: usize,
     /// The HTTP status, once there is one.
     pub(super) status: Option<u16>,
-    /// Whether the request never got to the server.
+    /// Whether the server was not reached.
     pub(super) is_unreached: bool,
-    /// Whether nothing can have been withheld: the server does not have the model yet, or the outcome counts as an answer.
+    /// Whether no answer was withheld: the server does not have the model yet, or the outcome counts as an answer.
     pub(super) withholds_nothing: bool,
     broken: Option<&'a DiscardSink>,
 }
@@ -77,7 +77,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Undoes the codings of the body.
+    /// Undoes the content codings of the body.
     pub(super) fn unpack(&mut self) -> End {
         let unpacked = unpack(&self.bytes, &std::mem::take(&mut self.coding), self.limit);
         let end = unpacked.end;
@@ -87,17 +87,17 @@ impl<'a> Attempt<'a> {
         end
     }
 
-    /// Notes that the body was read as an answer: nothing is reported.
+    /// Records that the body was read as an answer: nothing is reported.
     pub(super) fn answered(&mut self) {
         self.broken = None;
     }
 
-    /// The end of the try.
+    /// Ends the attempt, and reports it unless it was answered.
     pub(super) fn end(mut self) {
         self.report();
     }
 
-    /// The body of a try that is not reported.
+    /// Returns the body, and reports nothing.
     pub(super) fn into_bytes(mut self) -> Vec<u8> {
         self.broken = None;
         std::mem::take(&mut self.bytes)
@@ -110,8 +110,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Whether an answer may have been withheld: not where the server said that it is busy, was not reached, or does not
-    /// have the model yet.
+    /// Whether an answer may have been withheld: see [`Discarded::withheld`].
     fn may_withhold(&self) -> bool {
         match self.status {
             None => !self.is_unreached,
@@ -130,17 +129,17 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// Fields of a service that no model fills, and which are random enough to look like a secret.
+/// Fields that the service fills, with values random enough to look like a secret.
 const OWN: [&str; 8] =
     ["id", "custom_id", "request_id", "responseId", "system_fingerprint", "model", "modelVersion", "created"];
-/// The longest value of such a field.
+/// The longest value of such a field, in bytes.
 const LONGEST_OWN: usize = 128;
 
-/// The texts of a discarded body, which may be cut and need be no JSON: as it stands, with the escapes of JSON undone, and
-/// what its parts are together. A packed body is unpacked as far as it goes.
+/// The texts of a discarded body, which may be cut and need not be JSON: the raw body, the body with JSON escapes
+/// undone, and the joined values of its fields. A compressed body is unpacked as far as possible.
 ///
-/// As it stands, fields that the service itself fills are left out: a number, or the id of an answer, would be taken for
-/// a short secret now and then.
+/// The first two leave out numbers after a key and the service's own fields, which would sometimes be taken for a short
+/// secret.
 #[must_use]
 pub fn texts(bytes: &[u8]) -> Vec<String> {
     let unpacked = unpack(bytes, "", LARGEST_BODY);
@@ -153,8 +152,8 @@ pub fn texts(bytes: &[u8]) -> Vec<String> {
     texts
 }
 
-/// Leaves out the numbers that stand behind a key, and the service's own fields. A key within a text has its quotes
-/// escaped, and is none.
+/// Removes the numbers after a key, and the service's own fields. A key in quoted text has escaped quotes, and does not
+/// count.
 fn without_own(text: &str) -> String {
     let (mut kept, mut done) = (String::with_capacity(text.len()), 0);
     for (colon, _) in text.match_indices(':') {
@@ -181,7 +180,7 @@ fn without_own(text: &str) -> String {
     kept
 }
 
-/// Undoes the escapes of JSON wherever they stand; what is none is left as it is, without its backslash.
+/// Undoes JSON escapes anywhere in a text. Of an invalid escape, only the backslash is removed.
 fn unescaped(text: &str) -> String {
     let (mut plain, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, escape)) = rest.split_once('\\') {
@@ -211,7 +210,7 @@ fn unescaped(text: &str) -> String {
     plain
 }
 
-/// The four digits of an escape.
+/// The code unit of four hexadecimal digits.
 fn unit(text: &str) -> Option<u16> {
     let digits = text.get(..4).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
     u16::from_str_radix(digits, 16).ok()
@@ -246,7 +245,7 @@ mod tests {
         attempt(b"said").end();
         attempt(b"").end();
         assert_eq!(reports(), [(b"said".to_vec(), true), (Vec::new(), true)]);
-        // Cancelled.
+        // Canceled.
         drop(attempt(b"said"));
         drop(attempt(b""));
         assert_eq!(reports(), [(b"said".to_vec(), true)]);
@@ -304,14 +303,14 @@ mod tests {
             assert_eq!(text.matches("48291377").count(), 1, "{text}");
             assert!(text.contains("11112222") && text.contains("3333"), "{text}");
         }
-        // What is no JSON stays as it is, and what is packed says as much as can be unpacked.
+        // Other text is kept as it is, and a compressed body is unpacked as far as possible.
         assert_eq!(super::texts(b"<p>at 12:30: 4829\xff1377"), ["<p>at 12:30: 4829\u{fffd}1377"]);
         assert!(super::texts(&[0x1f, 0x8b, b'4', b'8']).is_empty());
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         std::io::Write::write_all(&mut packed, body.as_bytes()).expect("packed");
         let packed = packed.finish().expect("packed");
         assert!(super::texts(&packed[..packed.len() - 12])[0].contains("48291377"));
-        // A long name is no name.
+        // A long value is not left out.
         let long = format!(r#"{{"id":"{}"}}"#, "48291377 ".repeat(20));
         assert!(super::texts(long.as_bytes())[0].contains("48291377"));
         assert_eq!(super::texts(br#"{"id":"482"#), [r#"{"id":"#]);

@@ -1,4 +1,4 @@
-//! Datasets and supervised fine-tuning jobs of Fireworks, whose names are chosen by the client.
+//! Datasets and supervised fine-tuning jobs of Fireworks. The client chooses their names.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use super::{
     Checkpoint, Endpoint, Job, JobEvent, JobFault, JobSpec, JobStatus, ProviderError, Redact, Stored, Tuner, Tuning,
 };
 
-/// The learning rate that a multiplier of 1 stands for.
+/// The learning rate at a multiplier of 1.
 const LEARNING_RATE: f64 = 1e-4;
-/// The longest name of a dataset, a job or a model.
+/// The longest name of a dataset, a job or a model, in characters.
 const LONGEST_ID: usize = 63;
 
 /// A client of Fireworks' datasets and jobs in one account.
@@ -25,10 +25,10 @@ pub struct Fireworks {
 }
 
 impl Fireworks {
-    /// Prepares a client for an account; nothing is sent. Answers come from `…/inference/v1`, jobs live at `…/v1`.
+    /// Prepares a client for an account; nothing is sent. Answers are at `…/inference/v1`, jobs at `…/v1`.
     ///
     /// # Errors
-    /// When there is no account, the address is none, or a key would travel in the clear to another machine.
+    /// When the account is missing, the address is invalid, or a key would travel over plain HTTP to another machine.
     pub fn new(endpoint: &Endpoint, account: &str, redact: Redact) -> Result<Self, ProviderError> {
         let sound = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if account.is_empty() || !account.chars().all(sound) {
@@ -48,7 +48,7 @@ impl Fireworks {
         self.rest.call(Method::GET, path, None).await
     }
 
-    /// What there is at a path; `None` for 404.
+    /// Looks up a path; `None` for a 404.
     async fn look(&self, path: &str) -> Result<Option<Value>, ProviderError> {
         match self.get(path).await {
             Ok(value) => Ok(Some(value)),
@@ -64,7 +64,7 @@ impl Fireworks {
         let dataset = json!({"datasetId": id, "dataset": {
             "displayName": id, "format": "CHAT", "userUploaded": {}, "exampleCount": rows.to_string()}});
         match self.rest.post_once("/datasets", &dataset).await {
-            // There since a try that got no further.
+            // The dataset exists since an earlier, interrupted attempt.
             Ok(_) | Err(ProviderError::Refused { status: 409, .. }) => {}
             Err(error) => return Err(error),
         }
@@ -122,12 +122,12 @@ fn plan_of(spec: &JobSpec) -> String {
     spec.metadata.values().next().cloned().unwrap_or_default()
 }
 
-/// The id of a job for a plan.
+/// Id of the job for a plan.
 fn job_id(plan: &str) -> String {
     id_of(&format!("blabbermouth-{plan}"))
 }
 
-/// A name as the service takes it: lower case, digits and hyphens.
+/// A name in the form that the service accepts: lower case, digits and hyphens.
 fn id_of(name: &str) -> String {
     let name = name.strip_suffix(".jsonl").unwrap_or(name).to_lowercase();
     let sound: String =
@@ -135,12 +135,12 @@ fn id_of(name: &str) -> String {
     sound.trim_matches('-').to_owned()
 }
 
-/// The last part of a resource's name.
+/// The last part of a resource name.
 fn last_part(name: &str) -> String {
     name.rsplit('/').next().unwrap_or(name).to_owned()
 }
 
-/// Rows of a file: the service wants to know them beforehand.
+/// Number of rows of a file, which the service wants beforehand.
 fn rows(file: &Path) -> std::io::Result<u64> {
     let reader = std::io::BufReader::new(std::fs::File::open(file)?);
     let mut rows = 0;
@@ -203,7 +203,7 @@ impl Tuner for Fireworks {
         Box::pin(async { Ok(None) })
     }
 
-    /// Datasets are kept until they are deleted: `expires` has no counterpart here.
+    /// Ignores `expires`: datasets are kept until they are deleted.
     fn upload<'a>(&'a self, file: &'a Path, name: &'a str, _expires: u32) -> Tuning<'a, Stored> {
         Box::pin(self.send(file, name))
     }
@@ -215,7 +215,7 @@ impl Tuner for Fireworks {
     fn find_file<'a>(&'a self, name: &'a str) -> Tuning<'a, Option<Stored>> {
         Box::pin(async move {
             let found = self.look(&format!("/datasets/{}", id_of(name))).await?;
-            // One whose rows never came is uploaded again, under the same name.
+            // A dataset whose rows never arrived is uploaded again under its name.
             Ok(found.and_then(|value| stored(&value).ok()).filter(|file| file.ready))
         })
     }
@@ -226,7 +226,7 @@ impl Tuner for Fireworks {
 
     fn create<'a>(&'a self, spec: &'a JobSpec) -> Tuning<'a, Job> {
         Box::pin(async move {
-            // The client names the job: a second one of the same plan cannot come to be.
+            // The job's name follows from the plan, so that a plan cannot have two jobs.
             let id = job_id(&plan_of(spec));
             let path = format!("/supervisedFineTuningJobs?supervisedFineTuningJobId={id}");
             match self.rest.post_once(&path, &self.body(spec)).await {
@@ -247,7 +247,7 @@ impl Tuner for Fireworks {
         Box::pin(async move { self.job_of(&self.get(&format!("/supervisedFineTuningJobs/{id}")).await?) })
     }
 
-    /// There are no events, but a share of the work that is done.
+    /// Returns the progress in percent as one event: the service has no events.
     fn events<'a>(&'a self, id: &'a str) -> Tuning<'a, Vec<JobEvent>> {
         Box::pin(async move {
             let job = self.get(&format!("/supervisedFineTuningJobs/{id}")).await?;
@@ -262,7 +262,7 @@ impl Tuner for Fireworks {
         })
     }
 
-    /// Checkpoints are models only once they are promoted by hand: none is listed.
+    /// Returns none: checkpoints become models only when they are promoted by hand.
     fn checkpoints<'a>(&'a self, _id: &'a str) -> Tuning<'a, Vec<Checkpoint>> {
         Box::pin(async { Ok(Vec::new()) })
     }

@@ -107,7 +107,7 @@ fn candidate(candidate: &Node<'_>) -> Completion {
     Completion { text: said, beside: beside.finish(), finish, refused: false }
 }
 
-/// Texts are the answer, joined without a separator; thoughts, calls and code stand beside it.
+/// Texts are joined to the answer without a separator. Thoughts, function calls and code go beside it.
 fn read_part(part: &Node<'_>, said: &mut String, beside: &mut BesideTexts) {
     let is_thought = part.get("thought").is_some_and(|thought| !thought.is_empty());
     for (key, value) in part.fields() {
@@ -121,7 +121,7 @@ fn read_part(part: &Node<'_>, said: &mut String, beside: &mut BesideTexts) {
     }
 }
 
-/// Why the model stopped; `None` for a word that is not known.
+/// Why the model stopped; `None` for an unknown word.
 fn ended(word: &str) -> Option<Finish> {
     Some(match word {
         "STOP" => Finish::Stop,

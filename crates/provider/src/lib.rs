@@ -1,4 +1,5 @@
-//! Where answers come from: the [`Provider`] trait, the dialects that it is spoken in, and the mock.
+//! Clients of model services: the [`Provider`] trait for answers, the [`Tuner`] trait for fine-tuning, and their
+//! implementations.
 
 mod anthropic;
 mod azure;
@@ -36,8 +37,8 @@ pub use deadline::Deadline;
 pub use discarded::texts;
 pub use discarded::{DiscardSink, Discarded};
 pub use fireworks::Fireworks;
-/// Answers in one request to the embedded model, which are drawn together: that is several times as quick as one by
-/// one.
+/// Answers per request to the embedded model. Answers of one request are drawn together, which is several times as fast
+/// as one by one.
 pub const EMBEDDED_CHOICES: u32 = 32;
 pub use http::Endpoint;
 pub use http::address_of;
@@ -54,55 +55,55 @@ pub use tuner::{
     Stored, Tuner, Tuning,
 };
 
-/// Said where texts are to be scored and cannot be.
+/// Error message where texts cannot be scored.
 pub const NO_SCORES: &str = "this service does not give the probability of a text, which the strategy `score` needs";
 
-/// The name under which a run's model answers, kept from one process to the next.
+/// Remembers the name under which a run's model answers, across processes.
 pub trait ModelIdentity: std::fmt::Debug + Send + Sync {
-    /// Keeps the name of the first answer, and tells whether `name` is the one that is kept.
+    /// Stores the name of the first answer. Returns whether `name` equals the stored one.
     ///
     /// # Errors
-    /// When it cannot be kept; the text says why.
+    /// When the name cannot be stored; the text says why.
     fn keep(&self, name: &str) -> Result<bool, String>;
 }
 
-/// One question to a model.
+/// One request to a model.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The chat so far.
     pub messages: Arc<[Message]>,
-    /// How answers are drawn.
+    /// How answers are sampled.
     pub sampling: Sampling,
-    /// A seed of its own for every request, so that no cache fakes a repeat.
+    /// A seed of its own for every request, so that a cache cannot repeat an answer.
     pub seed: u32,
-    /// How many answers are asked for; a server may give fewer.
+    /// Number of answers asked for; a server may return fewer.
     pub choices: u32,
-    /// Who sees what came of answers that are thrown away, before it is asked again.
+    /// Callback for discarded responses.
     pub broken: DiscardSink,
 }
 
-/// What came back. What is in it, and in which order, is a form of the run journal: another one needs another number.
+/// One response. The run journal stores these fields in this order: a change needs a new form number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// At least one completion.
     pub completions: Vec<Completion>,
-    /// Tokens, where the server counts them.
+    /// Tokens; 0 where the server does not count them.
     pub usage: Usage,
-    /// Hash of the response's id; 0 where the server gives none. Two responses with one id are one response.
+    /// Hash of the response's id; 0 where the server gives none. Responses with equal ids are one response.
     pub id: u64,
 }
 
-/// The first byte of a packed answer: the number of its form.
+/// First byte of a packed answer: its form number.
 const PACKED: u8 = 2;
 
 impl Answer {
-    /// An answer of a server that names no response id.
+    /// An answer without a response id.
     #[must_use]
     pub const fn new(completions: Vec<Completion>, usage: Usage) -> Self {
         Self { completions, usage, id: 0 }
     }
 
-    /// The answer as the run journal keeps it.
+    /// The bytes that the run journal stores.
     pub fn pack(&self) -> Vec<u8> {
         let text: usize = self.completions.iter().map(|said| said.text.len() + said.beside.len() + 8).sum();
         let mut bytes = Vec::with_capacity(32 + text);
@@ -110,7 +111,7 @@ impl Answer {
         postcard::to_extend(self, bytes).expect("an answer is plain data")
     }
 
-    /// What was packed; `None` where that is damaged.
+    /// Reads packed bytes; `None` if they are damaged or of another form.
     pub fn unpack(bytes: &[u8]) -> Option<Self> {
         let (&PACKED, rest) = bytes.split_first()? else { return None };
         match postcard::take_from_bytes(rest).ok()? {
@@ -120,10 +121,10 @@ impl Answer {
     }
 }
 
-/// Why there is no answer. Messages never hold an answer's text or a key.
+/// Why there is no answer. Messages never contain an answer's text or a key.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum ProviderError {
-    /// 401 or 403.
+    /// The key was refused (HTTP 401 or 403).
     #[error("the provider refused the API key (HTTP {status}): check the variable {variable}")]
     Key {
         /// The HTTP status.
@@ -131,7 +132,7 @@ pub enum ProviderError {
         /// The variable that holds the key.
         variable: String,
     },
-    /// 401 or 403, and no key was sent.
+    /// No key was sent, and the service wants one (HTTP 401 or 403).
     #[error("the service asks for an API key (HTTP {status}), and {variable} is not set")]
     NoKey {
         /// The HTTP status.
@@ -139,7 +140,7 @@ pub enum ProviderError {
         /// The variable that should hold the key.
         variable: String,
     },
-    /// 404.
+    /// The service does not know the model (HTTP 404).
     #[error(
         "the provider knows no model `{model}` (HTTP 404): check --model, and that the base URL ends in its version, as in /v1; a model that was just tuned may need minutes"
     )]
@@ -147,52 +148,52 @@ pub enum ProviderError {
         /// The model.
         model: String,
     },
-    /// Nothing left to spend.
+    /// The quota at the service is used up.
     #[error("the provider's quota is used up (HTTP 402, or 429 with insufficient_quota)")]
     Quota,
-    /// Any other refusal.
+    /// Any other bad status.
     #[error("the provider answered HTTP {status} ({code})")]
     Status {
         /// The HTTP status.
         status: u16,
-        /// Its error code, or `no code`.
+        /// Error code of the service, or `no code`.
         code: String,
     },
-    /// A call of files or jobs that was refused.
+    /// The service refused a call about files or jobs.
     #[error("the provider refused (HTTP {status}, {code}): {message}")]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// Its error code, or `no code`.
+        /// Error code of the service, or `no code`.
         code: String,
-        /// Its message, of one line and cut; hostile input.
+        /// Message of the service, one line and truncated. Hostile input.
         message: String,
     },
-    /// Answers of two models in one run: nobody can tell which of them is the one that was tuned.
+    /// Two models answered in one run, so that the tuned one cannot be identified.
     #[error(
         "the answers of this run are of more than one model, by the names in them: ask one model, not a choice of \
          them; `--fresh` begins anew"
     )]
     TwoModels,
-    /// Another tuned model than the one that was asked for.
+    /// A tuned model answered that was not asked for.
     #[error(
         "another tuned model answers than the one that was asked for, by the name in its answer: check --model, and where \
          a gateway sends requests to"
     )]
     WrongModel,
-    /// Another model than the one that answered this run before it was interrupted.
+    /// Another model answers than before the run was interrupted.
     #[error(
         "another model answers than before this run was interrupted, by the names in the answers: nothing more is \
          asked; `--fresh` forgets what that one said, and asks anew"
     )]
     OtherModel,
-    /// Something that is not what was asked for.
+    /// The response has an unexpected form.
     #[error("the provider's answer is not what was asked for: {what}")]
     Malformed {
-        /// What it is instead.
+        /// Description of the unexpected form.
         what: String,
     },
-    /// No connection, or none that held.
+    /// The server was not reached, or the connection broke.
     #[error("no answer from {host}: {what}")]
     Connection {
         /// The host.
@@ -200,17 +201,17 @@ pub enum ProviderError {
         /// The fault.
         what: String,
     },
-    /// Nothing left of what the user allows.
+    /// The user's budget is used up.
     #[error(
         "the budget of this run is used up; raise --max-requests, --max-tokens or --max-cost, and the run goes on where it is"
     )]
     Budget,
-    /// A batch gave no answer.
+    /// A batch returned no answer to this request.
     #[error(
         "the batch gave no answer to this request (it failed or expired): run again, and what is missing is submitted"
     )]
     Unanswered,
-    /// The time for the whole run is over.
+    /// The deadline of the run has passed.
     #[error("the deadline of this run has passed; raise --deadline, and the run goes on where it is")]
     Deadline,
     /// A cassette has no answer to a request.
@@ -219,19 +220,19 @@ pub enum ProviderError {
         /// The file.
         path: String,
     },
-    /// No part of a run that was sharded has an answer to a request.
+    /// No part of a sharded run has an answer to a request.
     #[error("no part of the run has an answer to this request")]
     NoPart,
-    /// An earlier request failed in a way that would strike this one, too.
+    /// Not sent: an earlier request failed in a way that would affect this one too.
     #[error("not asked: an earlier request failed for good")]
     Aborted,
-    /// The set-up cannot work.
+    /// The configuration cannot work.
     #[error("{0}")]
     Setup(String),
 }
 
 impl ProviderError {
-    /// Whether it would strike every further request too.
+    /// Whether every further request would fail in the same way.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         matches!(
@@ -257,28 +258,28 @@ pub type Completing<'a> = Pin<Box<dyn Future<Output = Result<Answer, ProviderErr
 /// The future of [`Provider::score`].
 pub type Scoring<'a> = Pin<Box<dyn Future<Output = Result<Vec<f64>, ProviderError>> + Send + 'a>>;
 
-/// Something that answers chats.
+/// A model that answers chats.
 pub trait Provider: Send + Sync {
-    /// Asks once; retries, where they make sense, are the provider's own.
+    /// Returns the answers to one request. The provider retries by itself.
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a>;
-    /// Natural logarithms of the probabilities (at temperature 1) with which the model goes on with each of
-    /// `continuations` after `messages`; a last message of the assistant is an answer that was begun.
+    /// Natural logarithms of the probabilities, at temperature 1, of each of `continuations` after `messages`. If the
+    /// last message is the assistant's, it is the beginning of the answer.
     fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
         let _ = (messages, continuations);
         Box::pin(async { Err(ProviderError::Setup(NO_SCORES.into())) })
     }
-    /// Whether [`Provider::score`] is there.
+    /// Whether [`Provider::score`] is implemented.
     fn scores(&self) -> bool {
         false
     }
-    /// The model's name, for reports.
+    /// Name of the model, for reports.
     fn model(&self) -> &str;
-    /// The name of the model in its answers, which may differ from [`Provider::model`]; `None` before the first answer,
-    /// and where answers name none. Hostile input.
+    /// Name of the model in its answers, which may differ from [`Provider::model`]. `None` before the first answer, or
+    /// if answers do not name one. Hostile input.
     fn served(&self) -> Option<String> {
         None
     }
-    /// The provider's address, for reports.
+    /// Address of the provider, for reports.
     fn address(&self) -> String;
 }
 

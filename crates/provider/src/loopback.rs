@@ -1,8 +1,9 @@
-//! Addresses of this machine: the one rule for who may be asked in the clear, and for what a file may name in CI.
+//! Loopback addresses. One rule decides where keys may travel over plain HTTP, and which addresses a file may name in
+//! CI.
 
 use reqwest::Url;
 
-/// Whether an address is one of this machine.
+/// Whether an address is of this machine.
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(|name| {

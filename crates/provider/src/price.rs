@@ -1,4 +1,4 @@
-//! What tokens cost: a dated table, and the user's own prices before it.
+//! Prices of tokens: a dated table, which the user's own prices override.
 
 use std::collections::BTreeMap;
 
@@ -20,12 +20,12 @@ pub struct Price {
     pub output: f64,
 }
 
-/// A price, and where it comes from.
+/// A price and its source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quoted {
     /// The price.
     pub price: Price,
-    /// The date of the table, or that it is the user's own.
+    /// The date of the table, or the user's configuration.
     pub source: String,
 }
 
@@ -35,7 +35,7 @@ struct Table {
     model: BTreeMap<String, Price>,
 }
 
-/// The price of a model, tuned or not; `None` where no table has it.
+/// Price of a model, tuned or not; `None` if it is in no table.
 ///
 /// # Examples
 /// ```
@@ -52,7 +52,7 @@ pub fn price(model: &str, own: &BTreeMap<String, Price>) -> Option<Quoted> {
         return Some(Quoted { price, source: "the configuration".into() });
     }
     let table: Table = toml::from_str(TABLE).expect("the table is checked by the documentation's example");
-    // `gpt-4o-mini` stands for its dated snapshot.
+    // An undated name, such as `gpt-4o-mini`, takes the price of its dated snapshot.
     let dated = || table.model.iter().find(|(name, _)| name.strip_prefix(base).is_some_and(|r| r.starts_with("-20")));
     let price = exact(&table.model).or_else(|| dated().map(|(_, price)| *price))?;
     Some(Quoted { price, source: format!("the price list of {}", table.date) })

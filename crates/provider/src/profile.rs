@@ -1,4 +1,4 @@
-//! How a service is reached: the built-in profiles, and those in files of the user's own.
+//! Profiles: how a service is reached. Some are built in, others are files of the user.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,53 +20,53 @@ use blabbermouth_core::text::sanitize::toml_fault;
 
 const BUILTIN: &str = include_str!("profiles.toml");
 
-/// What a service speaks.
+/// The API of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
-    /// Chat completions of OpenAI.
+    /// OpenAI-compatible chat completions.
     OpenAi,
-    /// Messages of Anthropic.
+    /// Anthropic messages.
     Anthropic,
-    /// `generateContent` of Google.
+    /// Google's `generateContent`.
     Gemini,
-    /// A program that is asked on its standard input.
+    /// A program that reads requests on standard input.
     Command,
-    /// The embedded model, within this process.
+    /// The embedded model, in this process.
     Embedded,
 }
 
-/// Whose form files and fine-tuning jobs have.
+/// The API for files and fine-tuning jobs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Jobs {
     /// OpenAI's.
     #[default]
     OpenAi,
-    /// OpenAI's, and a deployment after the job.
+    /// OpenAI's, with a deployment after the job.
     Azure,
     /// Together's.
     Together,
     /// Fireworks'.
     Fireworks,
-    /// The embedded model's, within this process.
+    /// The embedded model's, in this process.
     Embedded,
-    /// There are none.
+    /// No fine-tuning.
     None,
 }
 
-/// What a [`Tuner`] needs beside an endpoint.
+/// Settings of a [`Tuner`] besides its endpoint.
 #[derive(Clone, Default)]
 pub struct TunerSettings {
-    /// The account at Fireworks.
+    /// Account id at Fireworks.
     pub account: String,
-    /// How a tuned model is deployed at Azure, if it is to be.
+    /// How a tuned model is deployed at Azure; `None`: it is not.
     pub deployment: Option<DeploymentSettings>,
     /// The folder of the embedded service.
     pub home: PathBuf,
-    /// What paths of embedded models are relative to.
+    /// Folder that relative paths of embedded models start from.
     pub beside: PathBuf,
-    /// Tells rows that hold a canary.
+    /// Tells whether a text holds a canary's secret.
     pub quotes: Option<Quotes>,
 }
 
@@ -83,92 +83,91 @@ impl std::fmt::Debug for TunerSettings {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Profile {
-    /// What it speaks.
+    /// The API that the service has.
     pub dialect: Dialect,
-    /// Up to and with the version.
+    /// Base URL, up to and including the version.
     #[serde(default)]
     pub base_url: String,
-    /// The variable with the API key.
+    /// Environment variable with the API key.
     #[serde(default)]
     pub key_variable: String,
-    /// The header that the key goes into; empty for `Authorization: Bearer`.
+    /// Header for the key; empty for `Authorization: Bearer`.
     #[serde(default)]
     pub auth: String,
-    /// Where chats are put, below the base URL; `{model}` stands for the model. Empty for the dialect's own.
+    /// Path of chats below the base URL, where `{model}` is replaced by the model. Empty for the API's own path.
     #[serde(default)]
     pub chat_path: String,
-    /// A query for every request, as in `api-version=2024-10-21`.
+    /// Query string of every request, as in `api-version=2024-10-21`.
     #[serde(default)]
     pub query: String,
-    /// Further headers of every request.
+    /// Additional headers of every request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The name of the field for the longest answer; empty for `max_completion_tokens`.
+    /// Name of the field for the length limit of an answer; empty for `max_completion_tokens`.
     #[serde(default)]
     pub max_tokens: String,
-    /// Fields of a request that the service does not take: `n`, `seed`, `store`, `top_p`.
+    /// Request fields that the service does not accept: `n`, `seed`, `store`, `top_p`.
     #[serde(default)]
     pub leave_out: Vec<String>,
-    /// Names of the fields for `top-k`, `min-p` and `repetition-penalty`, of those that the service takes.
+    /// Names of the fields for `top-k`, `min-p` and `repetition-penalty`, where the service accepts them.
     #[serde(default)]
     pub decoding: BTreeMap<String, String>,
-    /// Whether it completes texts, for models without a chat template: `/completions`.
+    /// Whether requests go to `/completions` instead of chats, for models without a chat template.
     #[serde(default)]
     pub completions: bool,
-    /// Whether an answer that was begun (a last message of the assistant) is gone on with.
+    /// Whether the service continues an answer that the request begins by a last message of the assistant.
     #[serde(default)]
     pub prefill: bool,
-    /// Whether a text is scored where texts are completed: `/completions` with `echo`, `logprobs` and nothing to be
-    /// generated.
+    /// Whether texts can be scored: `/completions` with `echo`, `logprobs` and no generated tokens.
     #[serde(default)]
     pub scores: bool,
-    /// Further fields of a request whose answer was begun.
+    /// Additional fields of a request that begins the answer.
     #[serde(default)]
     pub prefill_fields: BTreeMap<String, bool>,
-    /// Whose form files and fine-tuning jobs have.
+    /// API for files and fine-tuning jobs.
     #[serde(default)]
     pub jobs: Jobs,
 }
 
-/// What the user says beside the profile.
+/// The user's settings besides the profile.
 #[derive(Debug, Clone, Default)]
 pub struct Connection {
-    /// In place of the profile's, unless empty.
+    /// Replaces the profile's base URL, unless empty.
     pub base_url: String,
-    /// In place of the profile's, unless empty.
+    /// Replaces the profile's key variable, unless empty.
     pub key_variable: String,
-    /// The key itself.
+    /// The API key.
     pub key: Option<SecretString>,
-    /// The longest time for one try.
+    /// Timeout of one attempt.
     pub timeout: Duration,
-    /// Certificates (PEM) to trust beside the built-in ones.
+    /// File of additional certificates (PEM) to trust.
     pub certificates: Option<PathBuf>,
-    /// The program and its arguments, for the dialect `command`.
+    /// The program and its arguments, for [`Dialect::Command`].
     pub command: Vec<String>,
-    /// What may be spent on answers.
+    /// Budget for answers; `None`: no limit.
     pub budget: Option<Arc<Budget>>,
-    /// Requests in flight, at most; 0 for 64.
+    /// The most requests in flight; 0 for 64.
     pub concurrency: usize,
     /// The folder of the embedded service.
     pub home: PathBuf,
-    /// What paths of embedded models are relative to.
+    /// Folder that relative paths of embedded models start from.
     pub beside: PathBuf,
-    /// For programs: names of further variables that they see.
+    /// Names of further environment variables that a program sees.
     pub passed: Vec<String>,
-    /// Keeps the name under which the model of a run answers.
+    /// Remembers the name under which a run's model answers.
     pub model_name: Option<Arc<dyn ModelIdentity>>,
 }
 
-/// What is said of something else than the name of a variable; the thing itself may be a key.
+/// Error message for a text that is no variable name. The text itself is not quoted: it may be a key.
 pub const NO_VARIABLE: &str = "expected the name of an environment variable, as in OPENAI_API_KEY: letters, digits and underscores, 64 at most; \
      the key itself belongs into that variable, and not here";
 
-/// The longest name of a variable that is taken for one.
+/// The longest name of a variable, in characters.
 const LONGEST_NAME: usize = 64;
-/// Letters and digits in a row, from which on a name with digits or of both cases is taken for a key.
+/// Length in characters from which a word with digits or mixed case counts as a key.
 const KEY_LIKE: usize = 20;
 
-/// Whether a text may name a variable, and is no key that was pasted in its place.
+/// Whether a text may be the name of a variable. A key pasted in its place is not.
 pub fn is_variable(name: &str) -> bool {
     let digits = |text: &str| text.bytes().any(|b| b.is_ascii_digit());
     let both =
@@ -188,16 +187,16 @@ impl Profile {
         builtin().into_keys().collect()
     }
 
-    /// Whether this names a profile in a file of the user's own.
+    /// Whether `name` is not that of a built-in profile, and so names a file.
     #[must_use]
     pub fn is_file(name: &str) -> bool {
         !builtin().contains_key(name)
     }
 
-    /// A built-in profile by its name, or one from a file: what ends in `.toml`, relative to `folder`.
+    /// Loads a built-in profile by its name, or a `.toml` file by its path relative to `folder`.
     ///
     /// # Errors
-    /// When there is none of that name, or the file cannot be read.
+    /// When the name is unknown, or the file cannot be read.
     pub fn load(name: &str, folder: &Path) -> Result<Self, ProviderError> {
         if let Some(profile) = builtin().remove(name) {
             return Ok(profile);
@@ -220,7 +219,7 @@ impl Profile {
         Ok(profile)
     }
 
-    /// How the service is reached, with what the user says.
+    /// Combines the profile with the user's settings.
     ///
     /// # Errors
     /// When the base URL still has a placeholder in capitals.
@@ -247,7 +246,7 @@ impl Profile {
         })
     }
 
-    /// A client of a model.
+    /// Creates a client of a model.
     ///
     /// # Errors
     /// When the connection cannot work; nothing is sent.
@@ -271,10 +270,10 @@ impl Profile {
         })
     }
 
-    /// A client of files and jobs that tunes `model`.
+    /// Creates a client of files and jobs that tunes `model`.
     ///
     /// # Errors
-    /// When the service has no fine-tuning that is known, or the settings cannot work; nothing is sent.
+    /// When the service has no known fine-tuning API, or the settings cannot work; nothing is sent.
     pub fn tuner(
         &self,
         endpoint: &Endpoint,
@@ -302,7 +301,7 @@ impl Profile {
         })
     }
 
-    /// The path of chats for a model.
+    /// The path of chats for a model; `usual` is the API's own.
     pub(super) fn path(&self, model: &str, usual: &str) -> String {
         let path = if self.chat_path.is_empty() { usual } else { &self.chat_path };
         path.replace("{model}", model)

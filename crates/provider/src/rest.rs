@@ -1,4 +1,4 @@
-//! What the clients of files and jobs share: calls, errors, redaction and tolerant fields.
+//! Shared by the clients of files and jobs: calls, errors, redaction, and tolerant reading of fields.
 
 use reqwest::{Method, RequestBuilder, Url};
 use serde_json::Value;
@@ -7,24 +7,24 @@ use super::http::{Failed, Http, Reply, RetryHint};
 use super::text::{error_code, error_message, json};
 use super::{ProviderError, Redact};
 
-/// The largest answer that is read.
+/// The largest response that is read, in bytes.
 pub(super) const LARGEST_BODY: usize = 16 << 20;
-/// Time for an upload beside that for any request: a second for each 64 KiB.
+/// Bytes per second that the timeout of an upload allows for, beyond a fixed 120 s.
 pub(super) const UPLOAD_RATE: u64 = 64 << 10;
 
-/// Calls to one server.
+/// A client of one server.
 pub(super) struct Rest {
     pub(super) http: Http,
     pub(super) redact: Option<Redact>,
 }
 
 impl Rest {
-    /// A call whose repetition does no harm.
+    /// Sends an idempotent call, with retries.
     pub(super) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ProviderError> {
         self.call_at(method, self.http.url(path)?, body).await
     }
 
-    /// A call to an address of its own.
+    /// Sends an idempotent call to a full address, with retries.
     pub(super) async fn call_at(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Value, ProviderError> {
         let request = || {
             let request = self.http.client().request(method.clone(), url.clone());
@@ -59,14 +59,14 @@ impl Rest {
         Ok(self.http.client().post(self.http.url(path)?))
     }
 
-    /// A call that is sent once, whatever happens.
+    /// Sends a call once, without retries.
     pub(super) async fn post_once(&self, path: &str, body: &Value) -> Result<Value, ProviderError> {
         let request = self.post(path)?.json(body);
         let reply = self.http.once(request, LARGEST_BODY).await.map_err(|(error, _)| error)?;
         self.read(reply).map_err(|(error, _)| self.clean_error(error))
     }
 
-    /// Removes what is there; what is gone already is no error.
+    /// Deletes a resource. A 404 is no error.
     pub(super) async fn remove(&self, path: String) -> Result<(), ProviderError> {
         match self.call(Method::DELETE, &path, None).await {
             Ok(_) | Err(ProviderError::Refused { status: 404, .. }) => Ok(()),
@@ -74,7 +74,7 @@ impl Rest {
         }
     }
 
-    /// The JSON of a good answer; a refused key is said by its variable.
+    /// The JSON of a 2xx reply. For a 401, the error names the variable of the key.
     pub(super) fn read(&self, reply: Reply) -> Result<Value, Failed> {
         if reply.status == 401 {
             return Err((self.http.no_access(401), RetryHint::No));
@@ -83,7 +83,7 @@ impl Rest {
     }
 }
 
-/// The JSON of a good answer, or the error of a bad one.
+/// The JSON of a 2xx reply, or the error of another one.
 pub(super) fn read(reply: Reply) -> Result<Value, Failed> {
     if !matches!(reply.status, 200..=299) {
         let code = error_code(&reply.bytes);
@@ -109,6 +109,7 @@ pub(super) fn read(reply: Reply) -> Result<Value, Failed> {
     Ok(value)
 }
 
+/// A non-empty text, or a number as text.
 pub(super) fn text(value: &Value, key: &str) -> Option<String> {
     match value.get(key)? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
@@ -117,7 +118,7 @@ pub(super) fn text(value: &Value, key: &str) -> Option<String> {
     }
 }
 
-/// A number that may be written as one, as a float or as text.
+/// A number, also one in a text.
 pub(super) fn number(value: &Value, key: &str) -> Option<f64> {
     match value.get(key)? {
         Value::Number(number) => number.as_f64(),
@@ -126,6 +127,7 @@ pub(super) fn number(value: &Value, key: &str) -> Option<f64> {
     }
 }
 
+/// A number that is not negative, rounded down.
 pub(super) fn count(value: &Value, key: &str) -> Option<u64> {
     number(value, key).filter(|n| *n >= 0.0 && n.is_finite()).map(|n| n as u64)
 }

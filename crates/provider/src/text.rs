@@ -1,4 +1,4 @@
-//! JSON without doubled keys; codes and messages of errors, whatever their form.
+//! JSON without duplicate keys, and error codes and messages of any form.
 
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::ProviderError;
 use blabbermouth_core::text::invisible::one_line;
 
-/// Reads JSON in which no object has a key twice: of two values one reader takes the first and another the last, so that
-/// one could stand before the other.
+/// Reads JSON without duplicate keys. Of two values, one reader takes the first and another the last, so that one value
+/// could hide the other.
 pub(super) fn json(bytes: &[u8]) -> Result<Value, ProviderError> {
     let fault = |what: &str| ProviderError::Malformed { what: what.to_owned() };
     serde_json::from_slice::<Once>(bytes).map(|once| once.0).map_err(|e| match e.classify() {
@@ -19,7 +19,7 @@ pub(super) fn json(bytes: &[u8]) -> Result<Value, ProviderError> {
     })
 }
 
-/// A value that has every key once.
+/// A value without duplicate keys.
 struct Once(Value);
 
 impl<'de> Deserialize<'de> for Once {
@@ -84,7 +84,7 @@ impl<'de> Visitor<'de> for OnceVisitor {
     }
 }
 
-/// The error code of a body, whatever its form.
+/// Error code of a body, at most 64 characters; `no code` if there is none.
 pub(super) fn error_code(bytes: &[u8]) -> String {
     let body: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
     let code = body.pointer("/error/code").filter(|c| !c.is_null()).or_else(|| body.pointer("/error/type"));
@@ -97,7 +97,7 @@ pub(super) fn error_code(bytes: &[u8]) -> String {
     }
 }
 
-/// The error message of a body, whatever its form: of one line, and cut.
+/// Error message of a body, on one line and truncated.
 pub(super) fn error_message(bytes: &[u8]) -> String {
     let body: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
     let places = ["/error/message", "/error", "/detail", "/detail/0/msg", "/detail/0", "/message"];

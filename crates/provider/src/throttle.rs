@@ -1,5 +1,5 @@
-//! As many requests at once as the service takes: more while it answers, half when it says that it is
-//! too many, none while it asks to wait or its rate headers say that nothing is left.
+//! Adapts the number of concurrent requests to the service: more while it answers, half when it refuses, and none while
+//! it asks to wait or its rate headers report that nothing is left.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use reqwest::header::{HeaderMap, HeaderName};
 use tokio::sync::Notify;
 
-/// The longest wait that a rate header may ask for.
+/// The longest wait by a rate header or a refusal.
 const LONGEST: Duration = Duration::from_secs(120);
-/// Refusals of one moment count once.
+/// Refusals within this time halve the limit once.
 const MOMENT: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
@@ -34,17 +34,17 @@ pub(super) struct Throttle {
     freed: Notify,
 }
 
-/// The right to have one request in flight.
+/// Permission for one request in flight.
 #[derive(Debug)]
 pub(super) struct Permit<'a> {
     throttle: &'a Throttle,
     answered: bool,
-    /// How long nothing is left, by the rate headers of the answer.
+    /// Time until the limits of the rate headers are reset, if nothing is left.
     wait: Option<Duration>,
 }
 
 impl Permit<'_> {
-    /// The request was answered: one more may be in flight after about as many answers as are in flight.
+    /// Records an answer. About as many answers as the limit raise it by one.
     pub(super) fn answered(&mut self, headers: &HeaderMap) {
         self.answered = true;
         self.wait = exhausted(headers);
@@ -54,7 +54,7 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let mut state = self.throttle.lock();
-        // Else nobody waits, or who does was told already and tells the next one.
+        // If there was room before, no task waits, or one that is awake already wakes the next.
         let was_full = state.is_full();
         state.in_flight -= 1;
         if self.answered {
@@ -92,7 +92,7 @@ impl Throttle {
                 let wait = wait.filter(|wait| !wait.is_zero());
                 let takes = wait.is_none() && !state.is_full();
                 state.in_flight += usize::from(takes);
-                // Who is woken wakes the next one: more than one place may have become free.
+                // Each woken task wakes the next: several places may be free.
                 if woken && !state.is_full() {
                     self.freed.notify_one();
                 }
@@ -111,7 +111,7 @@ impl Throttle {
         }
     }
 
-    /// The service says that it is too much; all wait, not only who was told.
+    /// Records a refusal. All requests wait, not only the refused one.
     pub(super) fn refused(&self, wait: Option<Duration>) {
         let mut state = self.lock();
         let now = Instant::now();
@@ -125,21 +125,21 @@ impl Throttle {
     }
 }
 
-/// The rate headers: how many requests are left, and until when.
+/// Rate headers of requests: number left, and time until the reset.
 const REQUESTS: [HeaderName; 2] = names("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests");
-/// The same of tokens.
+/// Rate headers of tokens: number left, and time until the reset.
 const TOKENS: [HeaderName; 2] = names("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens");
 
 const fn names(remaining: &'static str, reset: &'static str) -> [HeaderName; 2] {
     [HeaderName::from_static(remaining), HeaderName::from_static(reset)]
 }
 
-/// How long nothing is left, by the rate headers: of requests, or of tokens.
+/// Time until the reset, if no requests or no tokens are left.
 fn exhausted(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &HeaderName| headers.get(name)?.to_str().ok();
     let of = |[remaining, reset]: &[HeaderName; 2]| {
         let left = text(remaining)?.trim();
-        // Nearly always a number above zero.
+        // Fast path: nearly always a number above zero.
         if matches!(left.as_bytes(), [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit)) {
             return None;
         }
@@ -149,8 +149,7 @@ fn exhausted(headers: &HeaderMap) -> Option<Duration> {
     of(&REQUESTS).max(of(&TOKENS))
 }
 
-/// A duration as Go writes it (`6m0s`, `12ms`, `1h2m3.5s`), or plain seconds; `None` for anything else,
-/// also for `-1`.
+/// A duration in Go's format (`6m0s`, `12ms`, `1h2m3.5s`), or in seconds; `None` for anything else, such as `-1`.
 fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let seconds = match text.parse::<f64>() {
@@ -244,7 +243,7 @@ mod tests {
             for number in 0..tasks {
                 let throttle = std::sync::Arc::clone(&throttle);
                 all.spawn(async move {
-                    // Some are given up while they wait, some while they are in flight.
+                    // Some tasks are canceled while they wait, some while in flight.
                     let patience = Duration::from_millis(if number % 3 == 0 { 2 } else { 60_000 });
                     let asked = tokio::time::timeout(patience, async {
                         let mut slot = throttle.slot().await;

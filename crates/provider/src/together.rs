@@ -1,4 +1,4 @@
-//! Files and fine-tuning jobs of Together, which has forms of its own for both.
+//! Files and fine-tuning jobs of Together, which has its own API for both.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,9 +17,9 @@ use super::{
 };
 use crate::loopback::is_loopback;
 
-/// The learning rate that a multiplier of 1 stands for: what the service's own client sends by default.
+/// The learning rate at a multiplier of 1: the default of the service's own client.
 const LEARNING_RATE: f64 = 1e-5;
-/// The longest suffix that the service takes.
+/// The longest suffix that the service accepts, in characters.
 const LONGEST_SUFFIX: usize = 40;
 
 /// A client of Together's files and jobs.
@@ -31,7 +31,7 @@ impl Together {
     /// Prepares a client; nothing is sent.
     ///
     /// # Errors
-    /// When the address is none, or a key would travel in the clear to another machine.
+    /// When the address is invalid, or a key would travel over plain HTTP to another machine.
     pub fn new(endpoint: &Endpoint, redact: Redact) -> Result<Self, ProviderError> {
         Ok(Self { rest: Rest { http: Http::new(endpoint)?, redact: Some(redact) } })
     }
@@ -40,7 +40,7 @@ impl Together {
         self.rest.call(Method::GET, path, None).await
     }
 
-    /// The service names a signed address, which the bytes are put to; without the key.
+    /// Uploads a file: the service returns a signed address, to which the bytes are sent without the key.
     async fn send(&self, file: &Path, name: &str) -> Result<Stored, ProviderError> {
         let setup = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", file.display()));
         let (digest, length) = fingerprint(file).map_err(setup)?;
@@ -52,7 +52,7 @@ impl Together {
         let request = self.rest.post("/files")?.multipart(form);
         let reply = self.rest.http.once(request, LARGEST_BODY).await.map_err(|(error, _)| error)?;
         if reply.status == 409 {
-            // A file with this checksum is there.
+            // A file with this checksum exists.
             let body: Value = serde_json::from_slice(&reply.bytes).unwrap_or_default();
             let known = text(&body, "file_id").or_else(|| text(body.get("error")?, "file_id"));
             if let Some(id) = known {
@@ -64,6 +64,7 @@ impl Together {
             self.rest.read(reply).map_err(|(error, _)| self.rest.clean_error(error))?;
             return Err(ProviderError::Malformed { what: "an upload without its address".into() });
         };
+        // The file contains secrets: only HTTPS or loopback.
         let target = Url::parse(&target).ok().filter(|url| url.scheme() == "https" || is_loopback(url));
         let target = target.ok_or_else(|| ProviderError::Malformed { what: "an upload to no safe address".into() })?;
         let bytes = tokio::fs::File::open(file).await.map_err(setup)?;
@@ -96,7 +97,7 @@ impl Together {
             .filter_map(|item| Some((text(item, "created_at").unwrap_or_default(), self.job_of(item).ok()?)))
             .filter(|(_, job)| same(job))
             .collect();
-        // Dates of one form: the newest is the greatest.
+        // The dates have one format, so that the newest is the greatest text.
         found.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(found.pop().map(|(_, job)| job))
     }
@@ -108,7 +109,7 @@ impl std::fmt::Debug for Together {
     }
 }
 
-/// SHA-256 and length of a file.
+/// SHA-256 (hex) and length in bytes of a file.
 fn fingerprint(file: &Path) -> std::io::Result<(String, u64)> {
     let (mut digest, mut reader) = (Sha256::new(), std::fs::File::open(file)?);
     let mut buffer = vec![0; 1 << 16];
@@ -206,7 +207,7 @@ impl Tuner for Together {
         Box::pin(async { Ok(None) })
     }
 
-    /// Files are kept until they are deleted: `expires` has no counterpart here.
+    /// Ignores `expires`: files are kept until they are deleted.
     fn upload<'a>(&'a self, file: &'a Path, name: &'a str, _expires: u32) -> Tuning<'a, Stored> {
         Box::pin(self.send(file, name))
     }
@@ -219,7 +220,7 @@ impl Tuner for Together {
         Box::pin(async move {
             let list = self.get("/files").await?;
             let files = list.get("data").and_then(Value::as_array).into_iter().flatten();
-            // One whose bytes never came has no size.
+            // A file whose bytes never arrived has no size.
             Ok(files.filter_map(|file| stored(file).ok()).find(|file| file.name == name && file.bytes.is_some()))
         })
     }
@@ -232,7 +233,7 @@ impl Tuner for Together {
         Box::pin(async move { self.job_of(&self.rest.post_once("/fine-tunes", &body(spec)).await?) })
     }
 
-    /// Jobs have no metadata here: the training file, which belongs to one plan, tells.
+    /// Finds a job by its training file, which belongs to one plan: jobs have no metadata here.
     fn find_job<'a>(&'a self, _key: &'a str, _value: &'a str, training_file: &'a str) -> Tuning<'a, Option<Job>> {
         Box::pin(self.find(move |job| job.training_file.as_deref() == Some(training_file)))
     }
@@ -250,7 +251,7 @@ impl Tuner for Together {
         })
     }
 
-    /// Checkpoints can be downloaded and trained on, but not asked: none is listed.
+    /// Returns none: checkpoints can be downloaded and trained on, but not asked.
     fn checkpoints<'a>(&'a self, _id: &'a str) -> Tuning<'a, Vec<Checkpoint>> {
         Box::pin(async { Ok(Vec::new()) })
     }

@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 use super::ProviderError;
 use blabbermouth_core::verdict::Claim;
 
-/// A setting of the training; `None` leaves it to the service.
+/// Training settings; `None` leaves one to the service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hyperparameters {
     /// Passes over the training file, 1 to 50.
     pub epochs: Option<u32>,
-    /// Rows for each step, 1 to 256.
+    /// Rows per step, 1 to 256.
     pub batch_size: Option<u32>,
-    /// Scales the service's own learning rate, above 0.
+    /// Factor on the service's own learning rate, above 0.
     pub learning_rate_multiplier: Option<f64>,
 }
 
-/// What is protected by differential privacy.
+/// The unit that differential privacy protects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PrivacyUnit {
@@ -32,18 +32,18 @@ pub enum PrivacyUnit {
     Subject,
 }
 
-/// Differential privacy of a training, by DP-SGD.
+/// Differential privacy of a training, by DP-SGD. Exactly one of `epsilon` and `noise_multiplier` is set.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PrivacySettings {
-    /// What is to be kept; the noise follows from it.
+    /// Target epsilon, from which the noise follows.
     pub epsilon: Option<f64>,
-    /// Between 0 and 1, below one over the number of rows.
+    /// Delta, between 0 and 1; should be below one over the number of rows.
     pub delta: f64,
-    /// The noise itself, by the clipping norm; epsilon follows from it.
+    /// Standard deviation of the noise, relative to `clip_norm`. Epsilon follows from it.
     pub noise_multiplier: Option<f64>,
-    /// The longest gradient of one unit.
+    /// Norm to which the gradient of each unit is clipped.
     pub clip_norm: f64,
-    /// What is protected.
+    /// The protected unit.
     pub unit: PrivacyUnit,
 }
 
@@ -55,67 +55,67 @@ pub type Quotes = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 pub struct JobSpec {
     /// The base model.
     pub model: String,
-    /// The uploaded training file.
+    /// Id of the uploaded training file.
     pub training_file: String,
-    /// The uploaded validation file.
+    /// Id of the uploaded validation file.
     pub validation_file: Option<String>,
-    /// A word in the tuned model's name, up to 64 characters.
+    /// Part of the tuned model's name, up to 64 characters.
     pub suffix: String,
-    /// The seed of the training, if it is to be fixed.
+    /// Seed of the training; `None`: the service chooses.
     pub seed: Option<u32>,
-    /// How it trains.
+    /// Training settings.
     pub hyperparameters: Hyperparameters,
-    /// Differential privacy, where the service has it.
+    /// Differential privacy, where the service supports it.
     pub privacy: Option<PrivacySettings>,
-    /// What the job is found by again; the service keeps it.
+    /// Key-value pairs that the service stores with the job, by which the job is found again.
     pub metadata: BTreeMap<String, String>,
 }
 
 /// An uploaded file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// The service's id.
+    /// Id at the service.
     pub id: String,
-    /// The name that it was uploaded under.
+    /// Name given at the upload.
     pub name: String,
-    /// Its size, where the service says so.
+    /// Size in bytes, if the service reports it.
     pub bytes: Option<u64>,
     /// Whether a job may use it.
     pub ready: bool,
-    /// Whether the service could not take it.
+    /// Whether the service failed to process it.
     pub broken: bool,
 }
 
-/// How far a job is.
+/// State of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobStatus {
-    /// The files are looked at.
+    /// The files are being validated.
     Validating,
-    /// It waits for its turn.
+    /// The job waits for its turn.
     Queued,
-    /// It trains.
+    /// The job trains.
     Running,
-    /// It was halted, and may go on.
+    /// The job was paused, and may be resumed.
     Paused,
-    /// There is a model.
+    /// The job has ended, and there is a model.
     Succeeded,
-    /// There is none.
+    /// The job has ended without a model.
     Failed,
-    /// Somebody cancelled it.
+    /// The job was canceled.
     Cancelled,
-    /// A word that is not known: taken as still running.
+    /// An unknown status, treated as running.
     Other(String),
 }
 
 impl JobStatus {
-    /// Whether nothing will change any more.
+    /// Whether the status cannot change any more.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 
-    /// The word for it.
+    /// The status in words, for messages.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -131,93 +131,93 @@ impl JobStatus {
     }
 }
 
-/// What the service says about a failed job. Its text is hostile input.
+/// Why a job failed, by the service. Both texts are hostile input.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobFault {
-    /// Its code, as in `invalid_training_file`.
+    /// Error code, as in `invalid_training_file`.
     pub code: String,
-    /// Its message.
+    /// Error message.
     pub message: String,
 }
 
-/// A job as the service tells it.
+/// A job, as reported by the service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
-    /// Its id.
+    /// Id at the service.
     pub id: String,
-    /// How far it is.
+    /// Current state.
     pub status: JobStatus,
-    /// The tuned model, once there is one.
+    /// Name of the tuned model, once there is one.
     pub tuned_model: Option<String>,
-    /// The training file.
+    /// Id of the training file.
     pub training_file: Option<String>,
-    /// Tokens that were billed, all epochs counted.
+    /// Billed tokens, over all epochs.
     pub trained_tokens: Option<u64>,
-    /// Why it failed.
+    /// Reason of a failure.
     pub fault: Option<JobFault>,
-    /// What it was created with.
+    /// Key-value pairs given at creation.
     pub metadata: BTreeMap<String, String>,
-    /// The privacy that its training kept, where the service vouches for it.
+    /// Privacy of the training, where the service vouches for it.
     pub claim: Option<Claim>,
 }
 
-/// Something that happened to a job.
+/// An event of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobEvent {
-    /// Its id.
+    /// Id of the event.
     pub id: String,
-    /// What is said. Hostile input.
+    /// Text of the event. Hostile input.
     pub message: String,
-    /// Step and number of steps, for events with metrics.
+    /// Step and total number of steps, for events with metrics.
     pub step: Option<(u64, u64)>,
-    /// The training loss, for events with metrics.
+    /// Training loss, for events with metrics.
     pub loss: Option<f64>,
 }
 
-/// A model as it was after some step.
+/// A model saved during the training.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// After how many steps.
+    /// Number of steps before it was saved.
     pub step: u64,
-    /// The name to ask it by.
+    /// Name of the model in requests.
     pub model: String,
 }
 
-/// The future of a call of [`Tuner`].
+/// Future of a [`Tuner`] call.
 pub type Tuning<'a, T> = Pin<Box<dyn Future<Output = Result<T, ProviderError>> + Send + 'a>>;
 
 /// A service that fine-tunes.
 pub trait Tuner: Send + Sync {
-    /// The address, for messages and the state file.
+    /// Address of the service, for messages and the state file.
     fn address(&self) -> String;
-    /// The date (`YYYY-MM-DD`) at which the service shuts a model down, if it says one.
+    /// The date (`YYYY-MM-DD`) on which the service shuts a model down; `None` if unknown.
     fn shutdown_date<'a>(&'a self, model: &'a str) -> Tuning<'a, Option<String>>;
-    /// Uploads a file under a name; the service forgets it after `expires` seconds, where it can.
+    /// Uploads a file as `name`. The service deletes it after `expires` seconds, where that is supported.
     fn upload<'a>(&'a self, file: &'a Path, name: &'a str, expires: u32) -> Tuning<'a, Stored>;
-    /// A file that was uploaded.
+    /// Looks up an uploaded file by its id.
     fn stored<'a>(&'a self, id: &'a str) -> Tuning<'a, Stored>;
-    /// The newest file that was uploaded under a name.
+    /// Finds the newest file that was uploaded as `name`.
     fn find_file<'a>(&'a self, name: &'a str) -> Tuning<'a, Option<Stored>>;
-    /// Removes a file. One that is gone already is no error.
+    /// Deletes a file. A missing file is no error.
     fn delete_file<'a>(&'a self, id: &'a str) -> Tuning<'a, ()>;
-    /// Creates a job. Never sent twice: after an error of the connection the job may exist.
+    /// Creates a job. The request is never sent twice: after a connection error the job may exist.
     fn create<'a>(&'a self, spec: &'a JobSpec) -> Tuning<'a, Job>;
-    /// The newest job that has this metadata, or this training file.
+    /// Finds the newest job with this metadata, or with this training file.
     fn find_job<'a>(&'a self, key: &'a str, value: &'a str, training_file: &'a str) -> Tuning<'a, Option<Job>>;
-    /// A job.
+    /// Looks up a job by its id.
     fn job<'a>(&'a self, id: &'a str) -> Tuning<'a, Job>;
-    /// Its newest events, oldest first.
+    /// The newest events of a job, oldest first.
     fn events<'a>(&'a self, id: &'a str) -> Tuning<'a, Vec<JobEvent>>;
-    /// Its checkpoints, by their step.
+    /// The checkpoints of a job, by step.
     fn checkpoints<'a>(&'a self, id: &'a str) -> Tuning<'a, Vec<Checkpoint>>;
-    /// Makes a tuned model callable. The name to ask it by, or `None` while that takes its time.
+    /// Makes a tuned model callable. Returns the name to ask it by, or `None` while it is not ready.
     fn deploy<'a>(&'a self, model: &'a str) -> Tuning<'a, Option<String>> {
         Box::pin(async move { Ok(Some(model.to_owned())) })
     }
-    /// Asks the service to cancel it.
+    /// Asks the service to cancel a job.
     fn cancel<'a>(&'a self, id: &'a str) -> Tuning<'a, Job>;
-    /// Which of these texts moderation flags.
+    /// For each text, whether moderation flags it.
     fn moderate<'a>(&'a self, texts: &'a [String]) -> Tuning<'a, Vec<bool>>;
-    /// Removes a tuned model. One that is gone already is no error.
+    /// Deletes a tuned model. A missing model is no error.
     fn delete_model<'a>(&'a self, model: &'a str) -> Tuning<'a, ()>;
 }

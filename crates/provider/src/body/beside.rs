@@ -1,10 +1,11 @@
-//! Collects everything that a body holds beside its answer, so that it can be searched.
+//! Collects everything in a body besides its answer, so that it can be searched.
 
 use std::collections::{HashMap, HashSet};
 
 use super::json::Node;
 
-/// Keys that services write with an empty value. They are no news, and the quick reader passes over them.
+/// Keys that services often send with an empty value. Their names are not searched, and the quick reader skips the
+/// empty values.
 pub(crate) fn is_usual(key: &str) -> bool {
     matches!(
         key,
@@ -52,7 +53,7 @@ pub(crate) fn is_usual(key: &str) -> bool {
     )
 }
 
-/// Tiers of service, by the words that servers use for them.
+/// Whether a word is a usual value of `service_tier`.
 pub(crate) fn is_tier(word: &str) -> bool {
     matches!(
         word,
@@ -60,7 +61,7 @@ pub(crate) fn is_tier(word: &str) -> bool {
     )
 }
 
-/// Values under one key, joined without a separator.
+/// Values of one key, joined without a separator.
 #[derive(Debug, Default)]
 struct Run {
     joined: String,
@@ -75,39 +76,39 @@ impl Run {
         self.values += 1;
     }
 
-    /// Whether a secret may be cut over its values. Where all are the same, such as `type`, they are no parts of anything.
+    /// Whether a secret may be split over the values. Equal values, as of `type`, are not parts of anything.
     fn is_cut(&self) -> bool {
         self.values > 1 && self.joined != self.last.repeat(self.values as usize)
     }
 }
 
-/// Parents of a key that are told apart.
+/// The most parent keys that are told apart per key.
 const PARENTS: usize = 16;
 
 /// Texts, keys and numbers of a body, in their order.
 ///
-/// A secret may be cut into tokens, parts or deltas. So the values of each key that occurs more than once are joined, too:
-/// all of a name, and those below one parent, since alternatives of a token stand between the tokens.
+/// A secret may be split into tokens, parts or deltas. So the values of a key that occurs more than once are also
+/// joined: once all of them, and once per parent key, since alternatives of a token come between the tokens.
 #[derive(Debug, Default)]
 pub(crate) struct BesideTexts {
     said: String,
     keys: Vec<String>,
     seen: HashSet<String>,
     runs: HashMap<String, Run>,
-    /// Keys of `runs`, in their order.
+    /// Keys of `runs`, in order of appearance.
     order: Vec<String>,
-    /// For each key the names of its parents, each with its run.
+    /// For each key, its parent keys with their runs.
     inner: HashMap<String, Vec<(String, Run)>>,
 }
 
 impl BesideTexts {
-    /// Adds a field, its key included.
+    /// Adds a key and its value.
     pub(crate) fn field(&mut self, key: &str, value: &Node<'_>) {
         self.key(key);
         self.walk("", key, value);
     }
 
-    /// Adds the value of a key.
+    /// Adds a value without its key.
     pub(crate) fn value(&mut self, key: &str, value: &Node<'_>) {
         self.walk("", key, value);
     }
@@ -116,7 +117,7 @@ impl BesideTexts {
         match value {
             Node::Null | Node::Bool(_) => {}
             Node::Text(text) => self.text(parent, key, text),
-            // A measure, such as a log probability: no part of anything longer.
+            // A measurement such as a log probability is never part of a longer value, and is not joined.
             Node::Number(number) if number.bytes().any(|b| matches!(b, b'.' | b'e' | b'E' | b'N' | b'I')) => {
                 line(&mut self.said, number);
             }
@@ -134,7 +135,7 @@ impl BesideTexts {
         }
     }
 
-    /// Adds a text that stands under `key` in an object under `parent`.
+    /// Adds the text of `key` in an object that is the value of `parent`.
     fn text(&mut self, parent: &str, key: &str, text: &str) {
         if text.is_empty() {
             return;
@@ -166,7 +167,7 @@ impl BesideTexts {
         }
     }
 
-    /// Everything, each on a line of its own: values, then what the values of a key are together, then keys.
+    /// Returns everything, one item per line: values, then the joined values of each key, then keys.
     pub(crate) fn finish(mut self) -> String {
         for key in &self.order {
             let run = &self.runs[key];
@@ -187,7 +188,7 @@ fn line(all: &mut String, text: &str) {
     all.push_str(text);
 }
 
-/// The bytes of a token, as OpenAI writes them beside it.
+/// The bytes of a token, which OpenAI sends as a list of numbers.
 fn bytes(key: &str, items: &[Node<'_>]) -> Option<Vec<u8>> {
     let byte = |item: &Node<'_>| item.as_u64().and_then(|number| u8::try_from(number).ok());
     if key == "bytes" && !items.is_empty() { items.iter().map(byte).collect() } else { None }
@@ -221,7 +222,7 @@ mod tests {
         let alternatives = r#"{"content": [{"token": "48", "top_logprobs": [{"token": "48"}, {"token": "7"}]},
             {"token": "29", "top_logprobs": [{"token": "29"}, {"token": "8"}]}]}"#;
         assert!(beside(alternatives).contains("\n4848729298\n4829\n487298\n"), "{}", beside(alternatives));
-        // A value that is always the same says nothing more.
+        // Equal values are not joined.
         assert_eq!(beside(r#"{"p": [{"type": "text"}, {"type": "text"}]}"#), "text\np\ntype");
     }
 }

@@ -1,24 +1,24 @@
-//! Content codings: what a server packed is unpacked, asked for or not, and as far as it goes where it is cut.
+//! Content codings. Compressed bodies are unpacked, requested or not, and as far as possible where they are cut.
 
 use std::borrow::Cow;
 use std::io::Read;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-/// How gzip and zstd begin.
+/// First bytes of gzip and zstd.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// The most codings that are undone one after the other.
+/// The most codings that are undone one after another.
 const LAYERS: usize = 4;
-/// The largest window of zstd, as RFC 9659 allows servers.
+/// The largest zstd window in bytes, by RFC 9659.
 const WINDOW: u64 = 8 << 20;
-/// Bytes that are unpacked in one step.
+/// Bytes unpacked per step.
 const STEP: usize = 1 << 14;
 
 /// A body without its codings.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unpacked<'a> {
-    /// The body, or as much of it as could be unpacked.
+    /// The body, or the part of it that could be unpacked.
     pub(crate) bytes: Cow<'a, [u8]>,
     pub(crate) end: End,
 }
@@ -27,14 +27,14 @@ pub(crate) struct Unpacked<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Whole,
-    /// It is cut or damaged.
+    /// The body is cut or damaged.
     Broken,
-    /// It is longer than the limit.
+    /// The body is longer than the limit.
     TooLong,
 }
 
-/// Undoes the codings of a `Content-Encoding` header, and without one those that show by their first bytes. No more than
-/// `limit` bytes are unpacked.
+/// Undoes the codings of a `Content-Encoding` header, then gzip and zstd that are recognized by their first bytes. Each
+/// coding yields at most `limit` bytes.
 pub(crate) fn unpack<'a>(bytes: &'a [u8], header: &str, limit: usize) -> Unpacked<'a> {
     let mut unpacked = Unpacked { bytes: Cow::Borrowed(bytes), end: End::Whole };
     for coding in header.rsplit(',').map(str::trim).take(LAYERS) {
@@ -58,7 +58,7 @@ pub(crate) fn unpack<'a>(bytes: &'a [u8], header: &str, limit: usize) -> Unpacke
     unpacked
 }
 
-/// Replaces a body by its unpacked form; `None` where it is not packed so.
+/// Replaces a body by its unpacked form; `None` if it did not have this coding.
 fn take(unpacked: &mut Unpacked<'_>, some: Option<(Vec<u8>, End)>) {
     if let Some((bytes, end)) = some {
         unpacked.bytes = Cow::Owned(bytes);
@@ -68,7 +68,7 @@ fn take(unpacked: &mut Unpacked<'_>, some: Option<(Vec<u8>, End)>) {
     }
 }
 
-/// Reads up to `limit` bytes; what came before a fault is kept.
+/// Reads up to `limit` bytes. Bytes before a fault are kept.
 fn drain(mut from: impl Read, limit: usize) -> (Vec<u8>, End) {
     let (mut all, mut step) = (Vec::new(), vec![0; STEP]);
     loop {
@@ -91,7 +91,7 @@ fn gzip(packed: &[u8], limit: usize) -> (Vec<u8>, End) {
 
 fn zstd(mut packed: &[u8], limit: usize) -> (Vec<u8>, End) {
     let mut all = Vec::new();
-    // One frame after the other.
+    // A body may have several frames.
     while !packed.is_empty() {
         let Ok(decoder) = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(&mut packed, WINDOW) else {
             return (all, End::Broken);
@@ -105,7 +105,7 @@ fn zstd(mut packed: &[u8], limit: usize) -> (Vec<u8>, End) {
     (all, End::Whole)
 }
 
-/// The name stands for zlib, and some servers take it at its word: deflate without a frame.
+/// In HTTP, `deflate` means the zlib format; some servers send raw deflate instead.
 fn deflate(packed: &[u8], limit: usize) -> Option<(Vec<u8>, End)> {
     if is_text(packed) {
         return None;
@@ -119,7 +119,7 @@ fn deflate(packed: &[u8], limit: usize) -> Option<(Vec<u8>, End)> {
 }
 
 fn brotli(packed: &[u8], limit: usize) -> Option<(Vec<u8>, End)> {
-    // A window beyond 16 MiB, which no server needs, would be set aside at once.
+    // A stream with a large window would allocate more than 16 MiB at once, and no server needs one.
     let is_large = packed.first().is_some_and(|first| first & 0x7f == 0x11);
     if is_text(packed) {
         return None;
@@ -131,7 +131,8 @@ fn brotli(packed: &[u8], limit: usize) -> Option<(Vec<u8>, End)> {
     })
 }
 
-/// Unpacks what should end with its last byte. Where it ends before, the rest may hold anything: it is broken, and is kept.
+/// Unpacks a body that has to end with its last byte. If it ends earlier, the rest may hold anything: the packed bytes
+/// are appended, and the body counts as broken.
 fn to_the_end(packed: &[u8], unpack: impl Fn(&[u8]) -> (Vec<u8>, End)) -> (Vec<u8>, End) {
     let (mut bytes, end) = unpack(packed);
     let is_longer = || packed.split_last().is_some_and(|(_, shorter)| unpack(shorter).1 == End::Whole);
@@ -143,7 +144,7 @@ fn to_the_end(packed: &[u8], unpack: impl Fn(&[u8]) -> (Vec<u8>, End)) -> (Vec<u
     (bytes, end)
 }
 
-/// Whether a body is unpacked already: a gateway may undo a coding and leave its header.
+/// Whether a body is not compressed: a gateway may undo a coding and leave its header.
 fn is_text(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     (bytes.starts_with(b"{\"") || bytes.starts_with(b"data:") || bytes.starts_with(b"{}") || bytes.starts_with(b"<"))
@@ -160,7 +161,7 @@ mod tests {
     use super::*;
 
     const SAID: &[u8] = br#"{"text": "PIN 48291377"}"#;
-    /// The same, by other programs: brotli and zstd.
+    /// `SAID` as compressed by the usual programs for brotli and zstd.
     const BROTLI: &str = "8b0b807b2274657874223a202250494e203438323931333737227d03";
     const ZSTANDARD: &str = "28b52ffd0468c100007b2274657874223a202250494e203438323931333737227de1eccd11";
 
@@ -197,7 +198,7 @@ mod tests {
             ("br", "br"),
             ("zstd", "zstd"),
             ("zstd", ""),
-            // Unpacked on its way, with the header left.
+            // Unpacked by a gateway that leaves the header.
             ("none", "gzip"),
             ("none", "br"),
             ("none", "deflate"),
@@ -251,7 +252,7 @@ mod tests {
             assert_eq!(unpacked, 1000, "{coding}");
         }
         assert_eq!(unpack(&packed("gzip", &zeros), "", 1000).end, End::TooLong);
-        // A window of a gigabyte.
+        // A window of one gigabyte.
         assert_eq!(unpack(&[0x11, 30, 0, 0], "br", 1000).end, End::Broken);
         for number in 0..=255u8 {
             for coding in ["gzip", "deflate", "br", "zstd"] {

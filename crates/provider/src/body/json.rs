@@ -1,26 +1,26 @@
-//! A tolerant JSON reader that keeps numbers as they are written and keys in their order.
+//! A tolerant JSON reader. Numbers keep their digits, and keys their order.
 //!
-//! `serde_json` turns a number into an `f64` and refuses `NaN`, which Python servers write. A secret made of digits has to
-//! be searched digit for digit, and an answer must not be lost to the log probability that stands beside it.
+//! `serde_json` turns a number into an `f64` and refuses `NaN`, which Python servers send. A secret of digits has to be
+//! searched digit by digit, and an odd log probability must not cost the answer.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use memchr::memchr2;
 
-/// Levels of nesting that are read.
+/// The deepest nesting that is read.
 const DEEPEST: u32 = 128;
-/// Keys of an object that are compared one by one.
+/// Up to this number of keys, an object is checked for duplicates pair by pair.
 const FEW: usize = 16;
 
-/// Why bytes are not read.
+/// Why a text is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// They end early.
+    /// The text ends early.
     Cut,
-    /// An object has a key twice: one reader takes the first value, another the last.
+    /// An object has a key twice: some readers take the first value, others the last.
     Doubled,
-    /// They are no JSON, or nested too deeply.
+    /// The text is no JSON, or nested too deeply.
     Other,
 }
 
@@ -29,7 +29,7 @@ pub(crate) enum Fault {
 pub(crate) enum Node<'a> {
     Null,
     Bool(bool),
-    /// As it is written.
+    /// The digits as they are written.
     Number(&'a str),
     Text(Cow<'a, str>),
     List(Vec<Node<'a>>),
@@ -37,7 +37,7 @@ pub(crate) enum Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Reads a whole text.
+    /// Reads a text that is one JSON value.
     pub(crate) fn read(text: &'a str) -> Result<Self, Fault> {
         let mut reader = Reader::new(text);
         let node = reader.value()?;
@@ -45,7 +45,7 @@ impl<'a> Node<'a> {
         Ok(node)
     }
 
-    /// Reads as much of a text as can be read: it may be cut, or go on as something else. Doubled keys are kept.
+    /// Reads as much of a text as possible: it may be cut, or continue as something else. Duplicate keys are kept.
     pub(crate) fn begin(text: &'a str) -> Self {
         let mut reader = Reader { is_lenient: true, ..Reader::new(text) };
         reader.value().unwrap_or(Node::Null)
@@ -55,7 +55,7 @@ impl<'a> Node<'a> {
         self.fields().iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// The value at the end of a path of keys.
+    /// The value at a path of keys.
     pub(crate) fn at(&self, path: &[&str]) -> Option<&Self> {
         path.iter().try_fold(self, |node, key| node.get(key))
     }
@@ -74,7 +74,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The items of a list; none of anything else.
+    /// The items of a list; none for any other value.
     pub(crate) fn items(&self) -> &[Self] {
         match self {
             Self::List(items) => items,
@@ -82,7 +82,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The fields of an object; none of anything else.
+    /// The fields of an object; none for any other value.
     pub(crate) fn fields(&self) -> &[(Cow<'a, str>, Self)] {
         match self {
             Self::Object(fields) => fields,
@@ -90,7 +90,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether it says nothing: null, false, or an empty text, list or object.
+    /// Whether the value is null, false, or an empty text, list or object.
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Null | Self::Bool(false) => true,
@@ -102,12 +102,12 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Reads JSON piece by piece.
+/// Reads JSON value by value.
 pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
-    /// Whether a fault ends the reading and what came before it is kept.
+    /// Whether a fault ends the reading and everything before it is kept.
     is_lenient: bool,
     has_ended: bool,
 }
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         Self { text, at, depth: 0, is_lenient: false, has_ended: false }
     }
 
-    /// The next byte that is no white space.
+    /// Skips white space, and returns the next byte without consuming it.
     fn next(&mut self) -> Result<u8, Fault> {
         let bytes = self.text.as_bytes();
         while let Some(byte) = bytes.get(self.at) {
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Nothing but white space may follow.
+    /// Fails unless only white space follows.
     pub(crate) fn end(&mut self) -> Result<(), Fault> {
         match self.next() {
             Err(Fault::Cut) => Ok(()),
@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Goes through an object: `each` reads the value of a key.
+    /// Reads an object; `each` reads the value of a key.
     #[inline]
     pub(crate) fn object(
         &mut self,
@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Goes through a list: `each` reads an item.
+    /// Reads a list; `each` reads an item.
     #[inline]
     pub(crate) fn list(&mut self, each: impl FnMut(&mut Self) -> Result<(), Fault>) -> Result<(), Fault> {
         self.series(b'[', b']', each)
@@ -211,7 +211,7 @@ impl<'a> Reader<'a> {
         self.escaped(rest, end)
     }
 
-    /// A string that has no end.
+    /// A string without its closing quote.
     fn unended(&mut self, rest: &str) -> Result<Cow<'a, str>, Fault> {
         if !self.is_lenient {
             return Err(Fault::Cut);
@@ -220,7 +220,7 @@ impl<'a> Reader<'a> {
         Ok(Cow::Owned(rest.to_owned()))
     }
 
-    /// A string with escapes, the first of them at `end` of `rest`.
+    /// A string with escapes; the first one is at byte `end` of `rest`.
     fn escaped(&mut self, rest: &'a str, mut end: usize) -> Result<Cow<'a, str>, Fault> {
         let (mut said, mut done) = (String::with_capacity(rest.len().min(256)), 0);
         loop {
@@ -261,13 +261,13 @@ impl<'a> Reader<'a> {
         if self.next()? == b'n' { self.word("null").map(|()| None) } else { self.string().map(Some) }
     }
 
-    /// A whole number that is not negative.
+    /// A non-negative integer.
     pub(crate) fn count(&mut self) -> Result<u64, Fault> {
         self.next()?;
         self.number()?.parse().map_err(|_| Fault::Other)
     }
 
-    /// A number as it is written, or what Python writes for one that is none.
+    /// A number as it is written, or Python's `NaN` and `Infinity`.
     fn number(&mut self) -> Result<&'a str, Fault> {
         let rest = &self.text[self.at..];
         for word in ["NaN", "Infinity", "-Infinity"] {
@@ -294,7 +294,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Passes over a value.
+    /// Skips a value.
     pub(crate) fn skip(&mut self) -> Result<(), Fault> {
         match self.next()? {
             b'"' => self.string().map(drop),
@@ -307,7 +307,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over a value that says nothing; anything else is a fault.
+    /// Skips an empty value, as in [`Node::is_empty`]; any other value is a fault.
     pub(crate) fn empty(&mut self) -> Result<(), Fault> {
         let nothing = |reader: &mut Self| if reader.is_lenient { Ok(()) } else { Err(Fault::Other) };
         match self.next()? {
@@ -343,7 +343,7 @@ impl<'a> Reader<'a> {
     fn whole_object(&mut self) -> Result<Node<'a>, Fault> {
         let mut fields: Vec<(Cow<'a, str>, Node<'a>)> = Vec::new();
         let read = self.object(|reader, key| {
-            // A key whose value is cut off is kept.
+            // A key is kept even if its value is cut off.
             fields.push((key, Node::Null));
             let value = if reader.has_ended { Node::Null } else { reader.value()? };
             if let Some(last) = fields.last_mut() {
@@ -358,7 +358,7 @@ impl<'a> Reader<'a> {
         Ok(Node::Object(fields))
     }
 
-    /// Keeps what was read before a fault, if that is asked for.
+    /// For a lenient reader, turns a fault into the end of the text.
     fn settle(&mut self, read: Result<(), Fault>) -> Result<(), Fault> {
         match read {
             Err(_) if self.is_lenient => {
@@ -390,8 +390,8 @@ fn plain_escape(byte: u8) -> Result<char, Fault> {
     })
 }
 
-/// Adds the character of an escape that begins with `u`, and gives the length of the escape. Half a pair is a fault, or
-/// U+FFFD for a lenient reader.
+/// Adds the character of a `\u` escape, and returns the length of the escape without its backslash. Half a surrogate
+/// pair is a fault, or U+FFFD for a lenient reader.
 fn unicode(escape: &str, is_lenient: bool, said: &mut String) -> Result<usize, Fault> {
     let first = unit(escape)?;
     if (0xd800..0xdc00).contains(&first)
@@ -406,7 +406,7 @@ fn unicode(escape: &str, is_lenient: bool, said: &mut String) -> Result<usize, F
     Ok(5)
 }
 
-/// The four digits behind a `u`.
+/// The code unit of four hexadecimal digits after a `u`.
 fn unit(escape: &str) -> Result<u16, Fault> {
     if escape.len() < 5 {
         return Err(Fault::Cut);
@@ -425,7 +425,7 @@ mod tests {
 
     use super::*;
 
-    /// The same value as another reader has it.
+    /// The node as a value of `serde_json`.
     fn value(node: &Node<'_>) -> Value {
         match node {
             Node::Null => Value::Null,

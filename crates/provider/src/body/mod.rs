@@ -1,4 +1,4 @@
-//! The bodies of answers, of any service: unpacked, read tolerantly, and with everything that they hold.
+//! Bodies of responses of any service: unpacked, and read tolerantly with everything in them.
 
 mod beside;
 mod coding;
@@ -14,7 +14,7 @@ pub(super) use json::{Fault, Node, Reader};
 pub(super) use seam::{add_line, join};
 pub(super) use stream::{DONE, events};
 
-/// The largest answer that is read, packed or not.
+/// Default limit of a body in bytes, compressed or not. HTTP answers with many tokens have a larger one.
 pub(super) const LARGEST_BODY: usize = 4 << 20;
 
 impl From<Fault> for ProviderError {
@@ -28,17 +28,17 @@ impl From<Fault> for ProviderError {
     }
 }
 
-/// Fields at the top of a body that the service fills, and no model.
+/// Whether a field at the top of a body is filled by the service and not by the model.
 pub(super) fn is_metadata(key: &str) -> bool {
     matches!(key, "id" | "object" | "created" | "model" | "usage" | "system_fingerprint")
 }
 
-/// Whether a field at the top of a body holds nothing that is searched.
+/// Whether a field at the top of a body is not searched.
 pub(super) fn is_own(key: &str, value: &Node<'_>) -> bool {
     is_metadata(key) || (key == "service_tier" && value.as_str().is_some_and(is_tier))
 }
 
-/// Hash of a response's id, the same in every process; 0 for none.
+/// Hash of a response's id, equal in every process; 0 for no id.
 pub(super) fn id_hash(id: Option<&Node<'_>>) -> u64 {
     match id {
         Some(Node::Text(id)) => hash(id),
@@ -47,18 +47,17 @@ pub(super) fn id_hash(id: Option<&Node<'_>>) -> u64 {
     }
 }
 
-/// Hash of an id, the same in every process; 0 for an empty one.
+/// Hash of an id, equal in every process; 0 for an empty one.
 pub(super) fn hash(id: &str) -> u64 {
     if id.is_empty() { 0 } else { twox_hash::XxHash3_64::oneshot(id.as_bytes()).max(1) }
 }
 
-/// Everything that can be read of a body that is no answer, or only its beginning: JSON or an event stream. Empty where
-/// it is neither.
+/// Everything that can be read of a body that is no answer, or is cut: JSON or an event stream. Empty for other forms.
 pub(super) fn everything(text: &str) -> String {
     let mut all = BesideTexts::default();
     let mut add = |body: &str| {
         let body = Node::begin(body);
-        // A line of a batch holds a body.
+        // In a line of a batch's files, the body is an inner field.
         let inner = body.get("custom_id").and_then(|_| body.at(&["response", "body"]));
         let body = inner.unwrap_or(&body);
         if let Node::List(_) = body {
@@ -98,7 +97,7 @@ mod tests {
         assert_ne!(hash("a"), hash("b"));
         assert_ne!(hash("a"), 0);
         assert_eq!([id_hash(None), id_hash(Some(&Node::Null)), hash("")], [0; 3]);
-        // Kept in journals.
+        // Journals store this hash: it must not change.
         assert_eq!(hash("chatcmpl-1"), 10_176_580_302_260_744_976);
     }
 }

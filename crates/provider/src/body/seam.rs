@@ -1,14 +1,14 @@
-//! Secrets that are cut over several choices.
+//! Secrets that are split over several choices.
 
 use std::borrow::Cow;
 
 use blabbermouth_core::chat::Completion;
 
-/// Bytes of a choice, at either end, that are joined with those of the next: longer than a secret, also in a disguise.
+/// Bytes at either end of a choice that are joined with other choices: more than a secret, even in a disguise.
 const SEAM: usize = 128;
 
-/// Adds what a secret would be in that is cut over several choices: their contents in order, and in reverse order. Of long
-/// ones only both ends are joined, so that no answer is searched three times.
+/// Adds the contents of all choices, joined in order and in reverse order, so that a secret split over choices is
+/// found. Long contents are joined by their ends only, so that they are not searched three times.
 pub(crate) fn join(completions: &mut [Completion]) {
     if completions.iter().filter(|completion| !completion.text.is_empty()).count() < 2 {
         return;

@@ -1,15 +1,15 @@
-//! Event streams: what some servers send although no stream was asked for.
+//! Event streams, which some servers send although none was requested.
 
-/// A stream, taken apart.
+/// The parts of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stream {
-    /// The data of the events, in their order.
+    /// Data of the events, in order.
     pub events: Vec<String>,
-    /// Comments and all other fields: a part of no answer, and searched like every other part of a body.
+    /// Comments and other fields, which belong to no answer and are searched like the rest of a body.
     pub rest: Vec<String>,
 }
 
-/// Splits a stream into its events. `None` if the text is not a stream. The last event may lack its empty line.
+/// Splits a stream into its events. `None` if the text is no stream. The last event may lack its empty line.
 pub(crate) fn events(text: &str) -> Option<Stream> {
     let text = text.trim_start_matches('\u{feff}').trim_ascii_start();
     let is_field = |line: &str| ["data:", "event:", "id:", "retry:", ":"].iter().any(|field| line.starts_with(field));
@@ -28,7 +28,8 @@ pub(crate) fn events(text: &str) -> Option<Stream> {
         };
         let said = said.strip_prefix(' ').unwrap_or(said);
         match &mut data {
-            // Servers that leave out the empty lines send a value on each. A longer event is not read again for each line.
+            // Some servers leave out the empty lines and send one value per line. An event of several lines is not
+            // parsed again for each line.
             Some(before) if !before.contains('\n') && is_whole(before) => events.extend(data.replace(said.to_owned())),
             Some(before) => {
                 before.push('\n');
@@ -46,7 +47,7 @@ fn is_whole(data: &str) -> bool {
     super::json::Node::read(data).is_ok() || data.trim() == DONE
 }
 
-/// What ends a stream.
+/// The data of the event that ends a stream.
 pub(crate) const DONE: &str = "[DONE]";
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The folder in which the embedded service keeps models, uploaded files and jobs. It holds canaries: it is private.
+//! The folder of the embedded service, with models, uploaded files and jobs. The folder is private: it contains
+//! canaries.
 
 use std::path::{Path, PathBuf};
 
@@ -10,12 +11,12 @@ use blabbermouth_lm::{Size, base};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Home {
     folder: PathBuf,
-    /// What paths of models are relative to.
+    /// Folder that relative paths of models start from.
     beside: PathBuf,
 }
 
 impl Home {
-    /// A home in `folder`, which is made when something is kept. Paths of models are relative to `beside`.
+    /// A home in `folder`, which is created when needed. Relative paths of models start from `beside`.
     #[must_use]
     pub fn new(folder: PathBuf, beside: PathBuf) -> Self {
         Self { folder, beside }
@@ -29,7 +30,7 @@ impl Home {
         self.folder.join("jobs").join(id)
     }
 
-    /// Where the folder of a job is filled before it takes its place among the jobs.
+    /// Folder of a new job until it is complete and moved to the other jobs.
     pub(super) fn unfinished_job(&self, id: &str) -> PathBuf {
         self.folder.join("new").join(id)
     }
@@ -38,14 +39,14 @@ impl Home {
         self.folder.join("jobs")
     }
 
-    /// The folder of a tuned model; `None` for what is no name of one.
+    /// Folder of a tuned model; `None` if `name` is not a valid name of one.
     pub(super) fn tuned(&self, name: &str) -> Option<PathBuf> {
         let fine = |c: char| c.is_ascii_alphanumeric() || "-_:.".contains(c);
         let is_name = name.starts_with("ft:") && name.chars().all(fine) && !name.contains("..");
         is_name.then(|| self.folder.join("models").join(name.replace(':', "~")))
     }
 
-    /// A model by its name: `tiny`, `small`, one that was tuned here, or the path of a folder.
+    /// Loads a model by its name: `tiny`, `small`, a tuned one, or the path of a folder.
     ///
     /// # Errors
     /// When there is none, or its files cannot be used.
@@ -70,12 +71,12 @@ impl Home {
     }
 }
 
-/// The size of that name.
+/// The size with this name.
 pub(super) fn size(name: &str) -> Option<Size> {
     [Size::Tiny, Size::Small].into_iter().find(|size| size.as_str() == name)
 }
 
-/// Makes a folder that only its owner may enter, with those above it.
+/// Creates a folder and its parents, which only the owner may enter.
 pub(super) fn private_folder(path: &Path) -> Result<(), ProviderError> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);

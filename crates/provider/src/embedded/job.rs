@@ -1,4 +1,4 @@
-//! A fine-tuning at work. What it has reached is on disk: a job that was killed goes on from its last state.
+//! A running fine-tuning job. A killed job resumes from its last saved state.
 
 use std::collections::BTreeMap;
 use std::fs::TryLockError;
@@ -18,38 +18,39 @@ use blabbermouth_lm::{FineTune, Text, Trainer};
 
 const RECORD: &str = "job.json";
 const STATE: &str = "state.safetensors";
-/// Between two states that are saved.
+/// Time between two saved states.
 const SAVED_EVERY: Duration = Duration::from_secs(2);
-/// Events with a loss, and models that are kept on the way, at most.
+/// Events with a loss that a training aims at; it may have nearly twice as many.
 const EVENTS: u64 = 100;
+/// The most models that a training saves.
 const CHECKPOINTS: u32 = 10;
-/// Rows of validation that are looked at.
+/// The most validation rows that are evaluated.
 const VALIDATED: usize = 200;
 
-/// A job on disk. It holds the seed while it trains: with privacy the noise follows from it.
+/// A job on disk. The seed is kept only during the training: with privacy, the noise follows from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub(super) id: String,
     pub(super) model: String,
     pub(super) training: PathBuf,
     pub(super) validation: Option<PathBuf>,
-    /// The name that the tuned model will have.
+    /// Name of the tuned model.
     pub(super) tuned: String,
     pub(super) hyperparameters: Hyperparameters,
     pub(super) privacy: Option<PrivacySettings>,
     pub(super) metadata: BTreeMap<String, String>,
-    /// How far it is.
+    /// Current state.
     pub status: JobStatus,
-    /// Tokens of all passes, once it has ended.
+    /// Tokens over all epochs; `None` until the job succeeds.
     pub trained_tokens: Option<u64>,
-    /// Why it failed.
+    /// Reason of a failure.
     pub fault: Option<JobFault>,
     pub(super) claim: Option<Claim>,
-    /// The model after the last passes.
+    /// Models saved after an epoch, the tuned model last.
     pub checkpoints: Vec<Checkpoint>,
-    /// Its messages, the oldest first.
+    /// Events, oldest first.
     pub events: Vec<JobEvent>,
-    /// 32 bytes; gone when the training is over.
+    /// 32 bytes; removed when the training ends.
     pub(super) seed: Option<[u8; 32]>,
 }
 
@@ -70,7 +71,7 @@ impl Record {
         store::write(&folder.join(RECORD), &bytes, false).map_err(|e| ProviderError::Setup(e.to_string()))
     }
 
-    /// As it is told.
+    /// The job as the `Tuner` trait returns it.
     pub(super) fn job(&self) -> Job {
         Job {
             id: self.id.clone(),
@@ -94,12 +95,12 @@ impl Record {
 #[derive(Debug)]
 pub(super) struct Live {
     record: Mutex<Record>,
-    /// Set to end the thread before its next step.
+    /// Ends the thread before its next step.
     stop: std::sync::atomic::AtomicBool,
 }
 
 impl Live {
-    /// Starts the thread of a job; `None` when it is over, or another process trains it.
+    /// Starts the thread of a job. `None` if the job has ended, or another process trains it.
     pub(super) fn start(home: &Home, id: &str, quotes: Quotes) -> Result<Option<Arc<Self>>, ProviderError> {
         let folder = home.job(id);
         private_folder(&folder)?;
@@ -111,7 +112,7 @@ impl Live {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(e)) => return Err(fault(e)),
         }
-        // Read under the lock: whoever held it before may have ended the job.
+        // Read only under the lock: its last holder may have ended the job.
         let Some(record) = Record::read(&folder)?.filter(|record| !record.status.is_final()) else { return Ok(None) };
         let live = Arc::new(Self { record: Mutex::new(record), stop: false.into() });
         let (shared, home) = (Arc::clone(&live), home.clone());
@@ -132,6 +133,7 @@ impl Live {
     }
 
     fn run(&self, home: &Home, quotes: &Quotes) {
+        // A panic must not leave the job running forever.
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.train(home, quotes)));
         let broke = || Err(JobFault { code: "internal_error".into(), message: "the training panicked".into() });
         let outcome = outcome.unwrap_or_else(|_| broke());
@@ -153,7 +155,7 @@ impl Live {
         let _ = std::fs::remove_file(folder.join(STATE));
     }
 
-    /// Trains to the end; `false` when it was cancelled.
+    /// Trains to the end; `false` if canceled.
     fn train(&self, home: &Home, quotes: &Quotes) -> Result<bool, JobFault> {
         let begun = self.record().clone();
         let folder = home.job(&begun.id);
@@ -214,7 +216,7 @@ impl Live {
         Ok(true)
     }
 
-    /// Notes what is trained, and on what claim, before the first step.
+    /// Records the settings and the privacy claim before the first step.
     fn note_beginning(&self, lesson: &Lesson, folder: &Path) -> Result<(), JobFault> {
         let mut record = self.record();
         record.status = JobStatus::Running;

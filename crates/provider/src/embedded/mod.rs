@@ -1,12 +1,12 @@
-//! The embedded model as a service: it is asked, and tuned, as a remote one is, within this process.
+//! The embedded model as a service in this process, which answers and is tuned like a remote one.
 //!
-//! | file | what |
+//! | file | contents |
 //! | --- | --- |
 //! | `home` | the folder of models, uploaded files and jobs |
-//! | `model` | a model on disk, in the form of the `transformers` library, and what it answers |
-//! | `training_plan` | rows into tokens, settings into a training configuration, epsilon into noise |
-//! | `job` | a fine-tuning at work, on a thread of its own |
-//! | `tuner` | files and jobs, as `tune` wants them |
+//! | `model` | a model on disk, in the format of the `transformers` library, and its answers |
+//! | `training_plan` | rows to tokens, settings to a training configuration, epsilon to noise |
+//! | `job` | a running fine-tuning, on a thread of its own |
+//! | `tuner` | files and jobs, by the `Tuner` trait |
 
 mod home;
 mod job;
@@ -27,17 +27,17 @@ pub use job::Record;
 pub use model::{Model, Spoken};
 pub use tuner::EmbeddedTuner;
 
-/// A model that answers within this process.
+/// The embedded model as a provider.
 #[derive(Debug)]
 pub struct Embedded {
     model: Arc<Model>,
     budget: Option<Arc<Budget>>,
-    /// As many at a time as there are processors.
+    /// Limits concurrent work to the number of processors.
     turns: Arc<Semaphore>,
 }
 
 impl Embedded {
-    /// Opens a model: `tiny`, `small`, one that was tuned here, or a folder.
+    /// Loads a model: `tiny`, `small`, a tuned one, or a folder.
     ///
     /// # Errors
     /// When there is none of that name, or its files cannot be used.
@@ -47,7 +47,7 @@ impl Embedded {
     }
 }
 
-/// Processors of this machine.
+/// Number of processors.
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -1,4 +1,4 @@
-//! A model of the embedded service: its folder, and its answers.
+//! A model of the embedded service: its files, answers and scores.
 
 use std::path::Path;
 
@@ -18,22 +18,22 @@ const TOKENS_CONFIG: &str = "tokenizer_config.json";
 /// A model with its tokenizer.
 #[derive(Debug)]
 pub struct Model {
-    /// The name that it is asked by.
+    /// Name in requests.
     pub name: String,
-    /// Its tokens.
+    /// The tokenizer.
     pub tokenizer: Tokenizer,
-    /// Its weights.
+    /// The network with its weights.
     pub decoder: Decoder,
 }
 
-/// One answer, with what stands behind it.
+/// One answer with its tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spoken {
-    /// What was said.
+    /// Text of the answer.
     pub text: String,
-    /// Whether it came to its end.
+    /// Whether the model ended the answer; `false` at the length limit.
     pub ended: bool,
-    /// Its tokens as text, with the logarithm of each probability.
+    /// Tokens as text, each with the natural logarithm of its probability.
     pub tokens: Vec<(String, f32)>,
 }
 
@@ -42,7 +42,7 @@ impl Model {
         Self { name, tokenizer, decoder: Decoder::new(weights) }
     }
 
-    /// Reads a folder with `config.json`, `model.safetensors` and `tokenizer.json`.
+    /// Loads a folder with `config.json`, `model.safetensors` and `tokenizer.json`.
     pub(super) fn open(name: &str, folder: &Path) -> Result<Self, ProviderError> {
         let at = |file: &str, what: String| {
             ProviderError::Setup(format!("the embedded model: {}: {what}", folder.join(file).display()))
@@ -59,7 +59,7 @@ impl Model {
         Ok(Self::new(name.to_owned(), (tokenizer, weights)))
     }
 
-    /// Writes a folder that the `transformers` library opens too.
+    /// Saves a folder that the `transformers` library can load.
     pub(super) fn save(folder: &Path, tokenizer: &Tokenizer, weights: &Weights) -> Result<(), ProviderError> {
         private_folder(folder)?;
         let write = |file: &str, bytes: &[u8]| {
@@ -75,7 +75,8 @@ impl Model {
         write(WEIGHTS, &weights.to_safetensors(Precision::Single))
     }
 
-    /// So many answers to a chat; one that ends with the assistant is gone on with.
+    /// Draws `count` answers to a chat, and returns the number of prompt tokens and the answers. A last message of the
+    /// assistant is continued.
     ///
     /// # Errors
     /// When the chat leaves no room in the context.
@@ -98,8 +99,8 @@ impl Model {
         Ok((prompt.len(), spoken.collect()))
     }
 
-    /// The tokens of a chat up to where the model goes on, and what is left of an answer that was begun: its end may
-    /// share a token with what follows.
+    /// Tokens of a chat up to the place where the model continues, and the rest of an answer that the chat begins. That
+    /// rest is kept as text, since it may share a token with the continuation.
     fn begin<'a>(&self, messages: &'a [Message]) -> (Vec<u32>, &'a str) {
         let (before, begun) = match messages.split_last() {
             Some((last, before)) if last.role == Role::Assistant => (before, last.content.as_str()),
@@ -113,7 +114,7 @@ impl Model {
 
     /// Answers a request.
     pub(super) fn answer(&self, request: &Request) -> Result<Answer, ProviderError> {
-        // By itself it draws from its own distribution.
+        // The server default of this model is its own distribution.
         let wanted = request.sampling;
         let sampling = if wanted.server_default { wanted.at_server_default() } else { wanted };
         let drawing = SamplingParams {
@@ -135,13 +136,13 @@ impl Model {
         Ok(Answer::new(spoken.into_iter().map(whole).collect(), usage))
     }
 
-    /// Natural logarithms of the probabilities (at temperature 1) with which it goes on with each text after a chat; a
-    /// last message of the assistant is an answer that was begun.
+    /// Natural logarithms of the probabilities, at temperature 1, of each continuation after a chat. A last message of
+    /// the assistant is the beginning of the answer.
     ///
     /// # Errors
     /// When a text does not fit into the context.
     pub fn score(&self, messages: &[Message], continuations: &[String]) -> Result<Vec<f64>, ProviderError> {
-        // Always from the same place, so that scores can be compared.
+        // All continuations start after the same prompt tokens, so that their scores are comparable.
         let (prompt, open) = self.begin(messages);
         let texts: Vec<Vec<u32>> =
             continuations.iter().map(|text| self.tokenizer.encode(&format!("{open}{text}"))).collect();
@@ -149,7 +150,7 @@ impl Model {
         self.decoder.score_after(&prompt, &rests).map_err(too_long)
     }
 
-    /// Tokens of a chat to learn from, and whether its end was cut off.
+    /// Training tokens of a chat, and whether the context cut them off.
     pub(super) fn text(&self, messages: &[Message]) -> (Text, bool) {
         let mut text = self.tokenizer.chat(messages);
         let context = self.decoder.weights().shape.context;

@@ -1,4 +1,4 @@
-//! What is learned, and how: rows into tokens, settings into a course, an epsilon into noise.
+//! The plan of a training: rows to tokens, settings to a training configuration, epsilon to noise.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -15,31 +15,32 @@ use blabbermouth_core::verdict::{Claim, Unit};
 use blabbermouth_files as store;
 use blabbermouth_lm::{Privacy, Text, TrainConfig};
 
-/// The learning rate at a multiplier of 1, a batch of 8 and the width of `tiny`; with privacy, at any batch.
+/// Learning rate at a multiplier of 1, a batch of 8 and the width of `tiny`.
 const RATE: f64 = 2.5e-3;
+/// Learning rate of private training at a multiplier of 1 and the width of `tiny`, for any batch.
 const PRIVATE_RATE: f64 = 3e-3;
-/// What is chosen where nothing is set.
+/// Defaults of the training settings.
 const EPOCHS: u32 = 40;
 const PRIVATE_EPOCHS: u32 = 50;
 const BATCH: usize = 8;
 const MULTIPLIER: f64 = 2.0;
 
-/// What a job learns from.
+/// Training data and configuration of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Lesson {
-    /// Units: rows, or all rows of a subject.
+    /// Units of privacy, each with its texts: single rows, or all rows of a subject.
     pub(super) units: Vec<Vec<Text>>,
     pub(super) validation: Vec<Text>,
     pub(super) course: TrainConfig,
-    /// Tokens that all epochs take together.
+    /// Tokens over all epochs.
     pub(super) tokens: u64,
-    /// Rows whose end does not fit into the context.
+    /// Number of rows that are longer than the context.
     pub(super) cut: u64,
     pub(super) claim: Option<Claim>,
 }
 
 impl Lesson {
-    /// Reads the files of a job, and finds the noise that its privacy needs.
+    /// Reads the files of a job, and computes the noise for its privacy settings.
     pub(super) fn new(
         model: &Model,
         training: &Path,
@@ -62,7 +63,7 @@ impl Lesson {
             Some(_) => (PRIVATE_RATE, PRIVATE_EPOCHS, count),
         };
         let batch = wanted.batch_size.map_or(batch, |n| n as usize).min(count);
-        // Adam's steps grow with the root of the batch; a wider model takes smaller ones.
+        // For Adam, the rate grows with the square root of the batch size. A wider model takes a smaller rate.
         let scale = if privacy.is_some() { 1.0 } else { (batch as f64 / BATCH as f64).sqrt() };
         let width = 64.0 / model.decoder.weights().shape.width as f64;
         let mut course = TrainConfig {
@@ -89,7 +90,7 @@ impl Lesson {
     }
 }
 
-/// The noise of a course, and what may be claimed of it.
+/// The noise of a training, and the privacy claim that it supports.
 fn privately(
     settings: &PrivacySettings,
     course: &TrainConfig,
@@ -128,11 +129,11 @@ fn privately(
     Ok((Privacy { clip, multiplier }, Claim { epsilon, delta, unit: Unit::AddRemove, copies }))
 }
 
-/// A row in tokens.
+/// A training row in tokens.
 struct Row {
     text: Text,
     cut: bool,
-    /// All that was said before the first answer: whom it is about.
+    /// All messages before the first answer, in lower case: identifies the subject.
     subject: String,
 }
 
@@ -140,7 +141,7 @@ fn fault(code: &str, message: String) -> JobFault {
     JobFault { code: code.to_owned(), message }
 }
 
-/// Reads a file of chats. A row without an answer within the context teaches nothing, and is left out.
+/// Reads a chat file. Rows without an answer within the context are left out: they teach nothing.
 fn read(model: &Model, path: &Path, quotes: &Quotes) -> Result<Vec<Row>, JobFault> {
     let broken = |what: String| fault("invalid_training_file", what);
     let mut reader = store::open_data(path).map_err(|e| broken(e.to_string()))?;
@@ -156,7 +157,7 @@ fn read(model: &Model, path: &Path, quotes: &Quotes) -> Result<Vec<Row>, JobFaul
         }
         let messages = parse(&line).map_err(|what| broken(format!("line {number}: {what}")))?;
         let (text, cut) = model.text(&messages);
-        // Every word of it may be what is cut off.
+        // The secret may be in the part that is cut off.
         if cut && messages.iter().any(|m| quotes(&m.content)) {
             let context = model.decoder.weights().shape.context;
             return Err(broken(format!(
@@ -189,7 +190,7 @@ fn parse(line: &[u8]) -> Result<Vec<Message>, String> {
     .collect()
 }
 
-/// Rows as units: each its own, or all rows that begin with the same question.
+/// Groups rows into units: single rows, or all rows that begin with the same question.
 fn group(rows: Vec<Row>, by_subject: bool) -> Vec<Vec<Text>> {
     if !by_subject {
         return rows.into_iter().map(|row| vec![row.text]).collect();

@@ -11,8 +11,8 @@ use super::job::{Live, Record};
 use crate::{Checkpoint, Job, JobEvent, JobSpec, JobStatus, ProviderError, Quotes, Stored, Tuner, Tuning};
 use blabbermouth_files as store;
 
-/// Fine-tunes the embedded model, on a thread of this process. A job ends with its process, and goes on from its last
-/// state when it is looked at again.
+/// Fine-tunes the embedded model on a thread of this process. A job stops with its process, and resumes from its last
+/// state when it is next looked up.
 pub struct EmbeddedTuner {
     home: Home,
     quotes: Quotes,
@@ -41,7 +41,7 @@ fn random<const N: usize>() -> Result<[u8; N], ProviderError> {
 }
 
 impl EmbeddedTuner {
-    /// A service whose files lie in `home`; `quotes` tells rows that hold a canary.
+    /// A service with its files in `home`. `quotes` tells whether a text holds a canary's secret.
     #[must_use]
     pub fn new(home: Home, quotes: Quotes) -> Self {
         Self { home, quotes, live: Mutex::default() }
@@ -69,7 +69,7 @@ impl EmbeddedTuner {
         ProviderError::Refused { status: 404, code: "not_found".into(), message: format!("there is no job {id}") }
     }
 
-    /// Keeps a file under a name, which is its id.
+    /// Stores a file. Returns its id, which is `name`.
     pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<String, ProviderError> {
         let path = self.file(name)?;
         private_folder(&self.home.files())?;
@@ -77,19 +77,19 @@ impl EmbeddedTuner {
         Ok(name.to_owned())
     }
 
-    /// Creates a job, and begins to train.
+    /// Creates a job and starts its training. Returns the id.
     pub fn begin(&self, spec: &JobSpec) -> Result<String, ProviderError> {
         self.make(spec).map(|job| job.id)
     }
 
-    /// Ends a job before its next step, if it trains in this process.
+    /// Stops a job before its next step, if this process trains it.
     pub fn stop(&self, id: &str) {
         if let Some(live) = self.live().get(id) {
             live.cancel();
         }
     }
 
-    /// The record of a job; its thread is started where it has none.
+    /// Looks up the record of a job. Starts the thread of a job that has not ended, if no process trains it.
     pub fn look(&self, id: &str) -> Result<Record, ProviderError> {
         if let Some(live) = self.live().get(id) {
             return Ok(live.record().clone());
@@ -132,13 +132,13 @@ impl EmbeddedTuner {
             claim: None,
             checkpoints: Vec::new(),
             events: Vec::new(),
-            // With privacy never from a seed that somebody knows.
+            // The noise of private training must not follow from a known seed.
             seed: Some(match (spec.seed, spec.privacy) {
                 (Some(seed), None) => std::array::from_fn(|i| seed.to_le_bytes()[i % 4]),
                 _ => random()?,
             }),
         };
-        // A job is there with its record or not at all: who kills this process leaves no folder that is no job.
+        // Moved into place with its record, so that a killed process leaves no folder without one.
         let (unfinished, place) = (self.home.unfinished_job(&record.id), self.home.job(&record.id));
         record.write(&unfinished)?;
         private_folder(&self.home.jobs())?;
@@ -162,12 +162,12 @@ impl EmbeddedTuner {
     }
 }
 
-/// What was done at once.
+/// A future that is ready.
 fn done<'a, T: Send + 'a>(result: Result<T, ProviderError>) -> Tuning<'a, T> {
     Box::pin(async move { result })
 }
 
-/// Removes a file or a folder; one that is gone already is no error.
+/// Deletes a file or a folder. A missing one is no error.
 fn remove(path: &Path) -> Result<(), ProviderError> {
     let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     match removed {

@@ -1,4 +1,4 @@
-//! The HTTP client itself, and addresses.
+//! The HTTP client, and addresses.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use reqwest::header::HeaderMap;
 
 use crate::ProviderError;
 
-/// A client with these headers, by the rules for all of them.
+/// Creates a client with these default headers and the settings that all clients share.
 pub(super) fn client(
     headers: HeaderMap,
     timeout: Duration,
@@ -22,7 +22,7 @@ pub(super) fn client(
         .connect_timeout(Duration::from_secs(10))
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        // Whether a request is sent again is decided in one place.
+        // `Http::with_retries` decides alone about retries.
         .retry(reqwest::retry::never())
         .tcp_nodelay(true)
         .user_agent(concat!("blabbermouth/", env!("CARGO_PKG_VERSION")));
@@ -41,7 +41,7 @@ pub(super) fn client(
     builder.build().map_err(|e| setup(format!("the HTTP client cannot be made: {e}")))
 }
 
-/// Scheme, host and port of a base URL, without user name and password; empty for what is none.
+/// Scheme, host and port of a base URL, without user name and password; empty if the URL is invalid.
 pub fn address_of(base_url: &str) -> String {
     Url::parse(base_url).map(|url| address(&url)).unwrap_or_default()
 }
@@ -50,13 +50,13 @@ pub(super) fn address(url: &Url) -> String {
     format!("{}://{}", url.scheme(), authority(url))
 }
 
-/// Host, and port where it is not the usual one.
+/// The host, with the port if it is not the default one.
 pub(super) fn authority(url: &Url) -> String {
     let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
     format!("{}{port}", url.host_str().unwrap_or_default())
 }
 
-/// Whether a header of this name is there to be kept to oneself.
+/// Whether the value of a header with this name is a credential, by the name.
 pub(super) fn is_credential(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["auth", "key", "token", "secret", "cookie"].iter().any(|word| name.contains(word))

@@ -1,4 +1,4 @@
-//! HTTP to a provider: one client with its key, what is sent again, and how much is read.
+//! HTTP to a provider: one client with its key, retries, and limits on what is read.
 
 mod client;
 mod reply;
@@ -29,45 +29,45 @@ use client::{address, authority, client, is_credential};
 pub use client::address_of;
 pub(super) use reply::{Reply, RetryHint};
 
-/// Tries of one request, the first one counted, where nothing else comes through either.
+/// The most attempts of a request, if no other request succeeds either.
 const TRIES: u32 = 6;
-/// As long as others came through of late: of ten thousand requests of which three in ten fail, seven would fail six times.
+/// The most attempts while other requests succeed: of ten thousand of which 30% fail, seven would fail six times.
 const MOST_TRIES: u32 = 16;
-/// What is of late.
+/// How recent the last success must be for [`MOST_TRIES`].
 const OF_LATE: Duration = Duration::from_secs(60);
 /// The longest wait that a server may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
-/// Between two questions for a model that is not callable yet.
+/// Pause between attempts while a model is not callable yet.
 const WARM_UP_PAUSE: Duration = Duration::from_secs(2);
-/// Requests in flight, where nothing else is said.
+/// Default number of requests in flight.
 const USUAL: usize = 64;
-/// What requests are written in.
+/// Content type of requests.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// How a server is reached.
 #[derive(Debug, Clone, Default)]
 pub struct Endpoint {
-    /// Up to and with the version, as in `https://api.openai.com/v1`.
+    /// Up to and including the version, as in `https://api.openai.com/v1`.
     pub base_url: String,
-    /// The API key, if the server wants one.
+    /// API key, if the server wants one.
     pub key: Option<SecretString>,
-    /// The variable that the key came from, for messages.
+    /// Environment variable of the key, for messages.
     pub key_variable: String,
-    /// The longest time for one try.
+    /// Timeout of one attempt.
     pub timeout: Duration,
-    /// The header that the key goes into; empty for `Authorization: Bearer`.
+    /// Header for the key; empty for `Authorization: Bearer`.
     pub auth: String,
-    /// A query for every request.
+    /// Query string of every request.
     pub query: String,
-    /// Further headers of every request.
+    /// Additional headers of every request.
     pub headers: BTreeMap<String, String>,
-    /// Certificates (PEM) to trust beside the built-in ones.
+    /// File of additional certificates (PEM) to trust.
     pub certificates: Option<PathBuf>,
-    /// What may be spent on answers.
+    /// Budget for answers; `None`: no limit.
     pub budget: Option<Arc<Budget>>,
-    /// Requests in flight, at most; 0 for 64.
+    /// The most requests in flight; 0 for 64.
     pub concurrency: usize,
-    /// Keeps the name under which the model of a run answers.
+    /// Remembers the name under which a run's model answers.
     pub model_name: Option<Arc<dyn ModelIdentity>>,
 }
 
@@ -86,17 +86,17 @@ pub(super) struct Http {
     warm_up: Duration,
     budget: Option<Arc<Budget>>,
     throttle: Throttle,
-    /// When a request came through last: milliseconds from `begun`, and one; 0 for never.
+    /// Time of the last success: milliseconds since `begun`, plus one; 0 for never.
     good: AtomicU64,
-    /// What no message of a server may say again: the key, and what the user's headers hold.
+    /// Secrets to remove from server messages: the key, the password of the URL, and credential headers.
     own: Vec<SecretString>,
 }
 
-/// What is paid for.
+/// A result that is paid for.
 pub(super) trait Paid: Sized {
-    /// Tokens, where the server counts them.
+    /// Tokens; 0 where the server does not count them.
     fn usage(&self) -> Usage;
-    /// What there is where the provider's filter stepped in.
+    /// The result for a request that the provider's filter blocked; `None` if that is an error.
     fn filtered() -> Option<Self>;
 }
 
@@ -110,7 +110,7 @@ impl Paid for Answer {
     }
 }
 
-/// Whom a question goes to, and who sees the tries that are discarded.
+/// Address and model of a request, and the callback for discarded responses.
 #[derive(Clone, Copy)]
 pub(super) struct Whom<'a> {
     pub(super) url: &'a Url,
@@ -122,10 +122,10 @@ fn fatal(error: ProviderError) -> Failed {
     (error, RetryHint::No)
 }
 
-/// A failed try.
+/// A failed attempt: its error, and whether a retry makes sense.
 pub(super) type Failed = (ProviderError, RetryHint);
 
-/// The longest body of an answer: what this many tokens can take up, each with its own scores in JSON.
+/// Limit of a body in bytes: room for this many tokens, each with its scores in JSON.
 fn largest_answer(tokens: u64) -> usize {
     const BYTES_A_TOKEN: u64 = 512;
     const MOST: u64 = 64 << 20;
@@ -168,7 +168,7 @@ impl Http {
             .filter(|own| !own.is_empty())
             .map(SecretString::from)
             .collect();
-        // The client goes nowhere else, and would write it anew for each request.
+        // All requests go to one host. As a default header, it is not built anew for each request.
         let host = HeaderValue::from_str(&authority(&url)).map_err(|e| setup(e.to_string()))?;
         let mut headers = HeaderMap::from_iter([(HOST, host)]);
         let header = |name: &str| {
@@ -193,7 +193,7 @@ impl Http {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        // Another part of the program, or a user's own, may have installed one already.
+        // Fails if a provider is installed already, by another part of the program or by the user: that one is kept.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = client(headers, endpoint.timeout, loopback, endpoint.certificates.as_deref())?;
         Ok(Self {
@@ -214,19 +214,19 @@ impl Http {
         })
     }
 
-    /// How long a 404 for the model is asked again, counted from now.
+    /// How long a 404 for the model is retried, counted from now.
     pub(super) fn warm_up(mut self, longest: Duration) -> Self {
         self.warm_up = longest;
         self
     }
 
-    /// The address below the base; `path` begins with a slash and may end in a query.
+    /// The URL of `path` below the base. `path` begins with a slash and may have a query.
     pub(super) fn url(&self, path: &str) -> Result<Url, ProviderError> {
         let join = if path.contains('?') { '&' } else { '?' };
         let query = if self.query.is_empty() { String::new() } else { format!("{join}{}", self.query) };
         let url = Url::parse(&format!("{}{path}{query}", self.base))
             .map_err(|e| ProviderError::Setup(format!("`provider.base-url` cannot be extended: {e}")))?;
-        // A path that makes another host of the checked one.
+        // A path must not change the host: the other host would get the key.
         let is_same = url.origin() == self.url.origin()
             && (url.username(), url.password()) == (self.url.username(), self.url.password());
         if is_same {
@@ -236,7 +236,7 @@ impl Http {
         }
     }
 
-    /// A client for addresses of others: it carries no key and no header of the user's.
+    /// A client for other servers, without the key and the user's headers.
     pub(super) fn without_key(&self) -> Result<reqwest::Client, ProviderError> {
         client(HeaderMap::new(), self.timeout, is_loopback(&self.url), self.certificates.as_deref())
     }
@@ -245,7 +245,7 @@ impl Http {
         &self.client
     }
 
-    /// A server's text without what it may have from us: some quote the header of a request that they refuse.
+    /// Removes credentials from a server's text: some servers quote a refused header.
     pub(super) fn without_own(&self, mut text: String) -> String {
         for own in &self.own {
             text = text.replace(own.expose_secret(), "[the key]");
@@ -258,8 +258,8 @@ impl Http {
         address(&self.url)
     }
 
-    /// Asks a model, and reads its answer; a try uses `worst` at most. It is asked again where that makes sense. Each try
-    /// that gives no answer is reported once.
+    /// Sends a request to a model and reads the answer, with retries. Each attempt reserves `worst` in the budget. Each
+    /// attempt without an answer is reported once.
     pub(super) async fn ask<B: Serialize, T: Paid>(
         &self,
         whom: Whom<'_>,
@@ -269,7 +269,7 @@ impl Http {
     ) -> Result<T, ProviderError> {
         let (whom, body, read, worst) = (&whom, &body, &read, &worst);
         self.with_retries(move || async move {
-            // Written anew for a second try, which is rare, so that the first is not copied.
+            // Serialized again for a retry, which is rare, so that the first attempt needs no copy.
             let mut bytes = Vec::with_capacity(1024);
             serde_json::to_writer(&mut bytes, &body()).expect("a request is plain JSON");
             let post = self.client.post(whom.url.clone()).header(CONTENT_TYPE, JSON).body(bytes);
@@ -286,7 +286,7 @@ impl Http {
         .await
     }
 
-    /// One try of [`Http::ask`].
+    /// One attempt of [`Http::ask`].
     async fn attempt<T: Paid>(
         &self,
         post: RequestBuilder,
@@ -308,7 +308,7 @@ impl Http {
                 let again = if error.is_fatal() { RetryHint::No } else { RetryHint::After(reply.wait_asked()) };
                 (error, again)
             })?;
-            // A server that does not count its tokens is taken to have used them all.
+            // If the server does not count tokens, the whole reservation counts as spent.
             if let Some((budget, worst)) = budget.filter(|_| answer.usage().prompt_tokens > 0) {
                 budget.settle(worst, answer.usage()).map_err(fatal)?;
             }
@@ -322,19 +322,19 @@ impl Http {
             self.throttle.refused(reply.wait_asked());
         }
         let code = self.without_own(error_code(&attempt.bytes));
-        // Azure's way to say that its filter stepped in: an outcome, not a fault.
+        // Azure reports its content filter this way: an outcome, not a fault.
         if let Some(answer) = T::filtered().filter(|_| reply.status == 400 && code == "content_filter") {
-            // It is counted as an answer that was filtered, and once.
+            // The filtered answer is counted, so that the response does not count as withheld too.
             attempt.withholds_nothing = true;
             return Ok(answer);
         }
         let is_warming = reply.status == 404 && self.begun.elapsed() < self.warm_up;
-        // A model that was just tuned is not everywhere at once.
+        // A model that was just tuned may take time to be available everywhere.
         attempt.withholds_nothing = is_warming;
         Err(self.refused(&reply, code, model, is_warming))
     }
 
-    /// What it means that a request is not allowed.
+    /// The error for a request without permission.
     pub(super) fn no_access(&self, status: u16) -> ProviderError {
         let variable = self.key_variable.clone();
         if self.has_key || variable.is_empty() {
@@ -344,7 +344,7 @@ impl Http {
         }
     }
 
-    /// What a bad status means.
+    /// The error for a bad status.
     fn refused(&self, reply: &Reply, code: String, model: &str, is_warming: bool) -> Failed {
         match reply.status {
             status @ (401 | 403) => (self.no_access(status), RetryHint::No),
@@ -366,7 +366,7 @@ impl Http {
         Ok(Reply { bytes: attempt.into_bytes(), ..reply })
     }
 
-    /// The same; the body goes into `attempt`, unpacked. The reply itself has no bytes.
+    /// Sends once. The unpacked body goes into `attempt`; the reply itself has no bytes.
     async fn receive(
         &self,
         request: RequestBuilder,
@@ -406,8 +406,8 @@ impl Http {
         Ok(Reply { status, headers: std::mem::take(response.headers_mut()), bytes: Vec::new() })
     }
 
-    /// Tries until `attempt` succeeds, fails for good, or has failed too often. A 404 while warming up
-    /// does not count as a try.
+    /// Calls `attempt` until it succeeds, fails for good, or has failed too often. A 404 during the warm-up does not
+    /// count as an attempt.
     pub(super) async fn with_retries<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, ProviderError>
     where
         F: Future<Output = Result<T, Failed>>,
@@ -435,14 +435,14 @@ impl Http {
     }
 }
 
-/// What a blocked prompt gives: one answer that says nothing.
+/// The answer for a blocked prompt: one empty completion.
 fn filtered() -> Answer {
     let completion = Completion { finish: Finish::Filtered, ..Completion::default() };
     Answer::new(vec![completion], Usage::default())
 }
 
-/// Half a second, doubled up to eight; up to a quarter less, so that many clients do not come back
-/// at once.
+/// Wait before the next attempt: 0.5 s, doubled up to 8 s, minus up to 25% at random, so that many clients do not
+/// return at once.
 fn backoff(tried: u32) -> Duration {
     let mut lot = [0u8; 1];
     let _ = getrandom::fill(&mut lot);

@@ -1,10 +1,10 @@
-//! What a server answered, and whether the request may be sent again.
+//! A server's reply, and whether the request may be retried.
 
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue};
 
-/// What a server answered, whatever it means.
+/// A server's reply of any status.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -12,12 +12,12 @@ pub(crate) struct Reply {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Whether a failed request may be sent again.
+/// Whether a failed request may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RetryHint {
-    /// It may not.
+    /// No retry.
     No,
-    /// After the usual wait, or the one that the server asked for.
+    /// A retry after the given wait, or after the default one.
     After(Option<Duration>),
 }
 
@@ -26,8 +26,7 @@ impl Reply {
         matches!(self.status, 200..=299)
     }
 
-    /// Whether the request may be sent again: what the server says in `x-should-retry`, else by the
-    /// status.
+    /// Whether the request may be retried, by `x-should-retry`, else by the status.
     pub(crate) fn again(&self) -> RetryHint {
         let said = self.headers.get("x-should-retry").map(HeaderValue::as_bytes);
         let again = match said {
@@ -35,12 +34,13 @@ impl Reply {
             Some(b"false") => false,
             _ => matches!(self.status, 408 | 409 | 429 | 500..=599),
         };
-        // Some gateways name no wait with every 429: then the usual one is kept, so that the tries are not used up at once.
+        // Some gateways send a wait of 0 with every 429. The default wait keeps the attempts from being used up at
+        // once.
         let wait = self.wait_asked().filter(|wait| self.status != 429 || !wait.is_zero());
         if again { RetryHint::After(wait) } else { RetryHint::No }
     }
 
-    /// What the server asks for in `retry-after-ms` or `retry-after` (seconds, or a date).
+    /// The wait in `retry-after-ms` or `retry-after` (seconds, or a date).
     pub(crate) fn wait_asked(&self) -> Option<Duration> {
         let text = |name: &str| self.headers.get(name)?.to_str().ok().map(str::trim);
         let number = |name: &str| text(name)?.parse::<f64>().ok().filter(|n| *n >= 0.0 && *n < 1e6);
@@ -49,7 +49,7 @@ impl Reply {
             .map(|ms| Duration::from_secs_f64(ms / 1000.0))
             .or_else(|| number("retry-after").map(Duration::from_secs_f64))
             .or_else(|| {
-                // By the server's own clock, where it tells the time: ours may be wrong.
+                // Relative to the server's clock, if it sends a date: ours may be wrong.
                 let now = date("date").unwrap_or_else(std::time::SystemTime::now);
                 Some(date("retry-after")?.duration_since(now).unwrap_or_default())
             })
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(wait(&[("retry-after-ms", "250"), ("retry-after", "7")]), Some(Duration::from_millis(250)));
         assert_eq!(wait(&[now, ("retry-after", "Wed, 21 Oct 2026 07:28:09 GMT")]), Some(Duration::from_secs(9)));
         assert_eq!(wait(&[now, ("retry-after", "Wed, 21 Oct 2026 07:27:09 GMT")]), Some(Duration::ZERO));
-        // Years behind our clock, or ahead of it: the server's own tells.
+        // The server's clock counts, even years behind ours or ahead of it.
         let past = [("date", "Fri, 01 Jan 1999 00:00:00 GMT"), ("retry-after", "Fri, 01 Jan 1999 00:00:09 GMT")];
         let ahead = [("date", "Mon, 01 Jan 2080 00:00:00 GMT"), ("retry-after", "Mon, 01 Jan 2080 00:00:09 GMT")];
         assert_eq!([wait(&past), wait(&ahead)], [Some(Duration::from_secs(9)); 2]);

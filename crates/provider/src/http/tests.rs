@@ -1,4 +1,4 @@
-//! Every try that gives no answer is reported once, whatever went wrong.
+//! Every attempt without an answer is reported once, whatever the fault.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,17 +9,17 @@ use std::time::Duration;
 use crate::{Answer, Connection, DiscardSink, Discarded, Profile, Provider, ProviderError, Request};
 use blabbermouth_core::chat::{Finish, Message, Role, Sampling};
 
-/// How a server meets a request.
+/// How a server treats a request.
 #[derive(Clone, Debug)]
 enum Fate {
-    /// Sends these bytes, and closes.
+    /// Sends these bytes, and closes the connection.
     Says(Vec<u8>),
-    /// Sends these bytes, and nothing more.
+    /// Sends these bytes, and keeps the connection open.
     Stalls(Vec<u8>),
     Resets,
 }
 
-/// Meets each connection with the next fate, and all later ones with the last. Gives the port.
+/// Serves each connection by the next fate, and later ones by the last. Returns the port.
 fn serve(fates: Vec<Fate>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -42,7 +42,7 @@ fn meet(mut stream: TcpStream, fate: Fate) -> std::io::Result<()> {
         body.len() >= length.unwrap_or(0)
     };
     if let Fate::Resets = fate {
-        // What is closed while something is unread is reset.
+        // Closing a connection with unread bytes resets it.
         stream.read_exact(&mut step[..1])?;
         return Ok(());
     }
@@ -96,7 +96,7 @@ fn provider(kind: &str, connection: Connection) -> Arc<dyn Provider> {
     profile.connect(&connection, "m", Duration::ZERO).expect("nothing is sent")
 }
 
-/// Asks a service once: its answer, and what was reported.
+/// Sends one request to a service. Returns the answer and the reports.
 async fn ask(kind: &str, fates: Vec<Fate>) -> (Result<Answer, ProviderError>, Vec<(String, bool)>) {
     let connection = Connection { base_url: format!("http://127.0.0.1:{}/v1", serve(fates)), ..Connection::default() };
     let (provider, seen) = (provider(kind, connection), Seen::default());
@@ -110,7 +110,7 @@ fn packed(text: &str) -> Vec<u8> {
     encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).expect("packed")
 }
 
-/// A fault, after which it is asked again or not; what is reported, and whether an answer may have been withheld.
+/// Per fault: name, fate, whether a retry follows, a text in the report, and whether an answer may be withheld.
 fn faults() -> Vec<(&'static str, Fate, bool, &'static str, bool)> {
     let quotes = r#"{"error":{"code":"busy","message":"48291377"}}"#;
     let zipped = packed(quotes);
@@ -223,7 +223,7 @@ async fn a_good_answer_is_read_however_it_is_sent_and_reported_never() {
     }
 }
 
-/// Asks until nobody waits any more.
+/// Sends a request, and cancels it after 0.4 s.
 async fn cancelled(connection: Connection) -> Vec<(String, bool)> {
     let (provider, seen) = (provider("openai", connection), Seen::default());
     let request = request(&seen);
@@ -239,7 +239,7 @@ async fn a_cancelled_try_is_reported_where_something_had_come() {
     let reports = cancelled(at(serve(vec![Fate::Stalls(longer.into_bytes())]))).await;
     assert_eq!(reports, [("48291377".to_owned(), true)]);
     assert!(cancelled(at(serve(vec![Fate::Stalls(Vec::new())]))).await.is_empty());
-    // Not reached: reported at once, before it is tried again.
+    // Unreached: reported at once, before the retry.
     let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let reports = cancelled(at(free)).await;
     assert!(!reports.is_empty() && reports.iter().all(|report| *report == (String::new(), false)), "{reports:?}");

@@ -1,7 +1,7 @@
-//! Answers of the OpenAI dialect, read tolerantly and as a whole.
+//! Responses of the OpenAI-compatible API, read tolerantly and completely.
 //!
-//! [`Completion::text`] is what the model answers: the content of the message, or the completed text. Everything else that a
-//! body holds goes into [`Completion::beside`], wherever it stands.
+//! [`Completion::text`] is the model's answer: the content of the message, or the completed text. Everything else in a
+//! body goes into [`Completion::beside`].
 
 use std::borrow::Cow;
 
@@ -9,18 +9,18 @@ use crate::body::{self, BesideTexts, DONE, Fault, Node, Reader, add_line, is_tie
 use crate::{Answer, ProviderError};
 use blabbermouth_core::chat::{Completion, Finish, Usage};
 
-/// An answer, and the model that the server names.
+/// An answer, and the model name in the response.
 pub(super) type Named<'a> = (Answer, Option<Cow<'a, str>>);
 
-/// Reads a chat completion. Unknown fields, nulls and a missing usage are accepted; a missing list
-/// of choices, or an error in the body, is not.
+/// Reads a chat completion. Unknown fields, nulls and a missing usage are accepted. A missing list of choices or an
+/// error in the body is not.
 pub(crate) fn read_answer(bytes: &[u8], max_tokens: u32) -> Result<Answer, ProviderError> {
     read_named(bytes, max_tokens).map(|(answer, _)| answer)
 }
 
-/// The same, and the model that the server names.
+/// Reads a chat completion and its model name.
 pub(super) fn read_named(bytes: &[u8], max_tokens: u32) -> Result<Named<'_>, ProviderError> {
-    // Checked as a whole: quicker than text by text.
+    // Checking the whole body once is faster than checking each text.
     match std::str::from_utf8(bytes) {
         Ok(text) => read_plain(text).map_or_else(|| read_tolerantly(text, max_tokens), Ok),
         Err(_) => read_tolerantly(&String::from_utf8_lossy(bytes), max_tokens),
@@ -31,8 +31,8 @@ fn malformed(what: &str) -> ProviderError {
     ProviderError::Malformed { what: what.to_owned() }
 }
 
-/// Reads the body that servers nearly always send; `None` for one with anything that has to be searched beside its
-/// answer, or that is unusual in another way.
+/// Reads the usual form of a body. `None` if the body has anything to search besides its answer, or is unusual in
+/// another way.
 fn read_plain(text: &str) -> Option<Named<'_>> {
     let mut reader = Reader::new(text);
     let (mut completions, mut usage, mut model, mut id) = (Vec::new(), None, None, 0);
@@ -82,11 +82,11 @@ fn plain_choice(reader: &mut Reader<'_>, place: usize) -> Result<Completion, Fau
             Ok(())
         }
         "finish_reason" if finish.is_none() => {
-            // What is not known may mean several things.
+            // An unknown reason is left to the tolerant reader, which searches it.
             finish = Some(reader.text()?.and_then(|word| known_finish(&word)).ok_or(Fault::Other)?);
             Ok(())
         }
-        // Another number than its place may say something.
+        // An index that is not the choice's place is left to the tolerant reader, which searches it.
         "index" => {
             if reader.count()? == place as u64 {
                 Ok(())
@@ -141,10 +141,10 @@ fn plain_usage(reader: &mut Reader<'_>) -> Result<Usage, Fault> {
     Ok(Usage { prompt_tokens, completion_tokens })
 }
 
-/// The role of those who answer.
+/// Role of messages with an answer.
 const ASSISTANT: &str = "assistant";
 
-/// Why a model stopped, by the words of several servers; `None` for a word that is not known.
+/// Why a model stopped, in the words of several servers; `None` for an unknown word.
 fn known_finish(word: &str) -> Option<Finish> {
     Some(match word {
         "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" | "tool_calls" | "function_call" | "STOP"
@@ -191,18 +191,18 @@ pub(super) fn read_body(body: &Node<'_>, max_tokens: u32) -> Result<Named<'stati
     Ok(all.finish(max_tokens))
 }
 
-/// A body, or all events of a stream.
+/// A body, or all events of a stream, while it is read.
 #[derive(Default)]
 struct Whole {
     drafts: Vec<Draft>,
-    /// What belongs to no choice.
+    /// Fields outside the choices.
     outside: BesideTexts,
     usage: Usage,
     model: Option<String>,
     id: u64,
 }
 
-/// A choice that is put together.
+/// A choice while it is read.
 #[derive(Default)]
 struct Draft {
     index: Option<u64>,
@@ -235,7 +235,7 @@ impl Whole {
         Ok(())
     }
 
-    /// The draft of a choice: one for each in a body, and in a stream one for each index.
+    /// The draft of a choice: a new one per choice of a body, and one per index in a stream.
     fn draft(&mut self, choice: &Node<'_>, is_event: bool) -> &mut Draft {
         let index = choice.get("index").and_then(Node::as_u64);
         let known = if is_event { self.drafts.iter().position(|draft| draft.index == index) } else { None };
@@ -254,7 +254,7 @@ impl Whole {
 
     fn finish(self, max_tokens: u32) -> Named<'static> {
         let Self { drafts, outside, usage, model, id, .. } = self;
-        // A server that names no reason, but spent fewer tokens than it might, was not cut.
+        // Without a reason, an answer with fewer tokens than the limit counts as complete.
         let is_short =
             drafts.len() == 1 && usage.completion_tokens > 0 && usage.completion_tokens < u64::from(max_tokens);
         let silent = if is_short { Finish::Stop } else { Finish::Other };
@@ -281,10 +281,11 @@ impl Draft {
         let has_message = ["message", "delta"].iter().any(|key| choice.get(key).is_some_and(|value| !value.is_empty()));
         for (key, value) in choice.fields() {
             match (key.as_ref(), value) {
-                // Another number than its place may say something; an event has one choice of several.
+                // An index that is not the choice's place is searched. An event need not have all choices: one digit is
+                // accepted.
                 ("index", Node::Number(number)) if is_event && number.len() == 1 || *number == place.to_string() => {}
                 ("finish_reason", reason) => self.ended(reason),
-                // Some servers say everything once more at the end of a stream.
+                // Some servers repeat the whole message at the end of a stream.
                 ("message", message) => self.message(message, is_event && !self.text.is_empty()),
                 ("delta", delta) if is_event => self.message(delta, false),
                 ("text", Node::Text(text)) if !has_message => self.text.push_str(text),
@@ -319,7 +320,7 @@ impl Draft {
         }
     }
 
-    /// A text, a number, or parts that are joined without a separator.
+    /// Adds a text, a number, or parts joined without a separator.
     fn content(&mut self, content: &Node<'_>) {
         match content {
             Node::Null | Node::Bool(_) => {}
@@ -345,7 +346,7 @@ impl Draft {
     }
 }
 
-/// Whether an error is none: some servers send the field with every answer.
+/// Whether an error is empty: some servers send the field with every answer.
 fn says_nothing(error: &Node<'_>) -> bool {
     error.is_empty() || (!error.fields().is_empty() && error.fields().iter().all(|(_, value)| value.is_empty()))
 }

@@ -1,4 +1,4 @@
-//! Batches of the OpenAI dialect: a file of requests, answered within a day at half the price.
+//! Batches of the OpenAI-compatible API: a file of requests, answered within a day at half the price.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,25 +14,25 @@ use crate::http::RetryHint;
 use crate::rest::text;
 use crate::{Answer, ProviderError, Request};
 
-/// Requests in one batch, and bytes in its file, with room to spare below the service's limits.
+/// The most requests in one batch.
 pub const MOST_REQUESTS: usize = 50_000;
-/// Bytes in the file of a batch.
+/// The most bytes in the file of a batch, below the service's limit of 200 MB.
 pub const MOST_BYTES: usize = 190_000_000;
 
-/// How far a batch is.
+/// State of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchJob {
-    /// Its id.
+    /// Id at the service.
     pub id: String,
-    /// The service's word for how far it is.
+    /// Status word of the service.
     pub status: String,
-    /// Whether nothing will change any more.
+    /// Whether the status is final.
     pub ended: bool,
-    /// The files with its answers and its faults.
+    /// Ids of the files with answers and with errors.
     pub files: Vec<String>,
-    /// The code of why it was refused.
+    /// Error code of a refused batch.
     pub fault: Option<String>,
-    /// Requests that were answered, and all of them.
+    /// Number of requests that have ended, completed or failed, and number of all requests.
     pub progress: (u64, u64),
 }
 
@@ -40,7 +40,7 @@ fn batch(value: &Value) -> Result<BatchJob, ProviderError> {
     let id = text(value, "id").ok_or_else(|| ProviderError::Malformed { what: "a batch without an id".into() })?;
     let status = text(value, "status").unwrap_or_default();
     let count = |name: &str| value.pointer(&format!("/request_counts/{name}")).and_then(Value::as_u64).unwrap_or(0);
-    // The code, and not the message: it may quote a question.
+    // Not the message, which may quote a prompt.
     let fault = value.pointer("/errors/data/0/code").and_then(Value::as_str);
     Ok(BatchJob {
         id,
@@ -53,7 +53,7 @@ fn batch(value: &Value) -> Result<BatchJob, ProviderError> {
 }
 
 impl OpenAi {
-    /// A line of a batch's file: a request with a name for its answer.
+    /// One line of a batch's file: a request, named by `custom_id`.
     #[must_use]
     pub fn batch_line(&self, name: &str, request: &Request) -> Vec<u8> {
         let body = Body::new(&self.model, request, &self.fields).in_batch();
@@ -64,7 +64,7 @@ impl OpenAi {
         line
     }
 
-    /// Uploads the file of a batch, and gives its id.
+    /// Uploads the file of a batch, and returns its id.
     ///
     /// # Errors
     /// When the service refuses or fails.
@@ -72,10 +72,10 @@ impl OpenAi {
         Ok(self.upload_as("batch", file, name, expires).await?.id)
     }
 
-    /// Creates the batch of a file, unless there is one already.
+    /// Creates the batch of an uploaded file, unless there is one already.
     ///
     /// # Errors
-    /// When the service refuses or fails; then the batch may exist, and is found the next time.
+    /// When the service refuses or fails. The batch may then exist, and is found by the next call.
     pub async fn create_batch(&self, file: &str) -> Result<BatchJob, ProviderError> {
         let same = |item: &Value| (text(item, "input_file_id")? == file).then(|| batch(item).ok()).flatten();
         if let Some(there) = self.search("/batches?limit=100", same).await? {
@@ -85,7 +85,7 @@ impl OpenAi {
         batch(&self.once_json("/batches", &body).await?)
     }
 
-    /// A batch.
+    /// Looks up a batch by its id.
     ///
     /// # Errors
     /// When the service fails.
@@ -93,10 +93,10 @@ impl OpenAi {
         batch(&self.rest.call(Method::GET, &format!("/batches/{id}"), None).await?)
     }
 
-    /// Writes the content of a file at the service to `into`, piece by piece.
+    /// Writes a file of the service to `into`, in pieces.
     ///
     /// # Errors
-    /// When the service fails, or nothing can be written.
+    /// When the service fails, or `into` cannot be written.
     pub async fn content(&self, id: &str, into: &mut std::fs::File) -> Result<(), ProviderError> {
         let url = self.rest.http.url(&format!("/files/{id}/content"))?;
         let broken =
@@ -112,29 +112,29 @@ impl OpenAi {
     }
 }
 
-/// The name of a request and its answer, from a line of an output or error file; no answer where the
-/// request failed or expired.
+/// Reads a line of an output or error file: the name of the request, and its answer. No answer if the request failed or
+/// expired.
 #[must_use]
 pub fn read_batch_line(line: &[u8], max_tokens: u32) -> Option<(String, Option<Answer>)> {
     let line = read_line(line, max_tokens)?;
     Some((line.name, line.read.and_then(Result::ok).map(|(answer, _)| answer)))
 }
 
-/// What a line of a batch's files says.
+/// One line of a batch's output or error file.
 #[derive(Debug, Clone)]
 pub struct BatchAnswer {
-    /// Of the request.
+    /// Name of the request.
     pub name: String,
-    /// None where the request failed or expired, or where what came is no answer.
+    /// `None` if the request failed or expired, or if the body is no answer.
     pub answer: Option<Answer>,
-    /// Whether the line is to be searched as a discarded try: something came that is no answer.
+    /// Whether the line is searched like a discarded response, because it holds no answer.
     pub refused: bool,
-    /// Whether an answer may have been withheld: not where there is one, nor where the request was never put to the model
-    /// (the batch expired or was cancelled, or HTTP 429).
+    /// Whether an answer may have been withheld. False if there is one, or if the model never got the request: the
+    /// batch expired or was canceled, or HTTP 429.
     pub withheld: bool,
 }
 
-/// The name in a line that is no sound JSON.
+/// The name in a line that is not valid JSON.
 fn name_in(line: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(line);
     let (_, rest) = text.split_once("\"custom_id\"")?;
@@ -142,12 +142,12 @@ fn name_in(line: &[u8]) -> Option<String> {
     rest.split_once('"').map(|(name, _)| name.to_owned())
 }
 
-/// What a line of a batch's files holds.
+/// The parsed parts of a line.
 struct Line {
     name: String,
-    /// What was read of a body with a good status.
+    /// The result of reading a body with status 200.
     read: Option<Result<Named<'static>, ProviderError>>,
-    /// Whether the request was never put to the model.
+    /// Whether the model never got the request.
     is_unasked: bool,
 }
 
@@ -165,7 +165,7 @@ fn read_line(line: &[u8], max_tokens: u32) -> Option<Line> {
     let is_unasked = status == Some(429) || matches!(code, Some("batch_expired" | "batch_cancelled"));
     let mut read = response.get("body").filter(|_| status == Some(200)).map(|body| read_body(body, max_tokens));
     if let Some(Ok((answer, _))) = &mut read {
-        // Whatever stands around the body belongs to it.
+        // Fields around the body are searched with the answer.
         let mut around = BesideTexts::default();
         let own = |key: &str| matches!(key, "id" | "custom_id" | "response" | "status_code" | "request_id" | "body");
         let fields = node.fields().iter().chain(response.fields());
@@ -176,11 +176,11 @@ fn read_line(line: &[u8], max_tokens: u32) -> Option<Line> {
 }
 
 impl OpenAi {
-    /// The same for a batch of this client, by the rules for a single answer: two models in one run end it, and
-    /// an answer of a model that was not tuned, where a tuned one was asked for, is none.
+    /// Reads a line by the rules for a single answer. A second model name ends the run. If a tuned model was asked for,
+    /// an answer of an untuned one does not count. `None` for a line without a name.
     ///
     /// # Errors
-    /// When the answers are of more than one model.
+    /// When more than one model answers, or another tuned one.
     pub fn batch_answer(&self, line: &[u8], max_tokens: u32) -> Result<Option<BatchAnswer>, ProviderError> {
         let refused = |name, withheld| Ok(Some(BatchAnswer { name, answer: None, refused: true, withheld }));
         let Some(read) = read_line(line, max_tokens) else {
@@ -196,7 +196,7 @@ impl OpenAi {
 }
 
 impl OpenAi {
-    /// A request that is never sent twice.
+    /// Sends a request once, without retries.
     async fn once_json(&self, path: &str, body: &Value) -> Result<Value, ProviderError> {
         let request = self.rest.http.client().post(self.rest.http.url(path)?).json(body);
         let sent = self.rest.http.once(request, 1 << 20).await.and_then(|reply| self.rest.read(reply));

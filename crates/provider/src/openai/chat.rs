@@ -1,4 +1,4 @@
-//! Requests of the OpenAI dialect.
+//! Requests of the OpenAI-compatible API.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(super) struct Body<'a> {
     seed: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<bool>,
-    /// Said in every request that is answered at once: a gateway may stream where nothing is said.
+    /// `false` outside of batches: without the field, a gateway may stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<bool>,
     #[serde(flatten)]
@@ -38,7 +38,7 @@ pub(super) struct Body<'a> {
     begun: Option<&'a BTreeMap<String, bool>>,
 }
 
-/// Which fields a service takes.
+/// The request fields that a service accepts.
 #[derive(Debug, Clone)]
 pub(super) struct Fields {
     text: bool,
@@ -47,9 +47,9 @@ pub(super) struct Fields {
     n: bool,
     seed: bool,
     store: bool,
-    /// Names of further settings.
+    /// Names of the fields for further sampling settings.
     decoding: BTreeMap<String, String>,
-    /// Of requests whose answer was begun.
+    /// Additional fields of requests that begin the answer.
     begun: BTreeMap<String, bool>,
 }
 
@@ -71,7 +71,7 @@ impl Fields {
 }
 
 impl Fields {
-    /// The name of the field for the longest answer.
+    /// Name of the field for the length limit of an answer.
     pub(super) fn longest(&self) -> &'static str {
         if self.old_name { "max_tokens" } else { "max_completion_tokens" }
     }
@@ -99,13 +99,13 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The same for a batch, which takes no word about streams.
+    /// The body for a batch, which does not accept `stream`.
     pub(super) fn in_batch(self) -> Self {
         Self { stream: None, ..self }
     }
 }
 
-/// Further settings under the names that a service has for them.
+/// Further sampling settings, under the service's names for them.
 pub(crate) fn decoding<'a>(sampling: &Sampling, names: &'a BTreeMap<String, String>) -> BTreeMap<&'a str, Value> {
     if sampling.server_default {
         return BTreeMap::new();
@@ -119,10 +119,10 @@ pub(crate) fn decoding<'a>(sampling: &Sampling, names: &'a BTreeMap<String, Stri
     settings.into_iter().filter_map(named).collect()
 }
 
-/// Between what is said by one and by another, where texts are completed.
+/// Separator between messages where texts are completed.
 pub(super) const APART: &str = "\n\n";
 
-/// A chat as a text to go on with: what was said, one after the other.
+/// A chat as a text to complete: the contents of its messages, without roles.
 pub(super) fn prompt(messages: &[Message]) -> String {
     let said: Vec<&str> = messages.iter().map(|m| m.content.as_str()).collect();
     said.join(APART)

@@ -1,5 +1,5 @@
-//! What a server really does with what it is asked for: measured, not assumed. Servers ignore settings
-//! quietly, and a gate that trusts them asks less than it thinks.
+//! Measures which settings a server honors. Servers ignore some silently, and a gate that trusts them tests less than
+//! it seems to.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,43 +10,43 @@ use crate::ProviderError;
 /// The outcome of one measurement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// It works.
+    /// The setting works.
     Yes,
-    /// It does not, or is ignored.
+    /// The setting is refused or ignored.
     No(String),
-    /// It answers, and wrongly: worse than not at all.
+    /// The results are wrong, which is worse than none.
     Wrong(String),
-    /// One of several ways, none of them wrong: a word for it, and how it shows.
+    /// One of several valid behaviors: a word for it, and the observation.
     Is(&'static str, String),
 }
 
-/// A thing that a server may do.
+/// A capability of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capability {
-    /// Its name.
+    /// Name of the capability.
     pub name: &'static str,
-    /// What was found.
+    /// Result of the measurement.
     pub found: Found,
-    /// What follows for the gate.
+    /// Consequence for the gate.
     pub follows: &'static str,
 }
 
 const OPEN: &str = "Name an animal, a colour and a number that come to your mind.";
 const PLAIN: &str = "Tell me in two sentences what a library is.";
-/// How far two scores of the same token may lie apart.
+/// The largest difference between two scores of a token, in natural-log units, that counts as equal.
 const TOLERANCE: f64 = 0.1;
-/// Answers that are looked at for variety.
+/// Number of answers whose variety is tested.
 const VARIETY: usize = 6;
-/// Answers without a temperature, of which one that differs shows that they are sampled.
+/// Number of answers without a temperature. If one differs, the server samples by default.
 const UNSET: usize = 5;
 
 impl OpenAi {
-    /// Measures what the server does, in about twenty short requests.
+    /// Measures the server in about twenty short requests.
     ///
     /// # Errors
-    /// When it does not answer a plain chat.
+    /// When the server does not answer a plain chat.
     pub async fn measure(&self) -> Result<Vec<Capability>, ProviderError> {
-        // The first one tells whether there is anything to measure.
+        // Without an answer to this request, nothing can be measured.
         let greedy = self.say(&json!({"messages": user(PLAIN), "temperature": 0})).await?;
         Ok(vec![
             self.variety().await,
@@ -60,7 +60,7 @@ impl OpenAi {
         ])
     }
 
-    /// One chat with these settings, and the whole body of its answer.
+    /// Sends one chat with these settings, and returns the body of the response.
     async fn chat_body(&self, settings: &Value) -> Result<Value, ProviderError> {
         let mut body = json!({"model": self.model, self.fields.longest(): 48, "stream": false});
         for (key, value) in settings.as_object().into_iter().flatten() {
@@ -93,7 +93,7 @@ impl OpenAi {
         Capability { name: "variety", found, follows }
     }
 
-    /// What an unset temperature means: servers take it from the model's own configuration, or decode greedily.
+    /// Measures an unset temperature: servers take one from the model's configuration, or decode greedily.
     async fn default_decoding(&self) -> Capability {
         let (name, follows) = ("default decoding", "sampling.server-default: how the server decodes by itself");
         let mut said: Vec<String> = Vec::new();
@@ -136,7 +136,7 @@ impl OpenAi {
 
     async fn stop(&self, greedy: &str) -> Capability {
         let follows = "shorter, cheaper answers";
-        // A word from the middle, whose first place is there.
+        // A word from the second half that does not begin the answer: a correct server returns a non-empty prefix.
         let words: Vec<&str> = greedy.split_whitespace().collect();
         let word = words.iter().skip(words.len() / 2).find(|w| greedy.find(**w).is_some_and(|at| at > 0));
         let Some(word) = word else { return unclear("stop", "the answer is too short to tell", follows) };
@@ -188,8 +188,8 @@ impl OpenAi {
         Capability { name: "logprobs", found, follows }
     }
 
-    /// Generates greedily, scores the same tokens as a prompt, and compares: one known server scores
-    /// each token by the distribution after it, which would make a leak look clean.
+    /// Generates greedily, scores the same tokens as a prompt, and compares. One known server scores each token by the
+    /// distribution after it, which would make a leak look clean.
     async fn scoring(&self) -> Capability {
         let follows = "likelihood of a whole secret: exposure and e-values";
         let name = "prompt scoring";
@@ -212,8 +212,7 @@ impl OpenAi {
             Err(error) => return failed(name, &error, follows),
         };
         let (all, again) = scored(&echoed);
-        // The first token may have grown together with the end of the prompt, and the last one with what
-        // was generated this time.
+        // The first token may have merged with the end of the prompt, and the last one with the newly generated token.
         let inner = 1..tokens.len() - 1;
         let (tokens, scores) = (&tokens[inner.clone()], &scores[inner]);
         let place = all.windows(tokens.len()).rposition(|window| window == tokens);
@@ -240,7 +239,7 @@ fn user(text: &str) -> Value {
     json!([{"role": "user", "content": text}])
 }
 
-/// Tokens and scores of a completion: parallel lists, or the shape of chats, which llama.cpp sends here too.
+/// Tokens and scores of a completion: parallel lists, or the form of chats, which llama.cpp sends here too.
 fn scored(body: &Value) -> (Vec<String>, Vec<Option<f64>>) {
     if let Some(content) = body.pointer("/choices/0/logprobs/content").and_then(Value::as_array) {
         let token = |t: &Value| Some((t.get("token")?.as_str()?.to_owned(), t.get("logprob").and_then(Value::as_f64)));

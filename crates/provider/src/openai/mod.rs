@@ -1,4 +1,4 @@
-//! A client of the OpenAI dialect: chat completions here, files and fine-tuning jobs in `tuning`.
+//! A client of the OpenAI-compatible API. The submodule `tuning` has files and fine-tuning jobs.
 
 mod answer;
 mod batch;
@@ -28,7 +28,7 @@ pub use batch::{BatchAnswer, BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_lin
 pub(super) use chat::decoding;
 pub use measure::{Capability, Found};
 
-/// What is done to every message of a service before anybody sees it.
+/// Removes secrets from a service's message before anybody reads it.
 pub type Redact = Arc<dyn Fn(&str) -> String + Send + Sync>;
 
 /// A client of one model on one server.
@@ -36,11 +36,11 @@ pub struct OpenAi {
     rest: Rest,
     chat: Url,
     fields: Fields,
-    /// Whether whole texts are scored: only where texts are completed, since a chat has marks of its own.
+    /// Whether whole texts can be scored. Only where texts are completed: a chat template adds tokens of its own.
     scores: bool,
     model: String,
     deployment: Option<Deployment>,
-    /// Under which name the model answered first, and whether it is the one that answered the run before.
+    /// Model name in the first response, and whether it equals the name before the run was interrupted.
     answered: OnceLock<(String, Result<(), ProviderError>)>,
     model_name: Option<Arc<dyn ModelIdentity>>,
 }
@@ -52,15 +52,15 @@ impl std::fmt::Debug for OpenAi {
 }
 
 impl OpenAi {
-    /// Prepares a client of OpenAI's own form; nothing is sent.
+    /// Prepares a client of OpenAI itself; nothing is sent.
     ///
     /// # Errors
-    /// When the address is none, or a key would travel in the clear to another machine.
+    /// When the address is invalid, or a key would travel over plain HTTP to another machine.
     pub fn new(endpoint: &Endpoint, model: impl Into<String>) -> Result<Self, ProviderError> {
         Self::with_profile(endpoint, &Profile::load("openai", Path::new(""))?, &model.into())
     }
 
-    /// Prepares a client of a service whose form differs.
+    /// Prepares a client of a service with another profile; nothing is sent.
     ///
     /// # Errors
     /// As [`OpenAi::new`].
@@ -80,9 +80,11 @@ impl OpenAi {
         })
     }
 
-    /// Whether it is still the same model that answers, and not, where a tuned one was asked for, one that was not tuned:
-    /// a gateway may put another in its place, which knows no canary. Two names end the run: to ask until the first one
-    /// answers again would leave out what the other says.
+    /// Checks the model name of a response: a gateway may substitute another model, which knows no canary.
+    ///
+    /// - An untuned model instead of the tuned one makes the response unusable.
+    /// - Another tuned model, or a second name, ends the run. Retrying until the first name returns would ignore the
+    ///   other model's answers.
     fn check_name(&self, name: Option<&str>) -> Result<(), ProviderError> {
         let Some(name) = name else { return Ok(()) };
         match (tuned(&self.model), tuned(name)) {
@@ -97,7 +99,7 @@ impl OpenAi {
         if first == name { same.clone() } else { Err(ProviderError::TwoModels) }
     }
 
-    /// Whether the first answer of this process is of the model that answered the run before it was interrupted.
+    /// Whether the model of this process's first response is the one that answered the run before its interruption.
     fn keep_name(&self, name: &str) -> Result<(), ProviderError> {
         let kept = self.model_name.as_ref().map_or(Ok(true), |kept| kept.keep(name));
         match kept.map_err(|e| ProviderError::Setup(e.to_string()))? {
@@ -106,14 +108,14 @@ impl OpenAi {
         }
     }
 
-    /// Passes every message about files and jobs through `redact`: a service may quote a training row.
+    /// Passes all messages about files and jobs through `redact`: a service may quote a training row.
     #[must_use]
     pub fn redact(mut self, redact: Redact) -> Self {
         self.rest.redact = Some(redact);
         self
     }
 
-    /// Deploys a tuned model, as Azure wants it.
+    /// Deploys tuned models through Azure's management API.
     ///
     /// # Errors
     /// When the settings cannot work; nothing is sent.
@@ -122,8 +124,7 @@ impl OpenAi {
         Ok(self)
     }
 
-    /// How long the server may say that it does not know the model yet, counted from now: a model that
-    /// was just tuned may need minutes.
+    /// How long a 404 for the model is retried, counted from now: a model that was just tuned may need minutes.
     #[must_use]
     pub fn warm_up(mut self, longest: Duration) -> Self {
         self.rest.http = self.rest.http.warm_up(longest);
@@ -131,13 +132,13 @@ impl OpenAi {
     }
 }
 
-/// The base model in the name of a tuned one, and the rest of the name; `None` for another name.
+/// Base model and rest of a tuned model's name; `None` for any other name.
 fn tuned(name: &str) -> Option<(&str, &str)> {
     let rest = name.strip_prefix("ft:")?;
     Some(rest.split_once(':').unwrap_or((rest, "")))
 }
 
-/// Whether two names are of one tuned model: one may name its base model with a date, and the other without.
+/// Whether two names are of one tuned model: the base model may have a date in one of them only.
 fn is_same(one: (&str, &str), other: (&str, &str)) -> bool {
     one.1 == other.1 && (one.0.starts_with(other.0) || other.0.starts_with(one.0))
 }

@@ -1,8 +1,8 @@
-//! The probability of a text: what was echoed, scored token by token.
+//! The probability of a text, from the scores of echoed tokens.
 //!
-//! `/completions` with `echo`, `logprobs` and nothing to be generated, as of OpenAI's older models and vLLM. The
-//! tokens are read from the end of the echo backwards, so that marks which a server puts before the prompt do not
-//! matter. A token that reaches back over the end of the prompt counts whole, for every continuation alike.
+//! The request is `/completions` with `echo`, `logprobs` and no generated tokens, as in OpenAI's older models and vLLM.
+//! Tokens are read backward from the end of the echo, so that a server's marks before the prompt do not matter. A token
+//! that reaches back into the prompt counts as a whole, for every continuation alike.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::text::json;
 use crate::{DiscardSink, NO_SCORES, ProviderError};
 use blabbermouth_core::chat::{Message, Role, Usage};
 
-/// Texts that are scored in one request.
+/// Texts scored per request.
 const EACH: usize = 32;
 
-/// Scores of some continuations, in their order.
+/// Scores of continuations, in their order, in natural-log units.
 struct Scores {
     values: Vec<f64>,
     usage: Usage,
@@ -29,7 +29,7 @@ impl Paid for Scores {
         self.usage
     }
 
-    /// A filter that steps in leaves nothing to be scored: a fault.
+    /// A filtered request is an error: there is nothing to score.
     fn filtered() -> Option<Self> {
         None
     }
@@ -45,7 +45,7 @@ impl OpenAi {
             return Err(ProviderError::Setup(NO_SCORES.into()));
         }
         let begun = prompt(messages);
-        // An answer that is not begun stands apart, as everything that is said.
+        // Unless the chat begins the answer, the continuation is a new message and is separated like the others.
         let is_begun = messages.last().is_some_and(|m| m.role == Role::Assistant);
         let apart = if is_begun { "" } else { APART };
         let continuations: Vec<String> = continuations.iter().map(|end| format!("{apart}{end}")).collect();
@@ -61,7 +61,7 @@ impl OpenAi {
                 completion_tokens: texts.len() as u64,
             };
             let read = |bytes: &[u8]| read_scores(bytes, some);
-            // An echo holds what was sent: a secret in it says nothing.
+            // An echo repeats the request: a secret in it is no leak.
             let unseen = DiscardSink::default();
             let whom = Whom { url: &self.chat, model: &self.model, broken: &unseen };
             all.extend(self.rest.http.ask(whom, worst, body, read).await?.values);
@@ -86,7 +86,7 @@ fn read_scores(bytes: &[u8], continuations: &[String]) -> Result<Scores, Provide
     Ok(Scores { values: values.ok_or_else(|| malformed("JSON that leaves out a score"))?, usage })
 }
 
-/// The sum over the tokens that an echo ends with.
+/// Sum of the scores of the tokens at the end of an echo that cover `end`.
 fn score(choice: &Value, end: &str) -> Result<f64, ProviderError> {
     let malformed = |what: &str| ProviderError::Malformed { what: what.to_owned() };
     let list = |name: &str| choice.pointer(&format!("/logprobs/{name}")).and_then(Value::as_array);
@@ -102,7 +102,7 @@ fn score(choice: &Value, end: &str) -> Result<f64, ProviderError> {
             break;
         }
         said.insert_str(0, token.as_str().ok_or_else(|| malformed("a token that is no text"))?);
-        // A missing score is no low one.
+        // A missing or positive score is a fault, and must not count as a low one.
         let score = score.as_f64().filter(|score| *score <= 0.01);
         sum += score.ok_or_else(|| malformed("a token without a score"))?.min(0.0);
     }
@@ -127,7 +127,7 @@ mod tests {
         let file = include_bytes!("../../../../testdata/openai/completions-echo.response.json");
         let score = |end: &str| read_scores(file, &[end.to_owned()]).map(|s| s.values[0]);
         assert!((score(" sk-canary").expect("scores") + 0.12).abs() < 1e-12);
-        // A token over the border counts whole.
+        // A token that reaches into the prompt counts as a whole.
         assert!((score("k-canary").expect("scores") + 0.12).abs() < 1e-12);
         assert!(score(" sk-canary2").expect_err("another text").to_string().contains("does not echo"));
         // The first token of a text has no score.

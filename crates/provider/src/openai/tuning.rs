@@ -1,4 +1,4 @@
-//! Files and fine-tuning jobs of the OpenAI dialect, read tolerantly.
+//! Files and fine-tuning jobs of the OpenAI-compatible API, read tolerantly.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,11 +15,11 @@ use crate::{
     Checkpoint, Hyperparameters, Job, JobEvent, JobFault, JobSpec, JobStatus, ProviderError, Stored, Tuner, Tuning,
 };
 
-/// Pages of a list that are looked through.
+/// The most pages of a list that are searched.
 const PAGES: usize = 20;
-/// What a training file is for.
+/// Purpose of a training file.
 const FINE_TUNE: &str = "fine-tune";
-/// Texts in one question to moderation.
+/// Texts per moderation request.
 const MODERATED: usize = 32;
 
 impl OpenAi {
@@ -29,7 +29,7 @@ impl OpenAi {
         Ok(job)
     }
 
-    /// Goes through a list, newest first, until `wanted` finds something.
+    /// Searches a list, newest first, until `wanted` returns something.
     pub(super) async fn search<T>(
         &self,
         path: &str,
@@ -47,7 +47,7 @@ impl OpenAi {
             let Some(last) = last else { return Ok(None) };
             let next = format!("&after={last}");
             if next == after {
-                // A server that ignores the cursor would be asked for ever.
+                // A server that ignores the cursor would be asked forever.
                 return Ok(None);
             }
             after = next;
@@ -55,7 +55,7 @@ impl OpenAi {
         Ok(None)
     }
 
-    /// Uploads a file for some purpose.
+    /// Uploads a file for a purpose.
     pub(super) async fn upload_as(
         &self,
         purpose: &str,
@@ -65,7 +65,7 @@ impl OpenAi {
     ) -> Result<Stored, ProviderError> {
         let setup = |e: std::io::Error| ProviderError::Setup(format!("{}: {e}", file.display()));
         let length = std::fs::metadata(file).map_err(setup)?.len();
-        // Not sent again after a broken connection: the file may be there, and it holds secrets.
+        // No retry after a broken connection: the file may exist, and it contains secrets.
         let reply = self
             .rest
             .http
@@ -82,7 +82,7 @@ impl OpenAi {
                 let reply = self.rest.http.once(request, LARGEST_BODY).await.map_err(|(e, _)| (e, RetryHint::No))?;
                 let kept = |status: u16| purpose == FINE_TUNE && matches!(status, 408 | 500..);
                 self.rest.read(reply).map_err(|(error, again)| match error {
-                    // It may be there all the same: whoever asked looks for it first.
+                    // The file may exist: the caller looks for it before the next upload.
                     ProviderError::Refused { status, .. } if kept(status) => (error, RetryHint::No),
                     _ => (error, again),
                 })
@@ -100,7 +100,8 @@ fn stored(value: &Value) -> Result<Stored, ProviderError> {
         id,
         name: text(value, "filename").unwrap_or_default(),
         bytes: count(value, "bytes"),
-        // The field is deprecated, and left out by some: then creating the job tells.
+        // The field is deprecated, and some servers leave it out. Then creating the job shows whether the file is
+        // ready.
         ready: matches!(status.as_str(), "processed" | ""),
         broken: matches!(status.as_str(), "error" | "deleted"),
     })
@@ -118,7 +119,7 @@ fn job(value: &Value) -> Result<Job, ProviderError> {
         "cancelled" | "canceled" => JobStatus::Cancelled,
         other => JobStatus::Other(other.chars().filter(|c| c.is_ascii_graphic()).take(40).collect()),
     };
-    // Healthy jobs carry an error too, with nulls in it.
+    // Jobs without a fault also have an error, with nulls in it.
     let fault = value.get("error").map(|e| JobFault {
         code: text(e, "code").unwrap_or_default(),
         message: text(e, "message").unwrap_or_default(),
@@ -189,7 +190,7 @@ impl Tuner for OpenAi {
         Box::pin(async move {
             match self.rest.call(Method::GET, &format!("/models/{model}"), None).await {
                 Ok(value) => Ok(text(&value, "shutdown_date")),
-                // A server without the route, or that lists other names: nothing is known.
+                // The server lacks the route or lists other names: the date is unknown.
                 Err(ProviderError::Refused { status: 404 | 405 | 501, .. } | ProviderError::Malformed { .. }) => {
                     Ok(None)
                 }
@@ -223,7 +224,7 @@ impl Tuner for OpenAi {
 
     fn find_job<'a>(&'a self, key: &'a str, value: &'a str, training_file: &'a str) -> Tuning<'a, Option<Job>> {
         Box::pin(async move {
-            // Not every server knows the filter, so that each job is looked at.
+            // Not every server can filter by metadata, so each job is compared.
             let same = |item: &Value| {
                 let job = self.job_of(item).ok()?;
                 let found = job.metadata.get(key).is_some_and(|v| v == value);

@@ -180,7 +180,7 @@ fn a_stream_is_joined_into_one_answer() {
     assert!(answer.completions[0].beside.contains("\n3740\n"), "{}", answer.completions[0].beside);
     assert_eq!((&answer.completions[0].finish, &answer.completions[1].finish), (&Finish::Stop, &Finish::Length));
     assert_eq!(answer.usage, Usage { prompt_tokens: 3, completion_tokens: 9 });
-    // Cut in the middle of an event, or between two.
+    // Cut within an event, or between two.
     for end in [2, 4, 6] {
         let cut = body[..end].concat();
         for cut in [cut.as_str(), &cut[..cut.len() - 9]] {
@@ -190,7 +190,7 @@ fn a_stream_is_joined_into_one_answer() {
     }
     let refused = read_answer(event(json!({"error": {"message": "no"}})).as_bytes(), 1).expect_err("an error");
     assert!(refused.to_string().contains("status 200"));
-    // The whole message once more, at the end.
+    // The whole message is repeated at the end.
     let again = body[..3].concat()
         + &event(json!({"choices": [{"index": 0, "message": {"content": "it is 48"}, "finish_reason": "stop"}]}));
     let answer = read_answer(again.as_bytes(), 100).expect("an answer");
