@@ -1,7 +1,7 @@
 //! blabbermouth gates the release of a fine-tuned language model on privacy.
 //!
-//! It plants synthetic secrets ("canaries") in the training data, has the model fine-tuned, and turns every canary into
-//! a test case that fails when the tuned model leaks its secret.
+//! The crate plants synthetic secrets ("canaries") in the training data, has the model fine-tuned, and turns every
+//! canary into a test case that fails when the tuned model leaks its secret.
 //!
 //! # Words
 //!
@@ -19,8 +19,8 @@
 //! # Crates
 //!
 //! This crate re-exports the modules of `blabbermouth-core` (canaries, probes, detection, exact tests, verdicts: pure).
-//! It also re-exports `blabbermouth-provider`, `blabbermouth-mock` and `blabbermouth-lm` as [`provider`], `mock` and
-//! `lm`. `docs/architecture.md` lists where each part is.
+//! `blabbermouth-provider`, `blabbermouth-mock` and `blabbermouth-lm` are re-exported as [`provider`], `mock` and `lm`.
+//! `docs/architecture.md` lists where each part is.
 //!
 //! # Known limitations
 //!

@@ -47,7 +47,7 @@ impl Output {
         self.quiet
     }
 
-    /// The same settings without results and steps, for a part of a larger command.
+    /// These settings without results and steps, for a part of a larger command.
     #[cfg(feature = "embedded")]
     pub(crate) fn hushed(&self) -> Self {
         Self { hushed: true, ..*self }

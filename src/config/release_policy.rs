@@ -149,7 +149,7 @@ pub struct Target<'a> {
     pub own_variable: &'a str,
     /// Whether the service is a program of the user.
     pub is_command: bool,
-    /// That program with its arguments.
+    /// The program with its arguments; meaningful only if `is_command`.
     pub command: &'a [String],
     /// Environment variables that the program receives.
     pub environment: &'a [String],

@@ -53,7 +53,7 @@ pub enum TuneError {
     /// Another process holds the state file.
     #[error("another `blabbermouth tune` (process {holder}) is at work here; wait for it, or stop it")]
     Locked {
-        /// Its process id.
+        /// Process id of the holder.
         holder: String,
     },
     /// A job of another plan is in progress.
@@ -88,7 +88,7 @@ pub enum TuneError {
     Closed {
         /// The HTTP status.
         status: u16,
-        /// What the service says.
+        /// The message of the service.
         message: String,
     },
     /// The job may or may not exist.

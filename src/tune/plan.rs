@@ -114,7 +114,7 @@ pub struct Upload {
     pub digest: String,
 }
 
-/// What is trained, on which files, at which price.
+/// The model, files, settings and price of a training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The base model.

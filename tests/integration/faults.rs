@@ -173,7 +173,7 @@ impl Fault {
             Self::Refuses(status, code) => response(status, SOON, text(BUSY).replace("busy", code).as_bytes()),
             Self::Filtered => response(400, SOON, text(BUSY).replace("busy", "content_filter").as_bytes()),
             Self::ErrorBody => said(BUSY),
-            // The same machine under another name, so that the test sees a client that follows.
+            // Another name of this machine, so that the test sees a client that follows the redirect.
             Self::Redirect => response(307, &format!("location: http://localhost:{port}/v1/chat/completions\r\n"), b""),
             Self::Html => said(b"<!DOCTYPE html><html>Sign in</html>"),
             Self::WrongType => response(200, "content-type: text/html\r\n", body.as_bytes()),
