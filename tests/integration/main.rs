@@ -49,8 +49,8 @@ pub(crate) fn blabbermouth(folder: &Path, arguments: &[&str], environment: &[(&s
         .expect("blabbermouth starts")
 }
 
-/// The seed of the canaries. It is equal in each run of a test, so that the verdict is not random, and differs between
-/// the processes that a test starts.
+/// The seed of the canaries. Each run of a test has the same seeds, so that the verdict is not random; each process of
+/// a test has another seed.
 fn test_seed() -> String {
     thread_local!(static STARTED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
     let started = STARTED.replace(STARTED.get() + 1);
