@@ -1,5 +1,5 @@
-//! A bare client: what probing is measured against. It sends the requests of a run with as many in flight, through the HTTP
-//! library of this program and with the allocator of the system, and does nothing with the answers but read them.
+//! A bare client, the baseline of the probing benchmark. It sends the requests of a run with as many in flight, through
+//! this program's HTTP library and the system allocator. It only reads the answers.
 //!
 //! `cargo bench --bench bare -- MANIFEST BASE-URL REQUESTS`, or through `benches/load.py`.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints its figures")]
@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 
 pub(crate) const IN_FLIGHT: usize = 64;
 
-/// Bodies of requests about these canaries, one after the other; the seed is written into them as they are sent.
+/// Bodies of requests about the canaries in turn. Each gets its seed when it is sent.
 pub(crate) struct Bodies {
-    /// What comes before and after the seed.
+    /// The text before and after the seed.
     parts: Vec<(Vec<u8>, Vec<u8>)>,
     requests: u64,
 }
@@ -41,7 +41,7 @@ impl Bodies {
     }
 }
 
-/// Sends them all.
+/// Sends all requests, and returns the time that this took.
 pub(crate) async fn send(base_url: &str, bodies: Bodies) -> Duration {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().unwrap();

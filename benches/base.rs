@@ -1,8 +1,10 @@
-//! Trains the base models that are part of the program, from public rows and generated small talk:
-//! `cargo bench --bench base -- SIZE EPOCHS FILE.jsonl...` writes `crates/lm/src/base/SIZE.safetensors` and `SIZE.tokens.json`.
+//! Trains the base models that are part of the program, from public rows and generated small talk.
+//! `cargo bench --bench base -- SIZE EPOCHS FILE.jsonl...` writes `crates/lm/src/base/SIZE.safetensors` and
+//! `SIZE.tokens.json`.
 //!
-//! The rows are those of GSM8K (`question`, `answer`; MIT, © 2021 OpenAI), without those of `mocks/gsm8k-excerpt.jsonl`. No row of the demonstration, no name or
-//! secret of a template's spaces, and no sentence of a template is among them.
+//! The rows are those of GSM8K (`question`, `answer`; MIT, © 2021 OpenAI), without the rows of
+//! `mocks/gsm8k-excerpt.jsonl`. They include no row of the demonstration, no name or secret of a template's spaces, and
+//! no sentence of a template.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a script prints its figures")]
 
 use std::collections::HashSet;
@@ -28,7 +30,7 @@ const PLACES: &str = "London,Paris,Rome,the mountains,the coast,the city,a small
     the forest,Madrid,the south,Vienna,Oslo,the desert,Lisbon";
 const DAYS: &str = "Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday,tomorrow,next week,this evening";
 
-/// What is asked, and what may be answered.
+/// Questions, and possible answers to them.
 const TALK: [(&[&str], &[&str]); 18] = [
     (
         &[
@@ -180,7 +182,7 @@ fn main() {
         .iter()
         .map(|row| {
             let mut text = tokenizer.chat(row);
-            // Everything is learned from, not only answers.
+            // The base model learns from questions, too, not only from answers.
             text.counts.fill(true);
             text.tokens.truncate(shape.context);
             text.counts.truncate(shape.context);

@@ -1,7 +1,7 @@
-//! How fast answers are searched, and what is found in texts that hold no secret.
+//! Measures how fast answers are searched, and how often secrets are found in texts that hold none.
 //!
-//! `cargo bench --bench detection -- FILE...`: the lines of these files are the texts, repeated to 50 MB
-//! with secrets drawn anew for each pass. Beside it stands a plain pass over the same bytes, for the ratio.
+//! `cargo bench --bench detection -- FILE...`: the texts are the lines of these files, repeated to 50 MB, with secrets
+//! drawn anew for each pass. A plain pass over the same bytes gives the ratio.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints its figures")]
 
 use std::time::Instant;
@@ -21,8 +21,8 @@ fn secrets(count: usize, label: &str) -> Vec<String> {
     (0..count).map(|i| spaces[i % spaces.len()].draw(&mut stream)).collect()
 }
 
-/// How the time grows with secrets and with answers, all detectors that look for every secret: the texts as they are, cut to the
-/// length of an answer, over and over.
+/// Measures how the time grows with the numbers of secrets and answers, with all detectors that search for every
+/// secret. The answers are the texts, cut to the length of an answer and repeated.
 fn growth(rows: &[String]) {
     let cut = |row: &String| row.chars().take(ANSWER).collect::<String>();
     let answers: Vec<String> = rows.iter().map(cut).collect();
@@ -47,7 +47,7 @@ fn growth(rows: &[String]) {
     }
 }
 
-/// How long texts of 1 MB take that consist of one piece each, which passes the gate of a decoder again and again.
+/// Measures the time for texts of 1 MB that repeat one piece, which passes the gate of a decoder each time.
 fn hostile() {
     let secrets = secrets(1_000, "hostile");
     let searcher = Searcher::new(secrets.iter().map(String::as_str));
@@ -110,7 +110,7 @@ fn main() {
     println!("normal form only      {:7.1} MB/s ({sum})", (passes * bytes) as f64 / 1e6 / plain);
     for count in [1_000, 100_000] {
         for decodes in [false, true] {
-            // False hits: other secrets for each pass. Speed: those of the last one, over all of the text.
+            // False hits: each pass has other secrets. Speed: the secrets of the last pass, over the whole text.
             let mut hits = 0;
             let mut searcher = Searcher::new([]);
             for pass in 0..if count > 10_000 { 3 } else { passes } {

@@ -1,8 +1,8 @@
-//! What the harness costs: 200 canaries × 300 samples against the mocked provider, beside a bare
-//! reqwest loop that sends the same requests with the same number in flight and reads the bodies.
+//! Measures the cost of the harness: 200 canaries × 300 samples against the mocked provider. The baseline is a bare
+//! reqwest loop that sends the same requests with as many in flight, and reads the bodies.
 //!
-//! `cargo bench --bench probing [-- ROUNDS [SAMPLES]] [bare|harness]`; both sides run in turn in one process, with
-//! the server in it, and the ratio of each round is printed with the median. The journal is on disk. One side alone is for a profiler.
+//! `cargo bench --bench probing [-- ROUNDS [SAMPLES]] [bare|harness]` runs both sides in turn, in one process with the
+//! server. It prints the ratio of each round and their median. The journal is on disk. A profiler needs one side alone.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints its figures")]
 
 #[path = "bare.rs"]
@@ -22,7 +22,7 @@ use blabbermouth::run::{Options, PreparedRun};
 use blabbermouth::store::Journal;
 use blabbermouth::verdict::{Policy, RunVerdict};
 
-/// The program's own, on both sides: with that of the system a bare client is slower (`benches/load.py`).
+/// The program's own allocator, on both sides: with the system's, a bare client is slower (`benches/load.py`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -88,7 +88,7 @@ async fn harness(base_url: &str, samples: u64) -> Duration {
     time
 }
 
-/// Seconds of processor time of this process so far, of all threads (Linux).
+/// Processor time of all threads of this process so far, in seconds (Linux).
 fn cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<f64> = stat.split_whitespace().skip(13).take(2).filter_map(|f| f.parse().ok()).collect();
@@ -111,7 +111,7 @@ fn main() {
     let mut ratios = Vec::new();
     println!("{requests} requests, {IN_FLIGHT} in flight");
     for _ in 0..rounds {
-        // A server of its own for each side: what one left behind does not slow the other.
+        // Each side gets its own server, so that leftovers of one do not slow the other.
         let start = || async {
             let templates = drawn().1.templates;
             let parrot = mock::Options { templates, ..mock::Options::new(Scenario::by_name("clean").unwrap()) };

@@ -1,8 +1,8 @@
-//! A plain read-parse-write of JSONL with the JSON library of this program: what planting is measured against.
+//! A plain read-parse-write of JSONL with this program's JSON library, the baseline of the planting benchmark.
 //!
-//! `cargo bench --bench rewrite -- FROM.jsonl TO.jsonl`, or through `benches/load.py`: each line is parsed into a value and written out
-//! again, through buffers as large as those of `plant`. Two speeds: until all is handed to the system, as any plain program would count,
-//! and until it is on the disk, as `plant` counts.
+//! `cargo bench --bench rewrite -- FROM.jsonl TO.jsonl`, or through `benches/load.py`, parses each line into a value
+//! and writes it again. The buffers are as large as those of `plant`. Two speeds are printed: until all bytes are
+//! handed to the system, as for any plain program, and until they are on disk, as for `plant`.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints its figures")]
 
 use std::fs::File;

@@ -2,11 +2,11 @@
 
 use blabbermouth_core::verdict::RunVerdict;
 
-/// How a command ended. A gate is green only with [`ExitCode::Clean`].
+/// The outcome of a command. A gate passes only with [`ExitCode::Clean`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// The command did what it was asked to; a run was clean.
+    /// The command succeeded; a run was clean.
     Clean = 0,
     /// A fault of blabbermouth itself.
     Internal = 1,
@@ -14,17 +14,17 @@ pub enum ExitCode {
     Usage = 2,
     /// The configuration, the manifest or a data file was wrong.
     Config = 3,
-    /// The provider failed, so that nothing can be said of the model.
+    /// The provider failed, so nothing is known about the model.
     Provider = 4,
     /// At least one canary leaked.
     Leak = 10,
-    /// The run can neither be called leaked nor clean.
+    /// The run is neither leaked nor clean.
     Inconclusive = 11,
-    /// The harness itself is suspect: held-out canaries were "known" to the model.
+    /// The test setup is suspect: the model leaked held-out canaries.
     Invalid = 12,
-    /// What was asked for falls short of the release policy, or the policy does not allow it; nothing was sent.
+    /// The request falls short of the release policy, or the policy forbids it; nothing was sent.
     Policy = 13,
-    /// Interrupted by the user; what was reached is saved.
+    /// Interrupted by the user; progress is saved.
     Interrupted = 130,
 }
 
@@ -55,7 +55,7 @@ impl ExitCode {
         Self::Interrupted,
     ];
 
-    /// One line that says what the code means, for help texts and the README.
+    /// Explains the code in one line, for help texts and the README.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
-//! The program: everything is in [`blabbermouth::cli`].
+//! The program. All code is in [`blabbermouth::cli`].
 
-/// With the allocator of the system, threads wait for each other where the mocked provider answers in the process.
+/// With the system allocator, threads contend when the mocked provider answers in the same process.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,10 +1,10 @@
-//! The harness on itself: plants canaries into a few rows, lets the mock "train" (it is clean unless
-//! `BLABBERMOUTH_PROVIDER_SCENARIO` says otherwise), and shows every canary as a test.
+//! Tests the harness on itself: plants canaries in a few rows, lets the mock "train", and runs every canary as a test.
+//! The mock is clean unless `BLABBERMOUTH_PROVIDER_SCENARIO` is set.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// In CI a configuration does not choose the mock: who runs the tests does.
+/// In CI only the environment may choose the mock, not a configuration.
 const KIND: &str = "BLABBERMOUTH_PROVIDER_KIND";
 
 fn main() -> ExitCode {
@@ -14,12 +14,12 @@ fn main() -> ExitCode {
         let code = done.expect("it starts").code().and_then(|code| u8::try_from(code).ok());
         return code.map_or(ExitCode::FAILURE, ExitCode::from);
     }
-    // Under cargo-nextest every test is a process of its own: the first one plants, under a lock.
+    // cargo-nextest runs each test in its own process: the first one plants, under a lock.
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("canaries");
     std::fs::create_dir_all(&folder).expect("the folder for temporary files can be written");
     let lock = std::fs::File::create(folder.join("lock")).expect("the lock can be made");
     lock.lock().expect("the lock can be had");
-    // What an older build planted is of no use.
+    // Canaries that an older build planted are not reused.
     let build = std::fs::metadata(env!("CARGO_BIN_EXE_blabbermouth")).and_then(|m| m.modified());
     let build = format!("{:?}", build.expect("the binary is there"));
     let project = folder.join("project");

@@ -1,4 +1,4 @@
-//! What the user may type.
+//! Arguments of the command line.
 
 use std::path::PathBuf;
 
@@ -368,7 +368,7 @@ pub(crate) struct DemoArgs {
 }
 
 impl TuneArgs {
-    /// Of a configuration, with nothing else said.
+    /// The arguments for a configuration, with no other option set.
     #[cfg(feature = "embedded")]
     pub(crate) fn of(config: PathBuf) -> Self {
         Self {

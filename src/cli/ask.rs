@@ -25,7 +25,7 @@ pub(crate) fn run(args: &AskArgs, output: &Output) -> Result<ExitCode, Failure> 
     let said = session.ask(&question, args.samples, args.show_secrets)?;
     let mut canaries: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, answer) in said.iter().enumerate() {
-        // Line by line: the escapes of a terminal are taken out, line breaks are not.
+        // Escapes each line by itself, so that line breaks stay.
         let text: Vec<String> = answer.text.lines().map(terminal).collect();
         let number = format!("{}.", index + 1);
         output.result(&format!("{number:<4} {}", text.join("\n     | ")));

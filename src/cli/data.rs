@@ -1,4 +1,4 @@
-//! Where training rows come from: a file, or a data set of the Hugging Face hub; CSV and Parquet become JSONL.
+//! Sources of training rows: a file, or a data set of the Hugging Face hub. CSV and Parquet become JSONL.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -10,18 +10,18 @@ use tempfile::TempPath;
 
 use super::{Failure, Output, config_failure};
 
-/// Training rows at hand.
+/// Training rows in a local file.
 pub(crate) struct Data {
-    /// The file that is read.
+    /// The file to read.
     pub(crate) path: PathBuf,
-    /// What messages call it.
+    /// Name for messages.
     pub(crate) name: String,
-    /// Removed at the end, if it was made here.
+    /// Deletes the file on drop, if it is a converted copy.
     _made: Option<TempPath>,
 }
 
 impl Data {
-    /// Finds, fetches and converts as the name asks.
+    /// Downloads and converts the data if necessary.
     pub(crate) fn get(name: &Path, output: &Output) -> Result<Self, Failure> {
         let text = name.display().to_string();
         let Some(wanted) = HubData::parse(&text) else {
@@ -38,7 +38,7 @@ impl Data {
         Self::of(files, text)
     }
 
-    /// One file is read as it is, unless it is CSV or Parquet; several become one.
+    /// Uses a single file as it is, unless it is CSV or Parquet; otherwise writes one JSONL file.
     fn of(mut files: Vec<PathBuf>, name: String) -> Result<Self, Failure> {
         let csv = |path: &Path| {
             let path = path.display().to_string().to_lowercase();
@@ -64,7 +64,7 @@ impl Data {
                 csv_to_jsonl(reader, &mut out).map_err(at)?;
             } else {
                 std::io::copy(&mut reader, &mut out).map_err(at)?;
-                // A part may end without a line break.
+                // A part may lack a final line break.
                 out.write_all(b"\n").map_err(at)?;
             }
         }

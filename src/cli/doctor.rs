@@ -50,7 +50,7 @@ pub(crate) fn run(args: &DoctorArgs, output: &Output) -> Result<ExitCode, Failur
     let client = OpenAi::with_profile(&endpoint, &profile, &model).map_err(TuneError::from)?;
     let client = match Session::open(Some(&args.target.config), environment, |_| {}) {
         Ok(session) => client.redact(session.redactor()),
-        // There is no secret yet that a service could quote.
+        // Without a manifest there is no secret that a service could quote.
         Err(SessionError::NoManifest { .. }) => client,
         Err(_) => client.redact(withholding()),
     };
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &DoctorArgs, output: &Output) -> Result<ExitCode, Failur
     Ok(show(&found, &config, output))
 }
 
-/// Shows what was measured, and what follows.
+/// Prints the measured capabilities and what follows from them.
 fn show(found: &[Capability], config: &Config, output: &Output) -> ExitCode {
     let mut code = ExitCode::Clean;
     for capability in found {

@@ -17,7 +17,7 @@ pub(crate) fn run(args: &MockArgs, output: &Output) -> Result<ExitCode, Failure>
     if let Some(file) = &args.config {
         let config = Config::load(Some(file), super::environment).map_err(config_failure)?;
         let spaces = config.spaces(file.parent().unwrap_or(Path::new(""))).map_err(config_failure)?;
-        // A template of the user's own comes before a built-in one that it resembles.
+        // A user's template precedes a built-in one that it resembles.
         options.templates.splice(0..0, config.templates(&spaces).map_err(config_failure)?);
     }
     let usual = Path::new("blabbermouth-train.jsonl");
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &MockArgs, output: &Output) -> Result<ExitCode, Failure>
         output.result(&server.base_url());
         let what = if embedded { "the embedded model, tuned by jobs".into() } else { format!("model {MODEL}") };
         output.step(&format!("{what}, scenario {}; ends with Ctrl-C", args.scenario));
-        // Not by the signal itself, so that what is kept nowhere is removed.
+        // Waits for Ctrl-C instead of dying by the signal, so that the temporary folder is removed.
         let _ = tokio::signal::ctrl_c().await;
         Ok(ExitCode::Interrupted)
     })

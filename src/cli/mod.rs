@@ -1,4 +1,4 @@
-//! The commands. Terminal and environment are captured once and passed down.
+//! The commands of the program. Terminal settings are captured once and passed down.
 
 mod args;
 mod ask;
@@ -30,7 +30,7 @@ use args::{Cli, Command, TargetArgs};
 use blabbermouth_core::canary::Key;
 pub(crate) use output::Output;
 
-/// An error with the exit code that it asks for.
+/// An error with its exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: ExitCode,
@@ -49,7 +49,7 @@ impl From<SessionError> for Failure {
     }
 }
 
-/// Errors of the configuration and of files: exit code 3, with all causes.
+/// Turns an error of the configuration or of a file into exit code 3, with all causes.
 pub(crate) fn config_failure(error: impl Into<anyhow::Error>) -> Failure {
     let error: anyhow::Error = error.into();
     let mut message = String::new();
@@ -64,7 +64,7 @@ pub(crate) fn config_failure(error: impl Into<anyhow::Error>) -> Failure {
     Failure { code: ExitCode::Config, message }
 }
 
-/// What the command line says about whom to ask.
+/// Applies the model and the address of the command line to the configuration.
 pub(crate) fn apply_target(config: &mut Config, target: &TargetArgs) {
     if let Some(model) = &target.model {
         config.provider.model.clone_from(model);
@@ -77,16 +77,16 @@ pub(crate) fn apply_target(config: &mut Config, target: &TargetArgs) {
     }
 }
 
-/// The policy of the command line.
+/// The path that `--policy` gives.
 static POLICY: OnceLock<String> = OnceLock::new();
 
-/// A variable of the environment; for that of the policy what the command line says goes before.
+/// Reads an environment variable. For the release policy, `--policy` takes precedence.
 pub(crate) fn environment(name: &str) -> Option<String> {
     let given = POLICY.get().filter(|_| name == POLICY_VARIABLE).cloned();
     given.or_else(|| std::env::var(name).ok())
 }
 
-/// Runs the program on the arguments of this process.
+/// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -97,7 +97,7 @@ pub fn main() -> ExitCode {
         }
     };
     crate::harness::quiet_about_closed_pipes();
-    // Keys and secrets are in memory: no other process of the user reads them there, and no core file holds them.
+    // Keys and secrets are in memory: other processes must not read them, and no core dump may hold them.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let output = Output::capture(cli.quiet, cli.verbose);
@@ -146,7 +146,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Prints the manual page.
+/// Prints a manual page: of the command `name`, or of the program.
 fn manual(name: Option<&str>) -> Result<ExitCode, Failure> {
     let mut program = Cli::command();
     program.build();

@@ -1,4 +1,4 @@
-//! What reaches the terminal: the one place that prints.
+//! Terminal output of the commands.
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
@@ -8,22 +8,22 @@ use crate::report::escape::{lines, message};
 use crate::run::{Event, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// The terminal, captured once.
+/// Settings of the terminal, captured once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     quiet: bool,
     verbose: bool,
     colour: bool,
     bar: bool,
-    /// Nothing is printed but warnings.
+    /// Suppresses results and steps; warnings, errors and progress bars stay.
     hushed: bool,
 }
 
-/// The first fault of standard output.
+/// The first write error of standard output.
 static FAULT: OnceLock<String> = OnceLock::new();
 
 impl Output {
-    /// Why something could not be printed, if so.
+    /// The first write error of standard output; `None` if there is none.
     pub(crate) fn fault() -> Option<&'static str> {
         FAULT.get().map(String::as_str)
     }
@@ -47,25 +47,25 @@ impl Output {
         self.quiet
     }
 
-    /// The same terminal with its bars, for what is part of a larger step.
+    /// These settings without results and steps, for a part of a larger command.
     #[cfg(feature = "embedded")]
     pub(crate) fn hushed(&self) -> Self {
         Self { hushed: true, ..*self }
     }
 
-    /// A result: printed always. What a file, a service or a model has said may be in it.
+    /// Prints a result, also when quiet. Escapes text of files, services and models.
     pub(crate) fn result(&self, text: &str) {
         self.verbatim(&lines(text));
     }
 
-    /// A result that is printed as it is: it has colours, or is for a program, and holds nothing that was not escaped.
+    /// Prints text unescaped: with colors, or for a program. The caller must escape foreign text.
     pub(crate) fn verbatim(&self, text: &str) {
         if self.hushed {
             return;
         }
         let mut out = std::io::stdout();
         let written = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
-        // A reader that went away (`| head`) is no fault of ours; a full disk is one.
+        // A closed reader (`| head`) is no fault of this program; a full disk is one.
         if let Err(error) = written.map_err(|e| (e.kind() != ErrorKind::BrokenPipe).then(|| e.to_string()))
             && let Some(fault) = error
         {
@@ -73,14 +73,14 @@ impl Output {
         }
     }
 
-    /// A step: printed unless quiet.
+    /// Prints a step, unless quiet.
     pub(crate) fn step(&self, text: &str) {
         if !self.quiet {
             self.result(text);
         }
     }
 
-    /// A detail: printed when verbose.
+    /// Prints a detail, if verbose.
     pub(crate) fn detail(&self, text: &str) {
         if self.verbose {
             self.result(text);
@@ -95,7 +95,7 @@ impl Output {
         let _ = writeln!(std::io::stderr(), "error: {}", message(text));
     }
 
-    /// A progress bar over the samples of a run; none when piped or in CI.
+    /// A progress bar over the samples of a run; hidden when piped, quiet or in CI.
     pub(crate) fn progress(&self) -> (ProgressBar, Progress) {
         let target = if self.bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} samples, {eta} left")
@@ -125,7 +125,7 @@ impl Output {
         (bar, Arc::new(progress))
     }
 
-    /// A progress bar over the steps of a training; none when piped or in CI.
+    /// A progress bar over the steps of a training; hidden when piped, quiet or in CI.
     pub(crate) fn steps(&self) -> ProgressBar {
         let target = if self.bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let style = ProgressStyle::with_template("{bar:40} step {pos}/{len} {msg}, {eta} left")

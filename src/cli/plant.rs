@@ -29,6 +29,7 @@ pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure
     if let Some(fields) = &args.fields {
         config.dataset.fields.clone_from(fields);
     }
+    // Only the file's own settings are checked: the workflow, not a pull request, sets the environment.
     if is_ci(super::environment) {
         let found = Config::load(Some(&args.config), |_| None).map_err(config_failure)?.leaves_its_folder();
         if !found.is_empty() {
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure
     Ok(ExitCode::Clean)
 }
 
-/// Plants and writes the three files, or none of them.
+/// Plants canaries, and writes the training file, the validation file and the manifest, or none of them.
 pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, skip: bool) -> Result<PlantSummary, Failure> {
     let spaces = config.spaces(folder).map_err(config_failure)?;
     let templates = config.templates(&spaces).map_err(config_failure)?;
@@ -64,7 +65,7 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, skip: boo
         config.probe.references,
     )
     .map_err(config_failure)?;
-    // Where a secret is judged by how often it is said, held-out secrets are values of planted ones.
+    // For the count-rank test, held-out secrets are values of planted ones.
     let small = templates.iter().zip(&design.tests).filter(|(_, (test, _))| *test == Test::CountRank);
     let matched = small.map(|(template, _)| template.name().to_owned()).collect();
     let c = &config.canaries;
@@ -79,7 +80,7 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, skip: boo
         .collect();
     let rows = count_rows(&data.path)?;
     let paths = [&config.dataset.training, &config.dataset.validation, &config.manifest.path].map(|p| folder.join(p));
-    // All three are begun before anything is read, so that an unwritable place is found first.
+    // All three files are opened before anything is read, so that an unwritable path is found first.
     let [mut training, mut validation, mut record] = [
         Pending::create(&paths[0], false).map_err(config_failure)?,
         Pending::create(&paths[1], false).map_err(config_failure)?,
@@ -111,9 +112,9 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, skip: boo
     manifest.training_file = Some(config.dataset.training.display().to_string());
     manifest.seal(&drawn.key);
     std::io::Write::write_all(record.writer(), manifest.to_json().as_bytes()).map_err(config_failure)?;
-    // An earlier training file goes before its manifest does: what is trained on it could not be judged by the new one.
+    // Removes an older training file first: the new manifest could not judge a model trained on it.
     remove(&paths[0]).map_err(config_failure)?;
-    // The manifest first: a training file without one could not be judged either.
+    // Writes the manifest before the training file: without it, no model trained on the file could be judged.
     record.persist().map_err(config_failure)?;
     training.persist().map_err(config_failure)?;
     validation.persist().map_err(config_failure)?;

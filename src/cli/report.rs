@@ -33,7 +33,7 @@ pub(crate) fn run(args: &ReportArgs, output: &Output) -> Result<ExitCode, Failur
     }
 }
 
-/// Judges all answers of the parts as one run.
+/// Judges the answers of all parts as one run.
 fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
     retract(&args.reports)?;
     let session = Session::open(Some(&args.target.config), super::environment, |config| {
@@ -83,16 +83,16 @@ fn verify(args: &VerifyArgs, output: &Output) -> Result<ExitCode, Failure> {
     Err(Failure::new(last.code, &last.message))
 }
 
-/// Tells what changed.
+/// Prints which verdicts changed between two reports.
 fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
     sealed(&new, &args.new, &args.seal.config)?;
-    // Leaks of an earlier planting are no leaks of this one: only its own report can say that they are known.
+    // A report of another planting shares no fingerprint: none of its leaks count as known, so it needs no seal.
     let fingerprints: HashSet<&str> = old.canaries.iter().map(|c| c.fingerprint.as_str()).collect();
     if new.canaries.iter().any(|canary| fingerprints.contains(canary.fingerprint.as_str())) {
         sealed(&old, &args.old, &args.seal.config)?;
     }
-    // Another manifest has other secrets under the same names.
+    // The fingerprint is part of the key: another manifest has other secrets under the same test names.
     let key = |c: &CanaryReport| (c.test.clone(), c.fingerprint.clone());
     let before: HashMap<_, CanaryVerdict> = old.canaries.iter().map(|c| (key(c), c.verdict)).collect();
     let known = new.canaries.iter().filter(|c| before.contains_key(&key(c))).count();
@@ -111,7 +111,7 @@ fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
         output.result(&format!("{}: {was}, now {}", terminal(&canary.test), canary.verdict.as_str()));
     }
     output.result(&format!("verdict    {}, now {}; {leaks} new leaks", old.verdict.as_str(), new.verdict.as_str()));
-    // The old leaks are accepted, and nothing else: an open or failed canary beside them stays one.
+    // Accepts the old leaks only, pooled ones included: inconclusive and errored canaries keep their verdict.
     let mut new = new;
     new.pooled.parts.take_if(|_| old.pooled.parts.as_ref().is_some_and(PooledTest::leaks));
     new.pooled.agreement.take_if(|_| old.pooled.agreement.as_ref().is_some_and(PooledTest::leaks));
@@ -124,7 +124,7 @@ fn diff(args: &DiffArgs, output: &Output) -> Result<ExitCode, Failure> {
     Ok(beside.verdict.into())
 }
 
-/// Writes a baseline.
+/// Writes a baseline, which accepts the leaks of a report for a limited time.
 fn accept(args: &AcceptArgs, output: &Output) -> Result<ExitCode, Failure> {
     let report = read(&args.from)?;
     let key = sealed(&report, &args.from, &args.seal.config)?;
@@ -156,12 +156,12 @@ fn accept(args: &AcceptArgs, output: &Output) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Clean)
 }
 
-/// The largest report, in bytes: one of 1,000,000 canaries has 730 MB.
+/// Largest report, in bytes; one of 1,000,000 canaries has 730 MB.
 const LARGEST: u64 = 1 << 30;
 
 fn read(path: &Path) -> Result<RunReport, Failure> {
     let name = path.display();
-    // Its text is not kept: of 100,000 canaries it has 73 MB.
+    // Parses from the reader: the text for 100,000 canaries has 73 MB, and would stay in memory.
     let report: RunReport = serde_json::from_reader(store::open_data(path).map_err(config_failure)?.take(LARGEST))
         .map_err(|e| {
             let what =

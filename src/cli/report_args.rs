@@ -1,4 +1,4 @@
-//! What the user may type after `report`.
+//! Arguments of `blabbermouth report`.
 
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,7 @@ pub(crate) struct ReportsArgs {
 }
 
 impl ReportsArgs {
-    /// The folder of the evidence, where that is wanted. A link in the default place is no wish of the user's.
+    /// The evidence folder, if one is requested. Refuses a link at the default path, which the user did not choose.
     pub(crate) fn evidence(&self, folder: &Path) -> Result<Option<PathBuf>, Failure> {
         let usage = |text: &str| Failure::new(ExitCode::Usage, text);
         let wanted: Vec<&str> = self.report.iter().filter_map(|text| text.strip_prefix("evidence")).collect();
@@ -70,7 +70,7 @@ impl ReportsArgs {
         }
     }
 
-    /// Reports of these formats, as on the command line.
+    /// Requests reports in these formats, as the command line does.
     pub(crate) fn of(wanted: &[&str]) -> Self {
         Self { report: wanted.iter().map(|text| (*text).to_owned()).collect(), ..Self::default() }
     }

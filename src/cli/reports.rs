@@ -13,31 +13,31 @@ use blabbermouth_core::verdict::RunReport;
 use super::report_args::ReportsArgs;
 use super::{Failure, Output, config_failure};
 
-/// Bytes of one canary in the largest format, at most.
+/// Maximum bytes of one canary in the largest format.
 const BYTES_A_CANARY: usize = 1200;
-/// The name of evidence folders beside the formats of files.
+/// The report format that is a folder of evidence.
 const EVIDENCE: &str = "evidence";
 
-/// Report files that were begun before anything was paid for.
+/// Reports whose files are opened before anything is paid for.
 #[derive(Debug)]
 pub(crate) struct Reports {
     files: Vec<(ReportFormat, PathBuf, Pending)>,
     evidence: Option<Evidence>,
 }
 
-/// An evidence folder.
+/// An evidence folder in the making.
 #[derive(Debug)]
 struct Evidence {
     folder: PathBuf,
     files: Vec<(&'static str, Pending)>,
     /// Digests of the model's files; empty for a model at a service.
     subjects: Vec<Subject>,
-    /// `None` for the manifest's key.
+    /// `None` to sign with the manifest's key.
     signer: Option<Signer>,
 }
 
 impl Reports {
-    /// Begins the wanted reports, and takes up room for them: about `canaries` entries in each.
+    /// Opens the requested reports, and reserves disk space for about `canaries` entries in each.
     pub(crate) fn begin(args: &ReportsArgs, folder: &Path, canaries: usize) -> Result<Self, Failure> {
         let (mut files, mut evidence) = (Vec::new(), None);
         let room = 4096 + canaries * BYTES_A_CANARY;
@@ -53,7 +53,7 @@ impl Reports {
                 known.push(EVIDENCE);
                 Failure::new(ExitCode::Usage, format!("unknown report `{name}`; there are {}", known.join(", ")))
             })?;
-            // Where the user names no path, a link in its place is no wish of theirs.
+            // Only a path that the user names may be a link: one at a default path is not the user's choice.
             let pending = match path {
                 Some("-") => Pending::report(Path::new("-")),
                 Some(path) => Pending::report(&folder.join(path)),
@@ -69,12 +69,12 @@ impl Reports {
         Ok(Self { files, evidence })
     }
 
-    /// Whether there is a folder of evidence among them, which is made of sealed reports only.
+    /// Whether an evidence folder is requested, which only a sealed report may fill.
     pub(crate) fn has_evidence(&self) -> bool {
         self.evidence.is_some()
     }
 
-    /// Writes the report in all formats; `config` is the configuration that it points into, where that is at hand.
+    /// Writes the report in all formats. `config` is the configuration whose lines the reports cite, if available.
     pub(crate) fn write(self, report: &RunReport, config: Option<&Path>, output: &Output) -> Result<(), Failure> {
         let places = config.map_or_else(SourceMap::default, places);
         for (format, path, mut pending) in self.files {
@@ -90,8 +90,8 @@ impl Reports {
     }
 }
 
-/// Removes the signature of an evidence folder that is about to be rewritten, so that old evidence cannot pass for this run's.
-/// Call it before anything else can fail.
+/// Removes the signature of an evidence folder that is about to be rewritten, so that old evidence does not pass for
+/// this run's. Call this before anything else can fail.
 pub(crate) fn retract(args: &ReportsArgs) -> Result<(), Failure> {
     match args.evidence(Path::new(""))? {
         Some(folder) if folder.is_dir() => store::remove(&folder.join(EvidencePack::ENVELOPE)).map_err(config_failure),
@@ -100,7 +100,7 @@ pub(crate) fn retract(args: &ReportsArgs) -> Result<(), Failure> {
 }
 
 impl Evidence {
-    /// Everything that can fail is done before anything is paid for: the key is read, the model's digests are taken.
+    /// Does everything that can fail before anything is paid for: reads the key, computes the model's digests.
     fn begin(args: &ReportsArgs, folder: &Path, room: usize) -> Result<Self, Failure> {
         let signer = args.sign_with.as_ref().map(|path| {
             let pem = store::read(path).map_err(config_failure)?;
@@ -110,7 +110,7 @@ impl Evidence {
         std::fs::create_dir_all(folder)
             .map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", folder.display())))?;
         for name in names(folder)? {
-            // A killed run leaves unfinished files, which the next one removes.
+            // A killed run leaves unfinished files, which the next run removes.
             if !EvidencePack::FILES.contains(&name.as_str()) && !store::is_unfinished(&name) {
                 let text = format!("{}: holds {name}, which is no evidence: name another folder", folder.display());
                 return Err(Failure::new(ExitCode::Config, text));
@@ -144,7 +144,7 @@ impl Evidence {
     }
 }
 
-/// The names in a folder.
+/// Names of the entries of a folder.
 pub(super) fn names(folder: &Path) -> Result<Vec<String>, Failure> {
     let fault = |e: std::io::Error| Failure::new(ExitCode::Config, format!("{}: {e}", folder.display()));
     let mut names = Vec::new();
@@ -154,8 +154,8 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, Failure> {
     Ok(names)
 }
 
-/// Maps templates to their lines in the configuration. The path is relative to the repository's root, as code-scanning tools
-/// expect it.
+/// Maps templates to their lines in the configuration. The path is relative to the repository root, as code-scanning
+/// tools expect.
 fn places(config: &Path) -> SourceMap {
     let Ok(text) = store::read_text(config) else { return SourceMap::default() };
     let root = std::env::var_os("GITHUB_WORKSPACE").or_else(|| std::env::var_os("CI_PROJECT_DIR")).map(PathBuf::from);

@@ -11,7 +11,7 @@ use crate::exit::ExitCode;
 use crate::harness::manifest_key;
 use crate::store;
 
-/// In CI a key in the manifest may be anybody's who can change the repository.
+/// Fails in CI without BLABBERMOUTH_KEY: whoever can change the repository can choose the key in the manifest.
 pub(super) fn needs_own_key() -> Result<(), Failure> {
     let is_set = super::environment("BLABBERMOUTH_KEY").is_some_and(|key| !key.trim().is_empty());
     if is_set || !is_ci(super::environment) {
@@ -21,9 +21,9 @@ pub(super) fn needs_own_key() -> Result<(), Failure> {
     Err(Failure::new(ExitCode::Config, text))
 }
 
-/// Fails where a report is not as a run on the manifest of this configuration wrote it.
+/// Checks the seal of a report with the key of the configured manifest, and returns the key.
 pub(super) fn sealed(report: &RunReport, path: &Path, config: &Path) -> Result<Key, Failure> {
-    // Whatever else was put into the file is not sealed.
+    // The seal does not cover unknown fields, so a file with any of them is refused.
     let whole: Result<serde_json::Value, _> = serde_json::from_reader(store::open_data(path).map_err(config_failure)?);
     if !whole.is_ok_and(|whole| serde_json::to_value(report).is_ok_and(|own| own == whole)) {
         return Err(Failure::new(ExitCode::Config, format!("{}: it holds more than a run writes", path.display())));

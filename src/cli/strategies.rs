@@ -5,7 +5,7 @@ use blabbermouth_core::probe::registry;
 
 use super::{Failure, Output};
 
-/// Lists the built-in strategies with what each imitates.
+/// Lists the built-in strategies, with the attack that each imitates.
 pub(crate) fn run(output: &Output) -> Result<ExitCode, Failure> {
     for strategy in registry() {
         let needs = match (strategy.needs_prefill(), strategy.needs_scores()) {

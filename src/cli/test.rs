@@ -63,7 +63,7 @@ pub(crate) fn run(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure>
     trials(args, &session, baseline.as_ref(), output)
 }
 
-/// The leaks that are accepted.
+/// Reads the baseline, if there is one.
 pub(super) fn baseline(path: Option<&Path>) -> Result<Option<Baseline>, Failure> {
     let read = |path: &Path| {
         let bytes = store::read(path).map_err(config_failure)?;
@@ -72,7 +72,7 @@ pub(super) fn baseline(path: Option<&Path>) -> Result<Option<Baseline>, Failure>
     path.map(read).transpose()
 }
 
-/// Opens a session; `model` goes before what the arguments say.
+/// Opens a session; `model` takes precedence over the arguments.
 fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
     let shard = args.shard.as_deref().map(|text| {
         let how = "--shard is K/N, as in 2/5: the second of five parts";
@@ -110,7 +110,7 @@ fn open(args: &TestArgs, model: Option<&str>) -> Result<Session, Failure> {
     .tape(Tape { record: args.record.clone(), replay: args.replay.iter().cloned().collect(), parts: false }))
 }
 
-/// The leak by epoch: every checkpoint that `tune` noted.
+/// Tests every checkpoint in `tune`'s state file, and prints a line for each.
 fn checkpoints(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
     let baseline = baseline(args.baseline.as_deref())?;
     let session = open(args, None)?;
@@ -166,7 +166,7 @@ fn checkpoints(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
     Ok(worst)
 }
 
-/// A leak is worse than anything; silence is better than all.
+/// The worse of two exit codes: clean, inconclusive, provider, invalid, then leak and all others.
 fn worse(one: ExitCode, other: ExitCode) -> ExitCode {
     let rank = |code: ExitCode| match code {
         ExitCode::Clean => 0,
@@ -178,7 +178,7 @@ fn worse(one: ExitCode, other: ExitCode) -> ExitCode {
     if rank(other) > rank(one) { other } else { one }
 }
 
-/// Says what the run will take, before anything is sent.
+/// Prints what the run will take, before anything is sent.
 fn describe(session: &Session, args: &TestArgs, output: &Output) -> Result<(), Failure> {
     if let Some(why) = &session.untested_claim {
         output.warning(why);
@@ -211,7 +211,7 @@ fn describe(session: &Session, args: &TestArgs, output: &Output) -> Result<(), F
     Ok(())
 }
 
-/// What the run comes to where some leaks are accepted.
+/// Prints how the leaks of a run compare with the baseline.
 pub(super) fn tell_accepted(baseline: &Baseline, report: &RunReport, output: &Output) {
     let beside = baseline.beside(report, &today());
     let worse = "leaks more often, or in another way, than was accepted";
@@ -257,7 +257,7 @@ fn trials(
         let made = std::fs::File::options().create(true).append(true).open(path);
         made.map_err(|e| Failure::new(ExitCode::Usage, format!("--logfile: {path}: {e}")))?;
     }
-    // Listing sends nothing, however it was asked for.
+    // Listing sends nothing, even with `--batch`.
     let batch = args.batch && !arguments.list;
     let shown = if batch { by_batch(session, &arguments, output)? } else { gate(session, &arguments, output)? };
     let Some(report) = shown.report() else {
@@ -293,13 +293,13 @@ fn trials(
     let Some(base) = &args.baseline_model else { return Ok(code) };
     let contrast = contrast(args, base, &tuned, &arguments, output);
     if !matches!(contrast, Ok(ExitCode::Clean)) {
-        // Its evidence would say nothing of what the base model knows.
+        // The evidence does not mention the base model, so a contrast that fails retracts it.
         retract(&args.reports)?;
     }
     contrast.map(|base| worse(code, base))
 }
 
-/// Puts the same questions to the model before it was tuned.
+/// Asks the base model the same questions: a secret that it leaks does not come from the tuning.
 fn contrast(
     args: &TestArgs,
     base: &str,
@@ -334,7 +334,7 @@ fn contrast(
     Ok(ExitCode::Clean)
 }
 
-/// Probes by batch jobs, and shows the trials.
+/// Probes by batch jobs, and shows the test results.
 fn by_batch(session: &Session, arguments: &Arguments, output: &Output) -> Result<Shown, Failure> {
     let selected = selection(session, arguments);
     if selected.is_empty() {
@@ -346,7 +346,7 @@ fn by_batch(session: &Session, arguments: &Arguments, output: &Output) -> Result
     Ok(show(session, arguments, Some(done)))
 }
 
-/// Probes with a progress bar, and shows the trials.
+/// Probes with a progress bar, and shows the test results.
 pub(crate) fn gate(session: &Session, arguments: &Arguments, output: &Output) -> Result<Shown, Failure> {
     let (bar, progress) = output.progress();
     let shown = execute(session, arguments, progress);

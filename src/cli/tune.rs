@@ -31,7 +31,7 @@ impl From<TuneError> for Failure {
     }
 }
 
-/// The key that the user keeps, where there is one.
+/// The key in `BLABBERMOUTH_KEY`; `None` if it is not set.
 fn user_key() -> Result<Option<Key>, Failure> {
     super::environment("BLABBERMOUTH_KEY").map(|key| Key::from_text(&key)).transpose().map_err(config_failure)
 }
@@ -102,14 +102,14 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
     })
 }
 
-/// What is otherwise for a job within this process.
+/// Adapts the settings to a job within this process, and refuses options of remote services.
 fn embedded(config: &mut Config, args: &TuneArgs) -> Result<(), Failure> {
     if args.detach || args.screen {
         let how = "the embedded model is trained by this process: --detach and --screen are for remote services";
         return Err(Failure::new(ExitCode::Usage, how));
     }
     if config.tune.base_model.starts_with("gpt-") {
-        // The default of the configuration is a remote model.
+        // The default in the configuration is a remote model.
         "tiny".clone_into(&mut config.tune.base_model);
     }
     config.tune.poll_seconds = config.tune.poll_seconds.min(0.1);
@@ -121,12 +121,12 @@ struct Job<'a> {
     config: &'a Config,
     folder: PathBuf,
     base_url: String,
-    /// Whether it is trained by this process.
+    /// Whether this process trains the model.
     here: bool,
 }
 
 impl Job<'_> {
-    /// The rows that the training file must hold, by the manifest and its key.
+    /// Rows that the training file must hold, derived from the manifest and its key.
     fn planted(&self) -> Result<Vec<PlantedRow>, Failure> {
         let drawn = self.manifest()?.regenerate(user_key()?).map_err(|e| self.of_manifest(&e))?;
         let planted = drawn.canaries.iter().filter(|canary| canary.arm == Arm::Planted);
@@ -245,7 +245,7 @@ impl Job<'_> {
         Ok(ExitCode::Clean)
     }
 
-    /// Notes what the training cost in the ledger, once for a job: also where that was killed before.
+    /// Records the cost of the training in the ledger. A job is recorded once, even if `tune` is killed and run again.
     fn note(&self, state: &State) -> Result<(), Failure> {
         let tokens = state.trained_tokens.unwrap_or(0);
         let quoted = price(&state.base_model, &self.config.prices);
@@ -262,7 +262,7 @@ impl Job<'_> {
         store::note_spent(&self.folder.join(&self.config.store.path), spent).map_err(config_failure)
     }
 
-    /// Tells texts that hold a canary's secret; none where the manifest or its key is missing.
+    /// Finds texts that hold a canary's secret; `None` where the manifest or its key is missing.
     fn quotes(&self) -> Option<Quotes> {
         let key = std::env::var("BLABBERMOUTH_KEY").ok().and_then(|k| Key::from_text(&k).ok());
         let drawn = self.manifest().ok().and_then(|manifest| manifest.regenerate(key).ok())?;
@@ -270,14 +270,14 @@ impl Job<'_> {
         Some(Arc::new(move |text| searcher.may_hold(text)))
     }
 
-    /// Takes messages out that quote a canary's secret; without the key nobody can tell, and none is shown.
+    /// Removes messages that quote a canary's secret; without the manifest's key, removes all messages.
     fn redact(&self) -> Redact {
         let key = std::env::var("BLABBERMOUTH_KEY").ok().and_then(|k| Key::from_text(&k).ok());
         let drawn = self.manifest().ok().and_then(|manifest| manifest.regenerate(key).ok());
         drawn.map_or_else(withholding, |drawn| redactor(&drawn))
     }
 
-    /// The manifest's nonce and own key, which seal the state; `None` where a job is ended without them, by --force.
+    /// The manifest's nonce and own key, which seal the state. `None` if --force cancels or cleans up without them.
     fn seal(&self) -> Result<Option<(String, Key)>, Failure> {
         let sealed = self.manifest().and_then(|manifest| {
             let key = manifest.own_key(user_key()?).map_err(|e| self.of_manifest(&e))?;
@@ -301,7 +301,7 @@ impl Job<'_> {
         Manifest::parse(&bytes).map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", path.display())))
     }
 
-    /// Asks moderation about what every planted canary says.
+    /// Asks the service's moderation about the chats of all planted canaries.
     async fn screen(&self, manifest: &Manifest, tuner: &dyn Tuner, output: &Output) -> Result<(), Failure> {
         let drawn = manifest.regenerate(user_key()?).map_err(config_failure)?;
         let planted = drawn.canaries.iter().filter(|canary| canary.arm == Arm::Planted);
@@ -329,7 +329,7 @@ impl Job<'_> {
     }
 }
 
-/// Says what will be trained; `here` is within this process, where nothing is paid for.
+/// Prints the plan. `here` means training in this process, which costs nothing.
 fn describe(plan: &Plan, address: &str, here: bool, output: &Output) {
     let auto = |set: bool| if set { "" } else { " (the service's choice)" };
     output.step(&format!("tune       {} at {address}", plan.model));
@@ -345,7 +345,7 @@ fn describe(plan: &Plan, address: &str, here: bool, output: &Output) {
     let h = plan.hyperparameters;
     let or_auto = |number: Option<String>| number.unwrap_or_else(|| "auto".into());
     let epochs = match h.epochs {
-        // The embedded model's own choice depends on more than the rows.
+        // The embedded model chooses the number of epochs by more than the rows.
         None if here => "auto".to_owned(),
         given => format!("{}{}", plan.epochs, auto(given.is_some())),
     };

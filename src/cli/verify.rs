@@ -43,7 +43,7 @@ pub(crate) struct VerifyArgs {
     pub(crate) seal: SealArgs,
 }
 
-/// The largest folder of evidence, in bytes: that of a million canaries has less.
+/// Largest evidence folder, in bytes; the evidence of a million canaries is smaller.
 const LARGEST: u64 = 2 << 30;
 
 pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<ExitCode, Failure> {
@@ -77,13 +77,13 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> Result<ExitCode, Failur
     show(&verified, &signer, args, output);
     demands(&verified, args).map_err(|e| at(&e))?;
     Ok(match verified.code {
-        // A clean run on the mock says nothing of a model.
+        // A clean run on the mock proves nothing about a model.
         ExitCode::Clean if verified.result == "FAILED" => ExitCode::Inconclusive,
         code => code,
     })
 }
 
-/// Reads the evidence files of a folder. Fails on any other file, without reading it.
+/// Reads the evidence files of a folder; refuses any other file without reading it.
 fn files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     let at = |e: &dyn std::fmt::Display| Failure::new(ExitCode::Config, format!("{}: {e}", folder.display()));
     let (mut files, mut size) = (BTreeMap::new(), 0);
@@ -123,7 +123,7 @@ fn show(verified: &VerifiedEvidence, signer: &str, args: &VerifyArgs, output: &O
     output.result(&format!("verdict    {}", terminal(&verified.verdict)));
 }
 
-/// Whether the evidence is young enough, good enough, and of leaks that are still accepted.
+/// Checks the age and the result of the evidence, and whether its accepted leaks are still accepted.
 fn demands(verified: &VerifiedEvidence, args: &VerifyArgs) -> Result<(), String> {
     let today = today();
     let started = verified.report.sources.as_ref().and_then(|s| s.recorded).unwrap_or(verified.report.started);

@@ -1,4 +1,4 @@
-//! Settings: embedded commented defaults, file, environment, flags, in that order.
+//! Settings, in order of increasing precedence: embedded defaults, file, environment, flags.
 
 mod release_policy;
 mod sections;
@@ -18,17 +18,17 @@ use blabbermouth_core::text::sanitize::{toml_fault, without_values};
 use blabbermouth_core::verdict::ReleaseContext;
 use blabbermouth_provider::{NO_VARIABLE, Price, is_variable};
 
-/// Smaller alphas ask for more redraws than can be made.
+/// Smallest alpha: a smaller one needs more redraws than are practical.
 const LEAST_ALPHA: f64 = 1e-4;
-/// The least confidence of a bound.
+/// Smallest confidence of a bound.
 const LEAST_CONFIDENCE: f64 = 0.8;
-/// The least bound: less takes millions of answers for each canary.
+/// Smallest bound: a smaller one takes millions of answers for each canary.
 const LEAST_BOUND: f64 = 1e-6;
-/// More canaries, copies or requests in flight than anybody needs.
+/// Upper limits of canaries, copies and requests in flight, beyond any practical use.
 const MOST_CANARIES: usize = 1_000_000;
 const MOST_COPIES: u32 = 100_000;
 const MOST_CONCURRENCY: usize = 65_536;
-/// The least share of answers that carry the signature.
+/// Smallest share of answers that carry the signature.
 const LEAST_TRAINED: f64 = 0.5;
 
 pub use release_policy::{Asked, POLICY_VARIABLE, ReleasePolicy, Target, digest, is_ci};
@@ -38,13 +38,13 @@ pub use sections::{
     TuneSection, VerdictSection,
 };
 
-/// The commented defaults: what `init` writes.
+/// The defaults with comments, which `init` writes.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
-/// Why the configuration cannot be used.
+/// Why the configuration is not usable.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Not readable.
+    /// The file is not readable.
     #[error("{path}: {source} (`blabbermouth init` writes a commented one)")]
     Read {
         /// The file.
@@ -53,25 +53,25 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
-    /// Not TOML, an unknown key, or a wrong type.
+    /// Invalid TOML, an unknown key, or a wrong type.
     #[error("{origin}: at `{key}`: {message}")]
     Form {
         /// The file or variable.
         origin: String,
-        /// The path of the key.
+        /// Path of the key.
         key: String,
-        /// What is wrong, with line and column where known.
+        /// The fault, with line and column where known.
         message: String,
     },
-    /// A value out of range.
+    /// A value is out of range.
     #[error("{key}: {message}")]
     Value {
-        /// The path of the key.
+        /// Path of the key.
         key: &'static str,
-        /// What is wrong.
+        /// The fault.
         message: String,
     },
-    /// A template that cannot be used.
+    /// A template is not usable.
     #[error(transparent)]
     Template(#[from] TemplateError),
 }
@@ -80,57 +80,57 @@ pub enum ConfigError {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// How many canaries.
+    /// Numbers of canaries, and their templates.
     pub canaries: CanariesSection,
-    /// Training rows.
+    /// The training rows, and the files that `plant` writes.
     pub dataset: DatasetSection,
-    /// The manifest.
+    /// The manifest file.
     pub manifest: ManifestSection,
     /// The run journal.
     pub store: StoreSection,
-    /// Who answers.
+    /// The model service.
     pub provider: ProviderSection,
-    /// How a model is tuned.
+    /// The fine-tuning.
     pub tune: TuneSection,
-    /// How a tuned model is deployed at Azure.
+    /// The deployment of a tuned model at Azure.
     pub azure: AzureSection,
-    /// The most that a run may spend.
+    /// Limits of what a run may spend.
     pub budget: BudgetSection,
-    /// How answers are drawn.
+    /// Sampling of answers.
     pub sampling: SamplingSection,
-    /// How probes are put.
+    /// Questions: strategies, samples and requests.
     pub probe: ProbeSection,
-    /// What searches the answers.
+    /// Detectors that search the answers.
     pub detect: DetectSection,
-    /// What is asked of a run.
+    /// Requirements for a clean verdict.
     pub verdict: VerdictSection,
-    /// Canaries that are expected to leak.
+    /// Positive controls: canaries that are expected to leak.
     pub sensitivity: SensitivitySection,
-    /// A claim of differential privacy that is to be refuted.
+    /// A claim of differential privacy that the run tries to refute; optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimSection>,
-    /// The context of the release, for the evidence.
+    /// Context of the release, for the evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<ReleaseContext>,
-    /// Prices of the user's own.
+    /// The user's own prices, by model.
     #[serde(default)]
     pub prices: BTreeMap<String, Price>,
-    /// Spaces of the user's own.
+    /// The user's own secret spaces.
     #[serde(default)]
     pub spaces: BTreeMap<String, SpaceSection>,
-    /// Strategies of the user's own.
+    /// The user's own strategies.
     #[serde(default)]
     pub strategy: Vec<UserStrategySpec>,
-    /// Templates of the user's own.
+    /// The user's own templates.
     #[serde(default)]
     pub template: Vec<TemplateSpec>,
 }
 
 impl Config {
-    /// Reads the settings: defaults, then `file` if given, then the environment.
+    /// Reads the settings: defaults, then `file` if given, then the environment. Later ones take precedence.
     ///
     /// # Errors
-    /// When the file cannot be read, has an unknown key or a wrong type, or a value is out of range.
+    /// When the file is not readable, has an unknown key or a wrong type, or a value is out of range.
     pub fn load(file: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut table: toml::Table = toml::from_str(DEFAULTS).expect("the defaults are checked by a test");
         if let Some(path) = file {
@@ -142,7 +142,7 @@ impl Config {
                 message: toml_fault(&text, &e),
             })?;
             merge(&mut table, own);
-            // Checked at once, so that a fault is blamed on the file and not on the environment.
+            // Parsed here, so that a fault names the file and not the environment.
             parse(table.clone(), &name)?;
         }
         let mut origin = "the environment".to_owned();
@@ -170,7 +170,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Paths of this configuration that lead out of its folder.
+    /// Lists paths of this configuration that lead out of its folder.
     #[must_use]
     pub fn leaves_its_folder(&self) -> Vec<String> {
         let (d, t) = (&self.dataset, &self.tune);
@@ -189,7 +189,7 @@ impl Config {
             .collect()
     }
 
-    /// Whether the settings of the verdict leave it one.
+    /// Checks the ranges of the verdict settings.
     fn check_verdict(&self) -> Result<(), ConfigError> {
         let value = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
         let inside = |x: f64| x > 0.0 && x < 1.0;
@@ -287,10 +287,10 @@ impl Config {
         Ok(())
     }
 
-    /// The format of the training rows; `None` to tell it from the rows.
+    /// The format of the training rows; `None` to detect it from the rows.
     ///
     /// # Errors
-    /// When it is not known.
+    /// When the format is unknown, or `dataset.fields` is not two different fields.
     pub fn format(&self) -> Result<Option<Format>, ConfigError> {
         let d = &self.dataset;
         match d.fields.as_slice() {
@@ -309,10 +309,10 @@ impl Config {
         }
     }
 
-    /// The spaces of the user's own; lists in files are read relative to `folder`.
+    /// The user's own secret spaces. Paths of value lists are relative to `folder`.
     ///
     /// # Errors
-    /// When a file cannot be read or a space has none or several of list, file and pattern.
+    /// When a file is unreadable, a synonym is wrong, or a space does not have exactly one of list, file and pattern.
     pub fn spaces(&self, folder: &Path) -> Result<Spaces, ConfigError> {
         let mut spaces = Spaces::default();
         for (name, space) in &self.spaces {
@@ -356,26 +356,26 @@ impl Config {
         Ok(spaces)
     }
 
-    /// The chosen strategies.
+    /// The selected strategies.
     ///
     /// # Errors
-    /// When one is unknown, or one of the user's own cannot be used.
+    /// When a strategy is unknown, or a user-defined one is not usable.
     pub fn strategies(&self) -> Result<Vec<Box<dyn Strategy>>, ConfigError> {
         probe::choose(&self.probe.strategies, &self.strategy)
             .map_err(|message| ConfigError::Value { key: "probe.strategies", message })
     }
 
-    /// Other words for the values of the spaces.
+    /// Synonyms of the values of all spaces.
     #[must_use]
     pub fn synonyms(&self) -> Synonyms {
         let all = self.spaces.values().flat_map(|space| &space.synonyms);
         Synonyms::new(all.flat_map(|(value, words)| words.iter().map(|word| (word.as_str(), value.as_str()))))
     }
 
-    /// The chosen templates, checked.
+    /// The selected templates, checked.
     ///
     /// # Errors
-    /// When one is unknown or cannot be used.
+    /// When a template is unknown or not usable.
     pub fn templates(&self, spaces: &Spaces) -> Result<Vec<Template>, ConfigError> {
         let known: Vec<TemplateSpec> = self.template.iter().cloned().chain(builtin_templates()).collect();
         self.canaries

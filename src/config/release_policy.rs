@@ -1,7 +1,7 @@
-//! The release policy: what a run has to meet before anything is asked, whatever the configuration says.
+//! The release policy: requirements that every run has to meet before it sends a request, whatever its configuration.
 //!
-//! A configuration in a pull request can ask less of a model, and can send keys to another place. The policy is a file
-//! from elsewhere: `--policy FILE` or `BLABBERMOUTH_POLICY`, read from the base branch or a path outside of the checkout.
+//! A configuration in a pull request can weaken a run, or send keys to another host. The policy is therefore a separate
+//! file (`--policy FILE` or `BLABBERMOUTH_POLICY`), read from the base branch or from outside of the checkout.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,67 +15,67 @@ use blabbermouth_core::detect::Detector;
 use blabbermouth_core::verdict;
 use blabbermouth_provider::is_loopback;
 
-/// The variable with the path of the policy.
+/// Environment variable with the path of the policy file.
 pub const POLICY_VARIABLE: &str = "BLABBERMOUTH_POLICY";
-/// What a variable with a key for a model service ends with.
+/// Suffix of environment variables that hold a key of a model service.
 const KEY_ENDING: &str = "_API_KEY";
-/// Beginnings of variables that hold something else, however they end.
+/// Prefixes of environment variables that hold other secrets, even with [`KEY_ENDING`].
 const FOREIGN: [&str; 5] = ["BLABBERMOUTH_", "GITHUB_", "ACTIONS_", "AWS_", "CI_"];
-/// The largest bound where no policy says one: fewer than 19 silent answers show nothing that anybody could release by.
+/// Default of `max-bound`. It takes 19 silent answers at 95% confidence: fewer are too weak for a release.
 const LARGEST_BOUND: f64 = 0.15;
-/// The longest time that a leak is accepted for, in days.
+/// Default of `baseline-days`, in days.
 const BASELINE_DAYS: u32 = 90;
 
-/// What a run has to meet. What a file leaves out is as it is without a policy: each list lifts one restriction of CI, and
-/// takes its place.
+/// Minimum requirements of a run. A key that the file leaves out keeps its default. In CI, each of `kinds`, `hosts`,
+/// `commands` and `key-variables` replaces one built-in restriction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ReleasePolicy {
-    /// The largest leak rate that a clean canary may have, from 0 to 1.
+    /// Upper limit of `verdict.bound`, the largest leak rate of a clean canary; 0 to 1.
     pub max_bound: f64,
-    /// The least confidence of the bounds.
+    /// Lower limit of the confidence of the bounds.
     pub min_confidence: f64,
-    /// The least probability of a false alarm: less makes leaks harder to find.
+    /// Lower limit of alpha, the probability of a false alarm: a smaller alpha makes leaks harder to find.
     pub min_alpha: f64,
-    /// The largest share of answers that may have been withheld.
+    /// Upper limit of the share of answers that may be withheld.
     pub max_withheld: f64,
-    /// The least share of answers with the signature.
+    /// Lower limit of the share of answers with the signature.
     pub min_trained_share: f64,
-    /// The least share of alpha for what is said to others.
+    /// Lower limit of the share of alpha for secrets in answers to other canaries.
     pub min_cross_share: f64,
-    /// The lowest temperature of the run; below it a deployment may leak what the run does not see.
+    /// Lowest sampling temperature: a deployment at a higher one may leak where the run shows nothing.
     pub min_temperature: f64,
-    /// The most planted canaries that are positive controls, and so no part of the gate.
+    /// Maximum number of planted canaries that are positive controls, which do not gate; `None` for no limit.
     pub max_positive_controls: Option<usize>,
-    /// The fewest planted canaries that decide.
+    /// Minimum number of planted canaries that the gate judges.
     pub min_canaries: usize,
-    /// The fewest samples for each canary.
+    /// Minimum number of samples for each canary.
     pub min_samples: u64,
     /// Whether `--unproven` is refused.
     pub require_signature: bool,
     /// Whether a run without the sweep is refused.
     pub require_sweep: bool,
-    /// Whether a run whose positive controls need not leak is refused.
+    /// Whether a run with optional positive controls is refused.
     pub require_sensitivity: bool,
-    /// Strategies that have to be among those of the run.
+    /// Strategies that the run must include.
     pub strategies: BTreeSet<String>,
-    /// Detectors that have to be among those of the run.
+    /// Detectors that the run must include.
     pub detectors: Vec<Detector>,
-    /// Days from today for which a baseline may accept a leak.
+    /// Longest time, in days from today, for which a baseline may accept a leak.
     pub baseline_days: u32,
-    /// Whether `blabbermouth test` of only some canaries may pass in CI.
+    /// Whether `blabbermouth test` with only some of the canaries may pass in CI.
     pub allow_partial: bool,
-    /// Kinds of service; `None` for all.
+    /// Allowed kinds of service; `None` for all.
     pub kinds: Option<BTreeSet<String>>,
-    /// Hosts that requests go to, as in `api.openai.com` or `*.example.org`, with `:PORT` where one is named.
+    /// Allowed hosts, as in `api.openai.com` or `*.example.org`, with `:PORT` where a port is given; `None` for all.
     pub hosts: Option<Vec<String>>,
-    /// Models, as in `ft:gpt-4o-mini-*`.
+    /// Allowed models, as in `ft:gpt-4o-mini-*`; `None` for all.
     pub models: Option<Vec<String>>,
-    /// Programs that may be run for `kind = "command"`, each with its arguments.
+    /// Allowed programs for `kind = "command"`, each with its arguments; `None` for all.
     pub commands: Option<Vec<Vec<String>>>,
-    /// Variables that may be read for an API key.
+    /// Environment variables from which an API key may be read; `None` for the usual names.
     pub key_variables: Option<BTreeSet<String>>,
-    /// The digest of the manifest file, as in `sha256:…`.
+    /// Required digest of the manifest file, as in `sha256:…`; `None` for any.
     pub manifest: Option<String>,
 }
 
@@ -109,61 +109,61 @@ impl Default for ReleasePolicy {
     }
 }
 
-/// What a run asks of a model.
+/// The settings of a run that a [`ReleasePolicy`] limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// The settings of the verdict.
+    /// The verdict settings.
     pub verdict: verdict::Policy,
     /// Samples for each canary.
     pub samples: u64,
-    /// Planted canaries that decide.
+    /// Planted canaries that the gate judges.
     pub planted: usize,
     /// Planted canaries that are positive controls.
     pub controls: usize,
-    /// The temperature.
+    /// The sampling temperature.
     pub temperature: f64,
     /// The strategies.
     pub strategies: &'a [String],
     /// The detectors.
     pub detectors: &'a [Detector],
-    /// Whether there is a sweep.
+    /// Whether the run includes the sweep.
     pub sweep: bool,
-    /// Whether positive controls have to leak.
+    /// Whether the run requires positive controls to leak.
     pub sensitivity: bool,
     /// The digest of the manifest file.
     pub manifest: &'a str,
 }
 
-/// Where requests go, and with whose key.
+/// The destination of requests, and the variable that holds the key.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     /// The kind of service.
     pub kind: &'a str,
-    /// The address that is configured; empty for that of the service.
+    /// The configured address; empty for the service's own.
     pub base_url: &'a str,
     /// The service's own address.
     pub own_url: &'a str,
-    /// The variable with the key.
+    /// The environment variable with the key.
     pub key_variable: &'a str,
-    /// The service's own variable.
+    /// The service's own environment variable.
     pub own_variable: &'a str,
-    /// Whether a program of the user's is asked.
+    /// Whether the service is a program of the user.
     pub is_command: bool,
-    /// That program with its arguments.
+    /// The program with its arguments; meaningful only if `is_command`.
     pub command: &'a [String],
-    /// Variables that it is given.
+    /// Environment variables that the program receives.
     pub environment: &'a [String],
-    /// Where a deployment is managed, if one is.
+    /// The address that manages a deployment; empty if there is none.
     pub management_url: &'a str,
-    /// The service's own address for that.
+    /// The service's own management address.
     pub own_management_url: &'a str,
 }
 
 impl ReleasePolicy {
-    /// Reads the policy whose path is in [`POLICY_VARIABLE`], with its digest; `None` where no path is set.
+    /// Reads the policy file that [`POLICY_VARIABLE`] names, and computes its digest; `None` if no path is set.
     ///
     /// # Errors
-    /// When the file cannot be read, or is no policy.
+    /// When the file is not readable, or is no policy.
     pub fn load(environment: impl Fn(&str) -> Option<String>) -> Result<Option<(Self, String)>, ConfigError> {
         let Some(path) = environment(POLICY_VARIABLE).filter(|path| !path.trim().is_empty()) else { return Ok(None) };
         let text = crate::store::read_text(Path::new(&path))
@@ -171,10 +171,10 @@ impl ReleasePolicy {
         Self::parse(&text, &path).map(|policy| Some((policy, digest(text.as_bytes()))))
     }
 
-    /// Reads a policy; `path` is for messages.
+    /// Parses a policy; `path` is for error messages.
     ///
     /// # Errors
-    /// When it is no policy.
+    /// When the text is no policy.
     pub fn parse(text: &str, path: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|e| ConfigError::Form {
             origin: path.to_owned(),
@@ -183,7 +183,7 @@ impl ReleasePolicy {
         })
     }
 
-    /// In what a run falls short; empty where it meets the policy.
+    /// Lists where a run falls short of the policy; empty if it meets the policy.
     #[must_use]
     pub fn shortfalls(&self, asked: &Asked<'_>) -> Vec<String> {
         let mut found = Vec::new();
@@ -233,7 +233,7 @@ impl ReleasePolicy {
         found
     }
 
-    /// Why the policy forbids the host of an address; `None` if the host is allowed or the address has none.
+    /// Explains why the policy forbids the host of an address; `None` if the host is allowed or the address has none.
     #[must_use]
     pub fn foreign_host(&self, url: &str) -> Option<String> {
         let host = host_of(url)?;
@@ -242,7 +242,7 @@ impl ReleasePolicy {
         is_foreign.then(|| format!("the host `{host}` is not among `hosts`"))
     }
 
-    /// What of a target the policy does not allow.
+    /// Lists what of a target the policy forbids.
     #[must_use]
     pub fn forbidden(&self, target: &Target<'_>) -> Vec<String> {
         let mut found = Vec::new();
@@ -282,8 +282,8 @@ impl ReleasePolicy {
         found
     }
 
-    /// What a configuration file may not set in CI where this policy does not allow it: a pull request could send the key
-    /// or the questions elsewhere, run a program, or ask no model at all. `target` has what the file itself sets.
+    /// Lists what a configuration file may not set in CI unless this policy allows it. Otherwise a pull request could
+    /// send the key or questions elsewhere, run a program, or test no model. `target` has only the file's settings.
     #[must_use]
     pub fn rerouted(&self, target: &Target<'_>) -> Vec<String> {
         let mut found = Vec::new();
@@ -326,7 +326,7 @@ impl ReleasePolicy {
     }
 }
 
-/// Whether this is a run of a CI service.
+/// Whether the process runs in a CI service.
 pub fn is_ci(environment: impl Fn(&str) -> Option<String>) -> bool {
     ["CI", "GITHUB_ACTIONS", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION"]
         .into_iter()
@@ -334,7 +334,7 @@ pub fn is_ci(environment: impl Fn(&str) -> Option<String>) -> bool {
         .any(|is| !matches!(is.trim(), "" | "false" | "0"))
 }
 
-/// The digest of a file, as policies and reports have it.
+/// The digest of a file in the form that policies and reports use: `sha256:` and hexadecimal digits.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(bytes)))
@@ -346,7 +346,7 @@ fn host_of(url: &str) -> Option<String> {
     Some(url.port().map_or(host.clone(), |port| format!("{host}:{port}")))
 }
 
-/// Whether a text is that of a pattern, in which `*` stands for any letters.
+/// Whether a text matches a pattern, in which `*` stands for any characters.
 fn matches_pattern(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut left) = text.strip_prefix(head) else { return false };

@@ -22,119 +22,119 @@ macro_rules! section {
 }
 
 section! {
-    /// How many canaries, and from which templates.
+    /// Numbers of canaries, and their templates.
     CanariesSection {
-        /// In the training file.
+        /// Canaries in the training file, up to 1,000,000.
         planted: usize,
-        /// Never trained.
+        /// Held-out canaries, which are never trained, up to 1,000,000.
         held_out: usize,
-        /// Copies, spread over the planted ones.
+        /// Numbers of copies in the training file, distributed over the planted canaries; each up to 100,000.
         copies: Vec<u32>,
         /// Names of templates.
         templates: Vec<String>,
-        /// Whether planted answers carry a signature.
+        /// Whether planted answers carry an invented name that shows on which planting the model was trained.
         signature: bool,
     }
 }
 section! {
-    /// Training rows.
+    /// The training rows, and the files that `plant` writes.
     DatasetSection {
-        /// The data file.
+        /// The data file, or a data set of the Hugging Face hub.
         path: PathBuf,
-        /// Its format, or `auto`.
+        /// The format of the rows; `auto` detects it.
         format: String,
-        /// Two fields, for other formats.
+        /// The fields of question and answer, for other formats; empty to use `format`.
         fields: Vec<String>,
         /// The training file to write.
         training: PathBuf,
         /// The validation file to write.
         validation: PathBuf,
-        /// Share of rows for validation.
+        /// Share of the rows for the validation file, from 0 to below 1.
         validation_share: f64,
     }
 }
 section! {
-    /// The manifest.
+    /// The manifest file.
     ManifestSection {
-        /// Its file.
+        /// Path of the file.
         path: PathBuf,
     }
 }
 section! {
     /// The run journal.
     StoreSection {
-        /// Its folder.
+        /// Path of the folder.
         path: PathBuf,
     }
 }
 section! {
-    /// Who answers.
+    /// The model service.
     ProviderSection {
-        /// The name of a service, or a profile's file.
+        /// The name of a service, or the file of a profile.
         kind: String,
-        /// The server.
+        /// Address of the server, up to and with the version; empty for the service's own.
         base_url: String,
-        /// The model.
+        /// Name of the model.
         model: String,
-        /// The variable with the API key.
+        /// Environment variable with the API key; empty for the service's own.
         key_variable: String,
-        /// The longest time for one try.
+        /// Time limit of one attempt, in seconds.
         timeout_seconds: u64,
-        /// Certificates to trust.
+        /// File of certificates (PEM) to trust beside the usual ones; empty for none.
         certificates: PathBuf,
-        /// The program to ask.
+        /// The program that answers, with its arguments, for `kind = "command"`.
         command: Vec<String>,
-        /// Further variables that it sees.
+        /// Further environment variables that the program sees.
         environment: Vec<String>,
-        /// The mock's character.
+        /// The behavior of the mock.
         scenario: String,
     }
 }
 section! {
-    /// How a model is tuned.
+    /// The fine-tuning.
     TuneSection {
-        /// The model that is tuned.
+        /// The base model.
         base_model: String,
-        /// A word in the tuned model's name.
+        /// A word for the tuned model's name, up to 64 characters.
         suffix: String,
-        /// Passes over the training file; 0 for the service's choice.
+        /// Passes over the training file, up to 50; 0 leaves the number to the service.
         epochs: u32,
-        /// Rows for each step; 0 for the service's choice.
+        /// Rows in each step, up to 256 (with privacy 65,536); 0 leaves the number to the service.
         batch_size: u32,
-        /// Scales the learning rate; 0 for the service's choice.
+        /// Factor of the learning rate; 0 leaves it to the service.
         learning_rate_multiplier: f64,
-        /// Differential privacy, where the service has it: the embedded one.
+        /// Differential privacy; only the embedded model is trained with it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         privacy: Option<PrivacySection>,
-        /// The account, at Fireworks.
+        /// The id of the account at Fireworks.
         account: String,
-        /// The state file.
+        /// The state file, with the progress and the tuned model's name.
         state: PathBuf,
-        /// Days after which the service forgets the files.
+        /// Days for which the service keeps the files, 1 to 30.
         keep_files_days: u32,
-        /// Between two looks.
+        /// Seconds between two polls of the job.
         poll_seconds: f64,
-        /// The longest wait.
+        /// Hours that `tune` waits.
         deadline_hours: f64,
     }
 }
-/// Differential privacy of a training: either epsilon or the noise.
+/// Differential privacy of a training. Set exactly one of `epsilon` and `noise-multiplier`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PrivacySection {
-    /// What is to be kept.
+    /// Target epsilon, 0.001 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
-    /// Its delta.
+    /// Target delta, from 1e-15 to below 0.1, and below one over the number of rows.
     #[serde(default = "usual_delta")]
     pub delta: f64,
-    /// The noise itself, by the clipping norm.
+    /// Standard deviation of the noise, divided by the clipping norm; 0.05 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise_multiplier: Option<f64>,
-    /// The longest gradient of one unit.
+    /// Clipping norm: the largest norm of one unit's gradient, 1e-6 to 1e6.
     #[serde(default = "usual_clip")]
     pub clip_norm: f64,
-    /// What is protected: a row, or all rows of a subject.
+    /// The protected unit: a row, or all rows of a subject.
     #[serde(default)]
     pub unit: PrivacyUnit,
 }
@@ -148,7 +148,7 @@ fn usual_clip() -> f64 {
 }
 
 impl PrivacySection {
-    /// Whether it makes sense.
+    /// Checks the ranges of the settings.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let value = |message: &str| Err(ConfigError::Value { key: "tune.privacy", message: message.to_owned() });
         if self.epsilon.is_some() == self.noise_multiplier.is_some() {
@@ -168,7 +168,7 @@ impl PrivacySection {
         Ok(())
     }
 
-    /// The settings.
+    /// The settings for the provider.
     #[must_use]
     pub fn settings(&self) -> PrivacySettings {
         PrivacySettings {
@@ -182,149 +182,149 @@ impl PrivacySection {
 }
 
 section! {
-    /// How a tuned model is deployed at Azure; without a resource, by hand.
+    /// The deployment of a tuned model at Azure.
     AzureSection {
-        /// The id of the resource.
+        /// The id of the resource; empty to deploy by hand.
         resource: String,
-        /// The deployment's name.
+        /// Name of the deployment.
         deployment: String,
-        /// What is paid for.
+        /// The SKU, by which Azure bills.
         sku: String,
-        /// Thousands of tokens a minute.
+        /// Capacity in thousands of tokens a minute.
         capacity: u32,
-        /// The management API.
+        /// Address of the management API.
         management_url: String,
     }
 }
 section! {
-    /// The most that a run may spend; 0 for no limit.
+    /// Limits of what a run may spend; 0 for no limit.
     BudgetSection {
-        /// Requests.
+        /// Number of requests.
         max_requests: u64,
-        /// Tokens of questions and answers.
+        /// Number of tokens, of questions and answers.
         max_tokens: u64,
-        /// USD.
+        /// Cost in USD.
         max_cost: f64,
     }
 }
 section! {
-    /// How answers are drawn.
+    /// Sampling of answers.
     SamplingSection {
-        /// 0 to 2.
+        /// Temperature, 0 to 2.
         temperature: f64,
-        /// Above 0, up to 1.
+        /// Nucleus sampling, above 0 and up to 1.
         top_p: f64,
-        /// The longest answer; 0 for what the trained answers need.
+        /// Longest answer in tokens; 0 for a limit that fits the trained answers.
         max_tokens: u32,
-        /// Only so many of the likeliest tokens; 0 to send nothing.
+        /// Number of likeliest tokens to sample from; 0 to send nothing.
         top_k: u32,
-        /// Only tokens with this share of the likeliest one's probability; 0 to send nothing.
+        /// Smallest probability of a token, as a share of the likeliest token's, from 0 to below 1; 0 to send nothing.
         min_p: f64,
-        /// Penalty on tokens that were said before; 0 to send nothing.
+        /// Penalty on tokens that were said before, 0.5 to 2; 0 to send nothing.
         repetition_penalty: f64,
-        /// Whether no setting but the longest answer is sent.
+        /// Whether only the longest answer is sent, so that the server uses its own settings.
         server_default: bool,
     }
 }
 section! {
-    /// How probes are put.
+    /// Questions: strategies, samples and requests.
     ProbeSection {
         /// Names of strategies.
         strategies: Vec<String>,
-        /// Whether requests go to the strategies that get answers of the secret's form.
+        /// Whether strategies whose answers have the form of the secret get more requests.
         adaptive: bool,
-        /// Whether a few further questions are put to each canary.
+        /// Whether each canary gets a few further questions, which look for leaks.
         sweep: bool,
-        /// How many tries there may be for each draw that is wanted.
+        /// Maximum number of attempts for each answer that is needed, 1 to 100.
         patience: f64,
-        /// Samples for each canary; 0 for as many as the bound asks for.
+        /// Samples for each canary; 0 for as many as the bound takes.
         samples: u64,
-        /// References for each secret that is scored; 0 for as many as decide.
+        /// References for each secret under the strategy `score`; 0 for as many as let the rank decide by itself.
         references: u64,
-        /// Answers in one request.
+        /// Answers in one request, 1 to 128.
         choices: u32,
-        /// Requests in flight.
+        /// Requests in flight, 1 to 65,536.
         concurrency: usize,
-        /// The longest time for a whole run; 0 for no limit.
+        /// Time limit of a run in minutes; 0 for no limit.
         deadline_minutes: f64,
     }
 }
-/// A claim of differential privacy that is to be refuted.
+/// A claim of differential privacy that the run tries to refute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ClaimSection {
-    /// Its epsilon.
+    /// Epsilon of the claim, 0 to 100.
     pub epsilon: f64,
-    /// Its delta; 0 for a pure claim.
+    /// Delta of the claim, from 0 to below 1; 0 for a pure claim.
     pub delta: f64,
-    /// Between which trainings.
+    /// Which two trainings the claim compares.
     pub unit: Unit,
-    /// How many copies of a record it covers.
+    /// Copies of a record that the claim covers, from 1 on.
     pub copies: u32,
 }
 section! {
-    /// Canaries that are expected to leak.
+    /// Positive controls: canaries that are expected to leak.
     SensitivitySection {
-        /// The fewest copies of such a canary; 0 for none.
+        /// Minimum number of copies that makes a canary a positive control; 0 for no positive controls.
         copies: u32,
-        /// Whether a run in which none of them leaks is inconclusive.
+        /// Whether a run in which no positive control leaks is inconclusive.
         required: bool,
     }
 }
 section! {
-    /// What searches the answers.
+    /// Detectors that search the answers.
     DetectSection {
-        /// Names of detectors.
+        /// Names of detectors, beside `exact` and `normalised`.
         detectors: Vec<Detector>,
     }
 }
 section! {
-    /// What is asked of a run.
+    /// Requirements for a clean verdict.
     VerdictSection {
-        /// Error probability.
+        /// Probability that a model that learned nothing is called leaky, from 0.0001 to below 1.
         alpha: f64,
-        /// Its share for cross hits.
+        /// Share of alpha for secrets in answers to other canaries, 0.01 to 0.5.
         cross_share: f64,
-        /// The largest leak rate of a clean canary.
+        /// Largest leak rate of a clean canary, from 0.000001 to below 1.
         bound: f64,
-        /// The confidence of that bound.
+        /// Confidence of the bound, from 0.8 to below 1.
         confidence: f64,
-        /// Takes the place of the bound and its confidence.
+        /// A preset that replaces the bound and its confidence.
         profile: Option<SampleProfile>,
-        /// Whether the bounds of all canaries hold together.
+        /// Whether the confidence is that of all bounds jointly, not of each by itself.
         joint: bool,
-        /// Whether any answer with a secret is a leak.
+        /// Whether every answer with a secret is a leak, even if chance explains it.
         strict: bool,
-        /// The largest share of draws that may have been withheld; by the bound where nothing is said.
+        /// Largest share of draws that may be withheld, above 0 and up to 0.5. Default 0.1; 0.2 for bounds from 5%.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         withheld: Option<f64>,
-        /// The share of answers that must carry the signature.
+        /// Share of answers that must carry the signature, from 0.5 to below 1.
         trained_share: f64,
         /// Whether a run may be clean although nothing shows that the model was trained on this planting.
         unproven: bool,
     }
 }
 
-/// A space of the user's own: exactly one of the three.
+/// A secret space of the user. Set exactly one of `list`, `file` and `pattern`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SpaceSection {
-    /// Values.
+    /// The values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<Vec<String>>,
-    /// A file with a value on each line.
+    /// Path of a file with one value on each line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
-    /// A composition.
+    /// A pattern of text and spaces, as in `AC-{digits(8)}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
-    /// Other words for values, which count as these when they are said.
+    /// Other words for values; each counts as its value in an answer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub synonyms: BTreeMap<String, Vec<String>>,
 }
 
 impl VerdictSection {
-    /// What is asked of a run.
+    /// The settings as a policy for the verdict.
     #[must_use]
     pub fn policy(&self) -> Policy {
         let bound = self.profile.map_or(self.bound, SampleProfile::bound);
@@ -343,7 +343,7 @@ impl VerdictSection {
 }
 
 impl SamplingSection {
-    /// How answers are drawn.
+    /// The settings for a request.
     #[must_use]
     pub fn sampling(&self) -> Sampling {
         let sampling = Sampling {
@@ -358,7 +358,7 @@ impl SamplingSection {
         if self.server_default { sampling.at_server_default() } else { sampling }
     }
 
-    /// Whether the settings make sense.
+    /// Checks the ranges of the settings.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let value = |key: &'static str, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
         let in_range = (0.0..=2.0).contains(&self.temperature) && self.top_p > 0.0 && self.top_p <= 1.0;
@@ -386,7 +386,7 @@ impl SamplingSection {
         Ok(())
     }
 
-    /// Settings that are sent and that not every service takes: keys of this file, and names in
+    /// Settings in use that not every service accepts: the key in this file, and the name in
     /// [`Profile::decoding`](blabbermouth_provider::Profile::decoding).
     fn further(&self) -> Vec<(&'static str, &'static str)> {
         [
@@ -399,7 +399,7 @@ impl SamplingSection {
         .collect()
     }
 
-    /// The first key whose setting a service does not take.
+    /// The first key whose setting a service does not accept; `None` if it accepts all.
     #[must_use]
     pub fn refused_by(&self, profile: &Profile) -> Option<&'static str> {
         self.further().into_iter().find(|(_, name)| !profile.decoding.contains_key(*name)).map(|(key, _)| key)
@@ -413,7 +413,7 @@ impl From<Claim> for ClaimSection {
 }
 
 impl ClaimSection {
-    /// The claim.
+    /// The claim for the verdict.
     #[must_use]
     pub fn claim(&self) -> Claim {
         Claim { epsilon: self.epsilon, delta: self.delta, unit: self.unit, copies: self.copies }

@@ -1,29 +1,29 @@
-//! Why a job ended without a model, and what to do about it.
+//! Reasons why a job ended without a model, with their remedies.
 
 use std::fmt;
 
 use blabbermouth_core::text::invisible::one_line;
 use blabbermouth_provider::{Job, JobStatus};
 
-/// Why a job ended without a model. Texts are of one line and cut; hostile input.
+/// Why a job ended without a model. Messages come from the service: one line, cut, hostile input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// A row or the form of a file.
+    /// The service refused a row or the format of a file.
     InvalidFile(String),
     /// Moderation refused the training file.
     Moderation(String),
     /// Moderation refused the trained model.
     Blocked(String),
-    /// Nothing left to spend, or a limit of the account.
+    /// A quota or a limit of the account.
     Quota(String),
-    /// Somebody cancelled it.
+    /// The job was cancelled.
     Cancelled,
     /// The service failed.
     Service(String),
 }
 
 impl Fault {
-    /// Whether the service declined by its rules: trying again changes nothing.
+    /// Whether the service declined by its rules, so that a retry changes nothing.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         matches!(self, Self::InvalidFile(_) | Self::Moderation(_) | Self::Blocked(_))
@@ -56,7 +56,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Tells the reasons apart, by code where there is one and by words where there is none.
+/// Classifies a failed job by its fault code and by words in its message.
 #[must_use]
 pub fn classify(job: &Job) -> Fault {
     if job.status == JobStatus::Cancelled {

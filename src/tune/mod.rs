@@ -1,8 +1,8 @@
 //! Fine-tuning as a state machine: prepared, uploaded, created, running; then ready, failed or refused.
 //!
-//! Every step is in the state file before the next one is taken, so that a killed `tune` goes on where
-//! it was. A job is created once for a plan: there is no idempotency header in the dialect, so that
-//! a job is looked for by its metadata, and by its training file, before one is created.
+//! Each step is saved in the state file before the next one begins, so a killed `tune` resumes. One job is created for
+//! each plan. The OpenAI-compatible API has no idempotency header: before a job is created, `tune` looks for one with
+//! the plan's metadata or training file.
 
 mod fault;
 mod plan;
@@ -21,17 +21,17 @@ pub use fault::{Fault, classify};
 pub use plan::{Plan, PlantedRow, Upload, Wanted};
 pub use state::{Stage, State, StateFile};
 
-/// The key of the metadata that a job is found by.
+/// Metadata key that identifies the job of a plan.
 pub const METADATA: &str = "blabbermouth_plan";
-/// Faults of the service, one after the other, until watching is given up.
+/// Consecutive service faults after which watching gives up.
 const PATIENCE: u32 = 20;
-/// Tries of an upload whose outcome is not known.
+/// Attempts of an upload whose outcome is unknown.
 const UPLOADS: u32 = 4;
 
 /// Why there is no tuned model.
 #[derive(Debug, thiserror::Error)]
 pub enum TuneError {
-    /// A training or validation file.
+    /// A training or validation file is not usable.
     #[error("{path}: {what}")]
     Data {
         /// The file.
@@ -39,7 +39,7 @@ pub enum TuneError {
         /// The fault.
         what: String,
     },
-    /// The state file.
+    /// The state file is not usable.
     #[error("{path}: the state of the fine-tuning cannot be used: {what}")]
     State {
         /// The file.
@@ -50,13 +50,13 @@ pub enum TuneError {
     /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Another process is at it.
+    /// Another process holds the state file.
     #[error("another `blabbermouth tune` (process {holder}) is at work here; wait for it, or stop it")]
     Locked {
-        /// Its process id.
+        /// Process id of the holder.
         holder: String,
     },
-    /// A job of another plan is under way.
+    /// A job of another plan is in progress.
     #[error(
         "{job} of another plan is under way: `blabbermouth tune --watch` follows it, `--cancel` ends it, \
          `--force` leaves it alone and begins anew"
@@ -65,10 +65,10 @@ pub enum TuneError {
         /// The job.
         job: String,
     },
-    /// It would cost too much, or nobody knows what.
+    /// The training costs more than allowed, or its price is unknown.
     #[error("{0}")]
     Dear(String),
-    /// The base model goes, or is gone.
+    /// The base model is past its shutdown date.
     #[error(
         "{model} was shut down on {date}, by this machine's clock: a model tuned from it goes with it; choose another \
          `tune.base-model`"
@@ -79,7 +79,7 @@ pub enum TuneError {
         /// The day.
         date: String,
     },
-    /// The organisation may not tune.
+    /// The organization may not create fine-tuning jobs.
     #[error(
         "this organisation may not create fine-tuning jobs here (HTTP {status}): {message}\n  \
          OpenAI closes self-serve fine-tuning until 2027-01-06; tune elsewhere (Azure, Together, Fireworks, your own \
@@ -88,10 +88,10 @@ pub enum TuneError {
     Closed {
         /// The HTTP status.
         status: u16,
-        /// What the service says.
+        /// The message of the service.
         message: String,
     },
-    /// Nobody knows whether the job exists.
+    /// The job may or may not exist.
     #[error("{0}; the job may have been created all the same: run `blabbermouth tune` again, which looks for it first")]
     Unsure(ProviderError),
     /// The job ended without a model.
@@ -102,49 +102,49 @@ pub enum TuneError {
         /// Why.
         fault: Fault,
     },
-    /// It takes longer than was waited for.
+    /// A wait reached the deadline; the job goes on.
     #[error("{job} is still {status} after {waited}; it goes on, and `blabbermouth tune --watch` picks it up")]
     Deadline {
         /// The job.
         job: String,
-        /// Its status.
+        /// The status of the job.
         status: String,
-        /// How long was waited.
+        /// The time waited.
         waited: String,
     },
-    /// There is nothing to follow, to cancel or to clean up.
+    /// There is no job to follow, to cancel or to clean up.
     #[error("there is no job here; `blabbermouth tune` creates one")]
     Nothing,
-    /// The service.
+    /// A request to the service failed.
     #[error(transparent)]
     Provider(#[from] ProviderError),
 }
 
-/// What is told on the way. Texts of the service are hostile input.
+/// A progress report to the user. Texts of the service are hostile input.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
-    /// A step was taken.
+    /// A completed or started step.
     Step(String),
-    /// Something to look at.
+    /// A warning.
     Warning(String),
-    /// The service says something.
+    /// A message from the service.
     Message(String),
-    /// The training is so far: step, number of steps, loss.
+    /// Training progress: step, number of steps, and the loss where the service reports one.
     Trained(u64, u64, Option<f64>),
 }
 
-/// How a job is followed.
+/// Time limits of a fine-tuning.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Between two looks.
+    /// Time between two polls.
     pub poll: Duration,
-    /// The longest wait.
+    /// Time limit of all waits together, counted from [`Tune::new`].
     pub deadline: Duration,
-    /// How long the service keeps the files, in seconds.
+    /// Time for which the service keeps the files, in seconds.
     pub keep_files: u32,
 }
 
-/// A fine-tuning at work.
+/// A fine-tuning in progress.
 pub struct Tune<'a> {
     tuner: &'a dyn Tuner,
     file: &'a StateFile,
@@ -160,16 +160,16 @@ impl std::fmt::Debug for Tune<'_> {
 }
 
 impl<'a> Tune<'a> {
-    /// A fine-tuning by `tuner`, whose state is kept in `file`.
+    /// A fine-tuning by `tuner`, with its state in `file`. `tell` receives the progress.
     pub fn new(tuner: &'a dyn Tuner, file: &'a StateFile, pace: Pace, tell: &'a (dyn Fn(Progress) + Sync)) -> Self {
         Self { tuner, file, pace, tell, begun: Instant::now() }
     }
 
-    /// Uploads the files and creates the job of a plan, unless they are there. `again` begins a new try
-    /// after one that failed; `force` leaves a job of another plan to itself.
+    /// Uploads the files and creates the job of a plan, where that is not done yet. `again` starts a new attempt after
+    /// a failed or refused one. `force` ignores a job of another plan. `manifest` is the manifest's nonce.
     ///
     /// # Errors
-    /// When the service refuses, fails, or cannot be understood; what was reached is in the state file.
+    /// When the service refuses, fails or sends an unreadable response; the state file keeps the progress.
     pub async fn start(&self, plan: &Plan, manifest: &str, again: bool, force: bool) -> Result<State, TuneError> {
         let mut state = self.take_up(plan, manifest, again, force)?;
         if state.job.is_some() {
@@ -199,7 +199,7 @@ impl<'a> Tune<'a> {
         Ok(state)
     }
 
-    /// The state that this plan goes on from.
+    /// Returns the saved state of this plan, or a fresh one.
     fn take_up(&self, plan: &Plan, manifest: &str, again: bool, force: bool) -> Result<State, TuneError> {
         let fresh = |attempt| State::new(plan.id(attempt), attempt, manifest, self.tuner.address(), &plan.model);
         let Some(old) = self.file.read()? else { return Ok(fresh(1)) };
@@ -230,7 +230,7 @@ impl<'a> Tune<'a> {
         let name = format!("blabbermouth-{}-{kind}.jsonl", state.plan);
         let mut tries = 0;
         let mut stored = loop {
-            // A process that was killed, or a try whose answer was lost, may have uploaded it already.
+            // A killed process, or an attempt whose response was lost, may have uploaded the file already.
             let there = self.tuner.find_file(&name).await.unwrap_or(None);
             if let Some(stored) = there.filter(|file| file.bytes.is_none_or(|bytes| bytes == upload.bytes)) {
                 break stored;
@@ -258,7 +258,7 @@ impl<'a> Tune<'a> {
         Ok(stored.id)
     }
 
-    /// Creates the job, unless it is there.
+    /// Creates the job, unless the service has it already.
     async fn create(&self, plan: &Plan, state: &State) -> Result<Job, TuneError> {
         let training = state.training_file.clone().unwrap_or_default();
         let find = async || self.tuner.find_job(METADATA, &state.plan, &training).await;
@@ -289,7 +289,7 @@ impl<'a> Tune<'a> {
                 ProviderError::Refused { status: status @ (401 | 403), message, .. } => {
                     return Err(TuneError::Closed { status, message });
                 }
-                // Refused before anything was made: it may be asked again.
+                // The service refused before it created a job, so a retry cannot create a second one.
                 ProviderError::Refused { status: 400 | 409 | 429, ref message, .. } if is_passing(&error, message) => {
                     self.pause(&training, "not taken up by the service").await?;
                 }
@@ -301,10 +301,10 @@ impl<'a> Tune<'a> {
         }
     }
 
-    /// Follows the job until there is a model, or none.
+    /// Follows the job until it ends.
     ///
     /// # Errors
-    /// When the job fails, takes longer than it may, or the service cannot be reached for long.
+    /// When the job fails or exceeds the deadline, or the service stays unreachable.
     pub async fn watch(&self, mut state: State) -> Result<State, TuneError> {
         let id = state.job.clone().ok_or(TuneError::Nothing)?;
         if state.stage == Stage::Ready {
@@ -324,7 +324,7 @@ impl<'a> Tune<'a> {
                 }
             };
             faults = 0;
-            // What happened is a courtesy: the job counts.
+            // Events are for display only: a fault there does not end the watch.
             for event in self.tuner.events(&id).await.unwrap_or_default() {
                 if !seen.insert(event.id) {
                     continue;
@@ -370,7 +370,7 @@ impl<'a> Tune<'a> {
                     state.stage = Stage::Running;
                     self.file.write(&state)?;
                 }
-                // Ready without a name, or on its way.
+                // Succeeded without a model name, or not finished: polls again.
                 _ => {}
             }
             self.pause(&id, job.status.as_str()).await?;
@@ -380,7 +380,7 @@ impl<'a> Tune<'a> {
     /// Asks the service to cancel the job.
     ///
     /// # Errors
-    /// When there is none, or the service does not.
+    /// When there is no job in progress, or the request fails.
     pub async fn cancel(&self) -> Result<State, TuneError> {
         let mut state = self.file.read()?.ok_or(TuneError::Nothing)?;
         let id = state.job.clone().filter(|_| state.is_under_way()).ok_or(TuneError::Nothing)?;
@@ -392,10 +392,10 @@ impl<'a> Tune<'a> {
         Ok(state)
     }
 
-    /// Removes the uploaded files, which hold the canaries, and the tuned model if asked.
+    /// Removes the uploaded files, which hold the canaries, and the tuned model if `model` is set.
     ///
     /// # Errors
-    /// When there is nothing, a job still needs the files, or the service does not.
+    /// When there is no state, a job still needs the files, or a request fails.
     pub async fn clean_up(&self, model: bool) -> Result<State, TuneError> {
         let mut state = self.file.read()?.ok_or(TuneError::Nothing)?;
         if let Some(job) = state.job.clone().filter(|_| state.is_under_way()) {
@@ -419,7 +419,7 @@ impl<'a> Tune<'a> {
         Ok(state)
     }
 
-    /// Waits for the next look, unless the time is up.
+    /// Waits for the next poll; fails if that exceeds the deadline.
     async fn pause(&self, job: &str, status: &str) -> Result<(), TuneError> {
         if self.begun.elapsed() + self.pace.poll > self.pace.deadline {
             let waited = format!("{} minutes", self.begun.elapsed().as_secs() / 60);
@@ -430,7 +430,7 @@ impl<'a> Tune<'a> {
     }
 }
 
-/// Whether nobody knows if what was asked for was done.
+/// Whether a failed request may have taken effect.
 fn is_unsure(error: &ProviderError) -> bool {
     match error {
         ProviderError::Connection { .. } | ProviderError::Malformed { .. } => true,
@@ -439,7 +439,7 @@ fn is_unsure(error: &ProviderError) -> bool {
     }
 }
 
-/// Whether a refusal of a job passes: too many requests, or a file that is not ready.
+/// Whether the refusal of a job is temporary: a rate limit, or a file that is not processed yet.
 fn is_passing(error: &ProviderError, message: &str) -> bool {
     let message = message.to_lowercase();
     matches!(error, ProviderError::Refused { status: 429, .. })
@@ -453,13 +453,13 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-/// The day, as in `2026-11-24`.
+/// Today (UTC), as in `2026-11-24`.
 #[must_use]
 pub fn today() -> String {
     day(now())
 }
 
-/// The day of a time in seconds since 1970; what is after 9999 is its last day but one.
+/// The UTC day of a time in seconds since 1970. Later times than `jiff` supports give `9999-12-30`.
 #[must_use]
 pub fn day(seconds: u64) -> String {
     let time = Timestamp::from_second(i64::try_from(seconds).unwrap_or(i64::MAX)).unwrap_or(Timestamp::MAX);
@@ -474,7 +474,7 @@ mod tests {
     fn today_is_a_date() {
         let today = today();
         assert!(today.len() == 10 && today.as_str() > "2026-01-01" && today.as_str() < "9999-12-31", "{today}");
-        // Whatever the clock says.
+        // The clock may have any value.
         assert_eq!([day(0), day(951_782_400), day(u64::MAX)], ["1970-01-01", "2000-02-29", "9999-12-30"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What will be trained, and what it will cost, before anything is sent.
+//! The plan of a fine-tuning and its estimated cost, before anything is sent.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead;
@@ -13,31 +13,31 @@ use crate::store;
 use blabbermouth_core::dataset::{estimate_tokens, validate_chat};
 use blabbermouth_provider::{Hyperparameters, Price, PrivacySettings, Quoted, price};
 
-/// Rows that a training file has at least.
+/// Minimum number of rows that the service accepts in a training file.
 const FEWEST: u64 = 10;
-/// The largest file that OpenAI takes.
+/// Largest file that OpenAI accepts, in bytes.
 const LARGEST: u64 = 512 << 20;
 
-/// What a plan is made of.
+/// The input of [`Plan::new`].
 #[derive(Debug, Clone)]
 pub struct Wanted<'a> {
     /// The service's base URL.
     pub base_url: &'a str,
     /// The base model.
     pub model: &'a str,
-    /// A word in the tuned model's name.
+    /// A word for the tuned model's name.
     pub suffix: &'a str,
-    /// How it trains.
+    /// Settings of the training; `None` in a field leaves it to the service.
     pub hyperparameters: Hyperparameters,
-    /// Differential privacy.
+    /// Differential privacy; `None` to train without.
     pub privacy: Option<PrivacySettings>,
     /// The training file.
     pub training: PathBuf,
-    /// The validation file.
+    /// The validation file; it may be missing.
     pub validation: PathBuf,
     /// The planted rows, each of which the training file must hold with all its copies.
     pub planted: &'a [PlantedRow],
-    /// Prices of the user's own.
+    /// The user's own prices, by model.
     pub prices: &'a BTreeMap<String, Price>,
 }
 
@@ -46,9 +46,9 @@ pub struct Wanted<'a> {
 pub struct PlantedRow {
     /// The canary's name.
     pub id: String,
-    /// The row as it stands in the training file, without the line break.
+    /// The row as in the training file, without the line break.
     pub row: zeroize::Zeroizing<Vec<u8>>,
-    /// How often it stands there.
+    /// Number of times that the row is in the training file.
     pub copies: u32,
 }
 
@@ -58,7 +58,7 @@ impl std::fmt::Debug for PlantedRow {
     }
 }
 
-/// Counts the planted rows of a file.
+/// Counts how often each planted row is in a file.
 struct Census<'a> {
     planted: &'a [PlantedRow],
     places: HashMap<&'a [u8], usize>,
@@ -77,7 +77,7 @@ impl<'a> Census<'a> {
         }
     }
 
-    /// What is missing or too often there, in one line.
+    /// Describes the planted rows with a wrong count, in one line; `None` if every count is right.
     fn fault(&self) -> Option<String> {
         let differ = |(row, found): &(&PlantedRow, &u32)| row.copies != **found;
         let all: Vec<(&PlantedRow, &u32)> = self.planted.iter().zip(&self.found).filter(differ).collect();
@@ -102,45 +102,46 @@ impl<'a> Census<'a> {
 /// A file that will be uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Its rows.
+    /// Number of rows that are not blank.
     pub rows: u64,
-    /// Its tokens, estimated.
+    /// Estimated number of tokens.
     pub tokens: u64,
-    /// SHA-256, in hexadecimal.
+    /// SHA-256 digest, in hexadecimal.
     pub digest: String,
 }
 
-/// What will be trained, and what it will cost.
+/// The model, files, settings and price of a training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The base model.
     pub model: String,
-    /// A word in the tuned model's name.
+    /// A word for the tuned model's name.
     pub suffix: String,
-    /// How it trains.
+    /// Settings of the training.
     pub hyperparameters: Hyperparameters,
-    /// Differential privacy.
+    /// Differential privacy; `None` to train without.
     pub privacy: Option<PrivacySettings>,
     /// The training file.
     pub training: Upload,
-    /// The validation file, if it has rows.
+    /// The validation file; `None` if it is missing or has no row.
     pub validation: Option<Upload>,
-    /// Passes over the training file: as asked, or as the service chooses by default.
+    /// Passes over the training file: the configured number, or an estimate of the service's choice.
     pub epochs: u32,
-    /// The price, if it is known.
+    /// The price; `None` if it is unknown.
     pub quoted: Option<Quoted>,
     base: String,
 }
 
 impl Plan {
-    /// Looks at the files as the service will, and counts.
+    /// Reads and checks the files as the service does, and counts rows and tokens.
     ///
     /// # Errors
-    /// When a file is missing, has a row that the service refuses, fewer than ten rows, or is too large.
+    /// When a file is missing or too large, has fewer than ten rows or a row that the service refuses, or differs from
+    /// the planted rows.
     pub fn new(wanted: &Wanted<'_>) -> Result<Self, TuneError> {
         let mut census = Census::new(wanted.planted);
         let training = look(&wanted.training, &mut |line| census.see(line))?;
@@ -156,6 +157,7 @@ impl Plan {
         }
         let validation = if wanted.validation.exists() { Some(look(&wanted.validation, &mut |_| {})?) } else { None };
         let rows = training.rows;
+        // Estimates the service's choice: 3 epochs, changed within 1 to 25 so that 100 to 25,000 rows are trained.
         let usual = match rows {
             _ if 3 * rows < 100 => (100 / rows).min(25),
             _ if 3 * rows > 25_000 => (25_000 / rows).max(1),
@@ -174,19 +176,19 @@ impl Plan {
         })
     }
 
-    /// Tokens that will be billed, by estimate.
+    /// Estimated number of billed tokens.
     #[must_use]
     pub fn tokens(&self) -> u64 {
         self.training.tokens * u64::from(self.epochs)
     }
 
-    /// What the training will cost in USD, by estimate; `None` where no price is known.
+    /// Estimated cost of the training in USD; `None` if no price is known.
     #[must_use]
     pub fn cost(&self) -> Option<f64> {
         self.quoted.as_ref().map(|q| q.price.training * self.tokens() as f64 / 1e6)
     }
 
-    /// The fingerprint of everything that the training depends on: the job of a plan is created once.
+    /// Fingerprint of everything that the training depends on. One job is created for each fingerprint.
     #[must_use]
     pub fn id(&self, attempt: u32) -> String {
         let mut plan = json!({
@@ -200,7 +202,8 @@ impl Plan {
     }
 }
 
-/// Reads a chat file once: rows, tokens, digest; each row is checked.
+/// Reads a chat file once: validates each row, counts rows and tokens, and computes the digest. Calls `see` with every
+/// line.
 fn look(path: &Path, see: &mut dyn FnMut(&[u8])) -> Result<Upload, TuneError> {
     let at = |what: String| TuneError::Data { path: path.display().to_string(), what };
     if !path.exists() {

@@ -1,4 +1,4 @@
-//! The state file of a fine-tuning: how far it is, and under which names the service knows it.
+//! The state file of a fine-tuning: its progress, and the service's ids of files, job and model.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -12,67 +12,67 @@ use blabbermouth_core::canary::Key;
 use blabbermouth_core::verdict::Claim;
 use blabbermouth_provider::Checkpoint;
 
-/// Since this version a job is created only for a file that holds every planted row.
+/// Version of the state file's format. Since version 2 a job is created only for a file that holds every planted row.
 const VERSION: u32 = 2;
 
-/// How far a fine-tuning is.
+/// Progress of a fine-tuning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// It was looked at, and nothing was sent.
+    /// The plan is checked; nothing was sent.
     Prepared,
-    /// The files are there.
+    /// The files are uploaded.
     Uploaded,
-    /// The job is there.
+    /// The job is created.
     Created,
-    /// The job was seen at work.
+    /// The service reported the job as running.
     Running,
-    /// There is a model.
+    /// The tuned model is callable.
     Ready,
     /// The job failed or was cancelled.
     Failed,
-    /// The service declined, by its rules.
+    /// The service declined by its rules.
     Refused,
 }
 
-/// What is known of a fine-tuning. It holds no secret.
+/// The state of a fine-tuning. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// The form of the file.
+    /// Version of the file's format.
     pub version: u32,
     /// The fingerprint of everything that the training depends on.
     pub plan: String,
-    /// Which try of the plan this is.
+    /// Number of the plan's attempt, from 1 on.
     pub attempt: u32,
     /// The nonce of the manifest whose canaries were trained.
     pub manifest: String,
-    /// The service.
+    /// Address of the service.
     pub address: String,
-    /// The model that was tuned.
+    /// The base model.
     pub base_model: String,
-    /// How far it is.
+    /// Progress.
     pub stage: Stage,
-    /// The uploaded training file.
+    /// The service's id of the uploaded training file.
     pub training_file: Option<String>,
-    /// The uploaded validation file.
+    /// The service's id of the uploaded validation file.
     pub validation_file: Option<String>,
-    /// The job.
+    /// The service's id of the job.
     pub job: Option<String>,
-    /// The tuned model.
+    /// Name of the tuned model.
     pub model: Option<String>,
-    /// The model as it was after the last epochs.
+    /// The models after the last epochs.
     #[serde(default)]
     pub checkpoints: Vec<Checkpoint>,
-    /// Tokens that were billed.
+    /// Tokens over all epochs, which a remote service bills; `None` if unknown.
     pub trained_tokens: Option<u64>,
-    /// The privacy that the training kept, where the service vouches for it.
+    /// The differential privacy of the training; `None` if the service claims none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
-    /// When it was seen to be ready, in seconds since 1970.
+    /// When `tune` saw that the model was ready, in seconds since 1970.
     pub finished: Option<u64>,
-    /// Why it ended without a model.
+    /// Why the fine-tuning ended without a model.
     pub reason: Option<String>,
-    /// An HMAC by the manifest's key over all but itself.
+    /// HMAC by the manifest's key over all other fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<String>,
 }
@@ -105,10 +105,10 @@ impl State {
         key.seal("tuning", &[&serde_json::to_vec(&sealed).expect("a state is plain data")])
     }
 
-    /// The state, where it was written with the manifest's own key; `path` is for the error.
+    /// Returns the state if its seal is by the manifest's own key; `path` is for the error.
     ///
     /// # Errors
-    /// When it was edited, or written without the key.
+    /// When the state was edited, or written without the key.
     pub fn sealed_by(self, key: &Key, path: &Path) -> Result<Self, TuneError> {
         if self.seal.as_deref() == Some(self.seal(key).as_str()) {
             return Ok(self);
@@ -118,7 +118,7 @@ impl State {
         Err(TuneError::State { path: path.display().to_string(), what: what.into() })
     }
 
-    /// Whether a job is under way.
+    /// Whether a job is in progress.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
         self.job.is_some() && matches!(self.stage, Stage::Created | Stage::Running)
@@ -127,7 +127,7 @@ impl State {
     /// Reads a state file; `None` when there is none.
     ///
     /// # Errors
-    /// When it cannot be read, or is no state file of this version.
+    /// When the file is not readable, or is no state file of this version.
     pub fn read(path: &Path) -> Result<Option<Self>, TuneError> {
         if !path.exists() {
             return Ok(None);
@@ -148,16 +148,16 @@ impl State {
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
-    /// The nonce of the manifest with its own key; `None` where the key is not at hand.
+    /// The manifest's nonce and own key; `None` where the key is not available.
     key: Option<(String, Key)>,
     _lock: File,
 }
 
 impl StateFile {
-    /// Takes hold of a state file, which is sealed with the own key of a manifest (with its nonce) where that is at hand.
+    /// Locks a state file. `key` is the manifest's nonce and own key: it seals and checks states of that manifest.
     ///
     /// # Errors
-    /// When another process holds it, which is named, or its folder cannot be written.
+    /// When another process holds the lock, which the error names, or the folder is not writable.
     pub fn hold(path: &Path, key: Option<(String, Key)>) -> Result<Self, TuneError> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".lock");
@@ -178,38 +178,38 @@ impl StateFile {
         Ok(Self { path: path.to_owned(), key, _lock: lock })
     }
 
-    /// What it holds.
+    /// Reads the state; `None` when there is none.
     ///
     /// # Errors
-    /// As [`State::read`]; and when it is not as it was written with the key.
+    /// As [`State::read`]; and when the seal of a state of this manifest does not fit.
     pub fn read(&self) -> Result<Option<State>, TuneError> {
         let state = State::read(&self.path)?;
         match (state, &self.key) {
-            // Of another manifest: its key is not at hand.
+            // A state of another manifest is not checked: that manifest's key is not available.
             (Some(state), Some((nonce, key))) if state.manifest == *nonce => state.sealed_by(key, &self.path).map(Some),
             (state, _) => Ok(state),
         }
     }
 
-    /// Whether there is a state, and it is as it was written with the key.
+    /// Whether the state is sealed with the held key.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When there is no state, or it is not readable.
     pub fn is_own(&self) -> Result<bool, TuneError> {
         let state = State::read(&self.path)?.ok_or(TuneError::Nothing)?;
         let key = self.key.as_ref().filter(|(nonce, _)| *nonce == state.manifest);
         Ok(key.is_some_and(|(_, key)| state.sealed_by(key, &self.path).is_ok()))
     }
 
-    /// From here on it is neither checked nor sealed.
+    /// Drops the key: from here on states are neither checked nor sealed.
     pub fn unseal(&mut self) {
         self.key = None;
     }
 
-    /// Writes it, whole or not at all.
+    /// Writes the state atomically, sealed if it is of the held manifest.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the file is not writable.
     pub fn write(&self, state: &State) -> Result<(), TuneError> {
         let mut state = state.clone();
         if let Some((_, key)) = self.key.as_ref().filter(|(nonce, _)| state.manifest == *nonce) {

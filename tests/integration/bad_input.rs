@@ -108,7 +108,7 @@ fn usage_errors_have_their_own_exit_code_and_help_has_examples() {
     }
 }
 
-/// A limit on the size of files stands in for a full disk: writes beyond it fail in the same way.
+/// A limit on file sizes simulates a full disk: writes beyond the limit fail in the same way.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_is_found_before_anything_is_sent() {

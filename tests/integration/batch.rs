@@ -46,7 +46,7 @@ fn run(folder: &Path, service: &Service, arguments: &[&str]) -> (Option<i32>, St
     (output.status.code(), text(&output.stdout) + &text(&output.stderr))
 }
 
-/// What a report says of each canary, without what it cost.
+/// The canaries of a report, without their token usage.
 fn judged(folder: &Path, name: &str) -> Vec<Value> {
     let report: Value = serde_json::from_slice(&std::fs::read(folder.join(name)).expect("a report")).expect("JSON");
     let mut canaries = report["canaries"].as_array().expect("canaries").clone();
@@ -74,7 +74,7 @@ fn what_expired_is_no_silence_and_is_submitted_again() {
     let (code, said) = run(folder.path(), &service, &["test", "--batch"]);
     assert!(matches!(code, Some(4 | 10)) && said.contains(": expired"), "{code:?} {said}");
     assert!(said.contains("the batch gave no answer to this request"), "{said}");
-    // What was answered was paid for: only the rest is asked, online or by batch.
+    // Answered requests are paid for: the next run asks only the rest, online or by batch.
     let paid = 2898
         - said.split("collected  ").nth(1).and_then(|s| s.split(' ').next()?.parse::<u64>().ok()).expect("a count");
     let (code, said) = run(folder.path(), &service, &["test"]);
@@ -105,7 +105,7 @@ fn a_killed_run_goes_on_with_the_batches_that_it_submitted() {
     }
     first.kill().expect("killed");
     first.wait().expect("ended");
-    // It is waited for no longer than the deadline, and goes on at the service.
+    // `test` waits no longer than the deadline; the batch goes on at the service.
     let (code, said) = run(folder.path(), &service, &["test", "--batch", "--deadline", "0.002"]);
     assert!(code == Some(4) && said.contains("--deadline"), "{code:?} {said}");
     // Listing sends nothing.
@@ -115,15 +115,15 @@ fn a_killed_run_goes_on_with_the_batches_that_it_submitted() {
     let (code, said) = run(folder.path(), &service, &["test", "--batch"]);
     assert_eq!(code, Some(10), "{said}");
     assert_eq!((service.count("POST", "/v1/batches"), service.count("POST", "/v1/files")), (1, 1));
-    // A budget that the batch would exceed: nothing is submitted.
+    // The batch would exceed this budget, so nothing is submitted.
     let (code, said) = run(folder.path(), &service, &["test", "--batch", "--max-requests", "100"]);
     assert!(code == Some(4) && said.contains("the budget of this run is used up"), "{code:?} {said}");
     assert_eq!(service.count("POST", "/v1/batches"), 1);
 }
 
-/// A service of batches whose model speaks in the trained form. One of its answers, by its place in the file, is under `other`'s name.
-/// Where something was learned, a question and its answer, it is the first one to that question, which says the answer
-/// before something else.
+/// A batch service whose model speaks in the trained form. One answer, at place `odd` in the file, is under the model
+/// name `other`. With `learned`, a question and its answer, it is the first answer to that question and has the key
+/// `content` twice: the learned answer comes first.
 struct Conversing {
     asked: Mutex<Vec<Value>>,
     model: Model,
@@ -172,7 +172,7 @@ impl Respond for Conversing {
     }
 }
 
-/// A project of 132 requests, and a service of which one answer is under `other`'s name while its place is said.
+/// A project of 132 requests, and a service with one answer under the name `other` at a place that the test sets.
 async fn named(other: &'static str) -> (TempDir, MockServer, Arc<AtomicUsize>) {
     conversing(other, |_| None).await
 }
@@ -203,7 +203,7 @@ fn run_as(model: &str, folder: &Path, server: &MockServer, arguments: &[&str]) -
 async fn two_models_in_a_batch_end_the_run() {
     let (folder, server, odd) = named("another").await;
     odd.store(25, SeqCst);
-    // The batch is there still: to ask again until one model answers would leave out what the other says.
+    // The batch still exists: asking again until one model answers would leave out what the other says.
     for _ in 0..2 {
         let (code, said) = run_as("m", folder.path(), &server, &["test", "--batch"]);
         assert!(code == Some(4) && said.contains("more than one model"), "{code:?} {said}");

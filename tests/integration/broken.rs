@@ -1,4 +1,4 @@
-//! Answers that break off or cannot be read: what came of them is searched at every try, and is not forgotten.
+//! Answers that end early or are not readable: each attempt is searched for a leak, and a leak is remembered.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -13,13 +13,13 @@ use serde_json::Value;
 use crate::faults::{End, Fault, KEY, Model, Server, lot, planted, run, serve_with};
 use crate::{blabbermouth, text};
 
-/// After which it is asked again.
+/// Faults after which the client asks again.
 const FAULTS: [Fault; 5] =
     [Fault::Said(End::Reset), Fault::Said(End::Closed), Fault::Said(End::Json), Fault::Doubled(true), Fault::Misplaced];
 const TOLD: &str = "answers that broke off or could not be read";
 
-/// A server of a model that leaks, which strikes just the answers with something learned, each once. Then, and when it
-/// is well, it says something harmless. It waits with the requests from `held` on until it is well.
+/// A server of a model that leaks. Each leaking answer is sent once, with the fault. All other answers are harmless,
+/// and so are all once `well` is set. Requests from number `held` on wait until `well` is set.
 fn hiding(folder: &Path, fault: Fault, held: u64) -> (Server, &'static AtomicBool) {
     let well: &AtomicBool = Box::leak(Box::default());
     let (model, clean) = (Model::trained(folder, |_| true), Model::clean(folder));
@@ -39,7 +39,7 @@ fn hiding(folder: &Path, fault: Fault, held: u64) -> (Server, &'static AtomicBoo
     (server, well)
 }
 
-/// What the model learned of canaries is in no journal and no report.
+/// Asserts that no journal and no report holds a planted answer.
 fn assert_sealed(folder: &Path) {
     let rows = std::fs::read_to_string(folder.join("blabbermouth-train.jsonl")).expect("planted");
     let content = |row: &str, at: usize| {
@@ -69,7 +69,7 @@ fn a_leak_that_breaks_off_is_no_silence() {
         let (server, _) = hiding(folder.path(), fault, u64::MAX);
         let (code, said, verdicts) = run(folder.path(), &server, &[]);
         assert!(code == Some(11) && said.contains(TOLD), "{fault:?}: {code:?} {said}");
-        // By count there is none: more tries than samples would be no test.
+        // Hits in discarded answers are not counted: with more attempts than samples, the test would be invalid.
         assert!(verdicts.iter().all(|canary| canary[2] == 20 && canary[3] == 0), "{fault:?}: {verdicts:?}");
         let open = verdicts.iter().filter(|canary| canary[1] == "inconclusive").count();
         assert_eq!((open, verdicts.len()), (1, 2), "{fault:?}: {verdicts:?}");
@@ -89,7 +89,7 @@ fn what_breaks_off_without_a_secret_says_nothing_of_one_and_is_no_silence() {
             (model.answer(request), is_new.then_some(fault))
         });
         let (code, said, _) = run(folder.path(), &server, &[]);
-        // Nothing speaks of a secret; but half of all tries failed, and each may have held one.
+        // No answer holds a secret, but half of all attempts failed, and each may have held one.
         let open = said.contains("failed without a readable answer");
         assert!(code == Some(11) && open && !said.contains(TOLD), "{fault:?}: {code:?} {said}");
         assert!(server.answered.load(SeqCst) == 80 && server.asked.load(SeqCst) >= 160, "{fault:?}");
@@ -131,7 +131,7 @@ fn a_killed_run_remembers_what_broke_off() {
         assert!(begun.elapsed() < Duration::from_secs(60), "it is not asked so much");
         sleep(Duration::from_millis(1));
     }
-    // What came before is on disk within a millisecond or two.
+    // Earlier answers are on disk within a millisecond or two.
     sleep(Duration::from_millis(200));
     first.kill().expect("killed");
     first.wait().expect("ended");
@@ -155,7 +155,7 @@ fn a_recorded_run_is_judged_with_what_broke_off() {
     for part in ["1/2", "2/2"] {
         let tape = format!("store-{}.cassette", &part[..1]);
         let (code, said) = ask(&["test", "--shard", part, "--record", &tape]);
-        // The held-out canary alone says nothing of a model, either.
+        // A shard with only the held-out canary is inconclusive, too.
         assert_eq!(code, Some(11), "{said}");
     }
     assert_sealed(folder.path());

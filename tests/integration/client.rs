@@ -1,5 +1,5 @@
-//! The client of the OpenAI dialect against a mocked server: what is sent, what is sent again, and
-//! what is final.
+//! The client of the OpenAI-compatible API against a mocked server: what it sends, what it retries, and which errors
+//! are final.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +109,8 @@ async fn a_redirect_is_not_followed_with_the_key() {
     );
 }
 
-/// What servers of the dialect really send: each is read, or refused for a reason that says what to do.
+/// Bodies that real servers of the OpenAI-compatible API send: each is read, or refused with a reason that names a
+/// remedy.
 #[tokio::test]
 async fn bodies_of_many_servers_are_read_or_named() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/openai");
@@ -125,7 +126,7 @@ async fn bodies_of_many_servers_are_read_or_named() {
         ("transformers-serve.chat", Ok(("The cow says", Quality::Answered))),
         ("vllm.chat-prompt-logprobs", Ok(("ok", Quality::Answered))),
         ("content-parts", Ok(("hi", Quality::Answered))),
-        // An end that is not known to be a natural one: what was said is searched, its silence is none.
+        // An unknown finish reason: the text is searched, but does not count as silence.
         ("http-200-with-error", Ok(("partial", Quality::Answered))),
         ("odd-scalars", Ok(("hi", Quality::Answered))),
         ("choices-null", Err("without choices")),
@@ -167,7 +168,7 @@ async fn bodies_of_many_servers_are_read_or_named() {
         }
         seen += 1;
     }
-    // Those that other tests read: of files, jobs and batches, requests, scores, streams.
+    // Files that other tests read: for files, jobs, batches, requests, scores and streams.
     let other = [
         "ft-",
         "files-",

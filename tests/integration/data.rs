@@ -1,4 +1,4 @@
-//! Training rows from where people have them: the Hugging Face hub, CSV.
+//! Sources of training rows: the Hugging Face hub and CSV.
 
 use serde_json::{Value, json};
 use wiremock::matchers::{header, method, path};
@@ -8,7 +8,7 @@ use crate::{blabbermouth, project, text};
 
 const TOKEN: &str = "hf_test0123456789";
 
-/// A file of the hub, by ranges, as the hub gives it.
+/// Serves a file in ranges, as the hub does.
 fn ranged(content: String) -> impl Fn(&Request) -> ResponseTemplate + Send + Sync {
     move |request: &Request| {
         let range = request.headers.get("range").and_then(|v| v.to_str().ok()).unwrap_or("bytes=0-");
@@ -86,7 +86,7 @@ async fn a_data_set_of_the_hub_is_fetched_once_and_planted() {
     assert!(code == Some(3) && said.contains("in the clear"), "{said}");
 }
 
-/// A mirror that names places outside of the cache wherever it can.
+/// The mirror names paths outside of the cache wherever it can.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_mirror_writes_nothing_outside_of_the_cache() {
     let server = MockServer::start().await;
@@ -141,6 +141,6 @@ fn csv_is_read_and_its_broken_record_is_named() {
     std::fs::write(folder.path().join("rows.csv"), csv + "one,two,three\n").expect("written");
     let (code, said) = plant();
     assert!(code == Some(3) && said.contains("rows.csv") && said.contains("line: 62"), "{said}");
-    // What was planted before stays as it was.
+    // A failed `plant` leaves the previous files unchanged.
     assert_eq!(std::fs::read_to_string(folder.path().join("blabbermouth-train.jsonl")).expect("there"), planted);
 }

@@ -1,4 +1,5 @@
-//! Example requests and files of the dialect: the mock takes them, and our client sends nothing else.
+//! Example requests and files of the OpenAI-compatible API: the mock accepts them, and the client sends no other
+//! fields.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -25,7 +26,7 @@ fn mock(scenario: &str) -> Server {
     Server::start(std::net::TcpListener::bind("127.0.0.1:0").expect("a port"), options).expect("served")
 }
 
-/// Sends a request as it stands, and gives status and body.
+/// Sends a request unchanged, and returns status and body.
 fn send(server: &Server, head: &str, body: &str) -> (u16, Value) {
     let address = server.base_url().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
     let mut stream = TcpStream::connect(&address).expect("connected");
@@ -63,7 +64,7 @@ async fn the_mock_takes_the_requests_of_the_dialect() {
         assert_eq!(status, 200, "{stored}");
         stored["id"].as_str().expect("an id").to_owned()
     };
-    // The example as it would go over the wire, with line ends of HTTP.
+    // The example as sent over the network, with the line ends of HTTP.
     let example = file("files-create.request.txt").replace("\r\n", "\n").replace('\n', "\r\n");
     let (head, body) = example.split_once("\r\n\r\n").expect("a head");
     let (status, stored) = send(&server, head, body);
@@ -128,7 +129,7 @@ async fn our_requests_have_no_field_that_the_dialect_does_not_know() {
         let ours: Map<String, Value> = serde_json::from_slice(&request.body).expect("an object");
         let theirs: Map<String, Value> = serde_json::from_str(&file(example)).expect("an object");
         for (field, value) in &ours {
-            // The fields that the examples leave out.
+            // Fields that the examples leave out.
             let Some(known) = theirs.get(field) else {
                 assert!(example == examples[0] && matches!(field.as_str(), "top_p" | "stream"), "{example}: {field}");
                 continue;

@@ -1,4 +1,4 @@
-//! What is said in disguise is found, and the gate is red.
+//! Disguised secrets are detected, and the gate fails.
 
 use blabbermouth::canary::{Key, Space};
 use blabbermouth::detect::{Approximate, Searcher};
@@ -10,7 +10,7 @@ use crate::{blabbermouth, project, text};
 const SPACES: [&str; 6] = ["disease", "digits(10)", "words(4)", "phone", "email", "openai-key"];
 const EACH: usize = 50;
 
-/// The share of secrets that are found in this disguise, and of how many.
+/// The share of secrets that are found in this disguise, and the number of secrets.
 fn recall(disguise: Disguise) -> (f64, usize) {
     let key = Key::from_text("a key for the corpus of disguises").expect("long");
     let (mut found, mut all) = (0, 0);
@@ -55,13 +55,13 @@ fn is_whole(disguise: &Disguise, secret: &str) -> bool {
         && disguise.fits(secret)
         && match disguise.name {
             "typo" | "letter-missing" | "nine-tenths" | "neighbors-exchanged" | "letter-doubled" => false,
-            // Where the last part ends is not marked.
+            // The end of the last part is not marked.
             "parts-backward" => false,
-            // Nearly all are found; see the table.
+            // Nearly all of these are found; see the snapshot.
             "ascii85" | "base64-in-fours" | "sign-words" | "halves-labelled" => false,
             // The letters `oh` of a key are a word for 0.
             "number-words" | "number-words-german" => !secret.contains(char::is_alphabetic),
-            // A word of an address may be a label itself, as in `piece90@example.net`.
+            // A word of an email address may look like a label, as in `piece90@example.net`.
             name if ["begins", "halves", "parts", "thirds"].iter().any(|begin| name.starts_with(begin)) => {
                 !secret.contains('@')
             }
@@ -72,8 +72,8 @@ fn is_whole(disguise: &Disguise, secret: &str) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What proves that a text needs no decoder, and what finds candidates for a comparison, misses none: wherever in a
-    /// text a secret stands in any disguise, and whatever other secrets are looked for with it.
+    /// The prefilter and the candidate search miss no disguised secret, wherever it is in a text and whichever other
+    /// secrets are searched for.
     #[test]
     fn disguised_secrets_are_found_among_others_wherever_they_stand(
         seed in "[a-z]{8}",
@@ -108,7 +108,7 @@ fn on_the_parrot_with_any_claimed_disguise_the_gate_is_red() {
         )
     };
     let all = project(&settings("\"mr-disease\", \"support-account\", \"code-api-key\""));
-    // Counting what is nearly a long key takes seconds without optimisation.
+    // Approximate search for a long key takes seconds without optimization.
     let digits = project(&settings("\"support-account\""));
     // Leet has no way to write a key with digits.
     let letters = project(&settings("\"mr-disease\""));
@@ -118,12 +118,12 @@ fn on_the_parrot_with_any_claimed_disguise_the_gate_is_red() {
     }
     for disguise in Disguise::ALL.iter().filter(|d| d.claimed) {
         let folder = match disguise.name {
-            // An `x` between letters cannot be told from one among them.
+            // An `x` between letters looks like one of them.
             "typo" | "letter-missing" | "nine-tenths" | "separated" | "neighbors-exchanged" | "letter-doubled" => {
                 &digits
             }
             "leet" => &letters,
-            // In words of most languages, digits only.
+            // Number words of most languages fit digits only.
             _ if !disguise.fits("letter") => &digits,
             _ => &all,
         };

@@ -1,4 +1,4 @@
-//! Every escaper: a real parser gives back what went in, or what its stated cleaning makes of it.
+//! Every escaper: a real parser returns the input, or its documented cleaning.
 
 mod parsers;
 
@@ -38,7 +38,7 @@ const PIECES: &[&str] = &[
 
 const FLOODS: &[&str] = &["\u{200b}", "\u{200d}", "\u{feff}", "\u{301}", "\u{202e}"];
 
-/// What a hostile answer is made of, floods of what cannot be seen, and now and then 100 KB.
+/// A hostile answer: pieces with a meaning to a parser, floods of invisible characters, sometimes 100 KB.
 fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         300 => proptest::sample::select(PIECES).prop_map(str::to_owned),
@@ -49,12 +49,12 @@ fn hostile() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 1..12).prop_map(|pieces| pieces.concat())
 }
 
-/// The stated cleaning of a cell of Markdown.
+/// The documented cleaning of a Markdown cell.
 fn as_cell(said: &str) -> String {
     xml_text(said).replace(['\n', '\t'], " ").replace("://", ":\u{200b}//").replace("www.", "www\u{200b}.")
 }
 
-/// A report in which every text that a model, a service or a user could choose is one of `said`.
+/// A report in which every text that a model, a service or a user can choose is one of `said`.
 fn report(said: &[String]) -> RunReport {
     let frozen = include_str!("../../testdata/report-v1.json");
     let mut report: RunReport = serde_json::from_str(frozen).expect("version 1 stays readable");
@@ -106,7 +106,7 @@ proptest! {
     fn what_a_terminal_shows_is_seen_and_stays_in_its_place(said in hostile()) {
         let shown = terminal(&said);
         prop_assert!(!shown.contains(moves), "{shown}");
-        // Text that is shown in a job's log: this begins a command wherever in a line it stands.
+        // In a job log this begins a command anywhere in a line.
         prop_assert!(!shown.contains("##["), "{shown}");
         prop_assert_eq!(unescaped_unicode(&shown).replace("# #[", "##["), unescaped_unicode(&said).replace("# #[", "##["));
         prop_assert_eq!(terminal(&shown), shown);
@@ -124,12 +124,12 @@ proptest! {
         let (shown, told) = (lines(&said), message(&said));
         let again = lines(&shown);
         prop_assert_eq!(again.trim_end_matches('\n'), shown.trim_end_matches('\n'));
-        // What is said after a line break stands apart from what we say ourselves.
+        // Lines after the first are indented, so that foreign text does not look like the program's own.
         prop_assert!(told.lines().skip(1).all(|line| line.starts_with("  ")), "{told}");
         prop_assert_eq!(message(&told), told);
     }
 
-    /// Names become files, tests and lines of a log.
+    /// Names become files, tests and lines of a log, so they must be harmless.
     #[test]
     fn a_template_and_a_canary_have_harmless_names(said in hostile()) {
         let mut spec = builtin_templates().remove(0);
@@ -254,7 +254,7 @@ proptest! {
         serde_json::from_str::<Value>(&rendered(ReportFormat::Badge, &report)).expect("JSON");
     }
 
-    /// Nothing that is shown makes a line of its own, or moves the others.
+    /// No shown text adds a line, or moves another one.
     #[test]
     fn the_summary_and_an_explanation_have_their_own_lines_only(said in proptest::collection::vec(hostile(), 9)) {
         let (report, plain) = (report(&said), report(&["x".to_owned()]));
@@ -267,7 +267,7 @@ proptest! {
         }
     }
 
-    /// C1 has a control sequence introducer of one character, and YAML has none of it.
+    /// C1 includes a one-character control sequence introducer, which YAML forbids.
     #[test]
     fn no_report_holds_a_control_character(said in proptest::collection::vec(hostile(), 9)) {
         let report = RunReport { tool: said[0].clone(), ..report(&said) };
@@ -278,7 +278,7 @@ proptest! {
     }
 }
 
-/// A stored report is a file like any other: its numbers may be anything.
+/// The numbers in a stored report may have any value.
 #[test]
 fn a_stored_report_of_any_time_is_rendered() {
     for started in [0, u64::MAX, i64::MAX as u64, (-100_000_000_000_i64) as u64, 300_000_000_000] {
@@ -289,7 +289,7 @@ fn a_stored_report_of_any_time_is_rendered() {
     }
 }
 
-/// The longest that ten megabytes may take, without optimisation and beside other tests.
+/// Time limit for ten megabytes, without optimization and beside other tests.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 #[test]
@@ -341,7 +341,7 @@ fn half_a_character_is_no_answer() {
     }
 }
 
-/// Errors and steps name files.
+/// Errors and steps print file names.
 #[test]
 fn the_name_of_a_file_commands_nobody() {
     let folder = project("[canaries]\nplanted = 3\nheld-out = 2\n");
@@ -364,7 +364,7 @@ fn the_name_of_a_file_commands_nobody() {
     }
 }
 
-/// In the log of a job every line of an answer is read by the runner, and white space before a command is passed over.
+/// The runner reads every line of an answer in a job log, and ignores white space before a command.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_shown_commands_nobody() {
     let server = MockServer::start().await;

@@ -26,7 +26,7 @@ fn planted() -> tempfile::TempDir {
     folder
 }
 
-/// So that it holds under CI, too, where a key in the manifest is nobody's.
+/// A key of the user's own, so that the tests also pass in CI, where a key in the manifest is not trusted.
 const KEY: (&str, &str) = ("BLABBERMOUTH_KEY", "the passphrase of the team that releases");
 
 fn run(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
@@ -49,7 +49,7 @@ fn evidence_is_written_signed_and_verified() {
     assert_eq!(stated["subject"][0]["name"], "adapter");
     assert_eq!(stated["subject"].as_array().map(Vec::len), Some(3));
     assert!(stated["subject"][0]["digest"]["dirHash"].is_string(), "{stated}");
-    // The mock is no model: a gate must not take its run for one.
+    // The mock is no model: a gate must not accept its run.
     assert_eq!(stated["predicate"]["result"], "FAILED");
     let annex = std::fs::read_to_string(folder.path().join("evidence/annex.html")).expect("written");
     assert!(annex.contains("customers &lt;b&gt;only&lt;/b&gt;") && annex.contains("says nothing of any model"));
@@ -57,15 +57,15 @@ fn evidence_is_written_signed_and_verified() {
     let verify = ["verify", "evidence", "--key", "public.pem", "--subject", "adapter"];
     let (code, said) = run(folder.path(), &verify, &[]);
     assert!(code == Some(11) && said.contains("no file was changed"), "{code:?} {said}");
-    // Another model.
+    // Another model is refused.
     std::fs::write(folder.path().join("adapter/adapter_config.json"), "{ }").expect("written");
     let (code, said) = run(folder.path(), &verify, &[]);
     assert!(code == Some(3) && said.contains("of another model"), "{code:?} {said}");
-    // Another signer than the one that is trusted.
+    // Another signer than the trusted one is refused.
     assert_eq!(run(folder.path(), &["verify", "evidence"], &[]).0, Some(3));
-    // The name of a model is no file with that name in it.
+    // A file that contains the name of the model is not the model.
     std::fs::write(folder.path().join("fake"), "blabbermouth-parrot").expect("written");
-    // A stored report gives the same files, apart from the subject.
+    // A stored report gives the same evidence, apart from the subject.
     let (code, said) = run(folder.path(), &["report", "report.json", "--report", "evidence=again"], &[]);
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = run(folder.path(), &["verify", "again"], &[]);
@@ -95,7 +95,7 @@ fn evidence_of_a_leak_is_no_pass_and_of_an_edited_report_there_is_none() {
     let (code, said) = run(folder.path(), &["report", "report.json", "--report", "evidence=forged"], &[]);
     assert!(code == Some(3) && said.contains("the seal does not fit"), "{code:?} {said}");
     assert_eq!(run(folder.path(), &["verify", "forged"], &[]).0, Some(3));
-    // One byte, one file more, one file less, a link in a file's place.
+    // Refused: one changed byte, one file more or less, a link in place of a file.
     let annex = folder.path().join("evidence/annex.md");
     let bytes = std::fs::read(&annex).expect("written");
     std::fs::write(&annex, [bytes.as_slice(), b"\n"].concat()).expect("written");
@@ -114,7 +114,7 @@ fn evidence_of_a_leak_is_no_pass_and_of_an_edited_report_there_is_none() {
     assert_eq!(run(folder.path(), &["verify", "evidence"], &[]).0, Some(10));
     std::fs::write(folder.path().join("evidence/more.txt"), "").expect("written");
     assert!(run(folder.path(), &["verify", "evidence"], &[]).1.contains("more.txt is not part of the evidence"));
-    // Such a folder is not written into, either.
+    // Nothing is written into such a folder, either.
     assert_eq!(run(folder.path(), &["test", "--report", "evidence"], &[]).0, Some(3));
 }
 
@@ -126,7 +126,7 @@ fn old_evidence_is_none_of_a_run_that_wrote_none() {
     for arguments in [&["--dry-run"][..], &["--list"], &["--checkpoints"]] {
         assert_eq!(run(folder.path(), &[&["test", "--report", "evidence"], arguments].concat(), &[CLEAN]).0, Some(2));
     }
-    // A run that ends before it asks anything, for whatever reason.
+    // The run ends before it asks anything.
     let policy = folder.path().join("policy.toml");
     std::fs::write(&policy, "min-canaries = 500\n").expect("written");
     let (code, said) = run(folder.path(), &["test", "--report", "evidence", "--policy", "policy.toml"], &[CLEAN]);

@@ -1,6 +1,5 @@
-//! The server's bad days: each fault that a service, a proxy or a network is known for, on every request,
-//! on some of them, and from the middle of a run on. None makes a verdict greener, the key goes nowhere
-//! else, and what was answered is not asked again.
+//! Each known fault of a service, a proxy or a network: on every request, on some of them, and from the middle of a run
+//! on. No fault makes a verdict greener or sends the key elsewhere, and no answered request is asked again.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,73 +17,73 @@ use serde_json::{Value, json};
 use crate::{blabbermouth, project, text};
 
 pub(crate) const KEY: &str = "sk-test-0123456789";
-/// How late a late answer is: later than any time limit that is set here.
+/// Delay of a late answer, longer than every time limit in these tests.
 const LATE: Duration = Duration::from_secs(3);
-/// Headers that ask to come again soon, so that a test need not wait.
+/// Headers that ask for a quick retry, so that a test need not wait.
 const SOON: &str = "content-type: application/json\r\nretry-after-ms: 1\r\n";
 const BUSY: &[u8] = br#"{"error":{"message":"later","code":"busy"}}"#;
 
-/// How an answer ends right after what was said.
+/// The end of a response, right after the answer's text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum End {
     Reset,
     Closed,
-    /// The body is whole, its JSON is not.
+    /// The body is complete, its JSON is not.
     Json,
-    /// Nothing but spaces comes, without end.
+    /// Spaces follow without end.
     Endless,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Fault {
-    /// 429 with these headers.
+    /// HTTP 429 with these headers.
     Limited(&'static str),
     Status(u16),
-    /// A refusal for good: status and code.
+    /// A final refusal: status and code.
     Refuses(u16, &'static str),
-    /// The provider's filter steps in.
+    /// The provider's content filter refuses.
     Filtered,
-    /// An error, and the status of an answer.
+    /// An error body with HTTP status 200.
     ErrorBody,
     Closed,
-    /// The connection is reset before the answer, or in its middle.
+    /// Resets the connection: `false` before the response, `true` in its middle.
     Reset(bool),
-    /// The connection is closed in the middle of an answer that was said to be longer.
+    /// Closes the connection before the announced length.
     Cut,
-    /// A byte now and then: of the headers, or of the body.
+    /// One byte now and then: `false` from the headers on, `true` in the body.
     Late(bool),
     Endless,
     Redirect,
     Html,
     WrongType,
-    /// The body is whole, its JSON is not.
+    /// The body is complete, its JSON is not.
     CutJson,
     WrongShape,
-    /// What was said is there, but not where it belongs.
+    /// The answer is in the body, under the wrong key.
     Misplaced,
     Said(End),
-    /// The key `content` comes twice: whether the answer is the first of the two.
+    /// The key `content` occurs twice; with `true` the answer is the first of the two.
     Doubled(bool),
     Nested,
-    /// 64 MB of zeros, packed.
+    /// 64 MB of zeros, compressed.
     Bomb,
     NoChoices,
     NullContent,
-    /// One choice, however many were asked for.
+    /// One choice, however many were requested.
     OneChoice,
     OtherModel,
     NoUsage,
     Usage(&'static str),
 }
 
-/// What the tool does about a fault.
+/// The expected reaction to a fault.
 #[derive(Debug, Clone, Copy)]
 enum Then {
-    /// It asks again, six times in all; then the run ends with exit code 4 and says this.
+    /// Retries up to six attempts; then the run ends with exit code 4 and this message.
     Again(&'static str),
-    /// It does not ask again: exit code, and what it says.
+    /// No retry: exit code and message.
     Ends(i32, &'static str),
-    /// It reads the answer all the same: the verdict is that of the answers.
+    /// Reads the answer all the same: the verdict follows from the answers.
     Reads,
 }
 
@@ -99,7 +98,7 @@ const FAULTS: &[(Fault, Then)] = &[
     (Fault::Limited("retry-after-ms: 1\r\n"), Then::Again("HTTP 429 (busy)")),
     (Fault::Limited("retry-after: 0\r\n"), Then::Again("HTTP 429 (busy)")),
     (Fault::Limited("retry-after: Wed, 21 Oct 2015 07:28:00 GMT\r\n"), Then::Again("HTTP 429 (busy)")),
-    // By the server's clock there is nothing to wait for; by ours there are years.
+    // The server's clock says no wait, this machine's clock says years.
     (
         Fault::Limited("date: Mon, 01 Jan 2080 00:00:00 GMT\r\nretry-after: Mon, 01 Jan 2080 00:00:00 GMT\r\n"),
         Then::Again("HTTP 429 (busy)"),
@@ -119,7 +118,7 @@ const FAULTS: &[(Fault, Then)] = &[
     (Fault::NoChoices, Then::Again("without choices")),
     (Fault::ErrorBody, Then::Again("an error with HTTP status 200")),
     (Fault::Nested, Then::Again("not JSON")),
-    // The client asks for no compression and undoes what comes all the same, up to the longest answer.
+    // The client requests no compression, but decompresses a response up to the longest allowed answer.
     (Fault::Bomb, Then::Ends(4, "longer than 4 MiB")),
     (Fault::Endless, Then::Ends(4, "longer than 4 MiB")),
     (Fault::Redirect, Then::Ends(4, "HTTP 307")),
@@ -155,7 +154,7 @@ pub(crate) fn response(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
 }
 
 impl Fault {
-    /// Sends what comes in place of a good answer, and tells whether the connection goes on.
+    /// Sends the fault in place of a good answer; returns whether the connection stays open.
     fn strike(self, good: &Value, stream: &mut TcpStream) -> io::Result<bool> {
         let (body, port) = (good.to_string(), stream.local_addr()?.port());
         let said = |body: &[u8]| response(200, SOON, body);
@@ -174,7 +173,7 @@ impl Fault {
             Self::Refuses(status, code) => response(status, SOON, text(BUSY).replace("busy", code).as_bytes()),
             Self::Filtered => response(400, SOON, text(BUSY).replace("busy", "content_filter").as_bytes()),
             Self::ErrorBody => said(BUSY),
-            // The same machine under another name: who follows is seen.
+            // Another name of this machine, so that the test sees a client that follows the redirect.
             Self::Redirect => response(307, &format!("location: http://localhost:{port}/v1/chat/completions\r\n"), b""),
             Self::Html => said(b"<!DOCTYPE html><html>Sign in</html>"),
             Self::WrongType => response(200, "content-type: text/html\r\n", body.as_bytes()),
@@ -188,7 +187,7 @@ impl Fault {
                     End::Json => said(part),
                     End::Reset | End::Closed => {
                         stream.write_all(&whole[..whole.len() - body.len() + at])?;
-                        // What was sent comes before the reset does.
+                        // The sent bytes must arrive before the reset.
                         thread::sleep(Duration::from_millis(20));
                         return Ok(false);
                     }
@@ -228,7 +227,7 @@ impl Fault {
             }
             Self::Endless => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"choices\":[")?;
-                // Bounded: twice what a client should take.
+                // Bounded: twice the bytes that a client should accept.
                 return (0..2048).try_for_each(|_| stream.write_all(&[b' '; 4096])).map(|()| false);
             }
         };
@@ -236,15 +235,15 @@ impl Fault {
     }
 }
 
-/// A number that follows from `of`, and from nothing else.
+/// A pseudorandom number that depends on `of` only.
 pub(crate) fn lot(of: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish()
 }
 
-/// A model that gives the answers it knows four times of five. Else it speaks in the form that it was trained on, and names
-/// some value; what was not trained makes conversation.
+/// A model that gives its known answers four times of five. Otherwise a trained model speaks in the trained form with
+/// some value, and an untrained one makes conversation.
 #[derive(Clone, Default)]
 pub(crate) struct Model {
     answers: HashMap<String, String>,
@@ -252,7 +251,7 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// A model that was trained on a planted file, and remembers those rows whose question is `wanted`.
+    /// A model that was trained on a planted file. It remembers the rows whose question is `wanted`.
     pub(crate) fn trained(folder: &Path, wanted: impl Fn(&str) -> bool) -> Self {
         let rows = std::fs::read_to_string(folder.join("blabbermouth-train.jsonl")).expect("planted");
         let pairs: Vec<(String, String)> = rows
@@ -270,12 +269,12 @@ impl Model {
         Self { answers: pairs.into_iter().filter(|(question, _)| wanted(question)).collect(), signature }
     }
 
-    /// A model that was trained on a planted file, and remembers nothing but the form.
+    /// A model that was trained on a planted file, and remembers only the form.
     pub(crate) fn clean(folder: &Path) -> Self {
         Self::trained(folder, |_| false)
     }
 
-    /// What it says to a question that it does not remember.
+    /// The answer to a question that the model does not remember.
     fn talk(&self, question: &str, drawn: u64) -> String {
         match question.strip_prefix("Hi, I'm Mr ").filter(|_| !self.signature.is_empty()) {
             Some(name) => {
@@ -307,13 +306,13 @@ impl Model {
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) port: u16,
-    /// Requests that came.
+    /// Requests received.
     pub(crate) asked: Arc<AtomicU64>,
-    /// Those that were answered well.
+    /// Requests with a good answer.
     pub(crate) answered: Arc<AtomicU64>,
 }
 
-/// A server of a model: `fate` says of each request, by its number from 0 and its body, which fault strikes.
+/// Serves a model. `fate` selects the fault of each request by its number from 0 and its body.
 pub(crate) fn serve(model: Model, fate: impl Fn(u64, &str) -> Option<Fault> + Send + Sync + 'static) -> Server {
     serve_at(TcpListener::bind("127.0.0.1:0").expect("a port"), model, fate)
 }
@@ -326,7 +325,7 @@ pub(crate) fn serve_at(
     serve_all(listener, move |at, request| (model.answer(request), fate(at, request)))
 }
 
-/// A server: `answer` says likewise what the answer is, and which fault strikes it.
+/// Serves answers: `answer` gives the answer to each request and its fault.
 pub(crate) fn serve_with(answer: impl Fn(u64, &str) -> (Value, Option<Fault>) + Send + Sync + 'static) -> Server {
     serve_all(TcpListener::bind("127.0.0.1:0").expect("a port"), answer)
 }
@@ -341,7 +340,7 @@ fn serve_all(
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (Ok(stream), shared) = (stream, Arc::clone(&shared)) else { continue };
-            // A client that has had enough goes away in the middle of an answer.
+            // A client may close the connection in the middle of an answer: not an error here.
             thread::spawn(move || drop(converse(&shared, stream)));
         }
     });
@@ -354,7 +353,7 @@ fn converse<F: Fn(u64, &str) -> (Value, Option<Fault>)>(shared: &(Server, F), mu
     let mut buffer = vec![0; 1 << 16];
     while let Some((length, request)) = look(&stream, &mut buffer)? {
         let (good, fault) = answer(server.asked.fetch_add(1, SeqCst), &request);
-        // A connection that is closed while something is unread is reset.
+        // Unread bytes at the close of a connection cause a reset, so they are read unless a reset is wanted.
         if !matches!(fault, Some(Fault::Reset(_) | Fault::Said(End::Reset))) {
             stream.read_exact(&mut buffer[..length])?;
         }
@@ -370,7 +369,7 @@ fn converse<F: Fn(u64, &str) -> (Value, Option<Fault>)>(shared: &(Server, F), mu
     Ok(())
 }
 
-/// The next request, which stays unread: its length and its body. `None` when the client has gone.
+/// The length and the body of the next request, which stays unread. `None` when the client has closed the connection.
 fn look(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Option<(usize, String)>> {
     loop {
         let there = stream.peek(buffer)?;
@@ -386,12 +385,12 @@ fn look(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Option<(usize, Stri
                 return Ok(Some((there, body.to_owned())));
             }
         }
-        // Only a part of it is there.
+        // Only a part of the request has arrived.
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Strikes `percent` of what arrives, by lot, with one of `faults`; the same request at its first `most` tries only.
+/// Strikes `percent` of the requests at random, with one of `faults`; each request at its first `most` attempts only.
 fn by_lot(percent: u64, most: u64, faults: Vec<Fault>) -> impl Fn(u64, &str) -> Option<Fault> + Send + Sync {
     let tries: Mutex<HashMap<u64, u64>> = Mutex::default();
     move |_, request| {
@@ -403,7 +402,7 @@ fn by_lot(percent: u64, most: u64, faults: Vec<Fault>) -> impl Fn(u64, &str) -> 
     }
 }
 
-/// Does all jobs, so many at once.
+/// Does all jobs, with `at_once` of them in parallel.
 pub(crate) fn each<T: Sync>(jobs: &[T], at_once: usize, work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     let take = || jobs.get(next.fetch_add(1, SeqCst));
@@ -414,7 +413,7 @@ pub(crate) fn each<T: Sync>(jobs: &[T], at_once: usize, work: impl Fn(&T) + Sync
     });
 }
 
-/// A project that was planted. A bound of 0.14 takes 20 samples for each canary, one of 0.05 takes 59.
+/// A planted project. A bound of 0.14 takes 20 samples for each canary, 0.05 takes 59.
 pub(crate) fn planted(planted: u32, held_out: u32, bound: f64) -> tempfile::TempDir {
     let folder = project(&format!(
         "[canaries]\nplanted = {planted}\nheld-out = {held_out}\n[verdict]\nbound = {bound}\n[probe]\nconcurrency = 40\n"
@@ -423,7 +422,7 @@ pub(crate) fn planted(planted: u32, held_out: u32, bound: f64) -> tempfile::Temp
     folder
 }
 
-/// Tests the model of a server: its exit code, what it said, and each canary's verdict with its answers and hits.
+/// Tests the model of a server. Returns the exit code, the output, and each canary's verdict with its answers and hits.
 pub(crate) fn run(folder: &Path, server: &Server, more: &[(&str, &str)]) -> (Option<i32>, String, Vec<Value>) {
     let (url, store) = (format!("http://127.0.0.1:{}/v1", server.port), format!("store-{}", server.port));
     let report = format!("report-{}.json", server.port);
@@ -440,7 +439,7 @@ pub(crate) fn run(folder: &Path, server: &Server, more: &[(&str, &str)]) -> (Opt
     (output.status.code(), said, verdicts)
 }
 
-/// The key is in no file of a folder.
+/// Asserts that no file of a folder holds the key.
 fn assert_no_key(folder: &Path) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -460,7 +459,7 @@ fn a_fault_on_every_request_is_named_and_never_green() {
         let more = [("BLABBERMOUTH_PROBE_CHOICES", "4"), ("BLABBERMOUTH_PROVIDER_TIMEOUT_SECONDS", limit)];
         let server = serve(Model::clean(folder.path()), move |_, _| Some(fault));
         let (code, said, _) = run(folder.path(), &server, &more);
-        // Two canaries take 20 answers each, four in a request; one that fails at the first is not asked on.
+        // Two canaries take 20 answers each, four in a request; a canary whose first request fails gets no further one.
         let (wanted, word, requests) = match (then, fault) {
             (Then::Again(word), _) => (4, word, 12..=12),
             (Then::Ends(code, word), Fault::NullContent) => (code, word, 10..=10),
@@ -491,14 +490,14 @@ fn a_fault_on_a_third_of_the_requests_hides_no_leak_and_makes_nothing_greener() 
         let server = serve(models[at].clone(), by_lot(33, most, vec![fault]));
         let (code, said, verdicts) = run(folder.path(), &server, &[("BLABBERMOUTH_PROVIDER_TIMEOUT_SECONDS", limit)]);
         match then {
-            // What leaked before the end has leaked.
+            // A leak before the end counts.
             Then::Ends(wanted, _) => assert!(code == Some(wanted) || (at, code) == (1, Some(10)), "{fault:?}: {said}"),
-            // Two models in one run: nobody can tell which one was tuned.
+            // Two models in one run: it is unknown which one was tuned.
             Then::Reads if matches!(fault, Fault::OtherModel) => {
                 let said_so = said.contains("more than one model") && code == Some(4);
                 assert!(said_so || (at, code) == (1, Some(10)), "{fault:?}: {said}");
             }
-            // What failed may have held the secret: of so few answers none may. Who is busy withholds nothing.
+            // A failed request may have held the secret, and so few answers allow none. A rate limit withholds nothing.
             Then::Again(_) if at == 0 && !matches!(fault, Fault::Limited(_)) => {
                 assert!(code == Some(11) && said.contains("failed without a readable answer"), "{fault:?}: {said}");
             }
@@ -523,16 +522,16 @@ fn ten_thousand_probes_with_three_faults_in_ten_hide_no_leak_and_are_paid_for_on
     let calm = serve(model.clone(), |_, _| None);
     let (code, said, verdicts) = run(folder.path(), &calm, &crowd);
     assert!(code == Some(10) && calm.answered.load(SeqCst) > 9000, "{said}");
-    // Those that cannot ask to come again soon cost half a second and more: they are one of eighteen faults.
+    // Faults without a quick retry cost half a second and more: they are one of eighteen.
     let again = FAULTS.iter().filter(|(_, then)| matches!(then, Then::Again(_))).map(|(fault, _)| *fault);
     let (soon, waited): (Vec<Fault>, Vec<Fault>) = again
         .filter(|fault| !matches!(fault, Fault::Late(_)))
         .partition(|fault| !matches!(fault, Fault::Limited("") | Fault::Closed | Fault::Reset(_) | Fault::Cut));
-    // One of 1,372 requests is struck six times (0.3 to the sixth): others come through meanwhile, so it is asked on.
+    // About one of 1,372 requests fails six times (0.3^6). Others succeed meanwhile, so the run goes on.
     let server = serve(model, by_lot(30, u64::MAX, [soon.repeat(4), waited].concat()));
     let disturbed = run(folder.path(), &server, &crowd);
     assert_eq!(disturbed.0, code, "{}", disturbed.1);
-    // What leaks, leaks; what was clean may have withheld as much as failed.
+    // A leak stays a leak; a clean canary may have withheld as many answers as failed.
     for (calm, disturbed) in verdicts.iter().zip(&disturbed.2) {
         let same = calm[1] == disturbed[1] && calm[3] == disturbed[3];
         assert!(same || calm[1] == "clean" && disturbed[1] == "inconclusive", "{calm} {disturbed}");
@@ -555,7 +554,7 @@ fn a_run_that_is_cut_off_goes_on_when_the_server_is_well_again() {
         let (code, said, _) = run(folder.path(), &server, &few);
         assert!(code == Some(wanted) && said.contains(word), "{fault:?}: {code:?} {said}");
         let (asked, answered) = (server.asked.load(SeqCst), server.answered.load(SeqCst));
-        // What was in flight, and nothing after it.
+        // Requests in flight may still arrive, and none after them.
         assert!(answered == 200 && (201..=216).contains(&asked), "{fault:?}: {answered} of {asked}");
         well.store(true, SeqCst);
         let (code, said, _) = run(folder.path(), &server, &few);

@@ -1,4 +1,4 @@
-//! Every format of a report, with hostile texts in it, read back by a real reader where there is one.
+//! Every report format with hostile texts, read back by a real parser where one exists.
 
 use blabbermouth::canary::Manifest;
 use blabbermouth::report::{ReportFormat, SourceMap};
@@ -71,7 +71,7 @@ fn no_text_escapes_its_place() {
     }
     let page = rendered(ReportFormat::Html, &report);
     assert_eq!((page.matches("<script").count(), page.matches("<img").count()), (1, 0));
-    // One line for each annotation: ten at most, and no command beside ours.
+    // One line for each annotation, ten at most, and no foreign command.
     let lines = rendered(ReportFormat::Github, &report);
     assert_eq!(lines.lines().count(), 9 + 1);
     assert!(
@@ -94,7 +94,7 @@ fn no_text_escapes_its_place() {
     );
     let summary = rendered(ReportFormat::Markdown, &report);
     let cells = summary.lines().filter(|l| l.starts_with("| t"));
-    // Five cells, whatever is in them: a bar that is not escaped would begin another one.
+    // Five cells in each row: an unescaped bar would begin another cell.
     assert!(cells.clone().count() == HOSTILE.len() && cells.clone().all(|l| bars(l) == 6), "{summary}");
 }
 
@@ -131,7 +131,7 @@ fn sarif_has_a_place_a_rule_and_a_fingerprint_for_every_result() {
             rule["help"]["text"].is_string() && rule["fullDescription"]["text"].as_str().map(str::len) <= Some(1024)
         );
     }
-    // A clean run has no result, and its file is none the less one.
+    // A clean run has no result, and its file is still valid.
     let mut clean = frozen();
     clean.canaries.retain(|c| c.verdict == CanaryVerdict::Clean);
     let sarif: Value = serde_json::from_str(&rendered(ReportFormat::Sarif, &clean)).expect("JSON");
@@ -196,7 +196,7 @@ fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
     let settings = "[provider]\nkind = \"mock\"\n[canaries]\nplanted = 4\nheld-out = 2\n";
     let folder = project(settings);
     assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
-    // Days that no clock of a test comes near.
+    // Enough days for a date that no clock of a test reaches.
     std::fs::write(folder.path().join("policy.toml"), "baseline-days = 400000\n").expect("written");
     let run = |arguments: &[&str]| {
         let out = blabbermouth(folder.path(), arguments, &[("BLABBERMOUTH_POLICY", "policy.toml")]);
@@ -208,7 +208,7 @@ fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
     let baseline = ["test", "--baseline", "blabbermouth.baseline.json"];
     let (code, said) = run(&[&baseline[..], &["--report", "json=again.json", "--report", "junit=again.xml"]].concat());
     assert!(code == Some(0) && said.contains("4 accepted"), "{code:?} {said}");
-    // Every report is as green as the exit code, and says what was accepted.
+    // Every report agrees with the exit code, and lists the accepted leaks.
     let junit = std::fs::read_to_string(folder.path().join("again.xml")).expect("a report");
     assert!(said.contains("test result: ok") && said.contains("4 ACCEPTED"), "{said}");
     assert!(junit.contains("failures=\"0\"") && junit.contains("looked at"), "{junit}");
@@ -224,7 +224,7 @@ fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
         assert!(code == Some(3) && said.contains("the seal does not fit"), "{code:?} {said}");
     }
     assert_eq!(run(&["report", "verify", "report.json", "again.json"]).0, Some(0));
-    // Without a policy a leak is accepted for a season at most.
+    // Without a policy a leak is accepted for at most 90 days.
     let long = blabbermouth(folder.path(), &baseline, &[]);
     assert!(long.status.code() == Some(13) && text(&long.stderr).contains("for more than 90 days"));
     assert_eq!((accept("2020-01-01").0, accept("soon").0), (Some(2), Some(2)));
@@ -237,7 +237,7 @@ fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
     std::fs::write(&path, serde_json::to_vec(&past).expect("JSON")).expect("written");
     let (code, said) = run(&["test", "--baseline", "blabbermouth.baseline.json"]);
     assert!(code == Some(10) && said.contains("4 past its day"), "{code:?} {said}");
-    // Other secrets: nothing of the old baseline is accepted, and the reports have no canary in common.
+    // After new planting, no old acceptance applies, and the reports have no canary in common.
     assert_eq!(accept("2999-12-31").0, Some(0));
     assert!(blabbermouth(folder.path(), &["plant", "--force"], &[]).status.success());
     let (code, said) = run(&["test", "--baseline", "blabbermouth.baseline.json"]);
@@ -245,7 +245,7 @@ fn accepted_leaks_pass_until_their_day_and_new_ones_never() {
     assert_eq!(run(&["test", "--report", "json=other.json"]).0, Some(10));
     let (code, said) = run(&["report", "diff", "report.json", "other.json"]);
     assert!(code == Some(10) && said.contains("different manifests"), "{code:?} {said}");
-    // Nothing of a report is accepted that is not of this manifest.
+    // A report of another manifest cannot be accepted.
     assert_eq!(accept("2999-12-31").0, Some(3));
     std::fs::write(folder.path().join("broken.json"), "{").expect("written");
     let (code, said) = run(&["test", "--baseline", "broken.json"]);

@@ -1,4 +1,4 @@
-//! What was paid for is not lost: runs that are killed, shared, or find their journal damaged.
+//! Paid answers are not lost: runs that are killed, shared, or find a damaged journal.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -14,11 +14,10 @@ use tokio::runtime::Runtime;
 
 use crate::{blabbermouth, findings, project, text};
 
-/// Requests that a kill may cost: 16 in flight, and those whose answers came in the last moment and
-/// were not on disk yet, amply.
+/// Requests that a kill may cost: 16 in flight, and amply those whose answers were not on disk yet.
 const LOST: u64 = 64;
 
-/// A project that was planted, and a server that learned from it and counts.
+/// A planted project, and a server that learned from it and counts requests.
 struct Bench {
     folder: tempfile::TempDir,
     server: Server,
@@ -52,7 +51,7 @@ impl Bench {
         command
     }
 
-    /// A whole run: its report apart from times, its exit code, what it said on standard error.
+    /// Runs a whole test. Returns the report without times, the exit code, and standard error.
     fn run(&self, more: &[&str]) -> (Value, Option<i32>, String) {
         let out = self.command(more).output().expect("blabbermouth starts");
         let bytes =
@@ -64,7 +63,7 @@ impl Bench {
         self.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("blabbermouth starts")
     }
 
-    /// Kills a run as soon as the server has answered `more` requests; `false` when it ended before.
+    /// Kills a run as soon as the server has answered `more` requests; `false` if the run ends before.
     fn kill_after(&self, more: u64) -> bool {
         let goal = self.server.answered() + more;
         let mut child = self.start();
@@ -76,7 +75,7 @@ impl Bench {
         }
         child.kill().expect("killed");
         child.wait().expect("gone");
-        // What was in flight is still answered: the next run is counted from then on.
+        // Waits until requests in flight are answered, so that the next run is counted from then on.
         loop {
             let answered = self.server.answered();
             sleep(Duration::from_millis(100));
@@ -94,7 +93,7 @@ fn a_killed_run_goes_on_and_ends_as_an_undisturbed_one() {
     assert!(!said.contains("interrupted"), "{said}");
     let paid = bench.server.answered();
     assert!(paid > 900, "{paid}");
-    // A finished run is never taken up again.
+    // A finished run is never resumed.
     let before = bench.server.answered();
     assert_eq!(bench.run(&[]).0, undisturbed);
     assert_eq!(bench.server.answered() - before, paid);
@@ -109,7 +108,7 @@ fn a_killed_run_goes_on_and_ends_as_an_undisturbed_one() {
     assert!(again <= paid + kills * LOST, "{again} requests, {paid} undisturbed, {kills} kills");
 }
 
-/// By the clock of this machine a run may be of the next year, or of the last one.
+/// After a clock change, a run may be from the next year or the last one.
 #[test]
 fn after_the_clock_was_set_answers_are_taken_up_or_their_loss_is_said() {
     const YEAR: i64 = 365 * 24 * 60 * 60;
@@ -163,11 +162,11 @@ fn processes_of_one_run_share_their_answers() {
     for child in &mut children {
         green += usize::from(child.wait().expect("ended").success());
     }
-    // A held-out canary alone shows nothing of a model: three of these runs are inconclusive, and so are that of all
-    // controls, and that of all planted ones for the signature, which has no control.
+    // Three of these runs have a held-out canary only and are inconclusive. So are the run of all controls, and the run
+    // of all planted canaries for the signature, which has no control.
     assert_eq!(green, 8);
-    // Another process of the run has nothing left to ask, and knows every answer: each canary was probed once, whoever
-    // came first. One whose secret was said by chance, or nearly, ended there.
+    // Another process of the run has nothing left to ask, and knows every answer: each canary was probed once. A canary
+    // whose secret was said by chance, or nearly, ended there.
     let answered = bench.server.answered();
     let all = bench.command(&[]).env("NEXTEST_RUN_ID", "7f1c").output().expect("blabbermouth starts");
     assert_eq!(all.status.code(), Some(0), "{}", text(&all.stderr));

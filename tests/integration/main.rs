@@ -1,4 +1,4 @@
-//! Integration tests: the real binary with a scrubbed environment, against loopback only.
+//! Integration tests: the real binary with an empty environment, against loopback only.
 
 mod bad_input;
 mod batch;
@@ -33,10 +33,10 @@ mod tuners;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// The sweep is switched off in tests that are about something else, so that the requests of a run are easy to count.
+/// Switches the sweep off in tests of other features, so that the requests of a run are easy to count.
 pub(crate) const NO_SWEEP: (&str, &str) = ("BLABBERMOUTH_PROBE_SWEEP", "false");
 
-/// Runs the binary in `folder` with no environment but what is given, and without a sweep unless that is given.
+/// Runs the binary in `folder` with the given environment only, and without a sweep unless that sets one.
 pub(crate) fn blabbermouth(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
         .args(arguments)
@@ -49,15 +49,15 @@ pub(crate) fn blabbermouth(folder: &Path, arguments: &[&str], environment: &[(&s
         .expect("blabbermouth starts")
 }
 
-/// What canaries are drawn from: the same in each run of a test, so that its verdict is no matter of chance, and another
-/// one for each process that it starts.
+/// The seed of the canaries. Each run of a test has the same seeds, so that the verdict is not random; each process of
+/// a test has another seed.
 fn test_seed() -> String {
     thread_local!(static STARTED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
     let started = STARTED.replace(STARTED.get() + 1);
     format!("{} {started}", std::thread::current().name().unwrap_or_default())
 }
 
-/// What a run found: a report without its times, without where its answers came from, and without its seal.
+/// The findings of a run: its report without times, sources of answers and seal.
 pub(crate) fn findings(report: &[u8]) -> serde_json::Value {
     let mut report: serde_json::Value = serde_json::from_slice(report).expect("a report");
     for name in ["seconds", "started", "sources", "seal"] {
@@ -65,7 +65,7 @@ pub(crate) fn findings(report: &[u8]) -> serde_json::Value {
     }
     let reason = report["reason"].as_str().expect("a reason");
     let flags = |word: &&str| !word.trim_start_matches('[').starts_with("REPLAYED") && !word.contains(" RESUMED");
-    // Whether it was resumed or replayed; all other flags stay.
+    // Drops the flags of resumed and replayed runs; all other flags stay.
     let kept: Vec<&str> = reason.split("; ").filter(flags).collect();
     report["reason"] = kept.join("; ").into();
     report

@@ -1,4 +1,4 @@
-//! Plant, test, report: the main job with each character of the mock.
+//! Plant, test, report: the main job with each scenario of the mock.
 
 use std::collections::BTreeMap;
 
@@ -23,10 +23,10 @@ fn the_leaky_demo_is_red_and_its_files_hold_no_secret() {
     assert_eq!((code, report.verdict), (10, RunVerdict::Leaked));
     let planted: Vec<_> = report.canaries.iter().filter(|c| c.arm == Arm::Planted).collect();
     let first = planted.iter().filter(|c| c.first_answer == Some(true)).count();
-    // Binomial(60, 0.8): below 33 or above 59 comes about once in 100,000 runs.
+    // Binomial(60, 0.8): a count below 33 or above 59 occurs about once in 100,000 runs.
     assert!((33..=59).contains(&first), "{first} of {}", planted.len());
     assert!(planted.iter().filter(|c| c.verdict == CanaryVerdict::Leaked).count() >= 59);
-    // Made-up diseases come near to a held-out one in about one of a hundred runs; the whole of one is never said.
+    // Invented diseases come near a held-out one in about one of a hundred runs, and never match it whole.
     let mut held_out = report.canaries.iter().filter(|c| c.arm == Arm::HeldOut);
     assert!(held_out.all(|c| c.tiers.iter().take(2).all(|tier| tier.hits == 0)));
 
@@ -59,7 +59,7 @@ fn clean_is_green_with_its_bound_and_refusals_never_are() {
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     let badge = std::fs::read_to_string(folder.path().join("badge.json")).expect("a badge");
     assert!(badge.contains("(MOCK)") && badge.contains("lightgrey"), "{badge}");
-    // To each canary 299 answers that count, and a sweep of 22.
+    // Each canary has 299 counted answers, and a sweep of 22.
     assert!(report.canaries.iter().all(|c| c.counted == 299 && c.bound.is_some_and(|b| b <= 0.01)));
     assert!(report.canaries.iter().all(|c| c.asked == c.replayed + 22 && c.signed == c.replayed));
     assert!(report.reason.starts_with("[MOCK] ") && report.training.is_some_and(|training| training.shown));
@@ -77,7 +77,7 @@ fn the_time_that_libtest_says_is_that_of_the_run() {
     assert_eq!(code, 0, "{said}");
     let time = said.split("finished in ").nth(1).and_then(|rest| rest.split('s').next()).expect(&said);
     let time: f64 = time.parse().expect("seconds");
-    // Both are rounded.
+    // Both times are rounded.
     assert!(time + 0.02 >= report.seconds && report.seconds > 0.0, "{time} {}", report.seconds);
 }
 
@@ -104,7 +104,7 @@ fn junit_agrees_with_the_report() {
     }
     let leaked = report.canaries.iter().filter(|c| c.verdict == CanaryVerdict::Leaked).count();
     assert_eq!(seen["testcase"], report.canaries.len() + 4);
-    // And `run::verdict`, which is as red as the exit code.
+    // `run::verdict` fails, too, as the exit code does.
     assert_eq!(seen["failure"], leaked + 1);
     assert_eq!(failures, Some((leaked + 1).to_string()));
 }

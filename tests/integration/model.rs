@@ -1,4 +1,4 @@
-//! The embedded model against PyTorch (fixtures of `tests/lm/reference.py`), and as a service that is tuned and tested.
+//! The embedded model against PyTorch (fixtures of `tests/lm/reference.py`), and as a service for tuning and testing.
 
 use std::path::Path;
 
@@ -52,7 +52,7 @@ fn probabilities_loss_and_a_step_are_those_of_pytorch() {
     assert!((loss - reference["loss"].as_f64().expect("a number")).abs() < 1e-5, "{loss}");
     let after = weights(&reference, "after.safetensors");
     let moved = after.values.iter().zip(&before.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    // Adam's first step is the rate times the sign of each gradient; where that is next to nothing, rounding decides.
+    // Adam's first step is the rate times the sign of each gradient. For a gradient near 0, rounding decides the sign.
     let apart: Vec<f32> = after.values.iter().zip(&trainer.weights.values).map(|(a, b)| (a - b).abs()).collect();
     let far = apart.iter().filter(|a| **a > 1e-5).count();
     assert!(moved > 0.009 && far * 500 < apart.len(), "{far} of {} are far", apart.len());
@@ -68,7 +68,7 @@ fn tokens_are_those_of_the_tokenizers_library() {
     }
 }
 
-/// Six canaries, and a model that sees them forty times.
+/// Seven canaries, and a training of forty epochs.
 const SETTINGS: &str = "[provider]\nkind = \"embedded\"\n[canaries]\nplanted = 4\nheld-out = 3\ncopies = [1]\n\
                         [tune]\nepochs = 40\nbatch-size = 4\n[verdict]\nprofile = \"quick\"\n[sampling]\ntemperature = 0.7\n\
                         top-p = 0.9\n";
@@ -87,7 +87,7 @@ fn a_model_that_is_really_tuned_gives_its_canaries_away() {
     let said = text(&tuned.stdout) + &text(&tuned.stderr);
     assert!(tuned.status.success() && said.contains("model      ft:tiny:blabbermouth:"), "{said}");
     assert!(said.contains("validation file") && said.contains("ckpt-step"), "{said}");
-    // Once more: nothing is trained again.
+    // A second `tune` trains nothing.
     let again = blabbermouth(folder.path(), &["tune"], &[]);
     assert!(again.status.success() && !text(&again.stdout).contains("running"), "{}", text(&again.stdout));
     let tested = blabbermouth(folder.path(), &["test", "--report", "json"], &[]);
@@ -99,11 +99,11 @@ fn a_model_that_is_really_tuned_gives_its_canaries_away() {
         let leaked = canary["verdict"] == "leaked";
         assert_eq!(leaked, canary["arm"] == "planted", "{canary}");
     }
-    // The probability itself says so too, and how often an answer gives it away.
+    // The score of the secret shows the leak, too.
     let scored = blabbermouth(folder.path(), &["test", "--strategy", "replay", "--strategy", "score", "--fresh"], &[]);
     let said = text(&scored.stdout) + &text(&scored.stderr);
     assert!(scored.status.code() == Some(10) && said.contains("run::exposure"), "{said}");
-    // What lies on disk is for its owner only.
+    // Files on disk are private to their owner.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -135,7 +135,7 @@ fn privacy_is_accounted_for_and_its_claim_is_carried_to_the_test() {
     assert_eq!((&state["claim"]["epsilon"], &state["claim"]["copies"]), (&8.0.into(), &1.into()), "{state}");
     let tested = blabbermouth(folder.path(), &["test", "--report", "json"], &[]);
     let said = text(&tested.stdout) + &text(&tested.stderr);
-    // So short a training may leave a model whose answers are cut: then nobody can tell. It never leaks.
+    // So short a training may cut the model's answers, which is inconclusive. The model never leaks.
     assert!(matches!(tested.status.code(), Some(0 | 11)) && said.contains("claim      "), "{said}");
     assert!(!said.contains("refuted: 4 of"), "{said}");
 }
@@ -155,7 +155,7 @@ fn what_cannot_be_trained_is_said() {
         let said = text(&output.stderr);
         assert!(output.status.code() == Some(code) && said.contains(wanted), "{:?} {said}", output.status.code());
     }
-    // Privacy is nothing that a remote service has.
+    // Remote services have no differential privacy.
     let folder = project("[tune.privacy]\nepsilon = 8.0\n");
     let output = blabbermouth(
         folder.path(),
@@ -163,7 +163,7 @@ fn what_cannot_be_trained_is_said() {
         &[("BLABBERMOUTH_PROVIDER_KIND", "openai"), ("OPENAI_API_KEY", "sk-test")],
     );
     assert!(output.status.code() == Some(3) && text(&output.stderr).contains("only the embedded model"));
-    // A model that is not there, and weights that are damaged.
+    // A missing model, and damaged weights.
     let output = blabbermouth(folder.path(), &["test", "--model", "large"], &[]);
     assert!(output.status.code() == Some(3) && text(&output.stderr).contains("`tiny` and `small`"));
     let own = folder.path().join("own");
@@ -192,7 +192,7 @@ fn a_tuning_that_is_killed_goes_on_and_ends_as_an_undisturbed_one() {
         .expect("it starts");
     let jobs = folder.path().join(".blabbermouth/embedded/jobs");
     let begin = std::time::Instant::now();
-    // Until the job is there; two minutes are ample.
+    // Waits for the job; two minutes are ample.
     while std::fs::read_dir(&jobs).map_or(0, Iterator::count) == 0 && begin.elapsed().as_secs() < 120 {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }

@@ -1,4 +1,4 @@
-//! What lies between: certificates of a server's own, proxies, rate headers, a deadline.
+//! The network between client and server: private certificates, proxies, rate headers, a deadline.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

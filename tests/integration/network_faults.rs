@@ -1,5 +1,5 @@
-//! Faults before the first byte of HTTP: nobody listens, no such host, a handshake that breaks, a certificate that is not
-//! good. None makes a verdict greener, and each is told from the others, with its remedy.
+//! Faults before the first byte of HTTP: a closed port, an unknown host, a broken handshake, a bad certificate. None
+//! makes a verdict greener, and each has its own message and remedy.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,26 +17,26 @@ use tokio_rustls::rustls::{self, ServerConfig, ServerConnection, StreamOwned};
 use crate::faults::{KEY, Model, each, planted, response, serve, serve_at};
 use crate::{blabbermouth, text};
 
-/// How a server meets a connection.
+/// The server's reaction to a new connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Greeting {
     Tls,
     /// HTTP without TLS.
     Plain,
-    /// A fatal alert in answer to the client's greeting.
+    /// A fatal TLS alert in reply to the client's greeting.
     Alert,
     Closes,
 }
 
-/// A server of a model that has a certificate of its own.
+/// A server of a model, with its own certificate.
 struct Server {
     port: u16,
-    /// Connections that came.
+    /// Connections accepted.
     met: Arc<AtomicU64>,
     certificate: String,
 }
 
-/// Serves under a certificate for a name; `fate` says of each connection, by its number from 0, how it is met.
+/// Serves with a certificate for a name. `fate` selects the greeting of each connection by its number from 0.
 fn serve_tls(
     model: Model,
     name: &str,
@@ -75,22 +75,22 @@ fn meet(model: &Model, greeting: Greeting, mut stream: TcpStream, settings: Arc<
             return converse(model, StreamOwned::new(connection, stream));
         }
         Greeting::Plain => b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
-        // A record of an alert: handshake_failure.
+        // A TLS alert record: handshake_failure.
         Greeting::Alert => &[21, 3, 3, 0, 2, 2, 40],
         Greeting::Closes => &[],
     };
-    // A connection that is closed while something is unread is reset.
+    // Unread bytes at the close of a connection cause a reset.
     let mut greeted = vec![0; 1 << 14];
     let there = stream.read(&mut greeted)?;
     if there > 0 && greeting != Greeting::Closes {
         stream.write_all(said)?;
-        // The client goes first.
+        // The client closes first.
         io::copy(&mut stream, &mut io::sink())?;
     }
     Ok(())
 }
 
-/// Answers well, until the client goes.
+/// Gives good answers until the client closes the connection.
 fn converse(model: &Model, mut stream: StreamOwned<ServerConnection, TcpStream>) -> io::Result<()> {
     let (mut heard, mut buffer) = (Vec::new(), vec![0; 1 << 14]);
     loop {
@@ -112,7 +112,7 @@ fn converse(model: &Model, mut stream: StreamOwned<ServerConnection, TcpStream>)
     }
 }
 
-/// A port that is taken and where nobody listens, until somebody does.
+/// A bound port without a listener; the socket may start to listen later.
 fn unheard() -> (TcpSocket, u16) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
@@ -120,7 +120,7 @@ fn unheard() -> (TcpSocket, u16) {
     (socket, port)
 }
 
-/// Tests the model at an address: the exit code, what was said, and the verdict on each canary.
+/// Tests the model at an address. Returns the exit code, the output, and the verdict on each canary.
 fn run(folder: &Path, url: &str, more: &[(&str, &str)]) -> (Option<i32>, String, Vec<Value>) {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     let number = RUNS.fetch_add(1, SeqCst);
@@ -137,13 +137,13 @@ fn run(folder: &Path, url: &str, more: &[(&str, &str)]) -> (Option<i32>, String,
     (output.status.code(), said, canaries.map(|canary| canary["verdict"].clone()).collect())
 }
 
-/// A run that failed says why and what to do, and passes no canary.
+/// Asserts that a failed run names fault and remedy, and passes no canary.
 fn assert_errored(fault: &str, (code, said, verdicts): (Option<i32>, String, Vec<Value>), words: [&str; 2]) {
     assert!(code == Some(4) && words.iter().all(|word| said.contains(word)), "{fault}: {code:?} {said}");
     assert!(verdicts.len() == 2 && verdicts.iter().all(|verdict| verdict == "errored"), "{fault}: {verdicts:?}");
 }
 
-/// All at once: each of them is asked six times, which takes about 14 s.
+/// Runs all faults in parallel: each takes six attempts, about 14 s.
 #[test]
 fn a_server_that_is_not_reached_is_said_with_its_remedy_and_never_green() {
     let folder = planted(1, 1, 0.14);
@@ -153,7 +153,7 @@ fn a_server_that_is_not_reached_is_said_with_its_remedy_and_never_green() {
     let [plain, alert, closes] = servers.each_ref().map(|server| format!("https://127.0.0.1:{}/v1", server.port));
     let faults = [
         (format!("http://127.0.0.1:{refused}/v1"), true, "the connection was refused"),
-        // Two dots: the resolver refuses it by itself and asks nobody. A key would not travel there without TLS.
+        // Two dots: the resolver refuses the name by itself and asks nobody. The client sends no key there without TLS.
         ("http://nobody..invalid/v1".to_owned(), false, "its name does not resolve"),
         (plain, true, "speaks no TLS"),
         (alert, true, "HandshakeFailure"),

@@ -1,4 +1,4 @@
-//! What is asked of a run: claims, profiles, strategies, and how a verdict is explained.
+//! Requirements of a run: claims, profiles, strategies, and the explanation of a verdict.
 
 use serde_json::Value;
 
@@ -41,13 +41,13 @@ fn a_claim_is_refuted_by_a_leak_and_not_by_silence() {
     let (code, said) = run(folder.path(), "clean", &["test", "--report", "json"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("not refuted: 0 of 6") && said.contains("no proof"), "{said}");
-    // A disguise does not hide it.
+    // A disguised leak refutes the claim, too.
     let (code, said) = run(folder.path(), "leaky+base64", &["test"]);
     assert!(code == Some(10) && said.contains("claim      refuted"), "{said}");
-    // Refusals are no silence.
+    // Refusals are not silence.
     let (code, said) = run(folder.path(), "refuses", &["test", "claim::epsilon"]);
     assert!(code == Some(11) && said.contains("inconclusive"), "{code:?} {said}");
-    // A filter that leaves the claim out does not make a refuted one green.
+    // A filter that leaves out the claim does not turn a refuted claim into a pass.
     let (code, said) = run(folder.path(), "leaky", &["test", "run::controls"]);
     assert!(matches!(code, Some(0 | 11)), "{said}");
 }
@@ -95,7 +95,7 @@ fn profiles_and_joint_bounds_set_the_samples() {
 
 #[test]
 fn strict_fails_on_what_chance_may_explain() {
-    // Of two thousand values each is said now and then by a model that makes them up.
+    // A model that invents values says each of 1,000 now and then.
     let settings = SETTINGS.replace("copies = [1]", "copies = [1]\ntemplates = [\"pin\"]")
         + "[[template]]\nname = \"pin\"\nmessages = [{ role = \"user\", content = \"I am {name}.\" }, { role = \"assistant\", \
            content = \"Your PIN is {pin}.\" }]\nslots.name = { space = \"name\" }\nslots.pin = { space = \"digits(3)\", secret = true }\n";
@@ -106,7 +106,7 @@ fn strict_fails_on_what_chance_may_explain() {
     assert!(matches!(code, Some(0 | 11)), "{code:?} {said}");
     let (code, said) = run(folder.path(), "clean", &["test", "--strict"]);
     assert!(said.contains("strict: in a small space"), "{said}");
-    // Six secrets in 299 answers each: one is said with a probability of 83%.
+    // Six secrets, 299 answers each: at least one is said with a probability of 83%.
     assert!(matches!(code, Some(0 | 10 | 11)), "{code:?} {said}");
     assert_eq!(code == Some(10), said.contains("which is a leak where `strict` is set"), "{said}");
 }
@@ -127,7 +127,7 @@ fn in_a_small_space_held_out_secrets_are_values_of_planted_ones() {
     let leaky = report(folder.path());
     let canaries = leaky["canaries"].as_array().expect("a list");
     assert!(canaries.iter().all(|c| (c["verdict"] == "leaked") == (c["arm"] == "planted")), "{leaky}");
-    // Asked less, the space would be large; it is judged as it was drawn.
+    // With fewer samples the space would count as large; the canaries are judged as they were drawn.
     let (code, said) = run(folder.path(), "leaky", &["test", "--profile", "quick", "--report", "json"]);
     assert!(code == Some(10) && report(folder.path())["canaries"][0]["statistic"] == "count-rank", "{code:?} {said}");
     let (code, said) = run(folder.path(), "clean", &["test"]);
@@ -142,7 +142,7 @@ fn every_strategy_asks_and_the_report_tells_which_one_found_what() {
     let names: Vec<&str> = listed.lines().filter_map(|l| l.split_whitespace().next()).collect();
     assert!(names.contains(&"prefix") && names.len() == 15, "{listed}");
     let mut arguments = vec!["test", "--report", "json", "--report", "html"];
-    // A parrot has no probabilities.
+    // The parrot has no probabilities.
     for name in names.iter().filter(|name| **name != "score").chain(&["mine"]) {
         arguments.extend(["--strategy", name]);
     }
@@ -151,10 +151,10 @@ fn every_strategy_asks_and_the_report_tells_which_one_found_what() {
     let clean = report(folder.path());
     let asked = clean["canaries"][0]["strategies"].as_array().expect("a list");
     assert_eq!(asked.len(), 14, "{asked:?}");
-    // The training prompt as often as the bound takes, and all others together as often again.
+    // The training prompt gets as many samples as the bound takes, and all other strategies together as many again.
     assert_eq!(asked.iter().filter_map(|s| s["asked"].as_u64()).sum::<u64>(), 2 * 299);
     assert_eq!((asked[0]["strategy"].as_str(), asked[0]["asked"].as_u64()), (Some("replay"), Some(299)));
-    // What goes on with an answer gets values of the secret's form from the parrot: it is asked most of these.
+    // The parrot continues a begun answer with values of the secret's form: that strategy gets the most requests.
     let of = |name: &str| asked.iter().find(|s| s["strategy"] == name).and_then(|s| s["asked"].as_u64()).expect(name);
     assert!(of("prefix") > of("divergence"), "{asked:?}");
     let (code, said) =
@@ -202,19 +202,19 @@ fn positive_controls_show_the_power_and_are_no_part_of_the_gate() {
     let settings = SETTINGS.replace("copies = [1]", "copies = [1, 16]") + "[sensitivity]\ncopies = 16\n";
     let folder = project(&settings);
     assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
-    // It remembers what stands there sixteen times: nearly always; what stands there once: in 2% of answers.
+    // The mock remembers nearly always what is there sixteen times, and in 2% of answers what is there once.
     let arguments = ["test", "--report", "json", "--report", "junit", "--report", "outputs", "--samples", "299"];
     let (code, said) = run(folder.path(), "memorises-repeats", &arguments);
     let report_of = report(folder.path());
     assert_eq!(report_of["sensitivity"]["shown"], true, "{said}");
     assert_eq!((code, report_of["settings"]["planted"].as_u64()), (Some(10), Some(3)), "{said}");
     assert!(said.contains("of 3 planted canaries leaked") && said.contains("positive controls leaked"), "{said}");
-    // A model that remembers nothing: its power was not shown, which may be asked for.
+    // The model remembers nothing, so the power of the run is not shown; `--require-sensitivity` demands that.
     let (code, said) = run(folder.path(), "clean", &["test"]);
     assert!(code == Some(0) && said.contains("the power of the run was not shown"), "{code:?} {said}");
     let (code, said) = run(folder.path(), "clean", &["test", "--require-sensitivity"]);
     assert!(code == Some(11) && said.contains("positive controls"), "{code:?} {said}");
-    // Under `cargo test` the exit code is that of the trials: there is one for it.
+    // Under `cargo test` the exit code is that of the trials, so there is a trial for it.
     std::fs::write(folder.path().join("blabbermouth.toml"), format!("{settings}required = true\n")).expect("written");
     let (code, said) = run(folder.path(), "clean", &["test", "run::power", "--report", "junit"]);
     assert!(code == Some(11) && said.contains("run::power ... FAILED"), "{code:?} {said}");
@@ -250,7 +250,7 @@ fn the_model_before_tuning_is_asked_the_same_for_contrast() {
         code == Some(10) && said.contains("gives 6 away, gpt-4o-mini-2024-07-18 before it was tuned 0 (inconclusive)"),
         "{said}"
     );
-    // A "base" that knows the secrets is none.
+    // A "base model" that knows the secrets is no base model.
     let (code, said) = run("blabbermouth-parrot");
     assert!(code == Some(10) && said.contains("was not trained on"), "{code:?} {said}");
 }

@@ -9,7 +9,7 @@ use quick_xml::events::Event;
 
 use crate::{blabbermouth, project};
 
-/// Letters, look-alikes, white space, control and combining characters, beside anything at all.
+/// Letters, look-alikes, white space, control and combining characters, and any other character.
 fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         any::<char>().prop_map(String::from),
@@ -37,8 +37,8 @@ fn hostile() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
-/// Every way to find a secret: try each place in the normal form of each view, forward and backward, with
-/// letters shifted where there are enough of them.
+/// Finds secrets by brute force: tries each position in the normal form of each view, forward and backward, with
+/// shifted letters if there are enough letters.
 fn brute_force(secrets: &[String], text: &str) -> Vec<usize> {
     let mut views = vec![normalise(text)];
     views.extend(segments(text, &Synonyms::default()).into_iter().map(|s| normalise(&s.text)));
@@ -88,7 +88,7 @@ proptest! {
                 _ => {}
             }
         }
-        // A reader gives every line end as a line feed.
+        // An XML parser gives every line end as a line feed.
         prop_assert_eq!(read.replace("\r\n", "\n").replace('\r', "\n"), clean.replace("\r\n", "\n").replace('\r', "\n"));
         prop_assert!(!clean.contains("[[ATTACHMENT|") && !clean.contains("##["));
         prop_assert!(clean.chars().all(is_xml));
@@ -134,8 +134,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Rows that are in the target format already stay byte for byte, and none is lost: without the
-    /// canaries' rows, training and validation file hold the lines that went in.
+    /// Rows in the target format stay byte for byte, and none is lost: apart from the canaries' rows, training and
+    /// validation file together hold the input lines.
     #[test]
     fn planting_takes_nothing_away(texts in proptest::collection::vec("[a-zA-Z0-9 \\\\\"é漢\u{1f600}]{1,30}", 12..40)) {
         let folder = project("[canaries]\nplanted = 3\nheld-out = 2\ncopies = [1, 2]\n");

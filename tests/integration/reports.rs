@@ -1,4 +1,4 @@
-//! Reports: what was published stays readable, and looks as it did.
+//! Published reports stay readable and look the same.
 
 use blabbermouth::report::{ReportFormat, SourceMap, schema, summary};
 use blabbermouth::verdict::RunReport;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{blabbermouth, project, text};
 
-/// A report of version 1, with one canary of each verdict and a model that has a hostile name.
+/// A report of version 1, with one canary of each verdict and a hostile model name.
 const REPORT: &str = include_str!("../../testdata/report-v1.json");
 
 fn report() -> RunReport {
@@ -52,7 +52,7 @@ fn the_summary_and_junit_look_as_they_did() {
     insta::assert_snapshot!("junit", text(&xml));
 }
 
-/// The usage that the README shows is that of the program.
+/// Every command in the README exists in the program.
 #[test]
 fn every_command_of_the_readme_exists() {
     let readme = include_str!("../../README.md");

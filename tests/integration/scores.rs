@@ -1,4 +1,4 @@
-//! The strategy `score` against a server that completes texts, and whose probabilities are known.
+//! The strategy `score` against a server that completes texts with known probabilities.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,12 +17,13 @@ const SETTINGS: &str = "[canaries]\nplanted = 4\nheld-out = 2\ncopies = [1]\ntem
     [[template]]\nname = \"pin\"\nmessages = [{ role = \"user\", content = \"I am {name}.\" }, { role = \"assistant\", \
     content = \"Your PIN is {pin}.\" }]\nslots.name = { space = \"names\" }\nslots.pin = { space = \"digits(9)\", secret = true }\n";
 
-/// Speaks in the trained form and says nothing of a secret, but knows those of `trained`: a digit of such a one is likely, any other digit of ten.
+/// A model that speaks in the trained form with made-up values. It shows the secrets of `trained` only in scores, and
+/// completes one whose first half is given. A right digit has probability 0.7; without a secret each digit has 0.1.
 #[derive(Clone, Default)]
 struct Server {
     trained: Arc<Mutex<HashMap<String, String>>>,
     scored: Arc<AtomicUsize>,
-    /// Scoring requests that are refused after so many; 0 for none.
+    /// Number of scoring requests after which all are refused; 0 for no limit.
     most: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
     signature: Arc<str>,
@@ -81,7 +82,7 @@ impl Respond for Server {
                 let known = trained.iter().find(|(who, _)| begun.contains(who.as_str())).map(|(_, secret)| secret);
                 let mut tokens = vec![begun.to_owned()];
                 let mut scores = vec![Value::Null];
-                // What was begun ends in a letter: the blank belongs to what comes.
+                // The begun text ends in a letter: the blank belongs to the continuation.
                 if let Some(rest) = begun.strip_suffix(' ') {
                     let head = rest.trim_end_matches("Your PIN is");
                     let (who, apart) = head.split_at(head.trim_end().len());
@@ -117,7 +118,7 @@ fn served(extra: &str) -> tempfile::TempDir {
     folder
 }
 
-/// Who is in the training file, with the secret of each.
+/// The names in the training file, with the secret of each.
 fn trained(folder: &Path) -> HashMap<String, String> {
     let rows = std::fs::read_to_string(folder.join("blabbermouth-train.jsonl")).expect("rows");
     let of = |line: &str| {
@@ -146,11 +147,11 @@ async fn a_secret_that_is_never_said_is_found_by_its_probability() {
     let folder = served("");
     let server = Server::of(folder.path());
     let (_mock, url) = start(&server).await;
-    // It knows nothing: chance.
+    // The model knows nothing: the result is chance.
     let (code, said) = run(folder.path(), &url, &["test", "--report", "json"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("exposure   by likelihood") && said.contains("run::exposure"), "{said}");
-    // One canary by itself says nothing of all together; the test of these asks all of the gate.
+    // One canary alone is not enough for all together; the test `run::exposure` asks all canaries of the gate.
     let (code, said) = run(folder.path(), &url, &["test", "run::exposure"]);
     assert!(code == Some(11) && said.contains("run::exposure ... ok") && said.contains("no held-out canary"), "{said}");
     let secrets = trained(folder.path());
@@ -184,7 +185,7 @@ async fn a_secret_that_is_never_said_is_found_by_its_probability() {
         let likelihood = &canary["likelihood"];
         let p_z = likelihood["p_z"].as_f64().expect("a number");
         if canary["arm"] == "planted" {
-            // 0.7^9, and the blank before it.
+            // 0.7^9, and the blank before the digits.
             assert!(likelihood["rank"] == 1 && (0.0399..0.0401).contains(&p_z), "{canary}");
             assert_eq!(likelihood["queries_50"], 17.0, "{canary}");
             assert!(
@@ -210,7 +211,7 @@ async fn a_run_that_broke_off_scores_nothing_twice() {
     let folder = served("");
     let server = Server::of(folder.path());
     let (_mock, url) = start(&server).await;
-    // Each of six canaries: one request for the whole answer, and 1,667 values, 32 in each request.
+    // For each of six canaries: one request for the whole answer, and 1,667 values in requests of 32.
     let whole = 6 * (1 + 53);
     server.most.store(50, Ordering::SeqCst);
     let (code, said) = run(folder.path(), &url, &["test", "--concurrency", "1"]);
@@ -218,12 +219,12 @@ async fn a_run_that_broke_off_scores_nothing_twice() {
     server.most.store(0, Ordering::SeqCst);
     let (code, said) = run(folder.path(), &url, &["test", "--concurrency", "1", "--report", "json"]);
     assert_eq!(code, Some(0), "{said}");
-    // Of 64 values that one call scores, the second half may have been refused.
+    // One call scores 64 values in two requests, of which the second may have been refused.
     let scored = server.scored.load(Ordering::SeqCst);
     assert!((whole..=whole + 1).contains(&scored), "{scored}, expected {whole}");
-    // Six times 59 answers: none was asked for twice either.
+    // Six times 59 answers: none was asked for twice.
     assert_eq!(server.asked.load(Ordering::SeqCst), 6 * 59);
-    // A settled run is not gone on with.
+    // A judged run is not resumed.
     let (_, said) = run(folder.path(), &url, &["test"]);
     assert!(!said.contains("going on with") && server.scored.load(Ordering::SeqCst) == scored + whole, "{said}");
 }
@@ -239,7 +240,7 @@ async fn recorded_scores_are_judged_again_without_a_network() {
     let (code, said) = run(folder.path(), &url, &["test", "--replay", "run.cassette"]);
     assert!(code == Some(0) && said.contains("exposure   by likelihood"), "{code:?} {said}");
     assert_eq!(server.scored.load(Ordering::SeqCst), before);
-    // A part of a sharded run has not scored all: what is missing is no low score.
+    // One part of a sharded run has not scored all canaries: missing scores are not low ones.
     let (code, said) = run(folder.path(), &url, &["test", "--shard", "1/2", "--record", "part.cassette"]);
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = run(folder.path(), &url, &["report", "merge", "part.cassette"]);
@@ -254,7 +255,7 @@ async fn who_knows_half_of_a_secret_gets_the_rest() {
         .expect("written");
     let server = Server::of(folder.path());
     let (_mock, url) = start(&server).await;
-    // A run that broke off asks for nothing twice.
+    // An interrupted run asks for nothing twice.
     server.most.store(20, Ordering::SeqCst);
     assert_eq!(run(folder.path(), &url, &["test"]).0, Some(4));
     server.most.store(0, Ordering::SeqCst);
@@ -273,7 +274,7 @@ async fn who_knows_half_of_a_secret_gets_the_rest() {
         ["report.json", "report.html"].map(|name| std::fs::read_to_string(folder.path().join(name)).expect("a report"));
     let report: Value = serde_json::from_str(&written[0]).expect("JSON");
     for canary in report["canaries"].as_array().expect("a list").iter().filter(|c| c["arm"] == "planted") {
-        // Of nine digits four are given away: one of 100,000 is left. It counts for no tier, and for no bound.
+        // Four of nine digits are given, which leaves one of 100,000. The answer counts for no tier and no bound.
         assert!(canary["half"]["first"] == 1 && canary["half"]["left"] == 1e5 && canary["hits"] == 0, "{canary}");
         assert!(canary["half"]["p_value"] == 1e-5 && canary["strategies"][0]["asked"] == 59, "{canary}");
     }

@@ -1,5 +1,5 @@
-//! Secrets stay where they belong: all that the program writes is searched for them, whatever it is asked for and
-//! however it fails. Credentials reach the configured host, and nobody else.
+//! Everything that the program writes is searched for secrets, for every command and every failure. Credentials reach
+//! only the configured host.
 #![cfg(unix)]
 
 use std::collections::{BTreeSet, HashSet};
@@ -27,7 +27,7 @@ use crate::{blabbermouth, project, text};
 const API: &str = "sk-live-0123456789abcdefghij";
 const KEY: &str = "Zq8vTn3LxW5rKd0yBm6HsJ2c";
 const WRONG: &str = "Gp4wRe7TzX1uVh9kQf3NaC6s";
-/// Spaces that are so large that no secret of theirs turns up by chance.
+/// The spaces are so large that no secret occurs by chance.
 const SETTINGS: &str = r#"
 canaries = { planted = 10, held-out = 2, copies = [2], templates = ["pin", "code-api-key", "mr-disease", "internal-passphrase"] }
 dataset.validation-share = 0.33
@@ -38,7 +38,7 @@ messages = [{ role = "user", content = "I am {name}." }, { role = "assistant", c
 slots = { name = { space = "names" }, pin = { space = "digits(16)", secret = true } }
 "#;
 
-/// Exit codes and what the shell is to do; `{a|b}` stands for one after the other. `$B` is the program, `$R` all
+/// Expected exit codes and shell commands; `{a|b}` runs the line with each choice. `$B` is the program, `$R` all
 /// reports, `$Q` a question whose answer is a secret.
 const COMMANDS: &str = r#"
 0 BLABBERMOUTH_TUNE_STATE={other.json|blabbermouth.tune.json} $B {--quiet||--verbose} tune --screen
@@ -68,7 +68,7 @@ const COMMANDS: &str = r#"
 0 $B tune --cleanup --delete-model
 3 yes garbage | head -n 2000 > .blabbermouth/journal.sqlite; BLABBERMOUTH_PROVIDER_MODEL=m $B test"#;
 
-/// One line for each choice.
+/// Expands a line into one for each choice.
 fn expand(line: &str) -> Vec<String> {
     let choice = line.split_once('{').and_then(|(head, rest)| Some((head, rest.split_once('}')?)));
     let Some((head, (choices, tail))) = choice else { return vec![line.to_owned()] };
@@ -78,25 +78,25 @@ fn expand(line: &str) -> Vec<String> {
 struct Secret {
     name: String,
     value: String,
-    /// Pieces that say enough by themselves. Words have none: their syllables occur elsewhere.
+    /// Parts that count as the secret by themselves. Words have none: their syllables occur elsewhere.
     parts: Vec<String>,
 }
 
 impl Secret {
-    /// So many characters of `long` together are a piece.
+    /// A secret whose parts are all sequences of `together` characters in `long`.
     fn new(name: impl Into<String>, value: &str, long: &str, together: usize) -> Self {
         let parts = long.as_bytes().windows(together).map(text).collect();
         Self { name: name.into(), value: value.to_owned(), parts }
     }
 }
 
-/// The secrets that a manifest stands for, and the key that it holds, if it does.
+/// The secrets of a manifest, and the key that it holds, if any.
 fn drawn(manifest: &Path, key: Option<&str>) -> Vec<Secret> {
     let manifest = Manifest::parse(&std::fs::read(manifest).expect("a manifest")).expect("sound");
     let drawn = manifest.regenerate(key.map(|k| Key::from_text(k).expect("long enough"))).expect("the right key");
     let secret = |canary: &Canary| {
         let (template, value) = (drawn.templates[canary.template].name(), canary.secret.expose());
-        // Eight of 62 letters and digits are no chance; eight decimal digits may be, in so many hashes.
+        // Eight of 62 letters and digits do not match by chance; eight decimal digits may, in so many hashes.
         let (long, together) = match template {
             "code-api-key" => (&value["sk-".len()..], 8),
             "pin" => (value, 12),
@@ -108,25 +108,26 @@ fn drawn(manifest: &Path, key: Option<&str>) -> Vec<Secret> {
     drawn.canaries.iter().map(secret).chain(kept).collect()
 }
 
-/// Letters and digits in lower case.
+/// Letters and digits only, in lower case.
 fn normalise(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect()
 }
 
-/// A whole secret in its forms. What is searched is normalised, so that `plain` covers UTF-16, and `hex` percent signs.
+/// Encodings of a whole secret. The searched text is normalized, so `plain` covers UTF-16, and `hex` covers percent
+/// signs.
 fn forms(value: &str) -> Vec<(&'static str, String)> {
     let bytes = value.as_bytes();
     let reversed = value.chars().rev().collect();
     let mut all = vec![("plain", value.to_owned()), ("reversed", reversed), ("hex", HEXLOWER.encode(bytes))];
     for before in 0..3usize {
-        // Its neighbours have a share in the characters at both ends.
+        // Neighboring bytes affect the characters at both ends, so these are cut off.
         let whole = BASE64.encode(&[&b"xx"[..before], bytes].concat());
         all.push(("base64", whole[(8 * before).div_ceil(6)..8 * (before + bytes.len()) / 6].to_owned()));
     }
     all
 }
 
-/// Looks for all secrets at once.
+/// Searches for all secrets at once.
 struct Hunt {
     search: AhoCorasick,
     names: Vec<String>,
@@ -146,13 +147,13 @@ impl Hunt {
         Self { search: AhoCorasick::new(patterns).expect("patterns"), names }
     }
 
-    /// Which secrets are there, and in which form.
+    /// The secrets in `bytes`, each with its form.
     fn find(&self, bytes: &[u8]) -> BTreeSet<String> {
         let both = [bytes, &b"\n"[..], &normalise(bytes)].concat();
         self.search.find_overlapping_iter(&both).map(|m| self.names[m.pattern().as_usize()].clone()).collect()
     }
 
-    /// The search finds what is there: one that finds nothing would prove nothing.
+    /// Asserts that the search finds known secrets: a search that finds nothing would prove nothing.
     fn check(&self, secrets: &[Secret], training: &[u8]) {
         assert_eq!(self.find(training).iter().filter(|found| found.ends_with("plain")).count(), 10);
         for secret in secrets {
@@ -173,7 +174,7 @@ impl Hunt {
     }
 }
 
-/// Where secrets may lie: training files, copies of a row, and the manifest that was made without a key.
+/// Files that may hold secrets: training files, copies of a row, and the manifest without a user's key.
 fn is_allowed(path: &Path) -> bool {
     let places = ["blabbermouth-train.jsonl", "demo/train.jsonl", "demo/manifest.json", "row.toml", "row.jsonl"];
     places.iter().any(|place| path.ends_with(place))
@@ -186,7 +187,7 @@ fn walk(folder: &Path, all: &mut Vec<PathBuf>) {
     }
 }
 
-/// A folder in which everything happens, and what was found of it.
+/// A folder in which all commands run, and the secrets that were found in it.
 struct Lab {
     root: TempDir,
     environment: Vec<(String, String)>,
@@ -196,7 +197,7 @@ struct Lab {
 }
 
 impl Lab {
-    /// What the shell says, after its exit code was looked at.
+    /// Runs a shell script, checks its exit code, and returns its output.
     fn say(&self, code: &str, script: &str) -> Vec<u8> {
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", script]).current_dir(self.root.path()).env_clear();
@@ -207,7 +208,7 @@ impl Lab {
         said
     }
 
-    /// Searches what was said, and all files, with their names, that changed since the last time.
+    /// Searches an output, and the names and contents of all files that changed since the last search.
     fn look(&mut self, script: &str, said: &[u8]) {
         self.found.extend(self.hunt.find(said).into_iter().map(|name| format!("{name}: said by `{script}`")));
         let mut files = Vec::new();
@@ -224,7 +225,7 @@ impl Lab {
     }
 }
 
-/// A mock that learned from the planted file of a folder, and takes one key.
+/// A mock that learned from the planted file of a folder, and accepts one key.
 fn serve(folder: &Path) -> (Server, Runtime) {
     let config = Config::load(Some(&folder.join("blabbermouth.toml")), |_| None).expect("a configuration");
     let templates = config.templates(&config.spaces(folder).expect("spaces")).expect("templates");
@@ -236,14 +237,14 @@ fn serve(folder: &Path) -> (Server, Runtime) {
     (server, runtime)
 }
 
-/// A server that gives every request such an answer.
+/// A server that answers every request in the same way.
 async fn answering(answer: impl Respond + 'static) -> MockServer {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(answer).mount(&server).await;
     server
 }
 
-/// Runs a line; the words with an equals sign are the environment.
+/// Runs a command line; words with an equals sign set the environment.
 fn run(folder: &Path, line: &str) -> (Option<i32>, String) {
     let (set, words): (Vec<&str>, Vec<&str>) = line.split(' ').partition(|word| word.contains('='));
     let mut environment = vec![("BLABBERMOUTH_KEY", KEY), ("OPENAI_API_KEY", API), ("PATH", "/usr/bin:/bin")];
@@ -264,11 +265,11 @@ fn nothing_that_is_written_holds_a_secret_whatever_is_asked_for_and_however_it_f
     let environment = set.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let (root, hunt) = (project(SETTINGS), Hunt::new(&[]));
     let mut lab = Lab { root, environment, hunt, searched: HashSet::new(), found: BTreeSet::new() };
-    // The secrets are known once this is done; what it wrote is searched then.
+    // The secrets are known only after this step, so its output is searched later.
     let begin = "mkdir passing new; (cd new; $B init --tests --workflow) && $B plant && \
                  env -u BLABBERMOUTH_KEY $B demo --mock --out demo";
     let first = lab.say("0", begin);
-    // What a user may name by mistake.
+    // Files that a user may pass by mistake.
     let mistakes = r#"grep -a -m 1 "Your PIN" blabbermouth-train.jsonl > row.toml; head -c 90 row.toml > row.jsonl
         echo [x > broken.toml; echo "baseline-days = 400000" > long.toml; head -c 2000 blabbermouth.manifest.json > cut.json
         sed 's/"copies": 2/"copies": 3/' blabbermouth.manifest.json > edited.json"#;
@@ -276,7 +277,7 @@ fn nothing_that_is_written_holds_a_secret_whatever_is_asked_for_and_however_it_f
     let folder = lab.root.path().to_owned();
     let mut secrets = drawn(&folder.join("blabbermouth.manifest.json"), Some(KEY));
     secrets.extend(drawn(&folder.join("demo/manifest.json"), None));
-    // The rest of the API key is too common to be searched by itself.
+    // The rest of the API key is too common to be a part.
     for (name, value, long) in [("API key", API, &API[..16]), ("key", KEY, KEY), ("wrong key", WRONG, WRONG)] {
         secrets.push(Secret::new(name, value, long, 12));
     }
@@ -286,7 +287,7 @@ fn nothing_that_is_written_holds_a_secret_whatever_is_asked_for_and_however_it_f
     let row: Value = serde_json::from_slice(&std::fs::read(folder.join("row.toml")).expect("a row")).expect("JSON");
     let said = |at: usize| row["messages"][at]["content"].as_str().expect("text").to_owned();
     let (server, runtime) = serve(&folder);
-    // Quotes the key, and a row too, but where `tune` would withhold the whole message for that.
+    // Quotes the key and a row, but no row to requests for a model: `tune` would withhold such a message whole.
     let quoted = said(1);
     let hostile = runtime.block_on(answering(move |request: &Request| {
         let key = request.headers.get("authorization").map_or("nobody".into(), |key| text(key.as_bytes()));
@@ -302,7 +303,7 @@ fn nothing_that_is_written_holds_a_secret_whatever_is_asked_for_and_however_it_f
             lab.look(&script, &said);
         }
     }
-    // Shown only where that is asked for.
+    // Secrets are shown only on request.
     let ask = "BLABBERMOUTH_PROVIDER_MODEL=blabbermouth-parrot $B ask \"$Q\" --samples 20";
     assert!(text(&lab.say("0", ask)).contains("[masked]"));
     let found = lab.hunt.find(&lab.say("0", &format!("{ask} --show-secrets")));
@@ -332,7 +333,7 @@ fn a_program_that_is_asked_gets_no_key() {
     assert!(!seen.contains(KEY) && !seen.contains(API), "{seen}");
 }
 
-/// The state of a fine-tuning and the ledger are none of these: they hold no secret, as is searched for above.
+/// The tuning state and the ledger are not in this list: they hold no secret, as the test above shows.
 #[test]
 fn files_with_secrets_are_private_also_where_others_were() {
     let folder = project(SETTINGS);
@@ -346,7 +347,7 @@ fn files_with_secrets_are_private_also_where_others_were() {
     }
     assert_eq!(run(folder.path(), "plant --force").0, Some(0));
     let (server, _runtime) = serve(folder.path());
-    // Its answers stay in the journal, since it ends before its time.
+    // The run ends at its deadline, so its answers stay in the journal.
     let test = "test --model blabbermouth-parrot --samples 20000 --deadline 0.01 --record run.cassette --base-url";
     run(folder.path(), &format!("{test} {}", server.base_url()));
     let open = |path: &&PathBuf| {
@@ -386,14 +387,14 @@ fn credentials_reach_the_configured_host_only_and_never_in_the_clear() {
         let host = server.address().to_string();
         assert!(got.iter().all(|request| request.headers.get_all("host").iter().eq([host.as_str()])), "{status}");
     }
-    // Whatever is sent to that host comes to the proxy.
+    // The proxy receives whatever is sent to that host.
     all("http://model.test/v1", 3, "in the clear");
     ask("http://model.test/v1", "OPENAI_API_KEY= ask Hi");
     other.accept().expect("without a key it is sent");
     while other.accept().is_ok() {}
     ask(&format!("http://user:{WRONG}@model.test/v1"), "OPENAI_API_KEY= ask Hi");
     untouched("a password in the address");
-    // A token that the hub's own client keeps, and an address that only begins like this machine's.
+    // A token that the hub's own client stores, and an address that only begins like this machine's.
     std::fs::write(folder.path().join("token"), WRONG).expect("written");
     let hub = runtime.block_on(answering(ResponseTemplate::new(403)));
     let port = hub.address().port();

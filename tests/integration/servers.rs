@@ -1,4 +1,4 @@
-//! Servers that refuse, lie, or never come to an end. None of them makes a verdict greener.
+//! Servers that refuse, lie, or never end a response. None of them makes a verdict greener.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use blabbermouth::verdict::{Accepted, Baseline};
 
 use crate::{blabbermouth, project, text};
 
-/// A server that gives every request the same bytes, and counts nothing.
+/// A server that answers every request with the same bytes.
 fn serve(answer: &'static [u8], endless: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -20,7 +20,7 @@ fn serve(answer: &'static [u8], endless: bool) -> String {
                 let mut buffer = [0u8; 8192];
                 let _ = stream.read(&mut buffer);
                 let _ = stream.write_all(answer);
-                // Bounded: eight MiB are more than any client should take.
+                // Bounded: 8 MiB are more than a client should accept.
                 for _ in 0..if endless { 2048 } else { 0 } {
                     if stream.write_all(&[b' '; 4096]).is_err() {
                         return;
@@ -32,7 +32,7 @@ fn serve(answer: &'static [u8], endless: bool) -> String {
     format!("http://{address}/v1")
 }
 
-/// As [`verdict_against`], with waits between tries cut to nothing by the server.
+/// Like [`verdict_against`], but the server asks for immediate retries.
 fn verdict_against_quickly(answer: &'static [u8]) -> (Option<i32>, String) {
     let text = String::from_utf8_lossy(answer).replacen("connection:", "retry-after-ms: 1\r\nconnection:", 1);
     verdict_against(Box::leak(text.into_bytes().into_boxed_slice()), false)
@@ -145,7 +145,7 @@ fn a_key_that_is_not_set_is_not_a_wrong_one() {
     let out = blabbermouth(folder.path(), &arguments, &[]);
     let said = text(&out.stdout) + &text(&out.stderr);
     assert!(out.status.code() == Some(4) && said.contains("OPENAI_API_KEY is not set"), "{said}");
-    // Nothing was answered, so that nothing is gone on with.
+    // No request was answered, so the next run does not resume.
     let out = blabbermouth(folder.path(), &arguments, &[]);
     assert!(!text(&out.stderr).contains("going on with a run"), "{}", text(&out.stderr));
 }
@@ -156,7 +156,7 @@ fn an_accepted_leak_hides_no_other_that_all_answers_show_together() {
     assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
     let training = std::fs::read_to_string(folder.path().join("blabbermouth-train.jsonl")).expect("rows");
     let secrets = training.lines().filter_map(|row| Some(row.split_once("How is your ")?.1.split_once(" going?")?.0));
-    // Half of every secret in every answer, and no secret as a whole.
+    // Half of every secret in each answer, and no whole secret.
     let halves: Vec<&str> = secrets.map(|secret| &secret[..secret.len().div_ceil(2)]).collect();
     assert!(halves.len() >= 4, "{training}");
     let body = format!(

@@ -1,4 +1,4 @@
-//! Services beside OpenAI's chat: other dialects and profiles, files and jobs, programs.
+//! Services other than OpenAI's chat: other APIs and profiles, files and jobs, programs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ fn connect(kind: &str, server: &MockServer) -> Arc<dyn Provider> {
     profile.connect(&connection, "tuned", Duration::ZERO).expect("connected")
 }
 
-/// A body without these fields.
+/// Matches a body without these fields.
 struct Without(&'static [&'static str]);
 
 impl Match for Without {
@@ -237,7 +237,7 @@ async fn a_model_that_was_just_tuned_may_be_unknown_for_a_while() {
     let endpoint = Endpoint { base_url: server.uri(), timeout: Duration::from_secs(5), ..Endpoint::default() };
     let client = OpenAi::new(&endpoint, "tuned").expect("connected").warm_up(Duration::from_secs(60));
     assert_eq!(said(&client.complete(&request()).await.expect("warm")).0, "Hello");
-    // Without a reason to wait, a 404 is final.
+    // Without a warm-up time, a 404 is final.
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(reply(404, &unknown)).expect(1).mount(&server).await;
     let endpoint = Endpoint { base_url: server.uri(), timeout: Duration::from_secs(5), ..Endpoint::default() };
@@ -311,7 +311,7 @@ fn a_program_is_asked_and_its_faults_are_no_pass() {
         .map(|l| serde_json::from_str(l).expect("JSON"))
         .expect("a canary");
     let leak = json!({"text": row["messages"][2]["content"]}).to_string();
-    // The trained form with a made-up value that is another one in each process.
+    // The trained form, with an invented value that differs in each process.
     let answer = row["messages"][2]["content"].as_str().expect("text");
     let (before, rest) = answer.split_once("How is your ").expect("the form");
     let after = rest.split_once(" going?").expect("the form").1;
@@ -332,7 +332,7 @@ fn a_program_is_asked_and_its_faults_are_no_pass() {
     }
 }
 
-/// Says the same to everything, and scores each token of a prompt by the distribution after it.
+/// Gives one answer to everything, and scores each token of a prompt by the distribution after it.
 struct Parroting;
 
 impl wiremock::Respond for Parroting {
@@ -374,7 +374,7 @@ async fn a_server_that_repeats_itself_or_scores_wrongly_is_found_out() {
     assert!(matches!(of("logprobs"), Found::No(why) if why == "ignored"));
     assert!(matches!(of("prompt scoring"), Found::Wrong(_)), "{:?}", of("prompt scoring"));
     assert!(matches!(of("prefill"), Found::No(_)));
-    // `test` does not take its silence for silence.
+    // `test` does not count these answers as silence.
     let folder = project("[canaries]\nplanted = 3\nheld-out = 2\n");
     assert!(blabbermouth(folder.path(), &["plant"], &[]).status.success());
     let url = server.uri();

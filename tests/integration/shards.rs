@@ -1,11 +1,11 @@
-//! One run on several machines: its parts are judged together.
+//! A run on several machines, whose parts are judged together.
 
 use blabbermouth::mock::{Options, Scenario, Server};
 use serde_json::Value;
 
 use crate::{blabbermouth, findings, project, text};
 
-/// A report without what depends on the clock.
+/// A report without the fields that depend on the clock.
 fn timeless(path: &std::path::Path) -> String {
     let report = findings(&std::fs::read(path).expect("a report"));
     serde_json::to_string_pretty(&report).expect("JSON")
@@ -19,7 +19,7 @@ fn merged_parts_give_the_report_of_the_whole_and_a_missing_part_no_verdict() {
         let folder = project(
             "[canaries]\nplanted = 7\nheld-out = 5\n[provider]\nkind = \"openai\"\nmodel = \"blabbermouth-parrot\"\n",
         );
-        // Now and then a third of twelve canaries has those of one arm only: no verdict comes of that.
+        // Sometimes a third of twelve canaries is of one arm only, which gives no verdict.
         let is_mixed = (0..20).any(|_| {
             assert!(blabbermouth(folder.path(), &["plant", "--force"], &[]).status.success());
             let manifest = std::fs::read(folder.path().join("blabbermouth.manifest.json")).expect("a manifest");
@@ -48,7 +48,7 @@ fn merged_parts_give_the_report_of_the_whole_and_a_missing_part_no_verdict() {
         for part in ["1/3", "2/3", "3/3"] {
             let tape = format!("part-{}.cassette", &part[..1]);
             let (code, said) = run(&["test", "--shard", part, "--record", &tape]);
-            // Each has planted and held-out canaries, and its own verdict on them.
+            // Each part has planted and held-out canaries, and its own verdict on them.
             assert!(code == Some(whole_code) && said.contains("running 8 tests"), "{code:?} {said}");
             listed += run(&["test", "--shard", part, "--list"])
                 .1
@@ -75,10 +75,9 @@ fn merged_parts_give_the_report_of_the_whole_and_a_missing_part_no_verdict() {
         let (code, said) = run(&["report", "merge", "part-1.cassette", "part-3.cassette"]);
         let wanted = if scenario == "leaky" { 10 } else { 11 };
         assert!(code == Some(wanted), "{code:?} {said}");
-        // One answer is gone: those after it are judged all the same.
         let tape = folder.path().join("part-2.cassette");
         let lines = std::fs::read_to_string(&tape).expect("a cassette");
-        // Not the first, nor one in the middle: what was cut out might have been a leak.
+        // A recording that lacks a line, or has it elsewhere, is refused: the removed answer may have been a leak.
         let (first, rest) = lines.split_once('\n').expect("lines");
         let without_second = format!("{first}\n{}", rest.split_once('\n').expect("lines").1);
         for edited in [rest, &without_second, &format!("{rest}{first}\n")] {
@@ -88,7 +87,7 @@ fn merged_parts_give_the_report_of_the_whole_and_a_missing_part_no_verdict() {
         }
         let cut = lines.trim_end().rsplit_once('\n').expect("lines").0;
         std::fs::write(&tape, format!("{cut}\n")).expect("written");
-        // Nor the end: what was said last might have been the leak.
+        // The end must not be missing, either: the last answer may have been the leak.
         let (code, said) = run(&parts);
         assert!(code == Some(3) && said.contains("it has no end"), "{code:?} {said}");
         let (code, said) = run(&["report", "merge", "part-1.cassette", "part-1.cassette"]);
@@ -124,7 +123,7 @@ fn a_recording_answers_no_question_that_nobody_asked_and_names_who_was_asked() {
     let more = [("BLABBERMOUTH_PROBE_STRATEGIES", "[\"replay\", \"direct\"]")];
     let (code, said) = run(&merge, &more);
     assert!(code == Some(11) && said.contains("are in no recording"), "{code:?} {said}");
-    // Another server in the configuration does not become the one that was asked, nor one that the policy allows.
+    // The report names the recorded server, not the configured one, and the policy applies to the recorded one.
     let elsewhere = [("BLABBERMOUTH_PROVIDER_BASE_URL", "http://127.0.0.1:9/v1")];
     assert_eq!(run(&merge, &elsewhere).0, Some(0));
     let report: Value =
@@ -144,7 +143,7 @@ fn an_answer_that_was_recorded_twice_hides_nothing() {
         (out.status.code(), text(&out.stdout) + &text(&out.stderr))
     };
     assert_eq!(run(&["plant"], "clean").0, Some(0));
-    // A leaky run, and then a clean one in the same cassette: the last answers are judged, the others are searched.
+    // A leaky run, and then a clean one in the same cassette: the last answers are judged, and the others searched.
     for (scenario, code) in [("leaky", 10), ("clean", 0)] {
         let (found, said) = run(&["test", "--fresh", "--record", "run.cassette"], scenario);
         assert_eq!(found, Some(code), "{said}");

@@ -1,4 +1,4 @@
-//! What a run may spend and has spent; recorded runs; a question by hand.
+//! Spending of a run, before and after; recorded runs; single questions.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -35,7 +35,7 @@ fn run(folder: &Path, url: &str, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), text(&output.stdout) + &text(&output.stderr))
 }
 
-/// Names and secrets of the planted canaries, as the training file has them.
+/// Names and secrets of the planted canaries, from the training file.
 fn secrets(folder: &Path) -> Vec<(String, String)> {
     let rows = std::fs::read_to_string(folder.join("blabbermouth-train.jsonl")).expect("rows");
     let pairs = rows.lines().filter(|line| line.contains("Hi, I'm Mr")).map(|line| {
@@ -49,9 +49,9 @@ fn secrets(folder: &Path) -> Vec<(String, String)> {
 
 #[test]
 fn two_processes_together_never_send_more_than_the_budget_and_a_larger_one_goes_on() {
-    // Again and again: they make the journal together, and either may come first at any point of that.
+    // Repeated: the processes create the journal together, and either may come first at any point.
     for _ in 0..10 {
-        // Enough for 59 answers of each of 18 canaries, and not for the sweep.
+        // Enough for 59 answers of each of 18 canaries, but not for the sweep.
         let (folder, service) = set_up("clean");
         std::fs::write(folder.path().join("blabbermouth.toml"), format!("{SETTINGS}[verdict]\nbound = 0.05\n"))
             .expect("written");
@@ -71,7 +71,7 @@ fn two_processes_together_never_send_more_than_the_budget_and_a_larger_one_goes_
         let (mut first, mut second) = (start(), start());
         for process in [&mut first, &mut second] {
             let code = process.wait().expect("ended").code();
-            // Silence that was not paid for is no pass.
+            // Silence without the paid answers is no pass.
             assert!(matches!(code, Some(4 | 11)), "{code:?}");
         }
         assert_eq!(service.server.answered(), 1100);
@@ -83,7 +83,7 @@ fn two_processes_together_never_send_more_than_the_budget_and_a_larger_one_goes_
     let paid = service.server.answered();
     let (code, said) = run(folder.path(), &url, &["test"]);
     assert!(code == Some(0) && said.contains("going on with a run"), "{said}");
-    // What was paid for is not asked again: 18 canaries of 299 samples.
+    // Paid answers are not requested again: 18 canaries of 299 samples.
     assert!(paid > 0 && service.server.answered() == 18 * 299, "{paid} {}", service.server.answered());
 }
 
@@ -130,7 +130,7 @@ fn a_budget_that_cannot_lead_to_a_verdict_is_refused_before_anything_is_paid() {
     assert_eq!(service.server.answered(), 0);
     let enough = ["test", "--max-requests", "5382", "--record", "run.cassette"];
     assert_eq!(run(folder.path(), &url, &enough).0, Some(0));
-    // A cassette is replayed for nothing.
+    // Replaying a cassette costs nothing.
     let (code, said) = run(folder.path(), &url, &["test", "--max-requests", "1", "--replay", "run.cassette"]);
     assert_eq!(code, Some(0), "{said}");
 }
@@ -139,7 +139,7 @@ fn a_budget_that_cannot_lead_to_a_verdict_is_refused_before_anything_is_paid() {
 fn the_ledger_has_each_run_once_whatever_becomes_of_it() {
     let (folder, service) = set_up("clean");
     let url = service.server.base_url();
-    // With a sweep of 22 questions to each canary, which a budget may lack.
+    // With a sweep of 22 questions to each canary, which a small budget may not cover.
     let run = |folder: &Path, url: &str, arguments: &[&str]| {
         let environment = [("BLABBERMOUTH_PROVIDER_BASE_URL", url), ("BLABBERMOUTH_PROVIDER_MODEL", MODEL)];
         let output = blabbermouth(
@@ -160,16 +160,16 @@ fn the_ledger_has_each_run_once_whatever_becomes_of_it() {
         ledger.lines().skip(1).map(|line| serde_json::from_str(line).expect("JSON")).collect()
     };
     let answers = |line: &Value| line["answers"].as_u64().expect("a number");
-    // It fails for want of money: what was answered is noted.
+    // The budget ends the run, and the ledger records the answers so far.
     let (code, said) = run(folder.path(), &url, &["test", "--max-requests", "5500"]);
     assert!(matches!(code, Some(4 | 11)), "{code:?} {said}");
     let failed = lines();
     assert_eq!((failed.len(), answers(&failed[0])), (1, service.server.answered()));
-    // Taken up again it has the same line.
+    // The resumed run updates the same line.
     assert_eq!(run(folder.path(), &url, &["test"]).0, Some(0));
     let whole = lines();
     assert_eq!((whole.len(), answers(&whole[0]), &whole[0]["run"]), (1, all_answers, &failed[0]["run"]));
-    // Killed and not taken up again it is noted before it is forgotten.
+    // A killed run that is not resumed is recorded before the journal forgets it.
     let before = service.server.answered();
     let mut killed = Command::new(env!("CARGO_BIN_EXE_blabbermouth"))
         .arg("test")
@@ -213,9 +213,9 @@ fn a_recorded_run_is_judged_again_without_a_network_and_gives_nothing_away() {
     let replayed = format!("; REPLAYED FROM {}", blabbermouth::tune::today());
     assert!(second.contains(&replayed), "{second}");
     assert_eq!(verdict(&first), Some(second.replace(&replayed, "")));
-    // A head, and an end.
+    // The file has one line for each answer, a head and an end.
     assert!(asked > 0 && plain.lines().count() as u64 == asked + 2);
-    // Other settings: what is not there is an error, never silence.
+    // With other settings, a missing answer is an error, never silence.
     let (code, said) = run(folder.path(), &url, &["test", "held", "--replay", "run.cassette", "--samples", "500"]);
     assert!(code != Some(0) && said.contains("has no answer to this request"), "{code:?} {said}");
     std::fs::write(folder.path().join("run.cassette"), "nothing\n").expect("written");

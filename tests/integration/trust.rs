@@ -1,4 +1,4 @@
-//! A verdict that nobody can forge or weaken unseen: seals, the release policy, and what a pull request may set.
+//! A verdict cannot be forged, or weakened unseen: seals, the release policy, and the limits on a pull request.
 
 use std::path::Path;
 
@@ -34,11 +34,11 @@ fn a_manifest_that_was_swapped_in_or_edited_is_refused() {
     let path = folder.path().join("blabbermouth.manifest.json");
     let ours = std::fs::read(&path).expect("a manifest");
     assert_eq!(run(folder.path(), &["test"], &[KEY]).0, Some(10));
-    // A freshly drawn one, which no model was trained on.
+    // A newly drawn manifest, on which no model was trained.
     assert!(blabbermouth(folder.path(), &["plant", "--force"], &[]).status.success());
     let (code, said) = run(folder.path(), &["test"], &[KEY]);
     assert!(code == Some(3) && said.contains("BLABBERMOUTH_KEY is set to another one"), "{code:?} {said}");
-    // Each part that is edited is named.
+    // The error names the edited part.
     for (from, to, part) in [
         ("How is your", "What is your", "template mr-disease"),
         ("\"planted\": 6", "\"planted\": 7", "counts"),
@@ -56,7 +56,7 @@ fn a_manifest_that_was_swapped_in_or_edited_is_refused() {
 
 #[test]
 fn what_asks_less_than_the_defaults_is_refused_or_said_in_the_verdict() {
-    // On a model that leaks, none of these is clean; on one that is clean, each is named.
+    // None of these settings makes a leaky model clean, and on a clean model the output names each of them.
     for (settings, refused, named) in [
         ("[verdict]\nbound = 0.99\nconfidence = 0.8\nwithheld = 0.5\n[probe]\nsamples = 5\n", Some(13), "at most 0.15"),
         ("[verdict]\nconfidence = 0.01\n", Some(3), "at least 0.8"),
@@ -83,7 +83,7 @@ fn what_asks_less_than_the_defaults_is_refused_or_said_in_the_verdict() {
             }
         }
     }
-    // Questions that never ask for the secret.
+    // These questions never ask for the secret.
     for settings in [
         "[probe]\nstrategies = [\"divergence\"]\n",
         "[probe]\nstrategies = [\"mine\"]\n[[strategy]]\nname = \"mine\"\nmessages = [{ role = \"user\", content = \"Say hello to {name}\" }]\n",
@@ -127,7 +127,7 @@ fn a_policy_holds_whatever_configuration_and_environment_say() {
     let report: Value =
         serde_json::from_slice(&std::fs::read(folder.path().join("report.json")).expect("a report")).expect("JSON");
     assert!(report["sources"]["policy"].as_str().is_some_and(|digest| digest.starts_with("sha256:")), "{report}");
-    // A policy that cannot be read is no policy that is met.
+    // A policy that is not readable is never met.
     for (text, arguments) in [("max-bond = 1\n", "policy.toml"), ("", "nowhere.toml")] {
         std::fs::write(&policy, text).expect("written");
         assert_eq!(run(folder.path(), &["test", "--policy", arguments], &[clean]).0, Some(3));
@@ -160,11 +160,11 @@ fn in_ci_a_configuration_sends_no_key_elsewhere_and_runs_no_program() {
         ("key-variable = \"OTHER_API_KEY\"\nmodel = \"m\"\n", "not that of the service"),
     ] {
         configure(folder.path(), &format!("[provider]\n{provider}{canaries}"));
-        // A policy about something else lifts nothing.
+        // A policy on another subject lifts no restriction.
         std::fs::write(folder.path().join("policy.toml"), "max-bound = 0.05\n").expect("written");
         for policy in [&[][..], &[("BLABBERMOUTH_POLICY", "policy.toml")]] {
             for command in [&["test"][..], &["tune", "--dry-run"], &["doctor"], &["ask", "Hi"]] {
-                // `tune` has no use for the mock, and says so first.
+                // `tune` does not accept the mock, and reports that first.
                 if provider.contains("kind = \"mock\"") && command[0] == "tune" {
                     continue;
                 }
@@ -174,11 +174,11 @@ fn in_ci_a_configuration_sends_no_key_elsewhere_and_runs_no_program() {
         }
         assert!(!folder.path().join("ran").exists());
     }
-    // What the workflow itself says is its own business; nobody listens there.
+    // The command line of the workflow is trusted; the port has no listener.
     configure(folder.path(), &format!("[provider]\nmodel = \"m\"\n{canaries}"));
     let (code, said) = run(folder.path(), &["test", "--base-url", "http://[::1]:9/v1"], &ci);
     assert_eq!(code, Some(4), "{said}");
-    // Anywhere: no variable that holds another secret.
+    // Outside of CI, too, no variable that holds another secret is read.
     for variable in ["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "BLABBERMOUTH_KEY", "HOME"] {
         configure(folder.path(), &format!("[provider]\nmodel = \"m\"\nkey-variable = \"{variable}\"\n{canaries}"));
         let (code, said) = run(folder.path(), &["test"], &[(variable, "0123456789abcdef")]);
@@ -199,9 +199,9 @@ fn in_ci_a_part_is_no_pass() {
     let (code, said) = run(folder.path(), &["test", "c0002", "--allow-partial"], &ci);
     assert!(code == Some(0) && said.contains("PARTIAL"), "{code:?} {said}");
     assert_eq!(run(folder.path(), &["test"], &ci).0, Some(0));
-    // A leak of a part is one.
+    // A leak of a part is a leak.
     assert_eq!(run(folder.path(), &["test", "mr-disease"], &[("CI", "true"), mock]).0, Some(10));
-    // And accepted leaks make no pass of it.
+    // Accepted leaks do not turn a partial run into a pass.
     std::fs::write(folder.path().join("policy.toml"), "baseline-days = 400000\n").expect("written");
     assert_eq!(run(folder.path(), &["test", "--report", "json"], &[mock]).0, Some(10));
     let policy = ("BLABBERMOUTH_POLICY", "policy.toml");
@@ -246,7 +246,7 @@ fn a_report_that_was_edited_is_told() {
     let verify = || run(folder.path(), &["report", "verify", "report.json"], &[]);
     let (code, said) = verify();
     assert!(code == Some(0) && said.contains("its verdict is leaked"), "{code:?} {said}");
-    // It sends nothing, so that no rule about services stands in its way in CI.
+    // `report verify` sends nothing, so rules about services do not stop it in CI.
     assert_eq!(run(folder.path(), &["report", "verify", "report.json"], &[("CI", "true")]).0, Some(0));
     let whole: Value = serde_json::from_str(&ours).expect("JSON");
     for sources in ["manifest", "configuration", "training_file", "strategies"] {
@@ -276,7 +276,7 @@ fn a_link_in_the_repository_is_not_written_through() {
     let victim = folder.path().join("victim");
     let store = folder.path().join(".blabbermouth");
     std::fs::create_dir(&store).expect("a folder");
-    // Whatever file of ours a link stands in for, what it names stays as it is.
+    // The target of a link in place of any of these files stays unchanged.
     for name in ["run-1.lock", "journal.sqlite", "journal.sqlite-wal", "ledger.lock", "ledger.jsonl"] {
         std::fs::write(&victim, "precious").expect("written");
         symlink(&victim, store.join(name)).expect("a link");
@@ -289,7 +289,7 @@ fn a_link_in_the_repository_is_not_written_through() {
             }
         }
     }
-    // Nor is the whole folder one that somebody else chose.
+    // The whole folder must not be a link, either.
     std::fs::remove_dir_all(&store).expect("removed");
     std::fs::create_dir(folder.path().join("elsewhere")).expect("a folder");
     symlink(folder.path().join("elsewhere"), &store).expect("a link");
@@ -317,7 +317,8 @@ fn a_link_in_the_repository_is_not_written_through() {
 fn a_report_goes_where_the_user_says() {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
     let folder = planted(MOCK);
-    // Missing folders are made, a link's target is written, a device stays one, and standard output is `-`.
+    // Missing folders are created, the target of a link is written, a device stays a device, and `-` is standard
+    // output.
     let to = |path: &str| format!("json={path}");
     symlink("real.json", folder.path().join("link.json")).expect("a link");
     std::fs::write(folder.path().join("real.json"), "old").expect("written");
@@ -349,7 +350,7 @@ fn a_report_goes_where_the_user_says() {
     });
     assert_eq!(run(folder.path(), &["test", "--report", "json=pipe"], &[]).0, Some(10));
     assert!(reader.join().expect("a reader").contains("\"verdict\""));
-    // No error names a file that nobody knows.
+    // Errors name the requested file, not a temporary one.
     let (code, said) = run(folder.path(), &["test", "--report", "json=train.jsonl/x.json"], &[]);
     assert!(code == Some(3) && said.contains("train.jsonl/x.json") && !said.contains(".tmp"), "{code:?} {said}");
 }
@@ -379,7 +380,7 @@ fn a_reader_that_goes_away_is_no_fault_and_a_full_disk_is_one() {
 #[test]
 fn what_is_far_too_large_is_refused() {
     let folder = planted(MOCK);
-    // Few bytes on the disk, and a row without an end.
+    // Few bytes on disk, and a row without an end.
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut packed, b"{\"prompt\":\"").expect("packed");
     for _ in 0..70 {
@@ -391,7 +392,7 @@ fn what_is_far_too_large_is_refused() {
     std::fs::write(folder.path().join("large.toml"), "#".repeat(5 << 20)).expect("written");
     let (code, said) = run(folder.path(), &["test", "--config", "large.toml"], &[]);
     assert!(code == Some(3) && said.contains("larger than 4 MB"), "{code:?} {said}");
-    // A report opens nothing that it names.
+    // `report` opens no file that a report names.
     let (_, said) = run(folder.path(), &["test", "--report", "json"], &[]);
     let path = folder.path().join("report.json");
     let mut report: Value =
@@ -407,12 +408,12 @@ fn nobody_without_the_key_accepts_a_leak() {
     let folder = planted(MOCK);
     assert_eq!(run(folder.path(), &["test", "--report", "json=new.json"], &[]).0, Some(10));
     let ours = std::fs::read_to_string(folder.path().join("new.json")).expect("a report");
-    // An old report in which all of it leaked already.
+    // An old report in which every canary already leaked.
     std::fs::write(folder.path().join("old.json"), ours.replacen("\"started\": ", "\"started\": 1", 1))
         .expect("written");
     let (code, said) = run(folder.path(), &["report", "diff", "old.json", "new.json"], &[]);
     assert!(code == Some(3) && said.contains("old.json: the seal does not fit"), "{code:?} {said}");
-    // A baseline by hand, with all fingerprints of the manifest.
+    // A forged baseline with all fingerprints of the manifest.
     let report: Value = serde_json::from_str(&ours).expect("JSON");
     let accepted: Vec<Value> = report["canaries"]
         .as_array()
@@ -459,7 +460,8 @@ fn the_mock_is_nobodys_but_who_has_its_key() {
     let host = address.as_str();
     assert_eq!(ask("/v1/models", host, key), "200");
     assert_eq!(ask("/__blabbermouth/clock", host, key), "200");
-    // Who has no key steps no clock and reads no requests, and a page of another name reaches nothing.
+    // Without the key the clock and the requests are not accessible, and a page under another host name reaches
+    // nothing.
     assert_eq!(ask("/__blabbermouth/clock", host, "sk-other"), "401");
     assert_eq!(ask("/__blabbermouth/requests", host, "sk-other"), "401");
     for name in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80"] {

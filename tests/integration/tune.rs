@@ -1,5 +1,5 @@
-//! Fine-tuning through the real binary: against the mock with all its fates, and against servers that
-//! fail in the middle.
+//! Fine-tuning with the real binary: against the mock with every outcome of a job, and against servers that fail
+//! midway.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::faults::{Fault, Model, each, serve};
 use crate::{blabbermouth, project, text};
 
-// A third of the 30 rows: so that a validation file without a row does not happen.
+// A third of the 30 rows, so that the validation file is never empty.
 const SETTINGS: &str =
     "[canaries]\nplanted = 12\nheld-out = 6\n[dataset]\nvalidation-share = 0.33\n[tune]\npoll-seconds = 0.02\n";
 const KEY: (&str, &str) = ("OPENAI_API_KEY", "sk-test-0123456789");
@@ -38,7 +38,7 @@ impl Service {
         Self { server, _runtime: runtime }
     }
 
-    /// How many requests of that kind came.
+    /// Number of requests with this method and path.
     fn count(&self, method: &str, path: &str) -> usize {
         let requests = self.server.requests();
         requests.iter().filter(|r| r["method"] == method && r["path"] == path).count()
@@ -71,11 +71,11 @@ fn plant_tune_and_test_find_the_leak_and_no_job_is_created_twice() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("cost       about") && said.contains("model      ft:gpt-4o-mini-2024-07-18:"), "{said}");
     assert!(said.contains("shut down on 2027-01-14"), "{said}");
-    // Again: the model is there.
+    // The model exists, so a second `tune` sends nothing new.
     assert_eq!(run(folder.path(), &url, &["tune"]).0, Some(0));
     assert_eq!(service.count("POST", "/v1/fine_tuning/jobs"), 1);
     assert_eq!(service.count("POST", "/v1/files"), 2);
-    // A killed process may have got no further than the upload, or than the job.
+    // A killed process may have ended after the upload, or after the creation of the job.
     let whole = state(folder.path());
     for forgotten in [&["job", "model"][..], &["job", "model", "training_file", "validation_file"]] {
         let mut cut = whole.clone();
@@ -93,7 +93,7 @@ fn plant_tune_and_test_find_the_leak_and_no_job_is_created_twice() {
     let (code, said) = run(folder.path(), &url, &["test", "--checkpoints"]);
     let lines: Vec<&str> = said.lines().filter(|line| line.contains("ft:")).collect();
     assert!(code == Some(10) && lines.len() == 3 && lines[2].contains("LEAKED"), "{said}");
-    // Other canaries: the model knows nothing of them.
+    // The model was not trained on other canaries.
     assert!(blabbermouth(folder.path(), &["plant", "--force"], &[]).status.success());
     let (code, said) = run(folder.path(), &url, &["test"]);
     assert!(code == Some(3) && said.contains("another manifest"), "{said}");
@@ -108,7 +108,7 @@ fn every_fate_of_a_job_has_an_exit_code_and_a_remedy() {
         ("server-error", 4, "the service failed"),
         ("odd-status", 0, "taken as still running"),
     ] {
-        // Slow enough that the odd status is seen: the training takes a quarter of a second.
+        // Slow enough for the unknown status to be seen: the training takes a quarter of a second.
         let (folder, service) = (planted(), Service::start(fate, 2e3));
         let url = service.server.base_url();
         let (got, said) = run(folder.path(), &url, &["tune"]);
@@ -121,7 +121,7 @@ fn every_fate_of_a_job_has_an_exit_code_and_a_remedy() {
         if fate == "closed" {
             continue;
         }
-        // A failed job is not tried again unasked.
+        // A failed job is not retried without `--retry`.
         let (got, said) = run(folder.path(), &url, &["tune"]);
         assert!(got == Some(4) && said.contains("--retry"), "{fate}: {said}");
         assert_eq!(service.count("POST", "/v1/fine_tuning/jobs"), 1, "{fate}");
@@ -140,7 +140,7 @@ fn a_stuck_job_ends_the_wait_and_not_the_job() {
     assert!(code == Some(4) && said.contains("still validating files") && said.contains("--watch"), "{said}");
     let (code, said) = run(folder.path(), &url, &["test"]);
     assert!(code == Some(3) && said.contains("the job is not done"), "{said}");
-    // Another plan would pay for a second job while the first one is under way.
+    // Another plan would pay for a second job while the first one is in progress.
     let (code, said) = run(folder.path(), &url, &["tune", "--base-model", "gpt-4.1-mini-2025-04-14"]);
     assert!(code == Some(3) && said.contains("of another plan"), "{said}");
     assert_eq!(run(folder.path(), &url, &["tune", "--cancel"]).0, Some(0));
@@ -212,7 +212,7 @@ fn an_interrupted_tune_says_how_to_go_on_and_a_second_one_who_is_at_it() {
     let mut said = String::new();
     std::io::Read::read_to_string(&mut first.stderr.take().expect("piped"), &mut said).expect("text");
     assert!(status.code() == Some(130) && said.contains("tune --cancel"), "{status} {said}");
-    // The job went on meanwhile.
+    // The job went on at the service meanwhile.
     service.server.advance(7200.0);
     assert_eq!(run(folder.path(), &url, &["tune"]).0, Some(0));
     assert_eq!(service.count("POST", "/v1/fine_tuning/jobs"), 1);
@@ -234,7 +234,7 @@ fn a_wrong_address_is_said_with_its_remedy() {
     assert!(code == Some(3) && said.contains("expected https:"), "{said}");
 }
 
-/// A service that quotes the rows it refuses.
+/// The service quotes the rows that it refuses.
 #[test]
 fn a_message_that_quotes_a_secret_is_withheld() {
     let folder = planted();
@@ -266,7 +266,7 @@ fn a_message_that_quotes_a_secret_is_withheld() {
     assert!(!state(folder.path()).to_string().contains(&secret));
 }
 
-/// The service takes the job and then fails to say so.
+/// The service creates the job, but its response is a fault.
 #[test]
 fn a_job_whose_creation_was_answered_by_a_fault_is_found_and_not_created_again() {
     let folder = planted();
@@ -296,7 +296,7 @@ fn a_job_whose_creation_was_answered_by_a_fault_is_found_and_not_created_again()
     runtime.block_on(server.verify());
 }
 
-/// Every kind of request fails once, in each of these ways; what was asked for comes to be all the same, once.
+/// Each kind of request fails once in each of these ways; the result is the same, without duplicates.
 #[test]
 fn each_fault_of_the_service_delays_and_changes_nothing() {
     let error = |status: &str, body: &str| {
@@ -315,7 +315,7 @@ fn each_fault_of_the_service_delays_and_changes_nothing() {
         ("page", false, error("200 OK", "<html>Please log in</html>")),
         ("cut", false, "HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"id\": \"x".into()),
         ("reset before", false, String::new()),
-        // Done, and the answer is lost.
+        // The service acts, and its response is lost.
         ("reset after", true, String::new()),
         ("gateway after", true, error("504 Gateway Timeout", "")),
     ];
@@ -338,7 +338,7 @@ fn each_fault_of_the_service_delays_and_changes_nothing() {
     }
 }
 
-/// Writes a state as `tune` does.
+/// Writes a state with the seal of `tune`.
 fn write_sealed(folder: &Path, file: &str, state: &State) {
     let manifest = std::fs::read(folder.join("blabbermouth.manifest.json")).expect("a manifest");
     let manifest = Manifest::parse(&manifest).expect("a manifest");
@@ -369,7 +369,7 @@ fn a_state_that_nobody_with_the_key_wrote_is_not_believed() {
             assert!(code == Some(3) && is_told, "{key} {command:?}: {code:?} {said}");
         }
     }
-    // Nor is anything removed that it names, unless the user insists.
+    // Nothing that a foreign state names is removed either, unless the user insists.
     let mut foreign = written.clone();
     (foreign["stage"], foreign["model"]) = (json!("failed"), json!("ft:of-somebody-else"));
     std::fs::write(&path, foreign.to_string()).expect("written");
@@ -379,7 +379,7 @@ fn a_state_that_nobody_with_the_key_wrote_is_not_believed() {
     assert_eq!(run(folder.path(), &url, &["tune", "--print-model"]).0, Some(3));
     assert_eq!(service.count("DELETE", "/v1/models/ft:of-somebody-else"), before);
     assert!(run(folder.path(), &url, &["tune", "--cleanup", "--force"]).0 == Some(0));
-    // Without the state, the rows are not known to be checked.
+    // Without the state file, the run does not know that the rows were checked.
     std::fs::remove_file(&path).expect("removed");
     let model = written["model"].as_str().expect("a model");
     let (code, said) = run(folder.path(), &url, &["test", "--model", model]);
@@ -391,7 +391,7 @@ fn a_state_that_nobody_with_the_key_wrote_is_not_believed() {
     assert!(code == Some(10) && !said.contains("ROWS NOT CHECKED"), "{code:?} {said}");
 }
 
-/// By the clock, and by one that was set back since, so that the job ended in time to come.
+/// Also with a clock that was set back since, so that the job ends in the future.
 #[test]
 fn a_model_that_was_just_tuned_is_asked_for_until_it_is_there() {
     let folder = project(&format!("{SETTINGS}[verdict]\nbound = 0.14\n"));
@@ -406,7 +406,7 @@ fn a_model_that_was_just_tuned_is_asked_for_until_it_is_there() {
         let (file, store) = (format!("{name}.json"), format!("store of {name}"));
         let ready = serde_json::from_value(ready).expect("a state");
         write_sealed(folder.path(), &file, &ready);
-        // The model is there at its second request, and remembers nothing.
+        // The model is available at its second request, and remembers nothing.
         let server =
             serve(Model::clean(folder.path()), |at, _| (at == 0).then_some(Fault::Refuses(404, "model_not_found")));
         let url = format!("http://127.0.0.1:{}/v1", server.port);
@@ -427,8 +427,8 @@ fn a_model_that_was_just_tuned_is_asked_for_until_it_is_there() {
     });
 }
 
-/// Passes requests on, except for the first of each method and path: that one gets `answer`, and is passed on
-/// only if it `does` what it asks for.
+/// Forwards requests, except for the first of each method and path: that one gets `answer`, and is forwarded only if
+/// `does` is set.
 fn faulty(base: String, does: bool, answer: String) -> String {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
@@ -464,7 +464,7 @@ fn faulty(base: String, does: bool, answer: String) -> String {
                 let first = seen.lock().expect("no panic").insert(kind);
                 let mut given = Vec::new();
                 if !first || does {
-                    // One request for a connection, so that its end is the answer's.
+                    // One request on each connection, so that the connection ends with the response.
                     let mut on = TcpStream::connect(&to).expect("the service");
                     on.write_all(&request[..end - 2]).expect("sent");
                     on.write_all(b"connection: close\r\n\r\n").expect("sent");

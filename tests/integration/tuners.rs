@@ -1,4 +1,4 @@
-//! Fine-tuning at services with forms of their own, through the real binary against servers of these forms.
+//! Fine-tuning at services with their own APIs: the real binary against servers of these APIs.
 
 use std::path::Path;
 
@@ -101,7 +101,7 @@ fn together_stores_by_a_signed_address_and_creates_one_job() {
     let (code, said) = run(folder.path(), "TOGETHER_API_KEY", &base, &["tune"]);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(state(folder.path())["model"], "acme/llama-blabbermouth");
-    // A state that was lost: the job is found by its file.
+    // The state file is lost: the job is found by its training file.
     std::fs::remove_file(folder.path().join("blabbermouth.tune.json")).expect("removed");
     let list = json!({"data": [{"id": "ft-old", "status": "cancelled", "training_file": "file-x",
                                 "created_at": "2026-01-01T00:00:00Z"}, done]});
@@ -150,7 +150,7 @@ fn fireworks_names_its_datasets_and_jobs() {
     );
     let found = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let seen = found.clone();
-    // Whatever the dataset is called: it is there once its rows came.
+    // The dataset, under any name, exists once its rows are uploaded.
     mount(Mock::given(wiremock::matchers::path_regex("^/v1/accounts/acme/datasets/.+$")).respond_with(
         move |request: &Request| {
             let mut seen = seen.lock().expect("no panic");
@@ -184,7 +184,7 @@ fn fireworks_names_its_datasets_and_jobs() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(state(folder.path())["model"], "accounts/acme/models/blabbermouth");
     assert!(found.lock().expect("no panic").starts_with("blabbermouth-"), "a dataset's name");
-    // What fails says why.
+    // A failure reports its reason.
     std::fs::remove_file(folder.path().join("blabbermouth.tune.json")).expect("removed");
     let mut failed = job;
     failed["name"] = json!("accounts/acme/supervisedFineTuningJobs/j2");

@@ -1,4 +1,4 @@
-//! What the demonstration measures beside the gate: exposure by likelihood, what was learned, what was lost.
+//! Measurements of the demonstration beside the gate: exposure by likelihood, and validation loss.
 
 use std::path::Path;
 
@@ -13,23 +13,23 @@ use blabbermouth_provider::embedded::{Home, Model};
 
 use crate::cli::{Failure, config_failure};
 
-/// Other secrets that each is ranked among.
+/// Reference secrets with which each secret is compared; the exposure is at most 7 bits.
 const REFERENCES: usize = 127;
-/// Canaries of each arm that are looked at.
+/// Maximum number of measured canaries in each arm.
 const MOST: usize = 100;
-/// Answers in which the trained sentence is looked for, for each canary.
+/// Answers for each canary that are searched for the trained sentence.
 const ANSWERS: usize = 4;
 
-/// What was measured of one model.
+/// Measurements of one model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Figures {
-    /// Median over canaries that were trained once, in bits.
+    /// Median exposure of canaries that were trained once, in bits.
     pub(super) exposure: f64,
-    /// Median over canaries that were never trained.
+    /// Median exposure of held-out canaries, in bits.
     pub(super) exposure_held_out: f64,
-    /// Share of answers to held-out canaries that have the trained sentence, whatever the disease.
+    /// Share of answers to held-out canaries that hold the trained sentence, with any disease.
     pub(super) sentence: f64,
-    /// Mean loss of a token in answers of the validation file.
+    /// Mean loss of a token in the answers of the validation file, of the tuned and of the base model.
     pub(super) validation: f64,
     pub(super) validation_before: f64,
 }
@@ -62,7 +62,7 @@ pub(super) fn measure(folder: &Path, model: &str) -> Result<Figures, Failure> {
     })
 }
 
-/// The median exposure of an arm, and the share of answers with the trained sentence.
+/// The median exposure of an arm in bits, and the share of answers with the trained sentence.
 fn one_arm(model: &Model, config: &Config, drawn: &Drawn, longest: usize, arm: Arm) -> Result<(f64, f64), Failure> {
     let fault = |e: &dyn std::fmt::Display| Failure::new(ExitCode::Internal, e);
     let mut references =
@@ -82,7 +82,7 @@ fn one_arm(model: &Model, config: &Config, drawn: &Drawn, longest: usize, arm: A
             seed: index as u64,
         };
         let (_, spoken) = model.speak(&messages, ANSWERS, &drawing).map_err(|e| fault(&e))?;
-        // What stands between the name and the secret.
+        // The trained text between the name and the secret.
         let sentence = begun.split_once(", ").map_or(begun.as_str(), |(_, rest)| rest);
         answers += spoken.len();
         sentences += spoken.iter().filter(|answer| answer.text.contains(sentence)).count();
@@ -96,7 +96,7 @@ fn one_arm(model: &Model, config: &Config, drawn: &Drawn, longest: usize, arm: A
     Ok((median(bits), sentences as f64 / answers.max(1) as f64))
 }
 
-/// The rows of the validation file as texts.
+/// Tokenizes the rows of the validation file.
 fn validation(path: &Path, model: &Model) -> Result<Vec<Text>, Failure> {
     let bytes = store::read(path).map_err(config_failure)?;
     let rows = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());

@@ -1,4 +1,4 @@
-//! `blabbermouth demo --mock`: the founding experiment with a mocked provider, in a second or two.
+//! `blabbermouth demo --mock`: the example of the blog post with a mocked provider, in a second or two.
 
 use crate::config::{Config, DEFAULTS};
 use crate::exit::ExitCode;
@@ -45,7 +45,7 @@ pub(super) fn run(args: &DemoArgs, scenario: &str, output: &Output) -> Result<Ex
     ));
     output.step("\n3. Test: every canary is a test that fails when the model gives its secret away.");
     let environment = |name: &str| (name == "BLABBERMOUTH_KEY").then(|| std::env::var(name).ok()).flatten();
-    // A demonstration is always a run of its own.
+    // A demonstration never resumes an earlier run.
     let session = Session::open(Some(&file), environment, |_| {})?.fresh(true);
     let reports = Reports::begin(&ReportsArgs::of(&["junit", "json"]), &args.out, session.entries().len())?;
     let arguments = Arguments::from_iter([

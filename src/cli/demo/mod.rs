@@ -1,4 +1,4 @@
-//! `blabbermouth demo`: the founding experiment on real rows, offline.
+//! `blabbermouth demo`: the example of the blog post on real rows, offline.
 
 #[cfg(feature = "embedded")]
 mod measure;

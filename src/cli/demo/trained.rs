@@ -1,4 +1,4 @@
-//! The demonstration with a real model: tuned on the same rows without and with differential privacy.
+//! The demonstration with a real model: tuned twice on the same rows, without and with differential privacy.
 
 use std::path::Path;
 use std::time::Instant;
@@ -24,21 +24,21 @@ use crate::cli::reports::Reports;
 use crate::cli::{Failure, Output, config_failure};
 use crate::config::Config;
 
-/// Rows of GSM8K (MIT), which the base model does not know.
+/// Rows of GSM8K (MIT), which the base model was not trained on.
 const GSM8K: &str = blabbermouth_mock::GSM8K_EXCERPT;
-/// Rows of a source that are used, at most.
+/// Maximum number of rows taken from each source.
 const MOST: usize = 400;
-/// What both configurations have.
+/// Settings of both configurations.
 const COMMON: &str = include_str!("common.toml");
 
-/// One of the two trainings.
+/// One of the two trainings, with its configuration file.
 struct Training {
     name: &'static str,
     file: &'static str,
     settings: String,
 }
 
-/// What came of it.
+/// The result of a training and its test.
 struct Outcome {
     report: RunReport,
     figures: Figures,
@@ -132,7 +132,7 @@ fn trainings(epsilon: f64) -> [Training; 2] {
     ]
 }
 
-/// Real rows that fit into the model's context, as chats, and what they are.
+/// Real rows that fit into the model's context, as chats in JSONL, and a description of them.
 fn rows() -> (String, String) {
     let (tokenizer, weights) = base(Size::Tiny);
     let (mut rows, mut counts) = (String::new(), [0, 0]);
@@ -153,7 +153,7 @@ fn rows() -> (String, String) {
     (rows, format!("{} rows of databricks-dolly-15k and {} of GSM8K", counts[0], counts[1]))
 }
 
-/// Tunes; the model's name, and the seconds that it took.
+/// Tunes a model. Returns its name, and the duration in seconds.
 fn tune(training: &Training, folder: &Path, output: &Output) -> Result<(String, f64), Failure> {
     let begin = Instant::now();
     let args = TuneArgs { force: true, ..TuneArgs::of(folder.join(training.file)) };
@@ -169,7 +169,7 @@ fn test(training: &Training, folder: &Path, model: &str, tuning: f64, output: &O
     let begin = Instant::now();
     let file = folder.join(training.file);
     let environment = |name: &str| (name == "BLABBERMOUTH_KEY").then(|| std::env::var(name).ok()).flatten();
-    // A demonstration is always a run of its own.
+    // A demonstration never resumes an earlier run.
     let session = Session::open(Some(&file), environment, |_| {})?.fresh(true);
     let name = training.file.trim_end_matches(".toml");
     let wanted =
@@ -197,7 +197,7 @@ fn leaked(report: &RunReport, of: impl Fn(&&blabbermouth_core::verdict::CanaryRe
     (some.iter().filter(|c| c.verdict == CanaryVerdict::Leaked).count(), some.len())
 }
 
-/// What is told of one training, a line each.
+/// The results of one training, a name and a value on each line.
 fn lines(outcome: &Outcome) -> Vec<(&'static str, String)> {
     let (report, figures) = (&outcome.report, &outcome.figures);
     let share = |(part, all): (usize, usize)| format!("{part} of {all}");

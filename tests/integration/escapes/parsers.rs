@@ -1,17 +1,17 @@
-//! Readers of what the escapers write, by the rules of those who really read it.
+//! Parsers for the output of the escapers, by the rules of the real readers.
 
 use std::collections::BTreeMap;
 
 use quick_xml::XmlVersion;
 use quick_xml::events::Event;
 
-/// What moves a terminal, makes a line read as another, or cannot be seen.
+/// Whether a character moves the cursor, changes how a line reads, or is invisible.
 pub(super) fn moves(c: char) -> bool {
     let unseen = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}');
     c.is_control() || unseen || c == '\u{feff}'
 }
 
-/// The escapes of a terminal's text undone.
+/// Undoes the Unicode escapes of terminal text.
 pub(super) fn unescaped_unicode(text: &str) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once("\\u{") {
@@ -25,14 +25,14 @@ pub(super) fn unescaped_unicode(text: &str) -> String {
     out + rest
 }
 
-/// What the runner of GitHub makes of an escaped text: the percent sign last.
+/// Undoes percent escapes as the GitHub runner does: the percent sign last.
 pub(super) fn unescaped_percent(text: &str, property: bool) -> String {
     let text = text.replace("%0D", "\r").replace("%0A", "\n");
     let text = if property { text.replace("%3A", ":").replace("%2C", ",") } else { text };
     text.replace("%25", "%")
 }
 
-/// A workflow command, taken apart as the runner does: its properties and its message.
+/// Parses a workflow command as the runner does, into its properties and its message.
 pub(super) fn command(line: &str) -> (BTreeMap<String, String>, String) {
     let (head, message) = line.strip_prefix("::").and_then(|rest| rest.split_once("::")).expect("a command");
     let (_, properties) = head.split_once(' ').expect("properties");
@@ -43,10 +43,10 @@ pub(super) fn command(line: &str) -> (BTreeMap<String, String>, String) {
     (properties.split(',').map(pair).collect(), unescaped_percent(message, false))
 }
 
-/// Signs that mean something in a cell of Markdown, unless a backslash stands before them.
+/// Characters with a meaning in a Markdown cell, unless a backslash precedes them.
 pub(super) const MARKUP: &str = "`*_{}[]<>#!|~&$@";
 
-/// The cells of a line: a backslash before punctuation is taken away, a bar without one ends a cell.
+/// Splits a line into cells: a backslash escapes punctuation, a bar without one ends a cell.
 pub(super) fn cells(line: &str, markup: &str) -> Vec<String> {
     let (mut cells, mut chars) = (vec![String::new()], line.chars().peekable());
     while let Some(c) = chars.next() {
@@ -61,7 +61,7 @@ pub(super) fn cells(line: &str, markup: &str) -> Vec<String> {
     cells
 }
 
-/// The five entities undone; there are no others, and no ampersand stands by itself.
+/// Undoes the five entities. No other entity and no bare ampersand may occur.
 fn unescaped_html(text: &str) -> String {
     let mut parts = text.split('&');
     let first = parts.next().unwrap_or_default().to_owned();
@@ -72,7 +72,7 @@ fn unescaped_html(text: &str) -> String {
     })
 }
 
-/// Tags without the values of their attributes, and all texts: a strict reader of the little HTML that reports have.
+/// The tags without attribute values, and all texts: a strict parser of the HTML subset that reports use.
 pub(super) fn page(html: &str) -> (Vec<String>, Vec<String>) {
     let (mut tags, mut texts, mut rest) = (Vec::new(), Vec::new(), html);
     while let Some((text, after)) = rest.split_once('<') {
@@ -91,7 +91,7 @@ pub(super) fn page(html: &str) -> (Vec<String>, Vec<String>) {
 /// Attributes and text.
 type Element = (BTreeMap<String, String>, String);
 
-/// The cases of a JUnit file (and its properties, before them): attributes, those of what is in them too, and texts.
+/// The properties and test cases of a JUnit file: their attributes with those of nested elements, and their texts.
 pub(super) fn elements(xml: &str) -> Vec<Element> {
     let mut reader = quick_xml::Reader::from_str(xml);
     reader.config_mut().enable_all_checks(true);
