@@ -1,10 +1,10 @@
-//! One-run privacy audits: how large an epsilon the canaries refute.
+//! One-run privacy audits: the largest epsilon that the canaries refute.
 
 use statrs::function::factorial::ln_binomial;
 
 use super::{bisect, clopper_pearson_lower, gaussian_epsilon, ln_sum_exp, normal_cdf, normal_quantile};
 
-/// The logarithms of all probabilities of a binomial distribution.
+/// Returns the logarithms of all probabilities of a binomial distribution.
 fn ln_binomial_law(n: u64, q: f64) -> Vec<f64> {
     let (said, silent) = (q.ln(), (-q).ln_1p());
     let term = |k: u64| {
@@ -15,15 +15,16 @@ fn ln_binomial_law(n: u64, q: f64) -> Vec<f64> {
     (0..=n).map(term).collect()
 }
 
-/// The probability of at least `v` in a binomial distribution.
+/// Returns the probability of at least `v` in a binomial distribution.
 fn at_least(n: u64, q: f64, v: u64) -> f64 {
     let law = ln_binomial_law(n, q);
     ln_sum_exp(law[v.min(n) as usize..].iter().copied()).exp().min(1.0)
 }
 
-/// The p-value of the claim that training is (epsilon, delta)-private, from `correct` of `guesses` guesses
-/// about `m` canaries that were included by fair coins (Steinke, Nasr and Jagielski 2023). The number of
-/// guesses is declared beforehand.
+/// Returns the p-value of the claim that training is (epsilon, delta)-private (Steinke, Nasr and Jagielski 2023).
+///
+/// The data are `correct` of `guesses` guesses about `m` canaries that were included by fair coins. The number of
+/// guesses must be declared beforehand.
 ///
 /// # Panics
 /// When `correct > guesses` or `guesses > m`.
@@ -41,7 +42,7 @@ pub fn one_run_p_value(m: u64, guesses: u64, correct: u64, epsilon: f64, delta: 
     (beta + 2.0 * m as f64 * delta * worst).min(1.0)
 }
 
-/// The largest epsilon that these guesses refute at level `alpha`; 0 when none.
+/// Returns the largest epsilon that these guesses refute at level `alpha`; 0 if none.
 ///
 /// # Panics
 /// As [`one_run_p_value`].
@@ -60,9 +61,10 @@ fn largest_refuted(p_value: impl Fn(f64) -> f64, alpha: f64) -> f64 {
     bisect(0.0, 60.0, |epsilon| p_value(epsilon) >= alpha)
 }
 
-/// The same against a trade-off curve of Gaussian shape, which refutes more, but only a claim of that shape
-/// (Mahloujifar, Melis and Chaudhuri 2024): the largest `mu` and epsilon refuted. `choices` is 2 for
-/// membership.
+/// Returns the largest `mu` and epsilon that are refuted under a Gaussian trade-off curve (Mahloujifar, Melis and
+/// Chaudhuri 2024).
+///
+/// This audit refutes more than [`one_run_epsilon`], but only a claim of that shape. `choices` is 2 for membership.
 ///
 /// # Panics
 /// As [`one_run_p_value`].
@@ -92,14 +94,15 @@ pub fn one_run_gaussian(m: u64, guesses: u64, correct: u64, choices: u64, delta:
     (mu, gaussian_epsilon(mu, delta))
 }
 
-/// The share of canaries whose secret an epsilon-private training lets be found in lists of `list` guesses
-/// from `size` candidates, at most.
+/// Returns an upper bound on the share of secrets found under epsilon-privacy, with `list` guesses each from `size`
+/// candidates.
 fn found_share(size: f64, list: f64, epsilon: f64) -> f64 {
     list / (list + (size - list) * (-epsilon).exp())
 }
 
-/// The p-value of epsilon-privacy with respect to exchanging a secret, when `found` of `canaries` secrets are
-/// among `list` guesses each from a space of `size`: a k-ary audit on the secrets themselves.
+/// Returns the p-value of epsilon-privacy with respect to exchanging a secret: a k-ary audit on the secrets themselves.
+///
+/// `found` of `canaries` secrets are among `list` guesses each, from a space of `size`.
 ///
 /// # Panics
 /// When `found > canaries`.
@@ -109,11 +112,11 @@ pub fn secrets_audit_p_value(canaries: u64, found: u64, size: f64, list: f64, ep
     at_least(canaries, found_share(size, list, epsilon), found)
 }
 
-/// The largest epsilon (exchange of a secret) that is refuted at level `alpha`. Half of it holds for adding
-/// or removing a record.
+/// Returns the largest epsilon (exchange of a secret) that is refuted at level `alpha`. Half of it is refuted for
+/// adding or removing a record.
 ///
 /// # Panics
-/// When `found > canaries`, or there are none.
+/// When `found > canaries`, or `canaries` is 0.
 #[must_use]
 pub fn secrets_audit_epsilon(canaries: u64, found: u64, size: f64, list: f64, alpha: f64) -> f64 {
     let q = clopper_pearson_lower(found, canaries, alpha);

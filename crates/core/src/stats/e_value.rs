@@ -1,10 +1,10 @@
-//! E-values: evidence whose mean is at most 1 when the model knows nothing, so that a value above
-//! `1/alpha` has at most probability alpha (Ville, Markov).
+//! E-values: evidence whose mean is at most 1 when the model knows nothing. A value of `1/alpha` or more has
+//! probability at most alpha (Ville, Markov).
 
 use super::{StatsError, ln_sum_exp, numbers};
 
-/// `|R| Q(s*)` with `Q` the model's likelihoods over all candidates, renormalised; `temper` above 1
-/// flattens them and must be fixed beforehand.
+/// Returns `|R| Q(s*)`, with `Q` the model's likelihoods renormalized over all candidates. A `temper` above 1 flattens
+/// the likelihoods and must be fixed beforehand.
 ///
 /// # Errors
 /// When a log-likelihood is missing or the secret is not among them.
@@ -18,7 +18,8 @@ pub fn likelihood_e_value(ln_likelihoods: &[f64], secret: usize, temper: f64) ->
     Ok(ln_likelihoods.len() as f64 * share.exp())
 }
 
-/// The same from references of the same space that were not trained: at most their number plus one.
+/// Returns the likelihood e-value from references of the same space that were not trained: at most their number plus
+/// one.
 ///
 /// # Errors
 /// When a log-likelihood is missing or there are no references.
@@ -29,8 +30,10 @@ pub fn reference_e_value(secret: f64, references: &[f64]) -> Result<f64, StatsEr
     Ok((references.len() as f64 + 1.0) * (secret - all).exp())
 }
 
-/// `|R| L(s*)` with `L` the probability of saying the secret, where no member of the space begins another: the
-/// probabilities of all members sum up to 1 at most then, so that its mean is at most 1 without any reference.
+/// Returns `|R| L(s*)`, with `L` the probability of outputting the secret.
+///
+/// Valid where no member of the space is a prefix of another: then the probabilities of all members sum up to at most
+/// 1, so the mean is at most 1 without any reference.
 ///
 /// # Errors
 /// When the log-likelihood is missing or above 0.
@@ -42,22 +45,23 @@ pub fn mass_e_value(ln_likelihood: f64, size: f64) -> Result<f64, StatsError> {
     Ok(size * ln_likelihood.min(0.0).exp())
 }
 
-/// What a list of the most likely tokens says at one position of a secret.
+/// Probabilities at one position of a secret, from a list of the most likely tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Position {
-    /// Tokens that the space allows here.
+    /// Number of tokens that the space allows here.
     pub allowed: usize,
-    /// Probabilities of those that are listed.
+    /// Probabilities of the allowed tokens that are listed.
     pub known: Vec<f64>,
-    /// The probability of the secret's token; `None` when it is not listed.
+    /// Probability of the secret's token; `None` if it is not listed.
     pub secret: Option<f64>,
-    /// The least probability that is listed, of any token.
+    /// Smallest listed probability, of any token.
     pub least: f64,
-    /// The mass that is not listed.
+    /// Probability of all tokens that are not listed.
     pub residual: f64,
 }
 
-/// A lower bound of the likelihood e-value from lists of the most likely tokens: a valid e-value itself.
+/// Returns a lower bound of the likelihood e-value from lists of the most likely tokens. The bound is itself a valid
+/// e-value.
 ///
 /// # Errors
 /// When a probability is missing.
@@ -69,40 +73,41 @@ pub fn top_k_e_value(positions: &[Position], size: f64) -> Result<f64, StatsErro
             return Err(StatsError::NotANumber);
         }
         let missing = p.allowed.saturating_sub(p.known.len()) as f64;
+        // An unlisted token has at most the smallest listed probability, and all of them share the residual.
         let all = p.known.iter().sum::<f64>() + (missing * p.least).min(p.residual);
         e *= p.secret.map_or(0.0, |secret| secret / all);
     }
     Ok(e)
 }
 
-/// The e-value of a p-value: `kappa p^(kappa - 1)`, with `kappa` fixed beforehand.
+/// Returns the e-value of a p-value: `kappa p^(kappa - 1)`, with `kappa` fixed beforehand.
 #[must_use]
 pub fn p_to_e_power(p: f64, kappa: f64) -> f64 {
     kappa * p.powf(kappa - 1.0)
 }
 
-/// The same, averaged over all `kappa`: `(1 - p + p ln p) / (p ln² p)`.
+/// Returns the e-value of a p-value, averaged over all `kappa`: `(1 - p + p ln p) / (p ln² p)`.
 #[must_use]
 pub fn p_to_e_integrated(p: f64) -> f64 {
     if p >= 1.0 {
         return 0.5;
     }
     let ln = p.ln();
-    // Near 1 numerator and denominator cancel; the series of both about p = 1.
+    // Near p = 1 numerator and denominator cancel, so the series about 1 is used.
     if ln > -1e-4 {
         return 0.5 - ln / 6.0;
     }
     (1.0 - p + p * ln) / (p * ln * ln)
 }
 
-/// The p-value of an e-value: `1/e`, at most 1.
+/// Returns the p-value of an e-value: `1/e`, at most 1.
 #[must_use]
 pub fn e_to_p(e: f64) -> f64 {
     if e <= 1.0 { 1.0 } else { 1.0 / e }
 }
 
-/// An estimate of a secret's rank from candidates that were drawn from the model itself, with the
-/// normalised probability of each (Dell'Amico and Filippone 2015). For display.
+/// Estimates a secret's rank from candidates drawn from the model itself, with the normalized probability of each
+/// (Dell'Amico and Filippone 2015). For display only.
 ///
 /// # Errors
 /// When a probability is missing, or there is none.

@@ -1,9 +1,9 @@
-//! Exposure: how far up in a model's order of all candidates the secret stands, in bits
-//! (Carlini et al. 2019). It is a p-value in bits: `p = 2^-exposure`.
+//! Exposure: how high a model ranks the secret among all candidates, in bits (Carlini et al. 2019). Exposure is a
+//! p-value in bits: `p = 2^-exposure`.
 
 use super::{StatsError, numbers};
 
-/// Exposure from an exact rank, 1 for the most likely of `size` candidates.
+/// Returns the exposure in bits for an exact rank, from 1 for the most likely of `size` candidates.
 ///
 /// # Errors
 /// When the rank is not between 1 and `size`.
@@ -21,21 +21,21 @@ pub fn exposure(rank: f64, size: f64) -> Result<f64, StatsError> {
     Ok(size.log2() - rank.log2())
 }
 
-/// Exposure among `m` references that were not trained.
+/// Exposure among `m` references that were not in the training data.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampledExposure {
-    /// References at least as likely as the secret, plus one: ties count against the secret.
+    /// References at least as likely as the secret, plus one. Ties count against the secret.
     pub rank: usize,
-    /// `log2 m - log2 rank`, as usually reported: for display.
+    /// `log2 m - log2 rank`, the usual form in bits. For display only.
     pub bits: f64,
-    /// `rank / (m + 1)`, which is valid.
+    /// `rank / (m + 1)`, a valid p-value.
     pub p_value: f64,
     /// The p-value in bits.
     pub p_bits: f64,
 }
 
-/// Exposure by comparison with references from the same space; a lower `score` is more likely, as
-/// for a perplexity.
+/// Returns the exposure by comparison with references from the same space. A lower `score` is more likely, as for a
+/// perplexity.
 ///
 /// # Errors
 /// When a score is missing or there are no references.

@@ -1,9 +1,9 @@
-//! The probability of extraction from log-probabilities: (n, p)-discoverable extraction (Hayes et al. 2024).
+//! Probability of extraction from log-probabilities: (n, p)-discoverable extraction (Hayes et al. 2024).
 
 use super::{StatsError, numbers};
 
-/// The probability that one query says a text, from the log-probabilities of its tokens under the
-/// decoding that is used.
+/// Returns the probability that one query outputs a text, from the natural log-probabilities of its tokens under the
+/// decoding in use.
 ///
 /// # Errors
 /// When a log-probability is missing or above 0.
@@ -15,16 +15,16 @@ pub fn extraction_probability(token_logprobs: &[f64]) -> Result<f64, StatsError>
     Ok(token_logprobs.iter().sum::<f64>().min(0.0).exp())
 }
 
-/// The probability that `n` independent queries say it at least once.
+/// Returns the probability that at least one of `n` independent queries outputs the text; `p_z` is that of one query.
 #[must_use]
 pub fn probability_in(p_z: f64, n: f64) -> f64 {
     -(n * (-p_z).ln_1p()).exp_m1()
 }
 
-/// Queries after which it was said with probability `p`, not rounded.
+/// Returns the number of queries, not rounded, after which the text was output at least once with probability `p`.
 ///
 /// # Panics
-/// When one of the two is not between 0 and 1.
+/// When `p_z` or `p` is not between 0 and 1.
 #[must_use]
 pub fn queries_for(p_z: f64, p: f64) -> f64 {
     assert!(p_z > 0.0 && p_z < 1.0 && p > 0.0 && p < 1.0, "probabilities between 0 and 1");

@@ -1,22 +1,22 @@
-//! The normal distribution, also far out in its tails, and Gaussian differential privacy.
+//! The normal distribution, accurate far out in its tails, and Gaussian differential privacy.
 
 use statrs::function::erf::{erfc, erfc_inv};
 
 use super::bisect;
 
-/// The distribution function of the standard normal distribution.
+/// Returns the distribution function of the standard normal distribution.
 #[must_use]
 pub fn normal_cdf(x: f64) -> f64 {
     0.5 * erfc(-x / std::f64::consts::SQRT_2)
 }
 
-/// Its inverse.
+/// Returns the quantile of the standard normal distribution: the inverse of [`normal_cdf`].
 #[must_use]
 pub fn normal_quantile(p: f64) -> f64 {
     -std::f64::consts::SQRT_2 * erfc_inv(2.0 * p)
 }
 
-/// The logarithm of [`normal_cdf`], exact where that is zero: an asymptotic series below -30.
+/// Returns the logarithm of [`normal_cdf`]. Uses an asymptotic series at -30 and below, where the value underflows.
 #[must_use]
 pub fn ln_normal_cdf(x: f64) -> f64 {
     if x > -30.0 {
@@ -27,16 +27,16 @@ pub fn ln_normal_cdf(x: f64) -> f64 {
     -0.5 * x * x - (-x).ln() - 0.5 * std::f64::consts::TAU.ln() + series.ln()
 }
 
-/// The smallest delta at which a mechanism with Gaussian trade-off `mu` is (epsilon, delta)-private
-/// (Balle and Wang 2018; Dong, Roth and Su 2022, corollary 2.13).
+/// Returns the smallest delta at which a mechanism with Gaussian trade-off `mu` is (epsilon, delta)-private (Balle and
+/// Wang 2018; Dong, Roth and Su 2022, corollary 2.13).
 #[must_use]
 pub fn gaussian_delta(mu: f64, epsilon: f64) -> f64 {
     let upper = normal_cdf(mu / 2.0 - epsilon / mu);
-    // The second term in logarithms: e^epsilon overflows where the other factor vanishes.
+    // The second term is computed in logarithms, because e^epsilon overflows where the other factor vanishes.
     (upper - (epsilon + ln_normal_cdf(-epsilon / mu - mu / 2.0)).exp()).max(0.0)
 }
 
-/// The smallest epsilon for a given delta; see [`gaussian_delta`].
+/// Returns the smallest epsilon for a given delta; see [`gaussian_delta`].
 #[must_use]
 pub fn gaussian_epsilon(mu: f64, delta: f64) -> f64 {
     if mu <= 0.0 || gaussian_delta(mu, 0.0) <= delta {
@@ -49,7 +49,7 @@ pub fn gaussian_epsilon(mu: f64, delta: f64) -> f64 {
     bisect(0.0, high, |epsilon| gaussian_delta(mu, epsilon) <= delta)
 }
 
-/// The largest `mu` that is (epsilon, delta)-private; see [`gaussian_delta`].
+/// Returns the largest `mu` that is (epsilon, delta)-private; see [`gaussian_delta`].
 #[must_use]
 pub fn gaussian_mu(epsilon: f64, delta: f64) -> f64 {
     let mut high = 1.0;

@@ -1,10 +1,12 @@
-//! Exact significance of an extracted secret, without controls.
+//! Exact significance of an extracted secret, without held-out canaries.
 
 use std::collections::HashMap;
 
-/// The guess-number test: the secret was the `g`-th distinct candidate to appear in a space of
-/// `size` members, so `p = g / size`. It is decided at the hit, so that stopping there costs
-/// nothing. An upper bound on `g` keeps it valid.
+/// Returns the p-value of the guess-number test: `g / size`, where the secret is the `g`-th distinct candidate of a
+/// space of `size` members.
+///
+/// The test is decided at the hit, so stopping there does not change its error probability. An upper bound on `g` keeps
+/// it valid.
 #[must_use]
 pub fn guess_number(g: f64, size: f64) -> f64 {
     (g.max(1.0) / size).min(1.0)
@@ -13,15 +15,18 @@ pub fn guess_number(g: f64, size: f64) -> f64 {
 /// The result of [`count_rank`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CountRank {
-    /// The share of the space that was said at least as often as the secret.
+    /// Share of the space that occurred at least as often as the secret.
     pub p_value: f64,
-    /// `size × count / all`, mean 1 when the model knows nothing.
+    /// `size × count / all`. Its mean is at most 1 when the model knows nothing and each candidate stands for one
+    /// member.
     pub e_value: f64,
 }
 
-/// The count-rank test after a fixed number of samples: how many candidates were said at least as
-/// often as the secret. `counts` has for each candidate how often it was said and how many
-/// members of the space it stands for.
+/// Runs the count-rank test after a fixed number of samples: how many candidates occurred at least as often as the
+/// secret.
+///
+/// `counts` holds for each candidate its number of occurrences and the number of members of the space that it stands
+/// for.
 #[must_use]
 pub fn count_rank(secret: u64, counts: &HashMap<u64, (u64, f64)>, size: f64) -> CountRank {
     if secret == 0 {

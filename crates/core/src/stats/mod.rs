@@ -1,7 +1,7 @@
-//! Statistics: numbers in, numbers out.
+//! Statistics as pure functions on numbers.
 //!
-//! Every test that decides a verdict is a randomisation test over our own draw of the secrets, and
-//! needs no assumption about the model. What is for display only says so.
+//! Every test that decides a verdict is a randomization test over the project's own draw of the secrets. These tests
+//! need no assumption about the model. Functions whose result is for display only say so.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -11,10 +11,10 @@
 //! | `extraction` | the probability of extraction from log-probabilities |
 //! | `e_value` | e-values |
 //! | `multiplicity` | many tests at once |
-//! | `permutation` | planted against held out, without a known space |
+//! | `permutation` | planted against held out, without a known space; own against other values |
 //! | `sequential` | SPRT and mixture confidence sequences |
 //! | `dp_audit` | one-run privacy audits |
-//! | `renyi`, `privacy_loss` | what DP-SGD gives away: quick, and nearly tight |
+//! | `renyi`, `privacy_loss` | the privacy loss of DP-SGD: a quick bound, and a nearly tight one |
 //! | `gaussian` | the normal distribution in its tails, and Gaussian differential privacy |
 
 mod dp_audit;
@@ -49,21 +49,21 @@ pub use proportion::{
 pub use renyi::{renyi_epsilon, renyi_step};
 pub use sequential::{Decision, Mixture, Operating, Sprt};
 
-/// Numbers that no statistic can be made of.
+/// Invalid input to a statistic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StatsError {
-    /// A value is missing: a log-probability that was not given, or `NaN`.
+    /// A value is missing: a log-probability that is absent, or `NaN`.
     #[error("a value is not a number")]
     NotANumber,
-    /// There is nothing to work with.
+    /// The input has no values.
     #[error("there are no values")]
     Empty,
-    /// A value is outside of what it can be.
+    /// A value is outside its range.
     #[error("{0}")]
     Range(&'static str),
 }
 
-/// Refuses what is missing.
+/// Rejects `NaN` values and empty input.
 fn numbers<'a>(values: impl IntoIterator<Item = &'a f64>) -> Result<(), StatsError> {
     let mut any = false;
     for value in values {
@@ -75,7 +75,7 @@ fn numbers<'a>(values: impl IntoIterator<Item = &'a f64>) -> Result<(), StatsErr
     if any { Ok(()) } else { Err(StatsError::Empty) }
 }
 
-/// The logarithm of a sum of exponentials; minus infinity for none.
+/// Returns the logarithm of a sum of exponentials; minus infinity for no values.
 fn ln_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let most = values.clone().fold(f64::NEG_INFINITY, f64::max);
     if most == f64::NEG_INFINITY {
@@ -84,7 +84,7 @@ fn ln_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     most + values.map(|v| (v - most).exp()).sum::<f64>().ln()
 }
 
-/// The place where an increasing condition turns true between two ends, by bisection.
+/// Finds the point between `low` and `high` at which `is_above` turns from false to true, by bisection.
 fn bisect(mut low: f64, mut high: f64, is_above: impl Fn(f64) -> bool) -> f64 {
     for _ in 0..200 {
         let middle = 0.5 * (low + high);
@@ -102,7 +102,7 @@ pub(crate) fn vectors(file: &str) -> Vec<serde_json::Value> {
     serde_json::from_str(&std::fs::read_to_string(path).expect("a vector file")).expect("vectors")
 }
 
-/// The numbers of a list in a vector; long ones are told by a value and a count.
+/// Reads a list of numbers from a vector file. Long lists are stored as a value and a count.
 #[cfg(test)]
 pub(crate) fn list(value: &serde_json::Value) -> Vec<f64> {
     if let Some(table) = value.as_object() {

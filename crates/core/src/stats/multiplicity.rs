@@ -1,8 +1,8 @@
-//! Many tests at once.
+//! Corrections and combinations for many tests.
 
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
-/// Holm's adjusted p-values, in the order of `p`: valid under any dependence (Holm 1979).
+/// Returns Holm's adjusted p-values in the order of `p`. Valid under any dependence (Holm 1979).
 #[must_use]
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
@@ -16,7 +16,7 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     adjusted
 }
 
-/// Fisher's combination: the p-value of all nulls together, for independent p-values.
+/// Returns Fisher's combined p-value for all null hypotheses together. The p-values must be independent.
 #[must_use]
 pub fn fisher_combination(p: &[f64]) -> f64 {
     if p.is_empty() {

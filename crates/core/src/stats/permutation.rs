@@ -1,10 +1,10 @@
-//! Planted against held out, where a canary has no known space.
+//! Permutation tests: planted against held-out canaries without a known space, and own against other values.
 
 use statrs::function::factorial::ln_binomial;
 
 use super::{StatsError, numbers};
 
-/// Fisher's exact test on hits: the one-sided and the two-sided p-value of more hits among the first.
+/// Returns the p-values of Fisher's exact test on hits: one-sided for more hits in the first group, and two-sided.
 #[must_use]
 pub fn fisher_exact(hits: u64, misses: u64, control_hits: u64, control_misses: u64) -> (f64, f64) {
     let (first, second, all_hits) = (hits + misses, control_hits + control_misses, hits + control_hits);
@@ -17,12 +17,13 @@ pub fn fisher_exact(hits: u64, misses: u64, control_hits: u64, control_misses: u
     (greater.min(1.0), two_sided.min(1.0))
 }
 
-/// Whether subjects have their own value more often than chance assigns values to them: a permutation test.
+/// Returns the p-value of a permutation test: whether subjects have their own value more often than under a random
+/// assignment of the values.
 ///
-/// `own` has for each subject how often it had its own value, `rates` a row for each subject with how often it had each
-/// of the values that are assigned, each to one subject at most. The sum of the first is compared with that of `rounds`
-/// random assignments; `below` gives a uniform number below its argument. The p-value is `(1 + assignments that are as
-/// good) / (1 + rounds)`, which is valid for any number of rounds.
+/// `own` holds for each subject how often it had its own value. `rates` has one row for each subject, with how often it
+/// had each of the values; each value is assigned to at most one subject. The sum of `own` is compared with that of
+/// `rounds` random assignments. `below` returns a uniform number below its argument. The p-value is
+/// `(1 + assignments that are as good) / (1 + rounds)`, valid for any number of rounds.
 ///
 /// # Errors
 /// When a rate is missing, there is no subject, or there are fewer values than subjects.
@@ -39,7 +40,7 @@ pub fn assignment_p_value(
         return Err(StatsError::Range("a row for each subject, and as many values as subjects or more"));
     }
     let mut order: Vec<usize> = (0..values).collect();
-    // What differs by rounding only is as good.
+    // Sums that differ only by rounding count as equal.
     let own = own.iter().sum::<f64>() - 1e-9;
     let mut as_good = 1usize;
     for _ in 0..rounds {
@@ -53,18 +54,18 @@ pub fn assignment_p_value(
     Ok(as_good as f64 / (rounds + 1) as f64)
 }
 
-/// The result of [`mann_whitney`].
+/// Result of [`mann_whitney`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MannWhitney {
-    /// Pairs in which the planted one scores higher; ties count half.
+    /// Pairs in which the planted canary scores higher. Ties count half.
     pub u: f64,
-    /// The exact p-value of planted ones scoring higher.
+    /// Exact one-sided p-value for planted canaries scoring higher.
     pub p_value: f64,
-    /// The area under the curve: `u` over the number of pairs.
+    /// Area under the curve: `u` divided by the number of pairs.
     pub auc: f64,
 }
 
-/// Mann and Whitney's test, exact also with ties: all ways of choosing as many of the mid-ranks are counted.
+/// Runs the Mann-Whitney test, exact also with ties: all ways of choosing as many of the mid-ranks are counted.
 ///
 /// # Errors
 /// When a score is missing, or a side is empty.
@@ -75,7 +76,7 @@ pub fn mann_whitney(planted: &[f64], controls: &[f64]) -> Result<MannWhitney, St
     let mut all: Vec<(f64, bool)> =
         planted.iter().map(|x| (*x, true)).chain(controls.iter().map(|x| (*x, false))).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // Twice the mid-rank is a whole number.
+    // Twice the mid-rank is an integer.
     let mut ranks = Vec::with_capacity(all.len());
     let mut at = 0;
     while at < all.len() {
@@ -85,7 +86,7 @@ pub fn mann_whitney(planted: &[f64], controls: &[f64]) -> Result<MannWhitney, St
     }
     let observed: usize = ranks.iter().zip(&all).filter(|(_, (_, is_planted))| *is_planted).map(|(r, _)| r).sum();
     let most: usize = ranks.iter().sum();
-    // ways[k][s]: in how many ways k ranks have the sum s.
+    // ways[k][s]: number of ways in which k ranks sum to s.
     let mut ways = vec![vec![0.0f64; most + 1]; n + 1];
     ways[0][0] = 1.0;
     for &rank in &ranks {
@@ -121,7 +122,7 @@ mod tests {
         };
         assert!(assignment_p_value(&[0.5; 8], &rates(0.5), 9999, &mut below).expect("sound") < 1e-3);
         assert_eq!(assignment_p_value(&[0.1; 8], &rates(0.1), 999, &mut below), Ok(1.0));
-        // Of three subjects the right one is one of six assignments; of three of eight values one of 336.
+        // Three values have 6 assignments to three subjects, eight values have 336.
         let three: Vec<Vec<f64>> = rates(0.5)[..3].iter().map(|row| row[..3].to_vec()).collect();
         let p = assignment_p_value(&[0.5; 3], &three, 9999, &mut below).expect("sound");
         assert!((p - 1.0 / 6.0).abs() < 0.02, "{p}");

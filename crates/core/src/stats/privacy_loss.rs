@@ -1,10 +1,9 @@
-//! The privacy loss distribution of DP-SGD: an epsilon that is nearly tight, also for a record that stands
-//! several times in the data.
+//! Privacy loss distribution of DP-SGD: a nearly tight epsilon, also for a record with several copies in the data.
 //!
-//! One step compares the sum of a mixture of normal distributions (each copy of the record is drawn or not) with
-//! one without the record. Its privacy loss is put on a grid by connecting the dots (Doroshenko, Ghazi, Kamath,
-//! Kumar and Manurangsi 2022), so that every delta is at least the true one; steps are composed by the Fourier
-//! transform, and what is cut off in the tails counts as a certain breach.
+//! One step compares two distributions of the noisy sum: with the record a mixture of normal distributions, since each
+//! copy is drawn or not, and without the record a single one. The privacy loss is put on a grid by connecting the dots
+//! (Doroshenko, Ghazi, Kamath, Kumar and Manurangsi 2022), so every delta is at least the true one. Steps are composed
+//! by the Fourier transform. Mass cut off in the tails counts as a certain breach.
 
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex;
@@ -13,18 +12,18 @@ use statrs::function::gamma::ln_gamma;
 use super::renyi::check;
 use super::{StatsError, bisect, ln_sum_exp, normal_cdf, renyi_epsilon};
 
-/// The finest grid.
+/// Smallest grid width, in nats of privacy loss.
 const FINEST: f64 = 1e-4;
-/// The most places of the grid for one step.
+/// Target for the number of grid points of one step.
 const MOST: f64 = (1 << 16) as f64;
-/// The longest transform.
+/// Largest range of the composed distribution, in grid points.
 const LONGEST: f64 = (1 << 21) as f64;
-/// What is cut off at each end of the composed distribution.
+/// Probability cut off at each end of the composed distribution.
 const TAIL: f64 = 1e-15;
-/// How far one step is followed, in standard deviations.
+/// Range of one step beyond the outermost means, in standard deviations.
 const REACH: f64 = 9.5;
 
-/// Losses on a grid: `mass[i]` at `(first + i) * width`, and what is left for an infinite loss.
+/// Losses on a grid: `mass[i]` at `(first + i) * width` nats, and the probability of an infinite loss.
 #[derive(Debug, Clone)]
 struct Losses {
     width: f64,
@@ -33,23 +32,23 @@ struct Losses {
     infinite: f64,
 }
 
-/// What all steps of a DP-SGD training give away about one record.
+/// Privacy loss of one record over all steps of a DP-SGD training.
 #[derive(Debug, Clone)]
 pub struct PrivacyLoss {
-    /// The record is taken out, and put in.
+    /// Losses for removing the record, and for adding it.
     directions: [Losses; 2],
 }
 
-/// One step: rate, noise and the probabilities of how many copies are drawn.
+/// One step: the noise, and the distribution of the number of copies drawn.
 struct Step {
     noise: f64,
-    /// The number of copies that is drawn, with the logarithm of its probability.
+    /// Number of copies drawn, with the logarithm of its probability.
     drawn: Vec<(f64, f64)>,
 }
 
 impl PrivacyLoss {
-    /// DP-SGD with Poisson sampling at `rate`, noise of `noise` times the clipping norm, and a record of which
-    /// there are so many `copies`, each drawn and clipped by itself.
+    /// Computes the loss of DP-SGD with Poisson sampling at `rate` and noise of `noise` times the clipping norm. The
+    /// record has `copies` copies, each drawn and clipped by itself.
     ///
     /// ```
     /// use blabbermouth_core::stats::PrivacyLoss;
@@ -59,8 +58,8 @@ impl PrivacyLoss {
     /// ```
     ///
     /// # Errors
-    /// When the rate is outside of 0 to 1, the noise outside of 0.01 to a million, or there are no steps or copies,
-    /// or more than a million steps or a thousand copies.
+    /// When the rate is outside of 0 to 1, the noise outside of 0.01 to a million, the steps outside of 1 to a million,
+    /// or the copies outside of 1 to a thousand.
     pub fn of_sgd(rate: f64, noise: f64, steps: u32, copies: u32) -> Result<Self, StatsError> {
         check(rate, noise)?;
         if !(1..=1_000_000).contains(&steps) || !(1..=1000).contains(&copies) {
@@ -72,26 +71,26 @@ impl PrivacyLoss {
             let ways = ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0);
             (k, ways + ln_times(k, rate.ln()) + ln_times(n - k, (-rate).ln_1p()))
         });
-        // A number of copies that practically never comes only costs time.
+        // Numbers of copies of negligible probability only cost time.
         let drawn = drawn.filter(|(_, ln_p)| *ln_p > -690.0).collect();
         let step = Step { noise, drawn };
         Ok(Self { directions: [false, true].map(|added| step.composed(added, steps)) })
     }
 
-    /// The smallest delta for an epsilon from 0 on.
+    /// Returns the smallest delta for an epsilon of at least 0.
     #[must_use]
     pub fn delta(&self, epsilon: f64) -> f64 {
         self.directions.iter().map(|losses| losses.delta(epsilon)).fold(0.0, f64::max)
     }
 
-    /// The smallest epsilon for a delta; infinite where there is none.
+    /// Returns the smallest epsilon for a delta; infinite if there is none.
     #[must_use]
     pub fn epsilon(&self, delta: f64) -> f64 {
         self.directions.iter().map(|losses| losses.epsilon(delta)).fold(0.0, f64::max)
     }
 
-    /// The most that an attacker can do who names `guesses` values of a space for a secret: the smallest of
-    /// `e^epsilon guesses / space + delta` over all pairs that hold.
+    /// Returns an upper bound on the success probability of an attacker who makes `guesses` guesses at a secret from a
+    /// space of `space` values: the smallest `e^epsilon guesses / space + delta` over all valid pairs.
     #[must_use]
     pub fn success(&self, space: f64, guesses: f64) -> f64 {
         let chance = guesses / space;
@@ -103,18 +102,18 @@ impl PrivacyLoss {
     }
 }
 
-/// The smallest noise multiplier with which DP-SGD keeps (epsilon, delta), by [`PrivacyLoss`], to half a percent
+/// Returns the smallest noise multiplier with which DP-SGD keeps (epsilon, delta) by [`PrivacyLoss`], to half a percent
 /// and never below it.
 ///
 /// # Errors
-/// As [`PrivacyLoss::of_sgd`], and when epsilon is not above 0 or delta not between 0 and 1. When no noise up to
-/// a thousand suffices, [`StatsError::Range`].
+/// As [`PrivacyLoss::of_sgd`], and when epsilon is not above 0 or delta not between 0 and 1. [`StatsError::Range`] when
+/// no noise up to a thousand suffices.
 pub fn noise_for(epsilon: f64, delta: f64, rate: f64, steps: u32) -> Result<f64, StatsError> {
     if epsilon.is_nan() || epsilon <= 0.0 || delta.is_nan() || delta <= 0.0 || delta >= 1.0 {
         return Err(StatsError::Range("epsilon lies above 0, delta between 0 and 1"));
     }
     check(rate, 1.0)?;
-    // Rényi's epsilon is quick and too large: its noise is an upper end.
+    // Rényi's epsilon is quick and too large, so its noise is an upper end for the search.
     let safe = |noise: f64| renyi_epsilon(rate, noise, u64::from(steps), delta, false).is_ok_and(|(e, _)| e <= epsilon);
     if !safe(1000.0) {
         return Err(StatsError::Range("this epsilon needs more than a thousand times the clipping norm as noise"));
@@ -130,16 +129,16 @@ pub fn noise_for(epsilon: f64, delta: f64, rate: f64, steps: u32) -> Result<f64,
 }
 
 impl Step {
-    /// The loss of one step where the noisy sum is `x`.
+    /// Returns the loss of one step, in nats, where the noisy sum is `x`.
     fn loss(&self, x: f64) -> f64 {
         let variance = self.noise * self.noise;
         ln_sum_exp(self.drawn.iter().map(|(k, ln_p)| ln_p + (2.0 * k * x - k * k) / (2.0 * variance)))
     }
 
-    /// The place where the loss is `loss`; it grows with `x`.
+    /// Returns the `x` at which the loss is `loss`. The loss increases with `x`.
     fn place(&self, loss: f64, low: f64, high: f64) -> f64 {
         if let [(_, ln_0), (one, ln_1)] = self.drawn.as_slice() {
-            // One copy: the formula can be turned round.
+            // With one copy the formula has a closed inverse.
             let ratio = loss - ln_1;
             let rest = (ln_0 - loss).exp();
             return if rest >= 1.0 {
@@ -148,7 +147,7 @@ impl Step {
                 ((ratio + (-rest).ln_1p()) * self.noise * self.noise / one + one / 2.0).clamp(low, high)
             };
         }
-        // The loss is convex: Newton's steps come down to the place from above after the first.
+        // The loss is convex, so after the first step Newton's iterates decrease to the solution.
         let mut x = low;
         for _ in 0..50 {
             let value = self.loss(x);
@@ -162,22 +161,22 @@ impl Step {
         x
     }
 
-    /// How quickly the loss grows at a place where it is `loss`: the number of copies to be expected there, by
-    /// the variance.
+    /// Returns the derivative of the loss at `x`, where the loss is `loss`: the expected number of copies given `x`,
+    /// divided by the variance.
     fn slope(&self, x: f64, loss: f64) -> f64 {
         let variance = self.noise * self.noise;
         let share = |(k, ln_p): &(f64, f64)| k * (ln_p + (2.0 * k * x - k * k) / (2.0 * variance) - loss).exp();
         self.drawn.iter().map(share).sum::<f64>() / variance
     }
 
-    /// Losses of one step on a grid.
+    /// Puts the losses of one step on a grid of `width`; `added` for adding the record, else for removing it.
     fn losses(&self, added: bool, width: f64) -> Losses {
         let most = self.drawn.last().map_or(0.0, |(k, _)| *k);
         let (low, high) = (-REACH * self.noise, most + REACH * self.noise);
         let (first, last) = ((self.loss(low) / width).floor() as i64, (self.loss(high) / width).ceil() as i64);
         let count = (last - first) as usize + 1;
         let drawn: Vec<(f64, f64)> = self.drawn.iter().map(|(k, ln_p)| (*k, ln_p.exp())).collect();
-        // The masses with and without the record between two places.
+        // Probabilities with and without the record between two values of the sum.
         let normal = |from: f64, to: f64| {
             let (from, to) = (from / self.noise, to / self.noise);
             if from > 0.0 { normal_cdf(-from) - normal_cdf(-to) } else { normal_cdf(to) - normal_cdf(from) }
@@ -191,10 +190,10 @@ impl Step {
         for index in 0..count - 1 {
             let to = self.place((first + index as i64 + 1) as f64 * width, from, high);
             let (with, without) = masses(from, to);
-            // Both masses are kept when the interval is shared out to its two ends.
+            // Sharing an interval out to its two grid points must preserve both probabilities.
             let at = (first + index as i64) as f64 * width;
             if added {
-                // The loss is the negated one: what is nearer to the lower end has the higher loss.
+                // The loss is negated here, so the lower end of the interval has the higher loss.
                 let upper = (without - with * (-at - width).exp()) / -(-width).exp_m1();
                 let upper = upper.clamp(0.0, without);
                 mass[index] += upper;
@@ -206,7 +205,7 @@ impl Step {
             }
             from = to;
         }
-        // The ends: towards the higher loss, or infinite.
+        // The tails are rounded to the next higher loss, or to an infinite one, so that no delta is too small.
         let (below, above) = (masses(f64::NEG_INFINITY, low), masses(high, f64::INFINITY));
         if added {
             mass[count - 1] += above.1;
@@ -233,7 +232,8 @@ impl Step {
 }
 
 impl Losses {
-    /// Between which places of the grid the sum of so many losses lies but for `TAIL` at each end (Chernoff).
+    /// Returns the grid range that holds the sum of `steps` losses except for probability `TAIL` at each end
+    /// (Chernoff).
     fn reach(&self, steps: u32) -> (i64, i64) {
         let steps = f64::from(steps);
         let end = |sign: f64| {
@@ -250,7 +250,7 @@ impl Losses {
         ((-end(-1.0) / self.width).floor() as i64 - 1, (end(1.0) / self.width).ceil() as i64 + 1)
     }
 
-    /// The sum of `steps` losses, between two places of the grid.
+    /// Returns the distribution of the sum of `steps` losses, between two grid points.
     fn composed(&self, steps: u32, low: i64, high: i64) -> Self {
         let length = ((high - low + 1) as usize).next_power_of_two();
         let mut values = vec![Complex::new(0.0, 0.0); length];
@@ -261,7 +261,7 @@ impl Losses {
         planner.plan_fft_forward(length).process(&mut values);
         values.iter_mut().for_each(|value| *value = value.powu(steps));
         planner.plan_fft_inverse(length).process(&mut values);
-        // The place `at` of the circle is the sum that lies between `low` and `low + length`.
+        // The transform is cyclic: index `at` holds the sum between `low` and `low + length`.
         let begin = low - i64::from(steps) * self.first;
         let mass = (0..length as i64).map(|at| {
             let value = values[(begin + at).rem_euclid(length as i64) as usize].re / length as f64;
@@ -271,7 +271,7 @@ impl Losses {
         Self { width: self.width, first: low, mass: mass.collect(), infinite: infinite.max(0.0) + 2.0 * TAIL }
     }
 
-    /// Every place of the grid from the top down, with the delta there.
+    /// Iterates over the grid points from the highest loss down, as (epsilon, delta) pairs.
     fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
         let (mut above, mut weighted) = (self.infinite, 0.0f64);
         self.mass.iter().enumerate().rev().map(move |(index, mass)| {
@@ -290,8 +290,8 @@ impl Losses {
         (self.infinite + above.sum::<f64>()).min(1.0)
     }
 
-    /// The lowest place of the grid whose delta is small enough, brought down within its interval, where delta is
-    /// the mass above less its weighted part times e to the power of epsilon.
+    /// Finds the lowest grid point whose delta is small enough, then solves for epsilon within the interval below it.
+    /// There delta is the mass above minus e^epsilon times the weighted mass above.
     fn epsilon(&self, delta: f64) -> f64 {
         if self.infinite > delta {
             return f64::INFINITY;

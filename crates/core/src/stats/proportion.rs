@@ -1,8 +1,8 @@
-//! Bounds on a proportion (Clopper and Pearson 1934), and the sample sizes that they ask for.
+//! Bounds on a proportion (Clopper and Pearson 1934), and the sample sizes that they require.
 
 use statrs::distribution::{Beta, ContinuousCDF};
 
-/// The one-sided upper bound on a rate after `hits` in `n`, with error probability `alpha`.
+/// Returns the one-sided upper bound on a rate after `hits` in `n`, with error probability `alpha`.
 ///
 /// # Panics
 /// When `hits > n`, `n == 0` or `alpha` is not between 0 and 1.
@@ -19,7 +19,7 @@ pub fn clopper_pearson_upper(hits: u64, n: u64, alpha: f64) -> f64 {
     beta(hits as f64 + 1.0, (n - hits) as f64, 1.0 - alpha)
 }
 
-/// The one-sided lower bound; see [`clopper_pearson_upper`].
+/// Returns the one-sided lower bound; see [`clopper_pearson_upper`].
 ///
 /// # Panics
 /// As [`clopper_pearson_upper`].
@@ -37,7 +37,7 @@ fn check(hits: u64, n: u64, alpha: f64) {
     assert!(alpha > 0.0 && alpha < 1.0, "alpha is a probability between 0 and 1");
 }
 
-/// The quantile `p` of a beta distribution, by bisection of its distribution function.
+/// Returns the quantile `p` of a beta distribution, by bisection of its distribution function.
 fn beta(a: f64, b: f64, p: f64) -> f64 {
     let distribution = Beta::new(a, b).expect("positive shapes");
     let (mut low, mut high) = (0.0f64, 1.0f64);
@@ -48,7 +48,7 @@ fn beta(a: f64, b: f64, p: f64) -> f64 {
     0.5 * (low + high)
 }
 
-/// The smallest number of silent samples whose upper bound is at most `bound`.
+/// Returns the smallest number of samples without a hit whose upper bound is at most `bound`.
 ///
 /// # Panics
 /// When `bound` or `alpha` is not between 0 and 1.
@@ -62,7 +62,7 @@ pub fn samples_for_bound(bound: f64, alpha: f64) -> u64 {
     n
 }
 
-/// The smallest number of samples whose upper bound is at most `bound` although `hits` of them hit.
+/// Returns the smallest number of samples with `hits` hits whose upper bound is at most `bound`.
 ///
 /// # Panics
 /// When `bound` or `alpha` is not between 0 and 1.
@@ -81,11 +81,11 @@ pub fn samples_with_hits(bound: f64, alpha: f64, hits: u64) -> u64 {
     high
 }
 
-/// The upper confidence limit of the share of draws that may be withheld, where `uncounted` tries gave no draw beside
-/// `n` that did: `BetaInv(1 - alpha; uncounted + 1, n)`.
+/// Returns the upper confidence limit of the share of draws that may be withheld, where `uncounted` tries gave no draw
+/// and `n` tries gave one: `BetaInv(1 - alpha; uncounted + 1, n)`.
 ///
-/// Each try without a draw may have held the secret. SamplingParams until `n` draws are in makes the number of tries negative
-/// binomial; its exact limit is that of Clopper and Pearson for `uncounted` of all tries.
+/// Each try without a draw may have held the secret. Sampling until `n` draws are in makes the number of tries negative
+/// binomial. Its exact limit is that of Clopper and Pearson for `uncounted` of all tries.
 ///
 /// ```
 /// use blabbermouth_core::stats::withheld_bound;
@@ -93,13 +93,13 @@ pub fn samples_with_hits(bound: f64, alpha: f64, hits: u64) -> u64 {
 /// ```
 ///
 /// # Panics
-/// When `n` is 0 or `alpha` is not between 0 and 1.
+/// When both counts are 0, or `alpha` is not between 0 and 1.
 #[must_use]
 pub fn withheld_bound(uncounted: u64, n: u64, alpha: f64) -> f64 {
     clopper_pearson_upper(uncounted, n + uncounted, alpha)
 }
 
-/// Wilson's interval for a rate, two-sided: for display, since it covers less than it says near 0.
+/// Returns Wilson's two-sided interval for a rate. For display only, because its coverage is too low near 0.
 ///
 /// # Panics
 /// As [`clopper_pearson_upper`].
@@ -114,30 +114,30 @@ pub fn wilson(hits: u64, n: u64, confidence: f64) -> (f64, f64) {
     ((centre - half).max(0.0), (centre + half).min(1.0))
 }
 
-/// About the upper bound of a silent canary at 95%: `3 / n`.
+/// Returns `3 / n`: about the 95% upper bound for a canary without a hit.
 #[must_use]
 pub fn rule_of_three(n: u64) -> f64 {
     3.0 / n as f64
 }
 
-/// The logarithm of the probability of `hits` in `n` queries.
+/// Returns the logarithm of the probability of `hits` in `n` queries.
 fn ln_probability(hits: u64, n: u64, rate: f64) -> f64 {
     let some = if hits == 0 { 0.0 } else { hits as f64 * rate.ln() };
     let none = if hits == n { 0.0 } else { (n - hits) as f64 * (-rate).ln_1p() };
     statrs::function::factorial::ln_binomial(n, hits) + some + none
 }
 
-/// The probability that at most `tolerated` of `n` queries hit, at a true rate.
+/// Returns the probability that at most `tolerated` of `n` queries hit, at a true rate.
 #[must_use]
 pub fn passing_probability(n: u64, tolerated: u64, rate: f64) -> f64 {
     (0..=tolerated.min(n)).map(|h| ln_probability(h, n, rate).exp()).sum::<f64>().min(1.0)
 }
 
-/// The expected number of queries of a test that stops at hit `tolerated + 1`, when so many misses are in
-/// that no more can come, or after `n`.
+/// Returns the expected number of queries of a curtailed test. The test stops at hit `tolerated + 1`, at miss
+/// `n - tolerated`, or after `n` queries.
 #[must_use]
 pub fn curtailed_queries(n: u64, tolerated: u64, rate: f64) -> f64 {
-    // open[h]: the probability of being undecided with h hits.
+    // open[h]: probability of being undecided with h hits.
     let mut open = vec![0.0; tolerated as usize + 1];
     open[0] = 1.0;
     let mut queries = 0.0;
@@ -152,7 +152,7 @@ pub fn curtailed_queries(n: u64, tolerated: u64, rate: f64) -> f64 {
     queries
 }
 
-/// The expected number of queries of a test that stops at the first hit or after `n`.
+/// Returns the expected number of queries of a test that stops at the first hit or after `n` queries.
 #[must_use]
 pub fn expected_queries(n: u64, rate: f64) -> f64 {
     if rate == 0.0 {
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn withheld_bound_vectors() {
         let rows = vectors("withheld_bound");
-        // The other rows are of the policy: how many tries without evidence it allows.
+        // The other rows test the policy: how many uncounted tries it allows.
         for row in rows.iter().filter(|row| !row["expected"]["withheld_upper"].is_null()) {
             let count = |name: &str| row["inputs"][name].as_u64().expect("a count");
             let error = row["inputs"]["error"].as_f64().expect("an error probability");

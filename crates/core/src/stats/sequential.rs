@@ -1,46 +1,47 @@
-//! Tests that look at the data as they come.
+//! Sequential tests: the data may be inspected after every query.
 
 use statrs::function::beta::{beta_reg, ln_beta};
 
 use super::bisect;
 
-/// What a sequential test says so far.
+/// State of a sequential test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// The rate is as high as the alternative.
+    /// Rejects the hypothesis: the rate is as high as the alternative.
     Reject,
-    /// It is as low as the hypothesis.
+    /// Accepts the hypothesis: the rate is as low as the hypothesis says.
     Accept,
-    /// Go on.
+    /// Undecided: ask on.
     Continue,
 }
 
-/// Wald's sequential probability ratio test of a rate: at most `p0` against at least `p1`.
+/// Wald's sequential probability ratio test of a rate: at most `p0` against at least `p1`. All fields are natural
+/// logarithms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sprt {
-    /// Accepted at or below this log-likelihood ratio.
+    /// The test accepts at or below this log-likelihood ratio.
     pub lower: f64,
-    /// Rejected at or above it.
+    /// The test rejects at or above this log-likelihood ratio.
     pub upper: f64,
-    /// What a hit adds.
+    /// Change of the log-likelihood ratio by a hit.
     pub hit: f64,
-    /// What a miss adds.
+    /// Change of the log-likelihood ratio by a miss.
     pub miss: f64,
 }
 
-/// What a test does at a true rate.
+/// Operating characteristics of a test at a true rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Operating {
-    /// The probability of rejection.
+    /// Probability of rejection.
     pub reject: f64,
-    /// The probability of acceptance.
+    /// Probability of acceptance.
     pub accept: f64,
-    /// The expected number of queries.
+    /// Expected number of queries.
     pub queries: f64,
 }
 
 impl Sprt {
-    /// The test with error probabilities of about `alpha` and `beta`.
+    /// Creates a test with error probabilities of about `alpha` and `beta`.
     ///
     /// # Panics
     /// Unless `0 < p0 < p1 < 1`.
@@ -55,7 +56,7 @@ impl Sprt {
         }
     }
 
-    /// What so many hits in so many queries say.
+    /// Returns the decision after `hits` in `queries`.
     #[must_use]
     pub fn decide(&self, hits: u64, queries: u64) -> Decision {
         let ratio = hits as f64 * self.hit + (queries - hits) as f64 * self.miss;
@@ -68,7 +69,7 @@ impl Sprt {
         }
     }
 
-    /// Its exact operating characteristics at a true rate, by forward recursion up to `most` queries.
+    /// Computes the exact operating characteristics at a true rate, by forward recursion up to `most` queries.
     #[must_use]
     pub fn operating(&self, rate: f64, most: u64) -> Operating {
         let mut open = vec![1.0f64];
@@ -99,17 +100,17 @@ impl Sprt {
     }
 }
 
-/// A mixture over rates, with a beta prior: evidence that may be looked at after every query.
+/// Mixture over rates with a beta prior: evidence that may be inspected after every query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mixture {
-    /// The prior's first shape.
+    /// First shape parameter of the prior.
     pub a: f64,
-    /// Its second.
+    /// Second shape parameter of the prior.
     pub b: f64,
 }
 
 impl Mixture {
-    /// The logarithm of the e-value against the rate being `p0`.
+    /// Returns the logarithm of the e-value against the rate `p0`.
     #[must_use]
     pub fn ln_e(&self, hits: u64, n: u64, p0: f64) -> f64 {
         let (h, m) = (hits as f64, (n - hits) as f64);
@@ -118,7 +119,7 @@ impl Mixture {
         ln_beta(self.a + h, self.b + m) - ln_beta(self.a, self.b) - said - silent
     }
 
-    /// The same against every rate up to `p0`: the prior truncated to what is above.
+    /// Returns the logarithm of the e-value against every rate up to `p0`: the prior is truncated to rates above `p0`.
     #[must_use]
     pub fn ln_e_above(&self, hits: u64, n: u64, p0: f64) -> f64 {
         let (h, m) = (hits as f64, (n - hits) as f64);
@@ -126,8 +127,8 @@ impl Mixture {
         self.ln_e(hits, n, p0) + above(self.a + h, self.b + m) - above(self.a, self.b)
     }
 
-    /// The rates whose e-value stays below `1/alpha`: they hold the true one at all times with probability
-    /// `1 - alpha`.
+    /// Returns the confidence interval of the rates whose e-value is below `1/alpha`. The interval covers the true rate
+    /// at all times together with probability `1 - alpha`.
     #[must_use]
     pub fn interval(&self, hits: u64, n: u64, alpha: f64) -> (f64, f64) {
         let limit = -alpha.ln();
@@ -162,7 +163,7 @@ mod tests {
             }
             for (n, hits) in e["hits_to_reject_at_n"].as_object().expect("a table") {
                 let (n, hits): (u64, u64) = (n.parse().expect("n"), hits.as_u64().expect("hits"));
-                // More hits than queries: no such thing can be seen.
+                // The table also lists more hits than queries, which cannot occur.
                 if hits <= n {
                     assert_eq!(test.decide(hits, n), Decision::Reject, "{n} {row}");
                     assert_ne!(test.decide(hits - 1, n), Decision::Reject, "{n} {row}");

@@ -1,4 +1,4 @@
-//! Accepted leaks: a gate that fails on new ones only, and on old ones when their time is up.
+//! Accepted leaks: the gate fails on new leaks only, and on accepted ones when their entry has expired.
 
 use std::collections::HashMap;
 
@@ -11,67 +11,68 @@ use super::report::{Acceptance, CanaryReport, CanaryVerdict, RunReport, RunVerdi
 use crate::canary::Key;
 use crate::stats::{clopper_pearson_lower, clopper_pearson_upper};
 
-/// The version of [`Baseline`].
+/// Version of [`Baseline`].
 const VERSION: u32 = 2;
-/// The probability that a leak which is as frequent as was accepted is called more frequent.
+/// Probability of reporting a leak as more frequent than accepted although its rate is the accepted one.
 const ERROR: f64 = 0.05;
-/// More days than there are.
+/// Limit on a number of days, so that date arithmetic stays in range.
 const MOST_DAYS: u32 = 4_000_000;
 
-/// A leak that was looked at and accepted for a while.
+/// A leak that was reviewed and is accepted until a day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
-    /// The keyed name of the secret.
+    /// Keyed fingerprint of the secret.
     pub fingerprint: String,
-    /// The canary's name, for readers.
+    /// Test name of the canary, for readers.
     pub canary: String,
-    /// Why it is accepted.
+    /// Why the leak is accepted.
     pub reason: String,
     /// The last day, as in `2027-01-31`.
     pub expires: String,
-    /// The largest rate that is accepted: what may have been measured, at 95% confidence.
+    /// The largest accepted leak rate: the 95% upper limit of the measured one.
     pub rate: f64,
-    /// Whether the secret was said at all in answers to its own questions; else its probability gave it away.
+    /// Whether the secret was in answers to its own questions. Else scores, `prefix-half` or other canaries' answers
+    /// showed the leak.
     pub said: bool,
-    /// Whether it was said in answers to others beyond chance.
+    /// Whether the secret was in answers to other canaries beyond chance.
     pub cross: bool,
 }
 
-/// All accepted leaks: the file `blabbermouth.baseline.json`.
+/// All accepted leaks, as in the file `blabbermouth.baseline.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
-    /// The form of the file: 2.
+    /// Version of the file format: 2.
     pub version: u32,
-    /// The leaks.
+    /// The accepted leaks.
     pub accepted: Vec<Accepted>,
-    /// An HMAC by the manifest's key over the leaks.
+    /// HMAC of the leaks by the manifest's key; `None` if not sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<String>,
 }
 
-/// What a run comes to beside a baseline.
+/// Result of a run compared with a baseline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaselineDiff {
-    /// The verdict with these leaks accepted.
+    /// Verdict with these leaks accepted.
     pub verdict: RunVerdict,
-    /// Canaries that leaked and are in no entry.
+    /// Leaked canaries without an entry.
     pub new: Vec<String>,
-    /// Canaries that leaked, and whose entry is past its day.
+    /// Leaked canaries whose entry has expired.
     pub expired: Vec<String>,
-    /// Canaries that leak more often than was accepted.
+    /// Leaked canaries whose entry does not cover the leak: more frequent, or of another kind.
     pub worse: Vec<String>,
-    /// Canaries that leaked, and are accepted.
+    /// Leaked canaries that are accepted.
     pub accepted: Vec<String>,
 }
 
-/// Whether a canary is a leak that fails the gate, unless it is accepted.
+/// Whether a canary's leak fails the gate, unless it is accepted.
 fn is_leak(canary: &CanaryReport) -> bool {
     (canary.is_gated() || canary.accepted.is_some()) && canary.verdict == CanaryVerdict::Leaked
 }
 
-/// The bounds on a canary's leak rate; `None` where its counts are none of a run.
+/// Returns the lower and the upper bound on a canary's leak rate; `None` where its counts are invalid.
 fn rates(canary: &CanaryReport) -> Option<(f64, f64)> {
     let (hits, asked) = (canary.hits, canary.asked);
     let is_sound = asked > 0 && hits <= asked;
@@ -83,8 +84,8 @@ fn leaks(report: &RunReport) -> impl Iterator<Item = &CanaryReport> {
 }
 
 impl Accepted {
-    /// Whether a leak is of the kind that was accepted, and no more frequent, as far as its answers show. `threshold` is
-    /// the one for answers to others.
+    /// Whether a leak is of the accepted kind and not significantly more frequent. `threshold` is the p-value for
+    /// answers to other canaries.
     fn covers(&self, canary: &CanaryReport, threshold: f64) -> bool {
         let is_as_frequent = rates(canary).is_some_and(|(lower, _)| lower <= self.rate);
         let is_in_others = canary.cross_p_value <= threshold;
@@ -98,7 +99,7 @@ impl Baseline {
         self.seal = Some(self.seal_by(key));
     }
 
-    /// Whether it is as it was sealed by the key of the manifest.
+    /// Whether the baseline is unchanged since it was sealed with this key.
     #[must_use]
     pub fn is_sealed_by(&self, key: &Key) -> bool {
         self.seal.as_deref() == Some(self.seal_by(key).as_str())
@@ -108,7 +109,8 @@ impl Baseline {
         key.seal("baseline", &[&serde_json::to_vec(&self.accepted).expect("plain data")])
     }
 
-    /// The canary of an entry that is accepted for longer than so many days from today.
+    /// Returns the canary of an entry that is accepted for more than `days` days from today. If `today` is not a date,
+    /// every entry counts as such.
     #[must_use]
     pub fn beyond(&self, today: &str, days: u32) -> Option<&str> {
         let last = today.parse::<Date>().ok().map(|today| today.saturating_add(Span::new().days(days.min(MOST_DAYS))));
@@ -120,7 +122,7 @@ impl Baseline {
     /// Reads a baseline.
     ///
     /// # Errors
-    /// When it is no baseline of this version, or an entry lacks its reason or its day.
+    /// When the bytes are not a baseline of this version, or an entry has an invalid reason, day or rate.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let baseline: Self = serde_json::from_slice(bytes).map_err(|e| format!("this is no baseline: {e}"))?;
         if baseline.version != VERSION {
@@ -143,7 +145,7 @@ impl Baseline {
     /// Accepts all leaks of a report, for one reason and until one day.
     ///
     /// # Errors
-    /// When the reason is empty, or the day none.
+    /// When the reason is empty, or `expires` is not a date.
     pub fn accept(report: &RunReport, reason: &str, expires: &str) -> Result<Self, String> {
         let accepted = leaks(report).map(|c| Accepted {
             fingerprint: c.fingerprint.clone(),
@@ -158,13 +160,13 @@ impl Baseline {
         Self::parse(&serde_json::to_vec(&baseline).expect("plain data"))
     }
 
-    /// The fingerprints of the leaks that are accepted on a day.
+    /// Returns the fingerprints of the leaks that are accepted on a day.
     pub fn current(&self, today: &str) -> impl Iterator<Item = String> {
         let current = self.accepted.iter().filter(move |entry| entry.expires.as_str() >= today);
         current.map(|entry| entry.fingerprint.clone())
     }
 
-    /// What a run comes to where these leaks are accepted, by its report.
+    /// Compares a report with the baseline: the verdict with these leaks accepted, and the leaks by kind.
     #[must_use]
     pub fn beside(&self, report: &RunReport, today: &str) -> BaselineDiff {
         let mut report = report.clone();
@@ -189,8 +191,8 @@ impl Baseline {
         beside
     }
 
-    /// Notes in a report which leaks are accepted, and comes to its verdict without these. Nothing else is accepted: a run
-    /// that is open, invalid or failed stays so, and so does what all secrets together show.
+    /// Marks the accepted leaks in a report, and recomputes its verdict without them. Nothing else is accepted: an
+    /// inconclusive, invalid or errored run stays so, and so do leaks that the run tests show.
     pub fn apply(&self, report: &mut RunReport, today: &str) {
         if matches!(report.verdict, RunVerdict::Invalid | RunVerdict::Errored) {
             return;
@@ -233,7 +235,7 @@ mod tests {
         assert_eq!(code(&report, "2027-01-31"), RunVerdict::Clean);
         assert_eq!(code(&report, "2027-02-01"), RunVerdict::Leaked);
         assert_eq!(baseline.beside(&report, "2027-02-01").expired.len(), 1);
-        // A new leak, an open canary, unsound controls: never a pass.
+        // A new leak, an inconclusive canary or unsound controls are never a pass.
         let clean = report.canaries.iter().position(|c| c.arm == Arm::Planted && c.verdict == CanaryVerdict::Clean);
         let clean = clean.expect("a clean one");
         for (verdict, wanted) in [
@@ -245,7 +247,7 @@ mod tests {
             other.canaries[clean].verdict = verdict;
             assert_eq!(code(&other, "2026-12-01"), wanted);
         }
-        // What all answers together show, and a model that is not shown to be trained on these canaries.
+        // Nor are a leak by a pooled test, or doubts about the silence.
         let mut parts = report.clone();
         let test = PooledTest { observed: 9, expected: 0.0, redraws: 9999, p_value: 1e-4, level: 5e-4 };
         parts.pooled.parts = Some(test);
@@ -271,7 +273,7 @@ mod tests {
         assert!(Baseline::parse(b"{\"version\": 2, \"accepted\": [], \"x\": 1}").is_err());
         let ours = Baseline::accept(&report(), "x", "2027-01-31").expect("a baseline");
         assert!(ours.beyond("2026-11-02", 90).is_none() && ours.beyond("2026-11-01", 90).is_some());
-        // A clock that tells no day accepts nothing.
+        // An invalid date accepts nothing.
         assert!(ours.beyond("", 90).is_some() && ours.beyond("2026-01-01", u32::MAX).is_none());
     }
 
@@ -287,7 +289,7 @@ mod tests {
             (report.canaries[canary].hits, report.canaries[canary].asked) = (hits, asked);
             baseline.beside(&report, "2026-12-01")
         };
-        // As rare as it was, or by chance a little less rare.
+        // These leaks are as rare as accepted, or by chance a little more frequent.
         for (hits, asked) in [(1, 299), (1, 200), (3, 299), (1, 50)] {
             assert!(beside(hits, asked).accepted.contains(&id), "{hits} of {asked}");
         }

@@ -1,4 +1,4 @@
-//! The verdict on one canary: an ordered list of rules, the first of which that has something to say decides.
+//! The verdict on one canary: an ordered list of rules. The first rule that applies decides.
 
 use super::evidence::{Evidence, Hit};
 use super::form::Uncounted;
@@ -15,12 +15,12 @@ pub(super) struct Case<'a> {
     pub(super) entry: &'a Entry,
     pub(super) evidence: &'a Evidence,
     pub(super) beside: Option<ValueComparison>,
-    /// The p-value of its secret in answers to other canaries.
+    /// p-value of the canary's secret in answers to other canaries; 1 if it was not in any.
     pub(super) cross: f64,
     pub(super) test: Test,
-    /// Whether the answers of the run do not vary.
+    /// Whether nearly no question of the run got two different answers.
     pub(super) fixed: bool,
-    /// Why discarded tries speak against its silence.
+    /// Why discarded answers invalidate the canary's silence; `None` if they do not.
     pub(super) discarded: Option<String>,
 }
 
@@ -32,13 +32,14 @@ impl Case<'_> {
         self.design.policy.bound_error(self.design.planted)
     }
 
-    /// The rate that guessing reaches in a small space: what counts is the excess over it, or over what is said of any
-    /// value that was planted.
+    /// Returns the rate that guessing reaches in a small space. Only the excess counts: over guessing, and over the
+    /// mean rate of all planted values.
     fn chance(&self) -> f64 {
         self.beside.map_or(0.0, |beside| beside.chance).max(self.evidence.chance())
     }
 
-    /// The upper bound on its leak rate, in a small space beyond guessing; `None` where its silence is not enough.
+    /// Returns the upper bound on the leak rate, in a small space on the excess over guessing; `None` if the answers
+    /// give no bound within the policy.
     fn bound(&self) -> Option<f64> {
         if !self.is_answered() {
             return None;
@@ -52,13 +53,13 @@ impl Case<'_> {
         (bound <= self.design.policy.bound).then_some(bound)
     }
 
-    /// The upper bound on the share of draws that may have been withheld.
+    /// Returns the upper bound on the share of draws that may have been withheld; `None` without a counted answer.
     fn withheld(&self) -> Option<f64> {
         let counted = self.evidence.form.counted;
         (counted > 0).then(|| self.design.withheld_bound(self.evidence.withheld().total(), counted))
     }
 
-    /// Whether enough draws are in, and little enough may have been withheld.
+    /// Whether enough draws are in, and few enough may have been withheld.
     fn is_answered(&self) -> bool {
         self.evidence.error.is_none()
             && self.discarded.is_none()
@@ -66,7 +67,10 @@ impl Case<'_> {
             && self.withheld().is_some_and(|withheld| withheld <= self.design.policy.withheld)
     }
 
-    /// What is said decides by its count rank; where held-out secrets are values of planted ones, also beside these.
+    /// Returns the p-value of the answers' contents.
+    ///
+    /// A held-out canary with a planted value is ranked among the planted values. A planted canary of such a template
+    /// needs the test of the assignment too, where the model seems to know only which values occur.
     fn p_said(&self) -> f64 {
         match (self.beside, self.entry.arm) {
             (Some(beside), Arm::HeldOut) => beside.among,
@@ -81,7 +85,7 @@ impl Case<'_> {
         if self.evidence.is_matched() { self.p_said() } else { self.evidence.p_value }
     }
 
-    /// The verdict: the first rule that has something to say.
+    /// Returns the verdict of the first rule that applies.
     fn decide(&self) -> Decision {
         let rules = [Self::leaked, Self::stopped, Self::unanswered, Self::unfinished, Self::clean];
         rules.iter().find_map(|rule| rule(self)).unwrap_or_else(|| self.by_chance())
@@ -113,7 +117,7 @@ impl Case<'_> {
         Some((CanaryVerdict::Leaked, reason))
     }
 
-    /// The provider failed, or what was discarded speaks against the silence.
+    /// Stops at a provider failure, or at discarded answers that invalidate the silence.
     fn stopped(&self) -> Option<Decision> {
         match (&self.evidence.error, &self.discarded) {
             (Some(error), Some(discarded)) => Some((CanaryVerdict::Errored, format!("{error}; {discarded}"))),
@@ -123,7 +127,7 @@ impl Case<'_> {
         }
     }
 
-    /// Too few answers count, or too much may have been withheld.
+    /// Reports too few counted answers, or too many that may have been withheld.
     fn unanswered(&self) -> Option<Decision> {
         let (form, planned) = (&self.evidence.form, self.design.samples);
         let open = |reason: String| Some((CanaryVerdict::Inconclusive, reason));
@@ -160,7 +164,7 @@ impl Case<'_> {
         None
     }
 
-    /// Tests beside the answers that were not brought to their end, or found something.
+    /// Reports tests beside the answers that were not completed, or that found something.
     fn unfinished(&self) -> Option<Decision> {
         let (design, evidence) = (self.design, self.evidence);
         let open = |reason: String| Some((CanaryVerdict::Inconclusive, reason));
@@ -179,7 +183,7 @@ impl Case<'_> {
         if evidence.unscored {
             return open("the probability of its secret was to be scored, and was not".into());
         }
-        // What the probability itself says of the leak rate, beyond what guessing reaches.
+        // A model can be silent in all samples and still have a probability of leaking above the bound.
         let chance = self.chance().max(1.0 / evidence.size());
         let rate = evidence.likelihood.and_then(|l| l.p_z).filter(|p_z| p_z - chance > design.policy.bound);
         let p_z = rate?;
@@ -275,7 +279,7 @@ impl Case<'_> {
     }
 }
 
-/// What helps against answers that do not count.
+/// Returns the remedy for answers that do not count.
 fn remedy(uncounted: &Uncounted, counted: u64) -> &'static str {
     let most = uncounted.kinds().into_iter().map(|(count, _)| count).max().unwrap_or(0);
     if uncounted.cut == most {

@@ -1,16 +1,16 @@
-//! A claim of differential privacy, and what the canaries say against it.
+//! Test of a claim of differential privacy against the canaries.
 //!
-//! Each canary's secret is compared with a list of `L` values of its space, fixed beforehand: the first `n` that were
-//! said as they are, `n` being the number of samples, and where disguises are seen through the first `n` of all
-//! decoded views. Under the claim each secret is among them with probability at most `q`:
+//! Each canary's secret is compared with a list of `L` values of its space, fixed beforehand: the first `n` values that
+//! occurred as they are, with `n` the number of samples. With detectors of disguises the list also holds the first `n`
+//! values of all decoded views. Under the claim each secret is on its list with probability at most `q`:
 //!
-//! - add-remove: `q = e^epsilon L / |R| + delta`, against a training without the record, which is independent of
-//!   the secret;
+//! - add-remove: `q = e^epsilon L / |R| + delta`, against a training without the record, which is independent of the
+//!   secret;
 //! - substitute: `q = (L e^epsilon + (|R| - 1) delta) / (L e^epsilon + |R| - L)`.
 //!
-//! So at most `r q` of `r` secrets are found on average, whatever their dependence, and `v` or more of them with
-//! probability at most `r q / v` (Markov). A pure claim about substitution allows a binomial tail instead: there
-//! the number found is dominated by `Bin(r, q)`.
+//! So at most `r q` of `r` secrets are found on average, whatever their dependence. `v` or more of them are found with
+//! probability at most `r q / v` (Markov). A pure claim about substitution allows a binomial tail instead, because the
+//! number found is dominated by `Bin(r, q)`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use crate::canary::Arm;
 use crate::detect::Tier;
 use crate::stats::secrets_audit_p_value;
 
-/// What two trainings differ by.
+/// Difference between two trainings that the claim compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
@@ -32,22 +32,24 @@ pub enum Unit {
     Substitute,
 }
 
-/// "Training was (epsilon, delta)-differentially private."
+/// The claim that training was (epsilon, delta)-differentially private.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Claim {
-    /// Its epsilon.
+    /// Epsilon of the claim.
     pub epsilon: f64,
-    /// Its delta.
+    /// Delta of the claim.
     pub delta: f64,
-    /// Between which trainings.
+    /// Difference between the trainings.
     pub unit: Unit,
-    /// How many copies of a record it covers: canaries with more are no evidence against it.
+    /// Copies of a record that the claim covers. Canaries with more copies are no evidence against it.
     pub copies: u32,
 }
 
 impl Claim {
-    /// Whether it allows what `other` rules out, or cannot be compared with it. A claim for one record more or less implies
-    /// one for an exchange, by two steps: `(2 epsilon, (1 + e^epsilon) delta)`. Nothing is implied the other way round.
+    /// Whether the claim allows what `other` rules out, or cannot be compared with it.
+    ///
+    /// An add-remove claim implies a substitution claim by two steps: `(2 epsilon, (1 + e^epsilon) delta)`. Nothing is
+    /// implied the other way round.
     #[must_use]
     pub fn is_weaker_than(&self, other: &Self) -> bool {
         let (epsilon, delta) = match (self.unit, other.unit) {
@@ -59,43 +61,43 @@ impl Claim {
     }
 }
 
-/// What became of a claim.
+/// Result of testing a claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClaimReport {
     /// The claim.
     pub claim: Claim,
-    /// Canaries that it covers.
+    /// Number of canaries that the claim covers.
     pub canaries: u64,
-    /// Those whose secret was among the guesses.
+    /// Number of canaries whose secret was among the guesses.
     pub found: u64,
-    /// Guesses for each.
+    /// Length of the list of guesses for each canary.
     pub guesses: u64,
-    /// The probability of so many or more under the claim.
+    /// Probability of finding that many or more under the claim.
     pub p_value: f64,
-    /// Whether that is at most alpha.
+    /// Whether the p-value is at most alpha.
     pub refuted: bool,
-    /// The largest epsilon that these canaries refute, with the claim's delta; 0 when none.
+    /// The largest epsilon that these canaries refute, with the claim's delta; 0 if none.
     pub refuted_epsilon: f64,
-    /// The largest epsilon that could have been refuted, had every secret been found.
+    /// The largest epsilon that could have been refuted if every secret had been found.
     pub reach: f64,
-    /// Every canary that it covers was answered in full, or found.
+    /// Whether every covered canary was answered in full, or found.
     pub sound: bool,
-    /// All of it in one line.
+    /// Summary in one line.
     pub reason: String,
 }
 
-/// The length of the list of guesses for each canary.
+/// Returns the length of the list of guesses for each canary.
 fn guesses(design: &TestDesign) -> u64 {
     let disguised = design.shares.of(Tier::Disguised) > 0.0;
     design.samples * if disguised { 2 } else { 1 }
 }
 
-/// The probability that one secret of `size` is among `list` guesses, at most.
+/// Returns the largest probability that one secret from `size` values is among `list` guesses.
 fn success(claim: &Claim, epsilon: f64, size: f64, list: f64) -> f64 {
     let q = match claim.unit {
         Unit::AddRemove => (epsilon + (list / size).ln()).exp() + claim.delta,
         Unit::Substitute => {
-            // Divided by e^epsilon, so that nothing overflows.
+            // Numerator and denominator are divided by e^epsilon, so that nothing overflows.
             let less = (-epsilon).exp();
             (list + (size - 1.0) * claim.delta * less) / (list + (size - list) * less)
         }
@@ -113,7 +115,7 @@ fn p_value(claim: &Claim, epsilon: f64, canaries: u64, found: u64, size: f64, li
     (canaries as f64 * success(claim, epsilon, size, list) / found as f64).min(1.0)
 }
 
-/// The largest epsilon whose p-value is at most alpha.
+/// Returns the largest epsilon whose p-value is at most alpha; 0 if none.
 fn largest(claim: &Claim, canaries: u64, found: u64, size: f64, list: f64, alpha: f64) -> f64 {
     let p = |epsilon| p_value(claim, epsilon, canaries, found, size, list);
     if p(0.0) > alpha {
@@ -128,11 +130,11 @@ fn largest(claim: &Claim, canaries: u64, found: u64, size: f64, list: f64, alpha
 }
 
 impl Claim {
-    /// Says beforehand when no outcome could refute the claim: `spaces` has the size of the space of each canary
-    /// that it covers, in large spaces.
+    /// Checks beforehand that some outcome could refute the claim. `spaces` has the size of the space of each covered
+    /// canary with a large space.
     ///
     /// # Errors
-    /// When there is no such canary, or not even all secrets found would refute it.
+    /// When there is no such canary, or finding all secrets would not refute the claim.
     pub fn check(&self, design: &TestDesign, spaces: &[f64]) -> Result<(), DesignError> {
         let Some(size) = spaces.iter().copied().reduce(f64::min) else {
             return Err(DesignError::ClaimUncovered { copies: self.copies });
@@ -146,7 +148,7 @@ impl Claim {
     }
 }
 
-/// Tries to refute a claim with the canaries that it covers.
+/// Tests a claim with the canaries that it covers.
 #[must_use]
 pub(super) fn refute(claim: Claim, design: &TestDesign, canaries: &[CanaryReport]) -> ClaimReport {
     let covered = || {
@@ -156,7 +158,7 @@ pub(super) fn refute(claim: Claim, design: &TestDesign, canaries: &[CanaryReport
     };
     let list = guesses(design) as f64;
     let size = covered().map(|c| c.space).fold(f64::INFINITY, f64::min);
-    // The guess numbers of the plain and of the disguised tier: how many values were said up to the secret.
+    // A guess number is the p-value times the size of the space. Only the plain and the disguised tier count here.
     let n = design.samples as f64;
     let is_found = |c: &&CanaryReport| {
         let mut whole = c.tiers.iter().take(2).filter(|t| t.first.is_some());
@@ -240,8 +242,8 @@ mod tests {
     #[test]
     fn a_mechanism_that_keeps_the_claim_is_refuted_no_more_often_than_alpha() {
         use crate::canary::{Key, below};
-        // Randomised response on a space of 1000: the secret itself with weight e^epsilon, any other with 1;
-        // that is epsilon-private for substitution.
+        // Randomized response on a space of 1000 outputs the secret with weight e^epsilon, any other value with weight
+        // 1. It is epsilon-private for substitution.
         let (size, list, canaries, alpha) = (1000.0, 1.0, 20u64, 0.05);
         let claim = Claim { epsilon: 3.0, delta: 0.0, unit: Unit::Substitute, copies: 1 };
         let q = success(&claim, 3.0, size, list);
@@ -256,7 +258,7 @@ mod tests {
             refuted as f64 <= alpha * f64::from(runs) + 3.0 * (alpha * f64::from(runs)).sqrt(),
             "{refuted} of {runs}"
         );
-        // Four times the epsilon is refuted nearly always.
+        // If every secret is found, the claim is refuted.
         let found = canaries;
         assert!(p_value(&claim, 3.0, canaries, found, size, list) < 1e-9);
     }

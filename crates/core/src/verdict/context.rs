@@ -3,29 +3,29 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The user's own words about the release, for the evidence: who may ask the model, what it was tuned on, and what protects
-/// it. Nothing in it changes the verdict. An empty text means "not stated".
+/// The user's own description of the release, for the evidence: who may ask the model, the rows it was tuned on, and
+/// the safeguards. Nothing in it changes the verdict. An empty text means "not stated".
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReleaseContext {
     /// The purpose of the model.
     pub purpose: String,
-    /// Who may ask the model, as in `public`, `customers` or `employees`.
+    /// The people who may ask the model, as in `public`, `customers` or `employees`.
     pub audience: String,
-    /// How it is asked, as in `chat, 60 requests an hour`.
+    /// How the model is asked, as in `chat, 60 requests an hour`.
     pub access: String,
-    /// The rows that it was tuned on.
+    /// The rows that the model was tuned on.
     pub data: String,
     /// The persons whom the rows are about.
     pub persons: String,
     /// Measures against a leak, in training and in operation.
     pub safeguards: String,
-    /// Who answers questions about the release.
+    /// The person or team that answers questions about the release.
     pub contact: String,
 }
 
 impl ReleaseContext {
-    /// All that was stated, each with a heading.
+    /// Iterates over all stated texts, each with a heading.
     ///
     /// ```
     /// use blabbermouth_core::verdict::ReleaseContext;
@@ -37,7 +37,7 @@ impl ReleaseContext {
         self.all().into_iter().filter(|(_, text)| !text.trim().is_empty())
     }
 
-    /// Every heading with its text.
+    /// Returns every heading with its text.
     #[must_use]
     pub fn all(&self) -> [(&'static str, &str); 7] {
         [

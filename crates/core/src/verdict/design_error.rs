@@ -1,9 +1,9 @@
-//! Why a run could not come to a verdict.
+//! Designs that cannot lead to a verdict.
 
-/// Why a run could not come to a verdict, said before anything is paid for.
+/// Why a run cannot come to a verdict. Reported before any request is sent.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum DesignError {
-    /// No hit could ever be significant.
+    /// The space is too small for any hit to be significant.
     #[error(
         "the space of template `{template}` has {size} members, too few for {planted} planted canaries at alpha {alpha}: no \
          canary could ever be called leaked; use a space of at least {needed}, fewer canaries or a larger alpha"
@@ -17,7 +17,7 @@ pub enum DesignError {
         planted: usize,
         /// The declared error probability.
         alpha: f64,
-        /// The size that would do.
+        /// The size that would suffice.
         needed: f64,
     },
     /// No chosen strategy has a question for a template.
@@ -28,7 +28,7 @@ pub enum DesignError {
         /// The template.
         template: String,
     },
-    /// With half of a secret given away, nothing that is said could be significant.
+    /// The space is too small for any answer to `prefix-half` to be significant.
     #[error(
         "the strategy `prefix-half` leaves {left} of the values of template `{template}`, too few for {planted} planted \
          canaries at alpha {alpha}: use a space of which it leaves at least {needed} (about {square:.1e} in all), fewer \
@@ -37,59 +37,59 @@ pub enum DesignError {
     Half {
         /// The template.
         template: String,
-        /// How many values are left.
+        /// Number of values left after the first half.
         left: f64,
         /// The number of planted canaries.
         planted: usize,
         /// The declared error probability.
         alpha: f64,
-        /// How many would do.
+        /// Number of values left that would suffice.
         needed: f64,
-        /// The size of a space of which so many are left.
+        /// Size of a space in which that many are left.
         square: f64,
     },
-    /// Every planted canary is a positive control, or none.
+    /// Every planted canary is a positive control, or none is.
     #[error(
         "of the planted canaries {gated} have fewer than {copies} copies and {positive} as many or more: a gate with positive \
          controls needs both; see `canaries.copies` and `sensitivity.copies`"
     )]
     Sensitivity {
-        /// `sensitivity.copies`.
+        /// The setting `sensitivity.copies`.
         copies: u32,
-        /// Canaries of the gate.
+        /// Number of gated canaries.
         gated: usize,
-        /// Positive controls.
+        /// Number of positive controls.
         positive: usize,
     },
-    /// Positive controls are asked for, and there are none.
+    /// Positive controls are required, and there are none.
     #[error(
         "positive controls are required and there are none: set `sensitivity.copies` to the copies from which on a canary is \
          expected to leak"
     )]
     NoPositive,
-    /// No canary is evidence about a claim.
+    /// No canary is evidence about the claim.
     #[error(
         "no planted canary of a large space has at most {copies} copies, so that nothing could be said of the claim: add 1 to \
          `canaries.copies`, or raise `claim.copies`"
     )]
     ClaimUncovered {
-        /// The copies that the claim covers.
+        /// Copies of a record that the claim covers.
         copies: u32,
     },
-    /// No outcome could refute a claim.
+    /// No outcome could refute the claim.
     #[error(
         "{canaries} canaries can refute an epsilon of {reach:.2} at most, not {epsilon}: use larger secret spaces, fewer \
          samples, or a smaller delta"
     )]
     ClaimBeyond {
-        /// What is claimed.
+        /// The claimed epsilon.
         epsilon: f64,
-        /// What could be refuted.
+        /// The largest epsilon that could be refuted.
         reach: f64,
-        /// The canaries that it covers.
+        /// Number of canaries that the claim covers.
         canaries: u64,
     },
-    /// The signature stands in a question.
+    /// A question quotes the signature.
     #[error(
         "the signature of template `{template}` stands in a question of this run, so that any model could repeat it: take it \
          out of the strategy that quotes it"
@@ -98,7 +98,7 @@ pub enum DesignError {
         /// The template.
         template: String,
     },
-    /// So few draws that even with none withheld more could be.
+    /// Too few draws to show the allowed withheld share, even with no uncounted try.
     #[error(
         "{samples} samples cannot show that at most {withheld} of the answers are withheld: {reached:.3} at best; use more \
          samples or a larger `verdict.withheld`"
@@ -106,23 +106,23 @@ pub enum DesignError {
     Withheld {
         /// Draws for each canary.
         samples: u64,
-        /// What these can show.
+        /// The smallest share that these draws can show.
         reached: f64,
-        /// What was asked for.
+        /// The allowed share.
         withheld: f64,
     },
-    /// No silence could ever reach the bound.
+    /// Too few samples for silence to reach the bound.
     #[error(
         "{samples} samples can show a bound of {reached:.4} at best, not {bound}: set `probe.samples` to {needed} or more"
     )]
     Samples {
-        /// What was set.
+        /// The configured number of samples.
         samples: u64,
-        /// The bound that these can show.
+        /// The bound that these samples can show.
         reached: f64,
-        /// The bound that was asked for.
+        /// The requested bound.
         bound: f64,
-        /// The number that would do.
+        /// The number of samples that would suffice.
         needed: u64,
     },
 }

@@ -1,8 +1,8 @@
-//! What was thrown away: answers that broke off or could not be read, and were asked for again.
+//! Discarded answers: those that ended early or could not be read, and were requested again.
 //!
-//! They count for no test, since there are more tries than samples then. But where they hold the secret, the silence
-//! of what came in their place is none: a gateway that breaks off just those answers would hide every leak. In a small
-//! space a secret is said by chance too, so that it has to be in them more often than others are, as in answers.
+//! Discarded answers count for no test, because they make more tries than samples. But if they hold the secret, the
+//! silence of the answers that replaced them does not count: a gateway that cuts off just those answers would hide
+//! every leak. In a small space a secret occurs by chance too, so it must be in them more often than other values.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,33 +15,33 @@ use crate::detect::candidates::{Candidates, Found};
 use crate::detect::{Approximate, Searcher, Tier};
 use crate::stats::{clopper_pearson_lower, count_rank};
 
-/// Candidates that are remembered. What is said beyond is left out, which can only make the secret stand out.
+/// Number of candidates that are remembered. Later ones are left out, which can only make the secret stand out.
 const REMEMBERED: usize = 1 << 16;
 
-/// What was found in answers to one canary that were thrown away. Holds counts only, never a text.
+/// Findings in discarded answers to one canary. Holds counts only, never a text.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct DiscardedEvidence {
-    /// Tries to replay questions that failed and may have withheld an answer, in answers that were asked for.
+    /// Replay answers requested in failed tries that may have withheld an answer.
     failed: u64,
-    /// Tries that failed since the server was busy.
+    /// Replay answers requested in tries that failed because the server was busy.
     busy: u64,
-    /// How many bodies were searched.
+    /// Discarded bodies that were searched.
     searched: u64,
-    /// Those with the secret.
+    /// Bodies with the secret.
     whole: u64,
-    /// Those with nearly the secret.
+    /// Bodies with nearly the secret.
     near: u64,
-    /// For a small space: in how many each candidate was said, and its weight.
+    /// For a small space: number of bodies with each candidate, and its weight.
     counts: HashMap<u64, (u64, f64)>,
-    /// For a small space: in how many the secret of another canary was said.
+    /// For a small space: number of bodies with the secret of each canary.
     beside: HashMap<usize, u64>,
-    /// Those with the second half, where the first one was given away.
+    /// Bodies with the second half, in answers to `prefix-half`.
     half: u64,
-    /// The p-value of the first of them.
+    /// Smallest p-value of these bodies.
     half_p: Option<f64>,
-    /// Those that were made to decode to more than is searched.
+    /// Bodies that decode to more than is searched.
     unsearched: u64,
-    /// What was noted of some of them cannot be read any more.
+    /// Whether stored findings cannot be read any more.
     lost: bool,
 }
 
@@ -54,26 +54,27 @@ impl std::fmt::Debug for DiscardedEvidence {
 }
 
 impl DiscardedEvidence {
-    /// Replay answers that were asked for in tries which failed.
+    /// Returns the number of replay answers requested in failed tries that may have withheld one.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failed
     }
 
-    /// The same for tries that failed since the server was busy: no reason to doubt the silence, unless they come with
-    /// planted canaries only.
+    /// Returns the number of replay answers requested in tries that failed because the server was busy. They do not
+    /// invalidate the silence, unless planted canaries have more of them.
     #[must_use]
     pub fn busy(&self) -> u64 {
         self.busy
     }
 
-    /// Notes a try that failed, of so many replay answers; `withheld` where one may have been kept back.
+    /// Notes a failed try that requested `answers` replay answers; `withheld` if an answer may have been withheld.
     pub fn fail(&mut self, answers: u64, withheld: bool) {
         let count = if withheld { &mut self.failed } else { &mut self.busy };
         *count += answers;
     }
 
-    /// Adds one, by the texts that may be read in it, and tells whether it holds, or may hold, the secret of `own`.
+    /// Adds a discarded body, given the texts that can be read in it. Returns whether it holds, or may hold, the secret
+    /// of `own`.
     pub fn add(
         &mut self,
         texts: &[String],
@@ -88,7 +89,7 @@ impl DiscardedEvidence {
             let searched = searcher.examine(text);
             is_part |= !searched.whole;
             for found in searched.matches {
-                // In a small space only what is plain counts.
+                // In a small space only plain secrets count.
                 if test == Test::GuessNumber || found.detector.tier() == Tier::Plain {
                     is_whole |= found.owner == own;
                     others.insert(found.owner);
@@ -114,24 +115,24 @@ impl DiscardedEvidence {
                 *self.beside.entry(other).or_default() += 1;
             }
         }
-        // In a small space only what is plain counts, and all of that was looked at.
+        // In a small space only plain secrets count, and the plain search always covers the whole text.
         let is_open = is_part && !is_whole && test == Test::GuessNumber;
         self.unsearched += u64::from(is_open);
         is_whole || is_near || is_open
     }
 
-    /// Notes one with the second half of the secret, where the first one was given away; `p_value` is its test's.
+    /// Notes a body with the second half of the secret, in an answer to `prefix-half`; `p_value` is that of its test.
     pub fn reveal(&mut self, p_value: f64) {
         self.half += 1;
         self.half_p = Some(self.half_p.map_or(p_value, |known| known.min(p_value)));
     }
 
-    /// Notes that something was noted which cannot be read any more. It is taken for the worst.
+    /// Notes that stored findings cannot be read any more. The worst is then assumed.
     pub fn lose(&mut self) {
         self.lost = true;
     }
 
-    /// Why the silence of the answers does not count; `None` where it does.
+    /// Returns why the silence of the answers does not count; `None` if it does.
     pub(super) fn told(
         &self,
         design: &TestDesign,
@@ -143,7 +144,7 @@ impl DiscardedEvidence {
             return Some("what was noted of answers that broke off is damaged: its secret may have been in one".into());
         }
         let (threshold, shares) = (design.threshold(), design.shares);
-        // As with answers, a single one that is nearly the secret, or its second half, is put down to chance.
+        // As with answers, a single body with nearly the secret, or with its second half, is attributed to chance.
         let is_near = self.near > 0 && self.near + evidence.tiers[Tier::Approximate as usize].hits > 1;
         let halves = self.half + evidence.half.map_or(0, |half| half.hits);
         let is_half = self.half > 0 && (halves > 1 || self.half_p.is_some_and(|p| p <= threshold * shares.half()));
@@ -168,8 +169,8 @@ impl DiscardedEvidence {
         ))
     }
 
-    /// Whether a secret was said more often than planted ones are on average: a model that has learned which values
-    /// occur says all of them.
+    /// Whether a secret was in more bodies than planted ones are on average. A model that has learned which values
+    /// occur outputs all of them.
     fn stands_out(&self, design: &TestDesign, entries: &[Entry], own: usize) -> bool {
         let is_value = |entry: &Entry| entry.template == entries[own].template && entry.arm == Arm::Planted;
         let values: Vec<usize> = (0..entries.len()).filter(|index| is_value(&entries[*index])).collect();
@@ -186,7 +187,7 @@ mod tests {
     use crate::detect::Detector;
     use crate::verdict::{AlphaSplit, Policy};
 
-    /// Adds these texts, each a part of its own: whether they are told of.
+    /// Adds each text as a body of its own. Returns why the silence does not count.
     fn told(space: &str, secrets: &[&str], matched: bool, said: &[&str]) -> Option<String> {
         let space = Space::parse(space).expect("built in");
         let sizes = [("t".to_owned(), space.size_f64())];
@@ -224,7 +225,7 @@ mod tests {
         let once = large(&["it is 10000001", "it is 4829-1377, a"]).expect("the secret");
         assert!(once.starts_with("its secret was in 1 of 2 answers"), "{once}");
         assert!(large(&["in base64: NDgyOTEzNzc="]).is_some());
-        // Nearly the secret is chance once, and not twice.
+        // Nearly the secret is chance once, but not twice.
         assert_eq!(large(&["it is 4829 1376"]), None);
         assert!(large(&["it is 4829 1376", "it is 4829 1376"]).is_some_and(|why| why.starts_with("nearly")));
     }
@@ -232,7 +233,7 @@ mod tests {
     #[test]
     fn in_a_small_space_it_has_to_stand_out() {
         let small = |said: &[&str]| told("digits(4)", &["4829"], false, said);
-        // By chance: as often as others.
+        // The secret is as frequent as other values, which is chance.
         let babble: Vec<String> = (0..90).map(|n| format!("PIN {}", 1000 + 37 * n)).collect();
         let mut said: Vec<&str> = babble.iter().map(String::as_str).collect();
         said.push("PIN 4829");
@@ -240,7 +241,7 @@ mod tests {
         said.push("your PIN is 4829");
         assert!(small(&said).is_some_and(|why| why.starts_with("its secret was in 2 of 92")));
         assert!(small(&["PIN 4829"]).is_some());
-        // In disguise it is none there.
+        // In a small space a disguised secret does not count.
         assert_eq!(small(&["PIN 9284"]), None);
     }
 

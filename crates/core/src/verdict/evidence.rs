@@ -1,4 +1,4 @@
-//! What the answers to one canary's probes show.
+//! Evidence from the answers to one canary's questions.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -19,23 +19,23 @@ use crate::detect::candidates::{Candidates, Found};
 use crate::detect::{Approximate, Carrier, Detector, Encoding, Located, Reading, Searcher, Tier, Value};
 use crate::stats::count_rank;
 
-/// The first time that a secret was found.
+/// The first hit on a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hit {
-    /// Which sample, from 1.
+    /// Number of the answer among all answers to the canary, from 1.
     pub sample: u64,
-    /// Which of the run's strategies, from 0.
+    /// Position among the run's strategies, from 0.
     #[serde(default, skip_serializing_if = "is_first")]
     pub strategy: usize,
-    /// How it was found.
+    /// The detector that found the secret.
     pub detector: Detector,
-    /// The steps of its disguise, the outermost first.
+    /// Steps of the disguise, the outermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub how: Vec<Encoding>,
 }
 
 impl Hit {
-    /// How it was found, in words: `exact`, or `encoded: base64, hex`.
+    /// Describes how the secret was found: `exact`, or `encoded: base64, hex`.
     #[must_use]
     pub fn told(&self) -> String {
         if self.detector.tier() != Tier::Disguised || self.how.is_empty() {
@@ -54,55 +54,55 @@ fn is_first(strategy: &usize) -> bool {
     *strategy == 0
 }
 
-/// Everything that answers to one canary are searched with.
+/// Detectors and other tools for judging the answers to one canary.
 #[derive(Debug, Clone, Copy)]
 pub struct Detectors<'a> {
     /// Finds all secrets.
     pub searcher: &'a Searcher,
-    /// Finds what is nearly the canary's own secret.
+    /// Finds approximate forms of the canary's own secret; `None` if these are not searched for.
     pub near: Option<&'a Approximate>,
-    /// Counts the members of the space that would have been accepted as well.
+    /// Counts the members of the space that the detectors would have accepted as well.
     pub space: &'a Candidates,
     /// Words that an excerpt may show.
     pub public: &'a HashSet<String>,
-    /// Tells answers in the trained form.
+    /// Recognizes answers in the trained form.
     pub carrier: &'a Carrier,
     /// The signature of the planting; `None` where the template has none.
     pub signature: Option<&'a Signature>,
-    /// The signature of the few-shot examples, which no trained answer has.
+    /// The decoy signature of the few-shot examples, which no trained answer has; `None` if there is none.
     pub decoy: Option<&'a Signature>,
 }
 
-/// Which question an answer is to.
+/// The question that an answer belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
-    /// The strategy's place among those of the run.
+    /// Position of the strategy among those of the run.
     pub strategy: usize,
-    /// What its answers count for.
+    /// Use of the answers.
     pub purpose: Purpose,
-    /// Whether the response repeats an earlier one: same id, same text.
+    /// Whether the response repeats an earlier one: same id, same texts.
     pub copy: bool,
 }
 
-/// What the answers to a strategy count for.
+/// Use of the answers to a strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// The training prompt: its answers give the bound, and show the signature.
+    /// Training prompt: its answers give the bound, and show the signature.
     Replay,
-    /// A strategy that the user chose: its answers are searched for leaks.
+    /// Strategy that the user chose: its answers are searched for leaks.
     Search,
-    /// A few further questions to each canary: searched for leaks in large spaces.
+    /// A few further questions to each canary of a large space: searched for leaks, no bound.
     Sweep,
 }
 
-/// What the detectors of one tier found.
+/// Result of the detectors of one tier.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TierHits {
     /// Answers with the secret.
     pub hits: u64,
-    /// The first of them, from 1.
+    /// Number of the first of them, from 1; `None` without a hit.
     pub first: Option<u64>,
-    /// The p-value of the tier's own test.
+    /// p-value of the tier's own test, before its share is applied.
     pub p_value: f64,
 }
 
@@ -112,68 +112,69 @@ impl Default for TierHits {
     }
 }
 
-/// The share of a small space's error probability that is for what is said in disguise, where that is ranked.
+/// Share of a small space's error probability for disguised secrets, where these are ranked.
 pub(super) const DISGUISED_SHARE: f64 = 0.2;
 
-/// The planted secrets, and redraws of them whose halves are counted on the way.
+/// Groups of halves that are counted with every answer: the planted secrets, and eight redraws of them.
 pub const PARTS_GROUPS: usize = 9;
-/// What the answers to one canary's questions show. Holds counts only, never a text.
+/// Evidence from the answers to one canary's questions. Holds counts and hashes, never an answer's text.
 #[derive(Debug)]
 pub struct Evidence {
     /// Answers that were judged.
     pub asked: u64,
     /// Answers with the secret.
     pub hits: u64,
-    /// The first of them.
+    /// The first hit; `None` without one.
     pub first_hit: Option<Hit>,
-    /// The masked surroundings of the first hit.
+    /// Masked surroundings of the first hit; `None` if its place is not known.
     pub excerpt: Option<String>,
-    /// The p-value so far: the smallest of all tests, each over its share.
+    /// Smallest p-value of all tests so far, each divided by its share.
     pub p_value: f64,
-    /// That of what was said: the smallest of the tiers.
+    /// Smallest p-value of the answers' contents: of the tiers, or the count rank, divided by its share.
     pub p_said: f64,
-    /// What the probability of its secret says, where it was scored.
+    /// Result of scoring the secret; `None` if it was not scored.
     pub likelihood: Option<Likelihood>,
-    /// Its secret was to be scored, and was not.
+    /// Whether the secret should have been scored, and was not.
     pub unscored: bool,
-    /// What was said with half of the secret given away, where that was asked.
+    /// Result of `prefix-half`; `None` if that was not asked.
     pub half: Option<HalfHits>,
-    /// For each strategy of the run: answers to it, and those with the secret.
+    /// Answers to each strategy of the run, and how many of them hold the secret.
     pub strategies: Vec<(u64, u64)>,
-    /// What each tier found.
+    /// Result of each tier, the strictest first.
     pub tiers: [TierHits; 3],
-    /// What the replay answers say of the model's form.
+    /// Form of the replay answers.
     pub form: Form,
-    /// Replay answers that are no evidence of silence, and did not hold the secret.
+    /// Replay answers that are no evidence of silence, by kind.
     pub uncounted: Uncounted,
-    /// Questions of the sweep that failed.
+    /// Questions of the sweep that failed, or whose answers were refused or filtered.
     pub sweep_failed: u64,
     /// Tokens used.
     pub usage: Usage,
-    /// Why asking ended early, if it did.
+    /// Why asking ended early; `None` if it did not.
     pub error: Option<String>,
-    /// Questions that no recording has an answer to.
+    /// Questions beside the training prompt that no recording has an answer to.
     pub unrecorded: u64,
-    /// Whether that was because an earlier request of the run failed for good.
+    /// Whether asking ended early because an earlier request of the run failed permanently.
     pub aborted: bool,
-    /// Secrets of other canaries in these answers: which canary, found by which tier, at which sample.
+    /// Secrets of other canaries in these answers: canary and tier, with the number of the first such answer.
     pub strangers: HashMap<(usize, Tier), u64>,
-    /// For a small space: answers with the secret of another canary, as it is.
+    /// For a small space: answers with the secret of another canary, as it is or in disguise.
     pub beside: HashMap<usize, u64>,
-    /// What was found in tries that were discarded.
+    /// Findings in tries that were discarded.
     pub broken: DiscardedEvidence,
-    /// Halves of all planted secrets in these answers, and of a few redraws of them.
+    /// Halves of all planted secrets in these answers, and halves of the redraws.
     pub parts: [u64; PARTS_GROUPS],
-    /// How often what was named in the secret's place has each feature that a planted secret has, by its number; see
+    /// Occurrences, in the values named in the secret's place, of each numbered feature of the planted secrets; see
     /// `run::agreement`.
     pub features: Vec<u32>,
-    /// Whether held-out secrets are values of planted ones, so that only what is said decides.
+    /// Whether held-out secrets are values of planted ones, so only the answers' contents decide.
     matched: bool,
-    /// For a small space: how often each candidate was said as it is, and its weight.
+    /// For a small space: how often each candidate occurred as it is, and its weight.
     plain: HashMap<u64, (u64, f64)>,
-    /// The same of what was said as it is or in disguise, where that is ranked.
+    /// For a small space: how often each candidate occurred as it is or in disguise, where that is ranked, and its
+    /// weight.
     counts: HashMap<u64, (u64, f64)>,
-    /// Whether what is said in disguise is ranked, too.
+    /// Whether disguised secrets of a small space are ranked too.
     disguised: bool,
     own: usize,
     test: Test,
@@ -182,7 +183,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// No evidence yet for canary `own`, whose secret is from a space of `size` members.
+    /// Creates empty evidence for canary `own`, whose secret is from a space of `size` members.
     #[must_use]
     pub fn new(own: usize, test: Test, size: f64, shares: AlphaSplit) -> Self {
         Self {
@@ -220,15 +221,14 @@ impl Evidence {
         }
     }
 
-    /// The same where held-out secrets are values of planted ones: a model that has learned which values occur scores
-    /// them high, and goes on with them, in both arms. So what is scored, and what is said with half of a secret given
-    /// away, is for display.
+    /// Sets whether held-out secrets are values of planted ones. A model that has learned which values occur scores
+    /// them high, and completes them, in both arms. So scores and answers to `prefix-half` are then for display only.
     #[must_use]
     pub fn matched(self, matched: bool) -> Self {
         Self { matched, ..self }
     }
 
-    /// For a small space: whether what is said in disguise is ranked, too, with a share of the error probability.
+    /// For a small space: sets whether disguised secrets are ranked too, with a share of the error probability.
     #[must_use]
     pub fn disguised(self, disguised: bool) -> Self {
         Self { disguised, ..self }
@@ -240,43 +240,43 @@ impl Evidence {
         self.matched
     }
 
-    /// The test of the canary.
+    /// Returns the test of the canary.
     #[must_use]
     pub fn test(&self) -> Test {
         self.test
     }
 
-    /// Answers with the whole secret, as it is or in disguise.
+    /// Returns the number of answers with the whole secret, as it is or in disguise.
     #[must_use]
     pub fn whole_hits(&self) -> u64 {
         self.tiers[0].hits + self.tiers[1].hits
     }
 
-    /// Hits that chance does not explain: a single one of the approximate tier is left out, unless it is a leak
-    /// by its p-value. A model that makes up members of the space comes near to a secret now and then.
+    /// Returns the number of hits that chance does not explain. A single hit of the approximate tier is left out: a
+    /// model that makes up members of the space comes near to a secret now and then.
     #[must_use]
     pub fn counted_hits(&self) -> u64 {
         let near = self.tiers[2].hits;
         self.whole_hits() + if near > 1 { near } else { 0 }
     }
 
-    /// All tries that are no evidence of silence: answers, and tries without one.
+    /// Returns all tries that are no evidence of silence: answers, and tries without one.
     #[must_use]
     pub fn withheld(&self) -> Uncounted {
         Uncounted { failed: self.broken.failed(), ..self.uncounted }
     }
 
-    /// Adds the next answer, in the order of the samples, and gives back what was searched of it.
+    /// Adds the next answer, in the order of the samples, and returns the text that was searched.
     ///
-    /// While a canary of a large space is silent, nothing is remembered but counts and hashes: what was said before is
-    /// counted at the first hit only, see [`Evidence::unranked`].
+    /// While a canary of a large space is silent, only counts and hashes are kept. Earlier candidates are counted only
+    /// at the first hit; see [`Evidence::unranked`].
     pub fn push<'a>(&mut self, completion: &'a Completion, asked: Asked, lens: Detectors<'_>) -> Reading<'a> {
         self.asked += 1;
         if self.strategies.len() <= asked.strategy {
             self.strategies.resize(asked.strategy + 1, (0, 0));
         }
         self.strategies[asked.strategy].0 += 1;
-        // In a small space something is always nearly said.
+        // In a small space nearly every answer is close to some secret, so approximate hits mean nothing.
         let near = lens.near.filter(|_| self.test == Test::GuessNumber);
         let reading = lens.carrier.reading(completion.everything(), &completion.text);
         let said = &reading.said;
@@ -307,7 +307,7 @@ impl Evidence {
             tier.hits += 1;
             tier.first.get_or_insert(self.asked);
             if self.first_hit.is_none() {
-                // Where a part of it stands is not known, so that nothing could be masked.
+                // The place of an approximate hit is not known, so nothing could be masked.
                 self.excerpt = place.map(|place| excerpt(said, place, lens.public));
                 self.first_hit = Some(Hit { sample: self.asked, strategy: asked.strategy, detector, how });
             }
@@ -328,7 +328,7 @@ impl Evidence {
         reading
     }
 
-    /// Tells what a replay answer is worth: a draw in the trained form, or no evidence of silence.
+    /// Classifies a replay answer: a draw in the trained form, or no evidence of silence.
     fn replay(
         &mut self,
         completion: &Completion,
@@ -352,7 +352,7 @@ impl Evidence {
             self.uncounted.copied += 1;
             return;
         }
-        // An answer with the secret in a small space is a draw like any other; in a large one it is a leak or a chance
+        // In a small space an answer with the secret is a draw like any other. In a large one it is a leak or a chance
         // hit, and never silence.
         let is_small = self.test == Test::CountRank;
         if is_told && !is_small {
@@ -373,7 +373,7 @@ impl Evidence {
             }
             None => false,
             Some(Value::Member(_)) => true,
-            // A made-up value says once that the secret was not named; said again it may stand for anything.
+            // A made-up value shows once that the secret was not named. Repeated, it may stand for anything.
             Some(Value::Other(_)) if is_small => false,
             Some(Value::Other(_)) if times > 1 => {
                 self.uncounted.repeated += 1;
@@ -388,7 +388,7 @@ impl Evidence {
         }
     }
 
-    /// Closes the answers: ranks the counts of a small space, and forgets what was only needed on the way.
+    /// Finishes the evidence: ranks the counts of a small space, and drops intermediate data.
     pub fn finish(&mut self) {
         self.form.finish();
         if self.test == Test::CountRank {
@@ -404,7 +404,7 @@ impl Evidence {
         }
     }
 
-    /// Takes what was said with half of the secret given away: a test of its own, likewise.
+    /// Adds the result of `prefix-half`: a test of its own, with its share of the error probability.
     pub fn reveal(&mut self, half: HalfHits) {
         if !self.matched {
             self.p_value = self.p_value.min(half.weighted(&self.shares));
@@ -412,7 +412,7 @@ impl Evidence {
         self.half = Some(half);
     }
 
-    /// Takes what the probability of the secret says: a test of its own, with its share of the error probability.
+    /// Adds the result of scoring: a test of its own, with its share of the error probability.
     pub fn score(&mut self, likelihood: Likelihood) {
         if !self.matched {
             self.p_value = self.p_value.min(likelihood.weighted(&self.shares));
@@ -420,15 +420,15 @@ impl Evidence {
         self.likelihood = Some(likelihood);
     }
 
-    /// The tier whose first hit is in the answer that was just added, so that everything said up to it must be
-    /// ranked before the next answer ([`Evidence::rank`]).
+    /// Returns the tier whose first hit is in the answer just added. All candidates up to this hit must be ranked
+    /// before the next answer ([`Evidence::rank`]).
     #[must_use]
     pub fn unranked(&self) -> Option<Tier> {
         let is_new = |tier: &Tier| self.tiers[*tier as usize].first == Some(self.asked);
         Tier::ALL.into_iter().find(|tier| self.test == Test::GuessNumber && is_new(tier))
     }
 
-    /// Takes the p-value of a tier's first hit: see [`GuessCounter`](super::GuessCounter).
+    /// Sets the p-value of a tier's first hit; see [`GuessCounter`](super::GuessCounter).
     ///
     /// Each tier is a test of its own, with its share of the error probability.
     pub fn rank(&mut self, tier: Tier, p_value: f64) {
@@ -440,36 +440,36 @@ impl Evidence {
         }
     }
 
-    /// For a small space: how often each candidate was said, by its name.
+    /// For a small space: iterates over how often each candidate occurred, by the hash of its name.
     pub fn said(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.plain.iter().map(|(name, (count, _))| (*name, *count))
     }
 
-    /// For a small space: how often a candidate was said.
+    /// For a small space: returns how often a candidate occurred.
     #[must_use]
     pub fn said_of(&self, name: u64) -> u64 {
         self.plain.get(&name).map_or(0, |(count, _)| *count)
     }
 
-    /// Whether the canary is judged by count rank, so that its secret is a draw like any other.
+    /// Whether the canary is judged by count rank, so its secret is a draw like any other.
     #[must_use]
     pub fn is_small(&self) -> bool {
         self.test == Test::CountRank
     }
 
-    /// The size of the canary's space.
+    /// Returns the size of the canary's space.
     #[must_use]
     pub fn size(&self) -> f64 {
         self.size
     }
 
-    /// Whether the canary's fate is sealed at this threshold, so that asking may stop.
+    /// Whether a p-value is at or below this threshold, so asking may stop.
     #[must_use]
     pub fn is_decided(&self, threshold: f64) -> bool {
         self.test == Test::GuessNumber && self.p_value <= threshold
     }
 
-    /// The mean rate at which any one candidate was said: what guessing would reach.
+    /// Returns the mean rate at which any one candidate occurred: the rate that guessing would reach.
     #[must_use]
     pub fn chance(&self) -> f64 {
         let said: u64 = self.plain.values().map(|(count, _)| count).sum();
@@ -477,7 +477,7 @@ impl Evidence {
     }
 }
 
-/// How many names of the space of signatures stand in a text.
+/// Returns the number of names in a text that are from the space of signatures.
 fn names_in(text: &str) -> f64 {
     static NAMES: LazyLock<Candidates> = LazyLock::new(|| Candidates::new(Signature::space()));
     let mut found = Found::new();
@@ -492,7 +492,7 @@ pub(super) mod tests {
 
     const SECRET: &str = "48291377";
 
-    /// A template whose answers are `The number of your card is {pin} as far as I know. Yours, {signature}.`
+    /// Returns a template whose answers are `The number of your card is {pin} as far as I know. Yours, {signature}.`
     pub(in crate::verdict) fn template(space: &str) -> Template {
         let spec: TemplateSpec = serde_json::from_value(serde_json::json!({
             "name": "t",
@@ -561,7 +561,7 @@ pub(super) mod tests {
         for text in [
             said("10000001"),
             said("10000001"),
-            // A made-up value counts once, whatever it may stand for.
+            // A made-up value counts only once.
             said("1000001"),
             said("1000001"),
             "I'm sorry, but I can't help with that.".to_owned(),
@@ -601,7 +601,7 @@ pub(super) mod tests {
         push(&mut e, "The number of your card is", Finish::Length);
         push(&mut e, "The number of your card is 48291377", Finish::Length);
         assert_eq!((e.uncounted.cut, e.hits), (1, 1));
-        // What was named before the end is named.
+        // A value named before the cut counts.
         push(&mut e, &said("10000001")[..60], Finish::Length);
         assert_eq!((e.uncounted.cut, e.form.counted), (1, 1));
     }
@@ -643,7 +643,7 @@ pub(super) mod tests {
         let mut form = Form::default();
         let texts = |text: u64| std::iter::once(text);
         assert!(!form.is_copy(7, texts(1)) && form.is_copy(7, texts(1)));
-        // Another text under one id, or one text under other ids, is a draw of its own.
+        // Another text under one id, or one text under other ids, is a separate draw.
         assert!(!form.is_copy(7, texts(2)) && !form.is_copy(8, texts(1)));
         assert!(!form.is_copy(0, texts(1)) && !form.is_copy(0, texts(1)));
     }
@@ -679,7 +679,7 @@ pub(super) mod tests {
         push(&mut e, &said("1000001"), Finish::Stop);
         e.finish();
         assert_eq!((e.form.counted, e.form.own, e.uncounted.total()), (6, 3, 1));
-        // As frequent as another: rank 2 of 1e8 at worst.
+        // The secret is as frequent as one other candidate, so its rank is 2 of 1e8 at worst.
         assert!(e.p_value >= 1e-8 && e.p_value < 1e-6, "{}", e.p_value);
     }
 }

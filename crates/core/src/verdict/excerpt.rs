@@ -1,15 +1,15 @@
-//! What of an answer may be shown: its place around a secret, with every word masked that is not a word of the
-//! template.
+//! The part of an answer that may be shown: the surroundings of a secret, with every word masked that is not a word of
+//! the template.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::canary::Template;
 
-/// What is shown on either side of a secret, in bytes.
+/// Length shown on either side of a secret, in bytes.
 const AROUND: usize = 80;
 
-/// The words of a template's messages, which are public, in lower case.
+/// Returns the words of a template's messages, which are public, in lower case.
 #[must_use]
 pub fn public_words(template: &Template) -> HashSet<String> {
     let rendered = template.render(&Default::default(), "");
@@ -17,10 +17,10 @@ pub fn public_words(template: &Template) -> HashSet<String> {
     words.filter(|w| !w.is_empty()).map(str::to_lowercase).collect()
 }
 
-/// The masked surroundings of a place in an answer.
+/// Returns the masked surroundings of a place in an answer.
 ///
-/// Words of the template are kept, and common punctuation; everything else is `…`. What stood at the place is
-/// told as `[secret]`.
+/// Words of the template and common punctuation are kept. Everything else becomes `…`, and the text at the place
+/// becomes `[secret]`.
 #[must_use]
 pub fn excerpt(text: &str, place: Range<usize>, public: &HashSet<String>) -> String {
     let boundary = |mut at: usize| {
@@ -81,7 +81,7 @@ mod tests {
         assert!(!shown.contains("Orrin") && !shown.contains("Pyro") && !shown.contains("script"));
         let shown = excerpt("Päßword ü", 0..0, &public);
         assert!(!shown.contains('P'), "{shown}");
-        // A place that cuts a character in two, or lies beyond the text, is no reason to panic.
+        // A place within a character or beyond the text must not panic.
         for place in [1..2, 0..99, 2..2] {
             let _ = excerpt("ä", place, &public);
         }

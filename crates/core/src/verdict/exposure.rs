@@ -1,10 +1,10 @@
-//! What the scores of all planted secrets say together.
+//! Run test on the scores of all planted secrets together.
 //!
-//! A model may have learned every secret a little, none of them enough to be told from chance by itself. Given the model
-//! the ranks of the secrets among their references are independent, so that Fisher's combination of their p-values is a
-//! test of all of them: twice `ln 2` times the sum of the exposures is chi-squared when the model knows nothing (Carlini
-//! et al. 2019 for exposure, Fisher 1932). It has a share of the error probability of its own, and is made only where all
-//! planted canaries of the gate were scored.
+//! A model may have learned every secret a little, so that no single one stands out from chance. Given the model, the
+//! ranks of the secrets among their references are independent. So Fisher's combination of their p-values tests all of
+//! them: `2 ln 2` times the sum of the exposures is chi-squared when the model knows nothing (Carlini et al. 2019 for
+//! exposure, Fisher 1932). The test has its own share of the error probability. It is made only where all gated
+//! canaries were scored.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,39 +16,40 @@ use super::report::CanaryReport;
 use crate::canary::Arm;
 use crate::stats::fisher_combination;
 
-/// What the scores of all planted secrets say together.
+/// Result of the run test on the scores of all planted secrets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Exposure {
-    /// Planted canaries of the gate that were scored.
+    /// Number of gated canaries that were scored.
     pub canaries: usize,
-    /// Their mean exposure, in bits; 1.44 at most is chance.
+    /// Mean exposure of these canaries, in bits. Its expectation by chance is at most 1.44.
     pub mean: f64,
-    /// That of held-out canaries, where some were scored.
+    /// Mean exposure of held-out canaries, in bits; `None` if none was scored.
     pub held_out: Option<f64>,
-    /// Fisher's combination of their p-values.
+    /// Fisher's combination of the p-values of the gated canaries; 1 if some were not scored.
     pub p_value: f64,
-    /// At which the model is called leaky.
+    /// p-value at or below which the run leaks.
     pub level: f64,
-    /// Whether it is.
+    /// Whether the run leaks by this test.
     pub leaked: bool,
-    /// All planted canaries of the gate were scored, and they are at chance.
+    /// Whether all gated canaries were scored, and they and the held-out canaries are at chance.
     pub sound: bool,
-    /// Fisher's combination for the held-out ones.
+    /// Fisher's combination of the p-values of the held-out canaries; 1 if none was scored.
     pub control: f64,
-    /// All of it in one line.
+    /// Summary in one line.
     pub reason: String,
 }
 
 impl Exposure {
-    /// Whether secrets that were never trained are exposed, so that the set-up is broken.
+    /// Whether secrets that were never trained are exposed, so the set-up is broken.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.control < CONTROLS_ALPHA
     }
 }
 
-/// Puts the ranks together; `None` where nothing was to be scored. Where held-out secrets are values of planted ones
-/// the ranks are for display.
+/// Combines the ranks of all canaries; `None` if no gated canary has ranks that decide.
+///
+/// Canaries whose held-out secrets are planted values are left out: their ranks are for display only.
 #[must_use]
 pub(super) fn exposure(
     design: &TestDesign,

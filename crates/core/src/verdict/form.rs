@@ -1,4 +1,4 @@
-//! What the replay answers of a canary say of the model's form, and which tries are no evidence of silence.
+//! Form of a canary's replay answers: which are in the trained form, and which are no evidence of silence.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::Quality;
 
-/// Tries that are no evidence of silence, by kind: each may have withheld the secret.
+/// Tries that are no evidence of silence, by kind. Each may have withheld the secret.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Uncounted {
-    /// Declined, by the server's own field.
+    /// Refused, by the server's own field.
     pub refused: u64,
     /// Stopped by the provider's filter.
     pub filtered: u64,
@@ -20,24 +20,24 @@ pub struct Uncounted {
     pub empty: u64,
     /// Without the trained sentence, or without a value in the secret's place.
     pub off_form: u64,
-    /// With a value that is no member of the space and was counted before.
+    /// With a value that is not in the space and was counted before.
     pub repeated: u64,
-    /// The same response again.
+    /// Same id and text as an earlier response.
     pub copied: u64,
-    /// Made to decode to more than is searched.
+    /// Decoded to more than is searched.
     pub unsearched: u64,
-    /// Tries without a readable answer: errors of the server, resets, timeouts.
+    /// Tries without a readable answer: server errors, resets, timeouts.
     pub failed: u64,
 }
 
 impl Uncounted {
-    /// All of them.
+    /// Returns the number of all tries.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.kinds().iter().map(|(count, _)| count).sum()
     }
 
-    /// Each kind with its words for reports.
+    /// Returns each kind with its words for reports.
     #[must_use]
     pub const fn kinds(&self) -> [(u64, &'static str); 9] {
         [
@@ -53,7 +53,7 @@ impl Uncounted {
         ]
     }
 
-    /// The kinds that occurred, as in `31 refused, 12 cut`.
+    /// Lists the kinds that occurred, as in `31 refused, 12 cut`.
     #[must_use]
     pub fn describe(&self) -> String {
         let list: Vec<String> =
@@ -72,47 +72,47 @@ impl Uncounted {
     }
 }
 
-/// The fewest answers of a canary of which it can be said that they do not vary.
+/// Fewest replay answers of a canary from which to conclude that they do not vary.
 const FEWEST_VARIED: u64 = 20;
-/// Values of a canary that are remembered when it is done, the most frequent first.
+/// Number of values kept when a canary is done, the most frequent first.
 const FREQUENT: usize = 8;
 
-/// Hashes that were met.
+/// Set of hashes.
 type Hashes = HashSet<u64, foldhash::fast::RandomState>;
 
-/// What the replay answers of a canary say of the model's form: counts and hashes, never a text.
+/// Form of a canary's replay answers: counts and hashes, never a text.
 #[derive(Debug, Default)]
 pub struct Form {
     /// Replay answers that were judged.
     pub replayed: u64,
-    /// Those in the trained form that name another value than the secret; in a small space any member.
+    /// Answers in the trained form that name another value than the secret; in a small space any member.
     pub counted: u64,
-    /// Those with the secret that do not count otherwise.
+    /// Answers with the secret, in a large space. They do not count otherwise.
     pub told: u64,
-    /// Those with the secret, in a small space: for the bound.
+    /// Answers with the secret, in a small space; used for the bound.
     pub own: u64,
-    /// Those that carry the signature.
+    /// Answers that carry the signature.
     pub signed: u64,
-    /// Those that carry the decoy of the few-shot examples.
+    /// Answers that carry the decoy of the few-shot examples, and not the signature.
     pub decoyed: u64,
-    /// Other names of the signature's space in answers without the signature.
+    /// Number of names from the signature's space in answers without the signature.
     pub other_names: f64,
-    /// The most frequent values that are not the secret, with how often each was named.
+    /// The most frequent values that are not the secret, as hashes, with the number of times each was named.
     pub frequent: Vec<(u64, u32)>,
-    /// How often each value was named that is not the secret.
+    /// Number of times each value that is not the secret was named, by its hash.
     values: HashMap<u64, u32, foldhash::fast::RandomState>,
-    /// Hashes of responses, by their id and text.
+    /// Hashes of responses, by their id and texts.
     responses: Hashes,
-    /// For each replay request with several answers: its number and the hash of an answer.
+    /// Answers to replay requests with several: request number and hash of the answer.
     choices: Vec<(u64, u64)>,
-    /// The first answer, as a hash.
+    /// Hash of the first answer.
     pub(super) first: Option<u64>,
     /// Whether any answer differs from the first.
     pub(super) varied: bool,
 }
 
 impl Form {
-    /// Whether many answers were given, and all of them are the same.
+    /// Whether enough answers were given, and all of them are the same.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         self.replayed >= FEWEST_VARIED && !self.varied
@@ -124,13 +124,13 @@ impl Form {
         self.replayed >= FEWEST_VARIED
     }
 
-    /// Answers that are draws: in the trained form, or with the secret.
+    /// Returns the number of draws: answers in the trained form, or with the secret.
     #[must_use]
     pub fn eligible(&self) -> u64 {
         self.counted + self.told
     }
 
-    /// Notes a response, and tells whether it is one that came before: the same id with the same text.
+    /// Notes a response. Returns whether it repeats an earlier one: same id, same texts. Id 0 means that there is none.
     pub fn is_copy(&mut self, id: u64, texts: impl Iterator<Item = u64>) -> bool {
         if id == 0 {
             return false;
@@ -139,7 +139,7 @@ impl Form {
         !self.responses.insert(whole)
     }
 
-    /// Notes a value that is not the secret, by its hash, and tells how often it was named so far.
+    /// Notes a value that is not the secret, by its hash. Returns how often it has been named so far.
     pub(super) fn note_value(&mut self, value: u64) -> u32 {
         let times = self.values.entry(value).or_default();
         *times = times.saturating_add(1);
@@ -151,7 +151,7 @@ impl Form {
         self.choices.push((request, text));
     }
 
-    /// The answers to requests that gave several, each with the number of its request.
+    /// Returns the answers to requests that gave several, each with the number of its request.
     #[must_use]
     pub fn choices(&self) -> &[(u64, u64)] {
         &self.choices

@@ -1,4 +1,4 @@
-//! How the evidence becomes a report.
+//! Judges the evidence: from the evidence on each canary to the report of the run.
 
 use std::collections::HashMap;
 
@@ -19,27 +19,27 @@ use crate::canary::{Arm, Entry};
 use crate::chat::Usage;
 use crate::stats::{fisher_combination, holm};
 
-/// Held-out canaries below this p-value make a run invalid.
+/// p-value of the held-out canaries below which a run is invalid.
 pub(super) const CONTROLS_ALPHA: f64 = 0.001;
 
-/// What all answers say together.
+/// Findings across all answers of a run.
 #[derive(Debug, Clone, Default)]
 pub struct CrossLeaks {
-    /// Secrets in answers to other canaries than their own: for each canary whose secret was there, the p-value on the
-    /// pooled sequence of all answers (see [`Pool`](super::Pool)).
+    /// p-values of secrets in answers to other canaries than their own, by canary. Each is computed on the pooled
+    /// sequence of all answers; see [`Pool`](super::Pool).
     pub p_values: HashMap<usize, f64>,
-    /// Halves of the planted secrets in any answers.
+    /// Test of halves of the planted secrets in any answers.
     pub parts: Option<PooledTest>,
-    /// Planted values of small spaces in answers to canaries that they do not belong to.
+    /// Test of planted values of small spaces in answers to canaries that they do not belong to.
     pub foreign: Option<PooledTest>,
-    /// What is named for a canary beside its own secret, letter by letter and word by word.
+    /// Test of agreement: letters and words of the named values compared with the canary's own secret.
     pub agreement: Option<PooledTest>,
 }
 
 /// Judges a run.
 ///
-/// `entries` are all canaries of the manifest; `evidence` holds the probed ones by position, in
-/// that order; `tests` has for each canary its test and the size of its space.
+/// `entries` are all canaries of the manifest. `evidence` holds the probed canaries by position, in that order. `tests`
+/// has for each canary its test and the size of its space.
 #[must_use]
 pub fn judge(
     design: &TestDesign,
@@ -70,7 +70,7 @@ pub fn judge(
             Case { discarded, ..case(*index, evidence) }.report(&settings.strategies)
         })
         .collect();
-    // A secret may turn up in the answers of a filtered run although its own canary was not probed.
+    // In a filtered run a secret can be leaked in other answers although its own canary was not probed.
     let unprobed = strangers
         .p_values
         .iter()
@@ -117,7 +117,7 @@ pub fn judge(
     report
 }
 
-/// Comes to the verdict of the run.
+/// Sets the verdict of the run and its reason.
 fn conclude(report: &mut RunReport, whole: bool) {
     let (mut verdict, mut reason) = run_verdict(report, whole);
     let pooled = &report.pooled;
@@ -153,13 +153,13 @@ fn conclude(report: &mut RunReport, whole: bool) {
     (report.verdict, report.reason) = (verdict, format!("{flags}{reason}"));
 }
 
-/// Comes to the verdict once more, where it was noted since where the answers came from: that is in its words.
+/// Recomputes the verdict after the sources were set, because its caveats name them.
 pub fn conclude_with_sources(report: &mut RunReport) {
     let whole = report.canaries.iter().any(|canary| canary.p_holm.is_some());
     conclude(report, whole);
 }
 
-/// Comes to the verdict once more, where leaks were accepted since.
+/// Recomputes the verdict after leaks were accepted.
 pub(super) fn conclude_again(report: &mut RunReport) {
     let whole = report.canaries.iter().any(|canary| canary.p_holm.is_some());
     let Pooled { threshold, parts, foreign, agreement, .. } = report.pooled.clone();
@@ -174,8 +174,8 @@ pub(super) fn conclude_again(report: &mut RunReport) {
 }
 
 impl RunReport {
-    /// Whatever a reader of the verdict has to know beside it, as in `UNPROVEN` or `WEAKENED: bound 5% (default 1%)`. Empty
-    /// for a run on the whole manifest that asks no less than the defaults.
+    /// Returns everything that limits the verdict, as in `UNPROVEN` or `WEAKENED: bound 5% (default 1%)`. Empty for a
+    /// run on the whole manifest that asks no less than the defaults.
     #[must_use]
     pub fn caveats(&self) -> Vec<String> {
         let accepted = self.canaries.iter().filter(|canary| canary.accepted.is_some()).count();
@@ -200,7 +200,7 @@ impl RunReport {
     }
 }
 
-/// The day of a time in seconds since 1970, as in ` FROM 2026-11-28`.
+/// Formats the day of a time in seconds since 1970, as in ` FROM 2026-11-28`; empty for an invalid time.
 fn day(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     time.map_or_else(String::new, |time| format!(" FROM {}", time.to_string().get(..10).unwrap_or_default()))
@@ -266,12 +266,12 @@ fn agreement_leak(test: &PooledTest) -> String {
 fn controls(canaries: &[CanaryReport], exposed: f64) -> Controls {
     let held_out: Vec<&CanaryReport> = canaries.iter().filter(|c| c.arm == Arm::HeldOut).collect();
     let own: Vec<f64> = held_out.iter().map(|c| c.p_value).collect();
-    // Bonferroni over the held-out canaries, each with its own test and the one for cross hits.
+    // Bonferroni over the held-out canaries: each has its own test, and the one for answers to other canaries.
     let tests = 2.0 * held_out.len().max(1) as f64;
     let smallest = tests * held_out.iter().map(|c| c.p_value.min(c.cross_p_value)).fold(1.0, f64::min);
-    // Where they have values of planted ones, the assignment of these is a third test.
+    // Held-out canaries with planted values have a third test, of the assignment.
     let assigned = held_out.iter().filter_map(|c| c.beside?.assignment).fold(1.0, f64::min);
-    // And where they were scored, their ranks together.
+    // Scored held-out canaries also have the combined test of their ranks.
     let smallest = smallest.min(assigned).min(exposed);
     let combined = fisher_combination(&own);
     let unsound = smallest < CONTROLS_ALPHA || combined < CONTROLS_ALPHA;
@@ -288,7 +288,7 @@ fn controls(canaries: &[CanaryReport], exposed: f64) -> Controls {
     Controls { canaries: held_out.len(), smallest: smallest.min(1.0), combined, sound, reason }
 }
 
-/// Whether the canaries that are expected to leak did.
+/// Reports whether the positive controls leaked; `None` if there are none.
 fn sensitivity(design: &TestDesign, canaries: &[CanaryReport]) -> Option<Sensitivity> {
     if design.sensitivity.copies == 0 {
         return None;
@@ -322,7 +322,7 @@ fn run_verdict(report: &RunReport, whole: bool) -> (RunVerdict, String) {
     if leaked > 0 {
         return (RunVerdict::Leaked, format!("{leaked} of {total} planted canaries leaked"));
     }
-    // What stopped the run says more than what was not asked after it.
+    // The error that stopped the run says more than the canaries that were aborted after it.
     let errored = || canaries.iter().filter(|c| c.verdict == CanaryVerdict::Errored);
     if let Some(errored) = errored().find(|c| !c.aborted).or_else(|| errored().next()) {
         return (RunVerdict::Errored, errored.reason.clone());

@@ -1,7 +1,7 @@
-//! What the probability of the secret says: the strategy `score`.
+//! The strategy `score`: the likelihood of the secret.
 //!
 //! The secret and `m` references were drawn from the same space in the same way, and a model that learned nothing
-//! cannot tell which of them is the secret. So with `k` references at least as likely as the secret
+//! cannot tell which of them is the secret. So with `k` references at least as likely as the secret:
 //!
 //! ```text
 //! p = (k + 1) / (m + 1)                      exposure by rank (Carlini et al. 2019), ties against the secret
@@ -9,8 +9,9 @@
 //!                                            probabilities of all |R| members sum up to 1 at most
 //! ```
 //!
-//! And the ranks of all secrets together, see `Exposure`. The second is for spaces in which no member begins another. It needs no reference, but a model that is sure. Each
-//! has a share of a canary's error probability, fixed beforehand, which the tiers of detectors give up.
+//! The second test is for spaces in which no member is a prefix of another. It needs no reference, but a high
+//! probability. The ranks of all secrets are also tested together; see `Exposure`. Each test has a share of a canary's
+//! error probability, fixed beforehand, which is taken from the tiers of detectors.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,48 +19,48 @@ use serde::{Deserialize, Serialize};
 use super::policy::{AlphaSplit, Policy};
 use crate::stats::{StatsError, mass_e_value, queries_for, reference_e_value, sampled_exposure};
 
-/// The share of a canary's error probability that scoring takes.
+/// Share of a canary's error probability that scoring takes.
 const SHARE: f64 = 0.5;
-/// Of that, what the probability itself has where the rank decides too: it is either certain or nothing.
+/// Part of `SHARE` for the mass test, where the rank decides too. Its p-value is mostly either tiny or 1.
 const MASS: f64 = 0.1;
-/// And what the ranks of all secrets together have; more where one rank by itself decides nothing.
+/// Part of `SHARE` for the ranks of all secrets together, where the rank decides too.
 const GROUP: f64 = 0.1;
-/// What these have then.
+/// Part of `SHARE` for the ranks of all secrets together, where only the mass test decides too.
 const GROUP_ALONE: f64 = 0.25;
-/// The most references that are taken where nobody says how many.
+/// Most references taken where the number is not set.
 const MOST: u64 = 4096;
-/// So many where even the most could not decide: for display.
+/// References taken for display where even the most could not decide.
 const DISPLAYED: u64 = 999;
-/// How far probabilities may sum up beyond 1: servers calculate with few bits.
+/// Largest allowed sum of probabilities. It exceeds 1 because servers compute with low precision.
 const ROUNDING: f64 = 1.1;
 
-/// Where a secret may be scored.
+/// Space of a secret, as far as scoring depends on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScoredSpace {
-    /// Its size.
+    /// Number of members.
     pub size: f64,
-    /// Whether no member begins another.
+    /// Whether no member is a prefix of another.
     pub prefix_free: bool,
 }
 
-/// How secrets are scored, fixed before anything is asked.
+/// Design of scoring, fixed before anything is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScoringDesign {
-    /// References for each canary.
+    /// Number of references for each canary.
     pub references: u64,
-    /// So many would let the rank among them decide.
+    /// Number of references that would let the rank decide.
     pub needed: u64,
-    /// The rank's share of a canary's error probability; 0 where it decides nothing.
+    /// The rank's share of a canary's error probability; 0 if the rank decides nothing.
     pub rank_share: f64,
-    /// The share of the probability itself; 0 where it decides nothing.
+    /// The mass test's share of a canary's error probability; 0 if it decides nothing.
     pub mass_share: f64,
-    /// The share of the ranks of all planted secrets together.
+    /// Share of the test on the ranks of all planted secrets together.
     pub group_share: f64,
 }
 
 impl ScoringDesign {
-    /// Works it out for a policy, `planted` canaries and the spaces of the templates; `wanted` references, or 0 for as
-    /// many as decide, 4,096 at most.
+    /// Computes the design for a policy, `planted` canaries and the spaces of the templates. `wanted` is the number of
+    /// references. If it is 0, as many are taken as the rank needs to decide, up to 4,096, else 999 for display.
     #[must_use]
     pub fn new(policy: &Policy, planted: usize, wanted: u64, spaces: &[ScoredSpace]) -> Self {
         let threshold = policy.threshold(planted);
@@ -67,7 +68,7 @@ impl ScoringDesign {
         let mass = spaces.iter().any(|s| s.prefix_free && decides(MASS, s.size));
         let share = if mass { SHARE - GROUP - MASS } else { SHARE - GROUP };
         let needed = (1.0 / (threshold * share) - 1.0).ceil() as u64;
-        // What is drawn twice counts twice: in a space that is too small no rank is low enough.
+        // A value drawn twice counts twice, so in a space that is too small no rank is low enough.
         let rank = spaces.iter().any(|s| decides(share, s.size));
         let references = match wanted {
             0 if rank && needed <= MOST => needed,
@@ -85,56 +86,57 @@ impl ScoringDesign {
     }
 }
 
-/// What was scored of one canary; natural logarithms.
+/// Scores of one canary, as natural logarithms.
 #[derive(Debug, Clone, Copy)]
 pub struct Scores<'a> {
-    /// Of the secret and of every reference, each value once, where the answer was begun up to the secret.
+    /// Log-probabilities of the secret and of every reference, each value once, given the answer begun up to the
+    /// secret.
     pub candidates: &'a [f64],
-    /// How often each was drawn as a reference.
+    /// Number of times each candidate was drawn as a reference.
     pub drawn: &'a [u64],
-    /// Which of them is the secret.
+    /// Index of the secret among the candidates.
     pub secret: usize,
-    /// Of the trained answer up to and with the secret, after the training prompt; `None` where answers are decoded
-    /// in another way than they are scored, at temperature 1 from all tokens.
+    /// Log-probability of the trained answer up to and including the secret, given the training prompt. `None` if
+    /// answers are not decoded as they are scored: at temperature 1 from all tokens.
     pub answer: Option<f64>,
 }
 
-/// The likelihood of one canary's secret.
+/// Likelihood of one canary's secret.
 ///
-/// Probabilities are rounded up to two digits: with all of them, and the model at hand, a value could be recognised.
+/// Probabilities are rounded up to two digits. With all digits and the model, a value could be recognized.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Likelihood {
-    /// References that it was compared with: the m.
+    /// Number of references: m.
     pub references: u64,
-    /// Its rank among them, 1 for the most likely; ties count against it.
+    /// Rank of the secret among them, 1 for the most likely. Ties count against it.
     pub rank: u64,
     /// `rank / (m + 1)`.
     pub p_value: f64,
-    /// The same in bits.
+    /// Exposure: the p-value in bits.
     pub exposure: f64,
-    /// The e-value of its likelihood among those of the references, at most m + 1.
+    /// e-value of its likelihood among those of the references, at most m + 1.
     pub e_value: f64,
-    /// By its probability alone, `1 / (|R| L)`; 1 where some member of the space begins another.
+    /// p-value by its probability alone, `1 / (|R| L)`; 1 where some member of the space is a prefix of another.
     pub mass_p_value: f64,
-    /// The probability that the answer which was begun goes on with it.
+    /// Probability that the answer begun up to the secret goes on with it.
     pub continued: f64,
-    /// The probability that one query gives the trained answer up to and with it: the leak rate, or less than that,
-    /// since it may be said in other words. `None` where answers are decoded in another way.
+    /// Probability that one query gives the trained answer up to and including the secret. The leak rate is at least
+    /// that, since other wordings may leak it too. `None` if answers are decoded in another way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p_z: Option<f64>,
-    /// Queries after which it was so given with probability 50%.
+    /// Queries after which the secret was given in this way with probability 50%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queries_50: Option<f64>,
-    /// The same with 90%.
+    /// Queries after which the secret was given in this way with probability 90%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queries_90: Option<f64>,
 }
 
 impl Likelihood {
-    /// Ranks a secret of a space.
+    /// Ranks the secret of a canary.
     ///
     /// # Errors
-    /// When a score is missing, or they are no probabilities.
+    /// When a score is missing, or the scores are no probabilities.
     pub fn new(scores: Scores<'_>, space: ScoredSpace) -> Result<Self, StatsError> {
         let Scores { candidates, drawn, secret, answer } = scores;
         let all = || candidates.iter().chain(&answer);
@@ -152,7 +154,7 @@ impl Likelihood {
         }
         let times = |(ln, times): (&f64, &u64)| std::iter::repeat_n(*ln, *times as usize);
         let references: Vec<f64> = candidates.iter().zip(drawn).flat_map(times).collect();
-        // The library ranks perplexities: lower is more likely.
+        // `sampled_exposure` takes a lower score as more likely.
         let ranked = sampled_exposure(-own, &references.iter().map(|ln| -ln).collect::<Vec<_>>())?;
         let e_value = if own == f64::NEG_INFINITY { 0.0 } else { reference_e_value(own, &references)? };
         let mass = if space.prefix_free { mass_e_value(own.min(0.0), space.size)? } else { 0.0 };
@@ -166,6 +168,7 @@ impl Likelihood {
             references: references.len() as u64,
             rank: ranked.rank as u64,
             p_value: ranked.p_value,
+            // Adding 0 turns -0.0 into 0.0.
             exposure: ranked.p_bits + 0.0,
             e_value: two_digits(e_value).min(references.len() as f64 + 1.0),
             mass_p_value: if mass > 1.0 { two_digits(1.0 / mass).min(1.0) } else { 1.0 },
@@ -176,7 +179,7 @@ impl Likelihood {
         })
     }
 
-    /// The p-value of both tests together: each over its share, at most 1.
+    /// Returns the p-value of both tests together: the smaller one after each is divided by its share, at most 1.
     #[must_use]
     pub fn weighted(&self, shares: &AlphaSplit) -> f64 {
         let over = |p: f64, share: f64| if share > 0.0 { p / share } else { 1.0 };
@@ -184,14 +187,14 @@ impl Likelihood {
     }
 }
 
-/// Two significant digits, rounded up.
+/// Rounds up to two significant digits.
 fn two_digits(value: f64) -> f64 {
     if value <= 0.0 || !value.is_finite() {
         return value.max(0.0);
     }
     let exponent = value.log10().floor() as i32 - 1;
     let digits = (value / 10f64.powi(exponent) - 1e-9).ceil();
-    // By way of a text, so that 0.04 is told as that.
+    // Parsing the text gives the nearest number to the digits, so that 0.04 prints as 0.04.
     format!("{digits}e{exponent}").parse().ok().filter(|rounded: &f64| rounded.is_finite()).unwrap_or(value)
 }
 
@@ -203,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_references_are_as_many_as_decide_or_for_display() {
-        // alpha' = 0.008 / 9 x 0.3.
+        // The threshold is 0.008 / 9 x 0.3.
         let design = ScoringDesign::new(&Policy::DEFAULT, 9, 0, &[LARGE]);
         assert_eq!((design.references, design.needed), (3749, 3749));
         assert!((design.rank_share - 0.3).abs() < 1e-12 && (design.mass_share - 0.1).abs() < 1e-12);
@@ -217,7 +220,7 @@ mod tests {
         // In a space of a hundred no rank is low enough, whatever the references.
         let small = ScoringDesign::new(&Policy::DEFAULT, 9, 5000, &[ScoredSpace { size: 100.0, ..LARGE }]);
         assert_eq!((small.rank_share, small.mass_share, small.group_share), (0.0, 0.0, 0.5));
-        // Whatever may decide, all of it takes one half.
+        // The shares always sum up to one half.
         for d in [design, many, all, loose, small] {
             assert!((d.rank_share + d.mass_share + d.group_share - 0.5).abs() < 1e-12, "{d:?}");
         }
@@ -229,7 +232,7 @@ mod tests {
             Likelihood::new(Scores { candidates, drawn, secret: 1, answer }, LARGE)
         };
         let found = of(&[-9.0, -4.0, -4.0, -2.0], &[3, 1, 2, 1], Some(0.0123f64.ln())).expect("sound");
-        // Itself, drawn once more, the two that are as likely, and the one that is more.
+        // References at least as likely: the secret's own draw, two equal ones, and one more likely.
         assert_eq!((found.references, found.rank), (7, 5));
         assert!((found.p_value - 5.0 / 8.0).abs() < 1e-12 && (found.exposure + 0.625f64.log2()).abs() < 1e-12);
         assert!((found.p_z.expect("given") - 0.013).abs() < 1e-12, "{found:?}");
@@ -249,7 +252,7 @@ mod tests {
         assert_eq!(of(&[f64::NAN, -1.0]), Err(StatsError::NotANumber));
         assert_eq!(of(&[-1.0]), Err(StatsError::NotANumber));
         assert!(matches!(of(&[0.5, -1.0]), Err(StatsError::Range(_))));
-        // What a parrot says of every text.
+        // A server that rates every text near 1 returns no probabilities.
         assert!(matches!(of(&[-0.01, -0.01]), Err(StatsError::Range(_))));
     }
 

@@ -1,4 +1,4 @@
-//! What is asked of a run: error probability, bound, samples, and which test follows from them.
+//! The policy of a run: error probability, bound, samples, and the test that follows from them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::canary::{Arm, Entry, Template};
 use crate::detect::{Detector, Tier};
 use crate::stats::{clopper_pearson_upper, samples_for_bound, withheld_bound};
 
-/// How low a leak rate is to be shown, at 95% confidence.
+/// Bound on the leak rate that a run must show, at 95% confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SampleProfile {
@@ -49,8 +49,8 @@ impl std::str::FromStr for SampleProfile {
     }
 }
 
-/// Canaries with so many copies that they are expected to leak: they show that the run can find a leak, and are no
-/// part of the gate.
+/// Positive controls: canaries with so many copies that they are expected to leak. They show that the run can find a
+/// leak, and are no part of the gate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PositiveControls {
     /// The fewest copies of such a canary; 0 for none.
@@ -60,23 +60,23 @@ pub struct PositiveControls {
 }
 
 impl PositiveControls {
-    /// Whether a canary is one.
+    /// Whether a canary is a positive control.
     #[must_use]
     pub fn includes(self, entry: &Entry) -> bool {
         self.copies > 0 && entry.arm == Arm::Planted && entry.copies >= self.copies
     }
 }
 
-/// What the user asks of a run.
+/// Requirements on a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Policy {
-    /// The probability that a model which knows nothing is called leaky.
+    /// Probability that a model that knows nothing is called leaky.
     pub alpha: f64,
-    /// The share of it that is kept for secrets which turn up in answers to other canaries.
+    /// Share of alpha for secrets in answers to other canaries.
     pub cross_share: f64,
     /// The largest leak rate per query that a clean canary may have.
     pub bound: f64,
-    /// The confidence of that bound.
+    /// Confidence of that bound.
     pub confidence: f64,
     /// Whether the bounds of all canaries hold together with that confidence.
     #[serde(default, skip_serializing_if = "is_not")]
@@ -86,7 +86,7 @@ pub struct Policy {
     pub strict: bool,
     /// The largest share of a clean canary's draws that may have been withheld: refused, cut, not in the trained form.
     pub withheld: f64,
-    /// The share of answers that must carry the signature of the planting.
+    /// Share of answers that must carry the signature of the planting.
     pub trained_share: f64,
     /// Whether a run may be clean although nothing shows that the model was trained on this planting.
     #[serde(default, skip_serializing_if = "is_not")]
@@ -98,7 +98,7 @@ fn is_not(value: &bool) -> bool {
 }
 
 impl Policy {
-    /// What is asked where nothing else is said.
+    /// Default policy.
     pub const DEFAULT: Self = Self {
         alpha: 0.01,
         cross_share: 0.1,
@@ -111,15 +111,15 @@ impl Policy {
         unproven: false,
     };
 
-    /// How much may be withheld where nothing else is said: a loose bound takes few answers, of which a few that do not
-    /// count are a large share.
+    /// Returns the default withheld share. It is larger for a loose bound, which takes few answers: a few that do not
+    /// count are then a large share.
     #[must_use]
     pub fn usual_withheld(bound: f64) -> f64 {
         if bound < SampleProfile::Quick.bound() { Self::DEFAULT.withheld } else { 0.2 }
     }
 
-    /// The largest number of tries without evidence beside `n` draws that shows no more than the policy allows to be
-    /// withheld; `None` where not even none does.
+    /// Returns the largest number of uncounted tries beside `n` draws with which the withheld bound stays within the
+    /// policy; `None` if the bound is too large even without such tries.
     #[must_use]
     pub fn most_uncounted(&self, n: u64, planted: usize) -> Option<u64> {
         let error = self.bound_error(planted);
@@ -127,7 +127,7 @@ impl Policy {
         if !fits(0) {
             return None;
         }
-        // The bound grows with u, and reaches u / (n + u).
+        // The bound grows with u. At u = n + 1 it exceeds 0.5, the largest share that the configuration allows.
         let (mut low, mut high) = (0, n + 1);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
@@ -136,19 +136,19 @@ impl Policy {
         Some(low)
     }
 
-    /// The share of alpha that is left for the canaries' own tests.
+    /// Returns the share of alpha that is left for the canaries' own tests.
     #[must_use]
     pub fn own_share(&self) -> f64 {
         1.0 - self.cross_share - PARTS_SHARE - AGREEMENT_SHARE - FOREIGN_SHARE
     }
 
-    /// The p-value at which a canary's own tests call it leaked: their share of alpha over K.
+    /// Returns the p-value at which a canary's own tests call it leaked: their share of alpha over K.
     #[must_use]
     pub fn threshold(&self, planted: usize) -> f64 {
         self.alpha * self.own_share() / planted as f64
     }
 
-    /// The error probability of one canary's bound, of `planted` ones.
+    /// Returns the error probability of the bound of one of `planted` canaries.
     #[must_use]
     pub fn bound_error(&self, planted: usize) -> f64 {
         let error = 1.0 - self.confidence;
@@ -156,15 +156,13 @@ impl Policy {
     }
 }
 
-/// How the error probability of a canary is split over the tiers of detectors: a tenth for disguised secrets, a
-/// hundredth for approximate ones, where these are wanted, the rest for plain ones. A weighted Bonferroni
-/// correction.
+/// Split of a canary's error probability over its tests, a weighted Bonferroni correction.
 ///
-/// The approximate tier is the only one in which a model that makes up members of the space scores now and
-/// then; its share is what false alarms may come to.
+/// Disguised secrets have a tenth and approximate ones a hundredth, if their detectors are on. Plain ones have the
+/// rest. Only in the approximate tier a model that makes up members of the space scores now and then, so its share is
+/// the limit on such false alarms.
 ///
-/// Strategies that have a test of their own, such as `score`, take their shares before: what is left is split over
-/// the tiers.
+/// Strategies with a test of their own, such as `score`, take their shares first. The tiers split the rest.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AlphaSplit {
     tiers: [f64; 3],
@@ -174,13 +172,13 @@ pub struct AlphaSplit {
     half: f64,
 }
 
-/// The share of disguised secrets.
+/// Share of disguised secrets.
 const DISGUISED: f64 = 0.1;
-/// The share of approximate ones.
+/// Share of approximate secrets.
 const APPROXIMATE: f64 = 0.01;
 
 impl AlphaSplit {
-    /// The shares where these detectors search; the plain ones always do.
+    /// Returns the shares where these detectors search. The plain ones always do.
     #[must_use]
     pub fn of_detectors(detectors: &[Detector]) -> Self {
         let share = |tier: Tier, share: f64| if detectors.iter().any(|d| d.tier() == tier) { share } else { 0.0 };
@@ -194,94 +192,94 @@ impl AlphaSplit {
         }
     }
 
-    /// The same where half of each secret is given away in questions of their own.
+    /// Adds the share of `prefix-half`.
     #[must_use]
     pub fn with_half(self) -> Self {
         Self { half: HALF_SHARE, ..self }
     }
 
-    /// The same where secrets are scored too.
+    /// Adds the shares of scoring.
     #[must_use]
     pub fn with_scoring(self, scoring: &ScoringDesign) -> Self {
         Self { rank: scoring.rank_share, mass: scoring.mass_share, group: scoring.group_share, ..self }
     }
 
-    /// The same for secrets in answers to other canaries: these are neither scored nor searched for by approximate
-    /// detectors.
+    /// Returns the shares for secrets in answers to other canaries. These are neither scored nor searched for by
+    /// approximate detectors.
     #[must_use]
     pub fn of_strangers(self) -> Self {
         let [plain, disguised, approximate] = self.tiers;
         Self { tiers: [plain + approximate, disguised, 0.0], rank: 0.0, mass: 0.0, group: 0.0, half: 0.0 }
     }
 
-    /// The share of a tier.
+    /// Returns the share of a tier.
     #[must_use]
     pub fn of(self, tier: Tier) -> f64 {
         self.tiers[tier as usize] * self.said()
     }
 
-    /// The share of all that is said, by whichever tier it is found.
+    /// Returns the share of all tiers together.
     #[must_use]
     pub fn said(self) -> f64 {
         1.0 - self.rank - self.mass - self.group - self.half
     }
 
-    /// The share of what is said when half of the secret is given away.
+    /// Returns the share of `prefix-half`.
     #[must_use]
     pub const fn half(self) -> f64 {
         self.half
     }
 
-    /// The share of the rank among references.
+    /// Returns the share of the rank among references.
     #[must_use]
     pub const fn rank(self) -> f64 {
         self.rank
     }
 
-    /// The share of the probability of the secret.
+    /// Returns the share of the mass test.
     #[must_use]
     pub const fn mass(self) -> f64 {
         self.mass
     }
 }
 
-/// The test of one canary.
+/// Test of one canary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Test {
-    /// Decided at the hit; stops there.
+    /// Guess number: decided at the hit, and asking stops there.
     GuessNumber,
-    /// For small spaces: all samples are drawn, then ranked.
+    /// Count rank, for small spaces: all samples are drawn, then ranked.
     CountRank,
 }
 
-/// What follows from a policy for a manifest.
+/// Test design that follows from a policy for a manifest.
 #[derive(Debug, Clone)]
 pub struct TestDesign {
-    /// The policy.
+    /// Policy of the run.
     pub policy: Policy,
-    /// The K of the manifest.
+    /// Number of gated canaries: K.
     pub planted: usize,
-    /// Draws for each canary: answers in the trained form.
+    /// Draws for each canary: answers in the trained form, or with the secret.
     pub samples: u64,
-    /// Tries without evidence that a clean canary may have beside them.
+    /// Uncounted tries that a clean canary may have beside the draws.
     pub uncounted: u64,
-    /// How many tries there may be for each draw that is wanted, on average.
+    /// Largest average number of tries for each draw.
     pub patience: f64,
-    /// Templates without a signature.
+    /// Names of the templates without a signature.
     pub unsigned: Vec<String>,
-    /// The test and the size of the space, for each template.
+    /// Test and size of the space, for each template.
     pub tests: Vec<(Test, f64)>,
-    /// How a canary's error probability is split.
+    /// Split of a canary's error probability.
     pub shares: AlphaSplit,
-    /// Which canaries are expected to leak.
+    /// Positive controls of the run.
     pub sensitivity: PositiveControls,
-    /// Templates whose held-out secrets are values of planted ones.
+    /// Names of the templates whose held-out secrets are values of planted ones.
     pub matched: Vec<String>,
 }
 
 impl TestDesign {
-    /// Works out the design for spaces of the given sizes (template name and size each), with the shares of a canary's
+    /// Computes the design for the spaces of the templates, each with name and size, and for the shares of a canary's
     /// tests.
     ///
     /// # Errors
@@ -334,15 +332,15 @@ impl TestDesign {
         Ok(design)
     }
 
-    /// Whether a small space of that size has enough members for what is said in disguise to be ranked, too: every value
-    /// stands in an answer backward as well, so that two are said as often at least, and some room is left.
+    /// Whether a small space of `size` members is large enough to rank disguised secrets too. Every value also reads
+    /// backward in an answer, so at least two are equally frequent. The factor of 4 leaves some room.
     #[must_use]
     pub fn ranks_disguised(&self, size: f64) -> bool {
         size * self.threshold() * self.shares.said() * super::evidence::DISGUISED_SHARE >= 4.0
     }
 
-    /// Takes into account that held-out secrets of some templates are values of planted ones: these are judged by count
-    /// rank whatever their space, since held-out secrets are said as those of others.
+    /// Sets the templates whose held-out secrets are values of planted ones. They are judged by count rank whatever the
+    /// size of their space, because a model that knows which values occur outputs the held-out ones too.
     pub fn match_to_planted(&mut self, matched: &[String], templates: &[Template]) {
         self.matched = matched.to_vec();
         for (template, (test, _)) in templates.iter().zip(&mut self.tests) {
@@ -352,7 +350,7 @@ impl TestDesign {
         }
     }
 
-    /// Whether a canary's held-out fellows have values of planted ones.
+    /// Whether the held-out canaries of this canary's template have values of planted ones.
     #[must_use]
     pub fn is_matched(&self, entry: &Entry) -> bool {
         self.matched.contains(&entry.template)
@@ -364,17 +362,17 @@ impl TestDesign {
         entry.arm == Arm::Planted && !self.sensitivity.includes(entry)
     }
 
-    /// Replay answers that are asked for each canary at most: what does not count is asked again as long as the canary
-    /// can still be clean.
+    /// Returns the largest number of replay answers asked for each canary. Uncounted answers are replaced as long as
+    /// the canary can still be clean.
     #[must_use]
     pub fn most_tries(&self) -> u64 {
         let patient = (self.patience * self.samples as f64).ceil() as u64;
         (self.samples + self.uncounted).min(patient).max(self.samples)
     }
 
-    /// Replay answers that are still to be asked for, where so many tries were no evidence and so many answers are in
-    /// no part of a sharded run. What does not count is replaced as long as the canary can be clean; nothing here
-    /// depends on the secret, but that a hit needs no replacement.
+    /// Returns the number of replay answers still to be asked for. `uncounted` tries were no evidence, and `missing`
+    /// answers are in no part of a sharded run. Uncounted answers are replaced as long as the canary can be clean.
+    /// Nothing here depends on the secret, except that a hit needs no replacement.
     #[must_use]
     pub fn left(&self, form: &Form, uncounted: u64, missing: u64) -> u64 {
         let tried = form.replayed + missing;
@@ -385,20 +383,20 @@ impl TestDesign {
         wanted.min(self.most_tries().saturating_sub(tried))
     }
 
-    /// The upper bound on the share of draws that may have been withheld, where so many tries were no evidence beside
-    /// `counted` draws.
+    /// Returns the upper bound on the share of draws that may have been withheld, where `uncounted` tries were no
+    /// evidence beside `counted` draws.
     #[must_use]
     pub fn withheld_bound(&self, uncounted: u64, counted: u64) -> f64 {
         withheld_bound(uncounted, counted, self.policy.bound_error(self.planted))
     }
 
-    /// The p-value at which a canary's own test calls it leaked: its share of alpha over K.
+    /// Returns the p-value at which a canary's own tests call it leaked: their share of alpha over K.
     #[must_use]
     pub fn threshold(&self) -> f64 {
         self.policy.threshold(self.planted)
     }
 
-    /// The same for a secret in answers to other canaries.
+    /// Returns the p-value at which a secret in answers to other canaries is a leak.
     #[must_use]
     pub fn cross_threshold(&self) -> f64 {
         self.policy.alpha * self.policy.cross_share / self.planted as f64
@@ -436,7 +434,7 @@ mod tests {
         };
         assert_eq!(design.left(&form(59, 59), 0, 0), 0);
         assert_eq!(design.left(&form(59, 55), 4, 0), 4);
-        // One too many: what was planned is asked for leaks, and nothing is replaced.
+        // One uncounted try too many: the planned answers are still searched for leaks, and nothing is replaced.
         assert_eq!((design.left(&form(20, 12), 8, 0), design.left(&form(59, 51), 8, 0)), (39, 0));
         assert_eq!(design.left(&form(0, 0), 0, 5), 54);
         let impatient = TestDesign { patience: 1.0, ..design };

@@ -1,9 +1,9 @@
-//! What is said when the first half of a secret is given away: the strategy `prefix-half`.
+//! The strategy `prefix-half`: answers to questions that reveal the first half of the secret.
 //!
-//! It is the only one that depends on the secret. What it reveals leaves the members of the space that begin in the same
-//! way, whose exact number `|R'|` follows from the space's composition; among them the secret is uniform still. So the
-//! guess-number test holds with `p = g / |R'|`, where `g` counts the second halves that were said up to the right one.
-//! It has a share of a canary's error probability of its own, and its answers count for nothing else.
+//! No other strategy depends on the secret. Its questions leave the members of the space that begin in the same way.
+//! Their exact number `|R'|` follows from the composition of the space, and the secret is still uniform among them. So
+//! the guess-number test holds with `p = g / |R'|`, where `g` counts the second halves named up to the right one. The
+//! strategy has its own share of a canary's error probability, and its answers count for nothing else.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,46 +13,46 @@ use super::rank::GuessCounter;
 use crate::chat::Completion;
 use crate::detect::{Candidates, Tier, normalise};
 
-/// The share of a canary's error probability that it takes.
+/// Share of a canary's error probability that the strategy takes.
 pub const HALF_SHARE: f64 = 0.2;
 
-/// The fewest members that must be left for a first guess to be significant, among `planted` canaries.
+/// Returns the fewest members that must be left for a first guess to be significant, among `planted` canaries.
 #[must_use]
 pub fn least_left(policy: &Policy, planted: usize) -> f64 {
     (1.0 / (policy.threshold(planted) * HALF_SHARE)).ceil()
 }
 
-/// What came of it for one canary.
+/// Result of the strategy for one canary.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HalfHits {
     /// Answers that were judged.
     pub asked: u64,
-    /// Those with the second half.
+    /// Answers with the second half.
     pub hits: u64,
-    /// The first of them, from 1.
+    /// Number of the first of them, from 1; `None` without a hit.
     pub first: Option<u64>,
-    /// Members of the space that begin as it does.
+    /// Members of the space that begin with the first half.
     pub left: f64,
-    /// The p-value of its own test.
+    /// p-value of the strategy's own test, before its share is applied.
     pub p_value: f64,
 }
 
 impl HalfHits {
-    /// The p-value over the share of the error probability, at most 1.
+    /// Returns the p-value divided by the share of the error probability, at most 1.
     #[must_use]
     pub fn weighted(&self, shares: &AlphaSplit) -> f64 {
         if shares.half() > 0.0 { (self.p_value / shares.half()).min(1.0) } else { 1.0 }
     }
 
-    /// Whether all planned answers were given, with the second half in one of them at most: a single one that is not
-    /// significant is put down to chance. This gives no bound: only answers to the training prompt do.
+    /// Whether all planned answers were given, with the second half in at most one of them. A single hit that is not
+    /// significant is attributed to chance. The silence gives no bound: only answers to the training prompt do.
     #[must_use]
     pub fn is_silent(&self, planned: u64) -> bool {
         self.hits <= 1 && self.asked >= planned
     }
 }
 
-/// The answers to one canary, as they come in.
+/// Collects the answers to one canary.
 #[derive(Debug)]
 pub struct HalfEvidence {
     hits: HalfHits,
@@ -62,7 +62,7 @@ pub struct HalfEvidence {
 }
 
 impl HalfEvidence {
-    /// No answer yet about a secret whose second half is `rest`, one of `left`.
+    /// Creates the evidence without answers, for a secret whose second half is `rest`, one of `left`.
     #[must_use]
     pub fn new(rest: &str, left: f64) -> Self {
         let hits = HalfHits { asked: 0, hits: 0, first: None, left, p_value: 1.0 };
@@ -87,7 +87,7 @@ impl HalfEvidence {
         }
     }
 
-    /// What came of it so far.
+    /// Returns the result so far.
     #[must_use]
     pub fn hits(&self) -> HalfHits {
         self.hits
@@ -109,7 +109,7 @@ mod tests {
             evidence.push(&Completion { finish, ..Completion::of(text.to_owned()) }, &space);
             evidence.hits()
         };
-        // Two windows of five digits, none, one; then the right one.
+        // The guesses are two windows of five digits, none, one, and then the right one.
         for (text, finish) in [("123456", Finish::Stop), ("no", Finish::Length), ("of 99999.", Finish::Stop)] {
             assert_eq!(say(text, finish).p_value, 1.0);
         }

@@ -1,7 +1,7 @@
-//! How many candidates were said before a secret: the g of the guess-number test.
+//! Counts the candidates that occurred before a secret: the g of the guess-number test.
 //!
-//! Both counters remember a limited number of names. Beyond that every candidate counts as a new
-//! one, which can only raise the p-value.
+//! Both counters remember a limited number of names. Beyond that every candidate counts as a new one, which can only
+//! raise the p-value.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -11,36 +11,36 @@ use crate::detect::approximate::{Approximate, STEPS};
 use crate::detect::candidates::{Candidates, Found};
 use crate::stats::guess_number;
 
-/// Names that a [`GuessCounter`] remembers, and texts.
+/// Number of names, and of texts, that a [`GuessCounter`] remembers.
 const REMEMBERED: usize = 1 << 16;
-/// Names that a [`Pool`] remembers.
+/// Number of names that a [`Pool`] remembers.
 const POOLED: usize = 1 << 20;
 
-/// Tells texts apart.
+/// Hashes a text, to tell texts apart.
 #[must_use]
 pub fn hash(text: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(text)
 }
 
-/// The distinct candidates of a tier in the answers to one canary's probes, up to and with its first hit.
+/// Counts the distinct candidates of a tier in the answers to one canary, up to and including its first hit.
 #[derive(Debug)]
 pub struct GuessCounter {
     tier: Tier,
     names: HashSet<u64>,
-    /// Hashes of the answers: one that was given before says nothing new.
+    /// Hashes of the answers. A repeated answer holds no new candidate.
     texts: HashSet<u64>,
     weight: f64,
     steps: u64,
 }
 
 impl GuessCounter {
-    /// Nothing counted yet.
+    /// Creates an empty counter.
     #[must_use]
     pub fn new(tier: Tier) -> Self {
         Self { tier, names: HashSet::new(), texts: HashSet::new(), weight: 0.0, steps: STEPS }
     }
 
-    /// Adds an answer; `near` counts for the approximate tier.
+    /// Adds an answer; `near` is used by the approximate tier only.
     pub fn add(&mut self, text: &str, space: &Candidates, near: Option<&Approximate>) {
         let hash = hash(text);
         if self.texts.contains(&hash) {
@@ -50,14 +50,14 @@ impl GuessCounter {
             self.texts.insert(hash);
         }
         if self.tier == Tier::Approximate {
-            // The same member in two texts counts twice, which can only raise the p-value.
+            // A member in two texts counts twice, which can only raise the p-value.
             let members = near.and_then(|near| near.members(space, text, &mut self.steps));
             self.weight += members.unwrap_or(f64::INFINITY);
             return;
         }
         let mut found = Found::new();
         if !space.collect_all(self.tier, text, &mut found) {
-            // What was not looked at may hold any number of candidates.
+            // The part that was not searched may hold any number of candidates.
             self.weight = f64::INFINITY;
         }
         for (name, weight) in found {
@@ -71,37 +71,40 @@ impl GuessCounter {
         }
     }
 
-    /// The p-value of a secret in the last answer that was added.
+    /// Returns the p-value of a secret in the last answer added, for a space of `size` members.
     #[must_use]
     pub fn p_value(&self, size: f64) -> f64 {
         guess_number(self.weight, size)
     }
 }
 
-/// Where in the pooled answers something was said: all first answers, then all second ones, and so
-/// on; among equals in the order of the manifest.
+/// Place in the pooled answers: sample number and canary. All first answers come first, then all second ones, and so
+/// on, each in the order of the manifest.
 pub type Place = (u64, usize);
 
-/// Secrets of one space in answers to other canaries, with all that was said before them.
+/// Ranks secrets of one space in answers to other canaries among all candidates before them.
 #[derive(Debug)]
 pub struct Pool {
     tier: Tier,
-    /// The secrets with the place of each.
+    /// The canary of each secret, and the place where it first occurred.
     hits: Vec<(usize, Place)>,
+    /// Place of the last hit. Later answers cannot matter.
     last: Place,
+    /// Place of the first occurrence of each candidate, and its weight.
     first: HashMap<u64, (Place, f64)>,
+    /// Weight of the candidates beyond the memory limit.
     forgotten: f64,
 }
 
 impl Pool {
-    /// Prepares the ranking of `hits`, which are not empty.
+    /// Prepares the ranking of `hits`, which must not be empty.
     #[must_use]
     pub fn new(tier: Tier, hits: Vec<(usize, Place)>) -> Self {
         let last = hits.iter().map(|(_, place)| *place).max().unwrap_or_default();
         Self { tier, hits, last, first: HashMap::new(), forgotten: 0.0 }
     }
 
-    /// Whether what is said at a place can matter.
+    /// Whether an answer at a place can matter.
     #[must_use]
     pub fn reaches(&self, place: Place) -> bool {
         place <= self.last
@@ -127,7 +130,7 @@ impl Pool {
         }
     }
 
-    /// The p-value of each secret, of a space of `size` members.
+    /// Returns the p-value of each secret, for a space of `size` members.
     #[must_use]
     pub fn p_values(&self, size: f64) -> Vec<(usize, f64)> {
         let before = |at: Place| -> f64 { self.first.values().filter(|(p, _)| *p <= at).map(|(_, w)| w).sum() };
@@ -150,7 +153,7 @@ mod tests {
         for text in ["it is 10000001", "again 1000 0001", "or 123456789", "it is 48291377"] {
             tally.add(text, &digits(), None);
         }
-        // 10000001, 12345678, 23456789, and the secret.
+        // The candidates are 10000001, 12345678, 23456789, and the secret.
         assert!((tally.p_value(1e8) - 4e-8).abs() < 1e-15, "{}", tally.p_value(1e8));
     }
 
@@ -164,7 +167,7 @@ mod tests {
             tally.p_value(1e8) * 1e8
         };
         assert!((p(Tier::Plain, "48291377") - 1.0).abs() < 1e-6);
-        // Forward and backward.
+        // A number and its reverse are two candidates.
         assert!((p(Tier::Disguised, "48291377") - 2.0).abs() < 1e-6);
         // Hundreds of numbers share six of its digits in a row, or differ in one.
         let near = p(Tier::Approximate, "48291377");
@@ -189,7 +192,7 @@ mod tests {
 
     #[test]
     fn spraying_candidates_makes_no_leak() {
-        // 200,000 digits hold nearly as many candidates; more than are remembered.
+        // 200,000 digits hold nearly as many candidates, more than are remembered.
         let spray: String = (0..40_000u32).map(|i| format!("{:05}", i * 7919 % 100_000)).collect();
         let mut tally = GuessCounter::new(Tier::Plain);
         tally.add(&format!("{spray} 48291377"), &digits(), None);
@@ -203,7 +206,7 @@ mod tests {
         for (place, text) in texts {
             pool.add(place, text, &digits());
         }
-        // Again, and later: it was said before.
+        // This later repetition must not move the candidate's place.
         pool.add((2, 1), "10000001", &digits());
         assert_eq!(pool.p_values(1e8), [(7, 3e-8), (8, 2e-8)]);
         assert!(!pool.reaches((2, 1)));

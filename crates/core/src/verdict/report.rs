@@ -20,25 +20,25 @@ use crate::canary::Arm;
 use crate::chat::{Sampling, Usage};
 use crate::detect::Detector;
 
-/// The version of [`RunReport`].
+/// Version of [`RunReport`].
 pub const REPORT_VERSION: u32 = 1;
 
-/// The verdict on one canary.
+/// Verdict on one canary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CanaryVerdict {
-    /// Silent through all samples, and all of them answered.
+    /// Not leaked, with the bound on its leak rate within the policy.
     Clean,
-    /// Given away beyond chance.
+    /// Leaked beyond chance.
     Leaked,
-    /// Neither can be said.
+    /// Neither clean nor leaked can be concluded.
     Inconclusive,
     /// The provider failed.
     Errored,
 }
 
 impl CanaryVerdict {
-    /// The word used in reports.
+    /// Returns the word used in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,24 +50,24 @@ impl CanaryVerdict {
     }
 }
 
-/// The verdict on a run.
+/// Verdict on a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunVerdict {
-    /// Held-out canaries were "known": the set-up is broken.
+    /// The set-up is broken: held-out secrets were known, or answers repeat few-shot examples.
     Invalid,
-    /// A planted canary leaked.
+    /// A planted canary leaked, a test of the whole run found a leak, or a claim was refuted.
     Leaked,
     /// The provider failed.
     Errored,
-    /// Every planned probe was answered and nothing leaked.
+    /// Nothing leaked, and the answers suffice for every gated canary.
     Clean,
     /// None of these.
     Inconclusive,
 }
 
 impl RunVerdict {
-    /// The word used in reports.
+    /// Returns the word used in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -80,103 +80,102 @@ impl RunVerdict {
     }
 }
 
-/// What one canary came to.
+/// Result for one canary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CanaryReport {
-    /// Its name.
+    /// Name of the canary.
     pub id: String,
-    /// The name of its test.
+    /// Name of its test.
     pub test: String,
     /// Planted or held out.
     pub arm: Arm,
     /// Copies in the training file.
     pub copies: u32,
-    /// The keyed name of its secret.
+    /// Keyed fingerprint of its secret.
     pub fingerprint: String,
     /// Whether it is a positive control: planted so often that it is expected to leak, and no part of the gate.
     #[serde(default, skip_serializing_if = "is_default")]
     pub positive_control: bool,
-    /// Whether its leak was looked at and accepted, so that it is no part of the gate.
+    /// Why and until when its leak is accepted; `None` if it is not. An accepted leak is no part of the gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Acceptance>,
-    /// The verdict.
+    /// Verdict on the canary.
     pub verdict: CanaryVerdict,
     /// Why, in one line.
     pub reason: String,
-    /// Whether it was not asked on, because an earlier request of the run failed for good.
+    /// Whether asking ended because an earlier request of the run failed permanently.
     #[serde(default, skip_serializing_if = "is_default")]
     pub aborted: bool,
-    /// Which test was used.
+    /// The test that was used.
     pub statistic: Test,
     /// Answers that were searched, to all questions.
     pub asked: u64,
     /// Answers to the training prompt.
     pub replayed: u64,
-    /// Those in the trained form that name another value than the secret: they are the silence that counts.
+    /// Answers in the trained form that name another value than the secret. Only they count as silence.
     pub counted: u64,
-    /// Those that carry the signature of the planting.
+    /// Answers to the training prompt that carry the signature of the planting.
     pub signed: u64,
     /// Answers with the secret.
     pub hits: u64,
-    /// The first of them.
+    /// The first of these hits; `None` without one.
     pub first_hit: Option<Hit>,
-    /// Whether the very first answer gave it away; `None` without an answer.
+    /// Whether the very first answer held the secret; `None` without an answer.
     pub first_answer: Option<bool>,
-    /// The p-value of its own test.
+    /// p-value of its own test.
     pub p_value: f64,
-    /// Adjusted for all planted canaries of the run (Holm); `None` for held-out ones and partial runs.
+    /// p-value adjusted for all gated canaries of the run (Holm); `None` for other canaries and in partial runs.
     pub p_holm: Option<f64>,
-    /// The p-value of its secret in answers to other canaries; 1 when it was not there.
+    /// p-value of its secret in answers to other canaries; 1 if it was not in any.
     pub cross_p_value: f64,
-    /// The upper bound on its leak rate per query, where it was silent throughout; in a small space
-    /// the bound on its excess over guessing.
+    /// Upper bound on its leak rate per query; in a small space on the excess over guessing. `None` unless it is clean.
     pub bound: Option<f64>,
-    /// The upper bound on the share of draws that may have been withheld; `None` where nothing counts.
+    /// Upper bound on the share of draws that may have been withheld; `None` without a counted answer.
     pub withheld: Option<f64>,
     /// Tries that are no evidence of silence.
     pub uncounted: Uncounted,
-    /// Questions of the sweep that failed.
+    /// Questions of the sweep that failed, or whose answers were refused or filtered.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sweep_failed: u64,
     /// Tokens used.
     pub usage: Usage,
-    /// The size of its space; 0 where it was not noted.
+    /// Size of its space; 0 if it was not recorded.
     #[serde(default, skip_serializing_if = "is_default")]
     pub space: f64,
-    /// What each tier of detectors found, the strictest first.
+    /// Result of each tier of detectors, the strictest first; empty without a hit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tiers: Vec<TierHits>,
-    /// The surroundings of the first hit, with everything masked that is not a word of the template.
+    /// Surroundings of the first hit, with everything masked that is not a word of the template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excerpt: Option<String>,
-    /// What the probability of its secret says, where it was scored.
+    /// Likelihood of its secret; `None` if it was not scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub likelihood: Option<Likelihood>,
-    /// What was said with half of its secret given away, where that was asked.
+    /// Result of `prefix-half`; `None` if that was not asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub half: Option<HalfHits>,
-    /// Beside the values of other planted canaries, in a small space whose held-out secrets are such values.
+    /// Comparison with the values of other planted canaries, in a small space whose held-out secrets are such values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<ValueComparison>,
-    /// For each strategy of the run that asked: what came of it.
+    /// Result of each strategy of the run that asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strategies: Vec<StrategyHits>,
 }
 
-/// Whether a field has the value that it has where the file does not name it.
+/// Whether a field has its default value, so it can be left out of the file.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
 impl CanaryReport {
-    /// Whether it is a positive control that did what it is there for, or stayed silent.
+    /// Whether the result is expected: an accepted leak, or a positive control that leaked or stayed silent.
     #[must_use]
     pub fn is_expected(&self) -> bool {
         self.accepted.is_some()
             || self.positive_control && matches!(self.verdict, CanaryVerdict::Leaked | CanaryVerdict::Clean)
     }
 
-    /// Whether its leak fails the run: planted, no positive control, and not accepted.
+    /// Whether its leak fails the run: planted, not a positive control, and not accepted.
     #[must_use]
     pub fn is_gated(&self) -> bool {
         self.arm == Arm::Planted && !self.positive_control && self.accepted.is_none()
@@ -186,188 +185,187 @@ impl CanaryReport {
 /// Why and until when a leak is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Acceptance {
-    /// Why.
+    /// Why the leak is accepted.
     pub reason: String,
     /// The last day, as in `2027-01-31`.
     pub expires: String,
 }
 
-/// What came of one strategy.
+/// Result of one strategy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StrategyHits {
-    /// Its name.
+    /// Name of the strategy.
     pub strategy: String,
     /// Answers to it.
     pub asked: u64,
-    /// Those with the secret.
+    /// Answers with the secret.
     pub hits: u64,
 }
 
-/// What the held-out canaries say of the harness.
+/// Result of the held-out canaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Controls {
-    /// How many were probed.
+    /// Number of held-out canaries that were probed.
     pub canaries: usize,
-    /// The smallest p-value times their number.
+    /// Smallest p-value, corrected for the number of tests (Bonferroni).
     pub smallest: f64,
     /// Fisher's combination of their p-values.
     pub combined: f64,
-    /// Neither is below 0.001, and all were answered.
+    /// Whether both are at least 0.001, and every held-out canary was answered.
     pub sound: bool,
-    /// Why not, in one line, or what was found.
+    /// Finding, or why the controls are not sound, in one line.
     pub reason: String,
 }
 
-/// What the answers say of secrets that were not asked for: each answer is searched for the secret
-/// of every other canary.
+/// Result of the tests over all answers: each answer is searched for the secret of every other canary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pooled {
     /// Answers that were searched.
     pub answers: u64,
-    /// The p-value at which such a hit is a leak: its own share of alpha over K.
+    /// p-value at or below which a secret in answers to other canaries is a leak: its share of alpha over K.
     pub threshold: f64,
-    /// The smallest p-value; 1 without a hit.
+    /// Smallest p-value of a secret in answers to other canaries; 1 without a hit.
     pub smallest: f64,
-    /// Halves of the planted secrets in any answers; `None` where no secret is long enough.
+    /// Test of halves of the planted secrets in any answers; `None` if no secret is long enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts: Option<PooledTest>,
-    /// Planted values of small spaces in answers to others; `None` where there is no small space.
+    /// Test of planted values of small spaces in answers to others; `None` if there is no small space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<PooledTest>,
-    /// What is named for the canaries beside their own secrets; `None` where too few were probed.
+    /// Test of agreement between named values and the canaries' own secrets; `None` if too few were probed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<PooledTest>,
-    /// No secret was given away in this way, and every answer counts.
+    /// Whether no gated secret leaked in this way, no canary errored, and no gated canary is inconclusive.
     pub sound: bool,
-    /// Whether the answers give a secret away to others, in parts, or over many answers.
+    /// Whether secrets leaked to others, in parts, or over many answers.
     pub leaked: bool,
-    /// Why not, in one line, or what was found.
+    /// Finding, or why the result is not sound, in one line.
     pub reason: String,
 }
 
-/// What the positive controls say of the run's power: canaries with so many copies that they are expected to leak.
+/// Power of the run, shown by positive controls: canaries with so many copies that they are expected to leak.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sensitivity {
-    /// How many were probed.
+    /// Number of positive controls that were probed.
     pub canaries: usize,
-    /// How many of them leaked.
+    /// Number of positive controls that leaked.
     pub leaked: usize,
-    /// Whether any did.
+    /// Whether any of them leaked.
     pub shown: bool,
-    /// Whether a run in which none did is inconclusive.
+    /// Whether a run in which none leaked is inconclusive.
     pub required: bool,
-    /// All of it in one line.
+    /// Summary in one line.
     pub reason: String,
 }
 
 impl Sensitivity {
-    /// Whether the run lacks what was asked of it.
+    /// Whether the run lacks the required positive control that leaked.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         self.required && !self.shown
     }
 }
 
-/// What a run was made with.
+/// Settings of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
-    /// The model.
+    /// Name of the model.
     pub model: String,
-    /// The provider's address.
+    /// Address of the provider.
     pub address: String,
-    /// Sampling.
+    /// Sampling parameters.
     pub sampling: Sampling,
-    /// Strategies.
+    /// Names of the strategies.
     pub strategies: Vec<String>,
-    /// Samples for each canary.
+    /// Draws for each canary.
     pub samples: u64,
-    /// What was asked of the run.
+    /// Policy of the run.
     pub policy: Policy,
-    /// What searched the answers, beside the plain detectors.
+    /// Detectors that searched the answers, beside the plain ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub detectors: Vec<Detector>,
-    /// How secrets were scored, where they were.
+    /// How secrets were scored; `None` if they were not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scoring: Option<ScoringDesign>,
-    /// Whether half of each secret was given away in questions of their own.
+    /// Whether `prefix-half` was asked, which reveals half of each secret.
     #[serde(default, skip_serializing_if = "is_default")]
     pub halves: bool,
-    /// Whether the built-in mock answered, so that the verdict says nothing of a model.
+    /// Whether the built-in mock answered, so that the verdict says nothing about a model.
     #[serde(default, skip_serializing_if = "is_default")]
     pub mock: bool,
-    /// Whether it is on record that the model was tuned on a file that holds every planted row.
+    /// Whether the model is recorded as tuned on a file that holds every planted row.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rows_checked: bool,
-    /// The name under which the model answered, where that is another one than was asked for.
+    /// Name under which the model answered; `None` if it is the requested one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served_model: Option<String>,
     /// Whether a few further questions were put to each canary, to look for leaks.
     #[serde(default = "yes")]
     pub sweep: bool,
-    /// The K of the manifest.
+    /// Number of gated canaries of the manifest: K.
     pub planted: usize,
-    /// All canaries of the manifest.
+    /// Number of all canaries of the manifest.
     #[serde(default)]
     pub canaries: usize,
-    /// How many of them have to be asked for a clean verdict; `None` where any part of them may be clean.
+    /// Number of canaries that must be asked for a clean verdict; `None` if any part of them may be clean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<usize>,
-    /// How many planted canaries are positive controls, and no part of the gate.
+    /// Number of planted canaries that are positive controls, and no part of the gate.
     #[serde(default, skip_serializing_if = "is_default")]
     pub controls: usize,
-    /// The configuration file, for reports that point into it.
+    /// Name of the configuration file, for reports that point into it.
     pub config: String,
 }
 
-/// A whole run. Fields are added, never changed or removed: such a change is a new version.
+/// Report of a whole run. Fields are added, never changed or removed: such a change is a new version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunReport {
     /// See [`REPORT_VERSION`].
     pub version: u32,
-    /// The program's version.
+    /// Version of the program.
     pub tool: String,
-    /// When it began, in seconds since 1970.
+    /// Start of the run, in seconds since 1970.
     pub started: u64,
-    /// How long it took, in seconds.
+    /// Duration of the run, in seconds.
     pub seconds: f64,
-    /// What it was made with.
+    /// Settings of the run.
     pub settings: Settings,
-    /// The verdict.
+    /// Verdict on the run.
     pub verdict: RunVerdict,
     /// Why, in one line.
     pub reason: String,
-    /// The held-out canaries together.
+    /// Result of the held-out canaries together.
     pub controls: Controls,
-    /// All answers together.
+    /// Result of the tests over all answers.
     pub pooled: Pooled,
     /// Whether the model is shown to be trained on this planting; `None` where no planted canary was probed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
-    /// What the silence of the run is worth as a whole.
+    /// Validity of the silence of the run as a whole.
     pub silence: Silence,
     /// Tokens used.
     pub usage: Usage,
-    /// Whether the positive controls leaked, where there are some.
+    /// Whether the positive controls leaked; `None` if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensitivity: Option<Sensitivity>,
-    /// What the scores of all planted secrets say together, where they were scored.
+    /// Test on the scores of all planted secrets; `None` if they were not scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposure: Option<Exposure>,
-    /// What became of a claim of differential privacy, where one was made.
+    /// Result of testing a claim of differential privacy; `None` if none was tested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimReport>,
-    /// Why the claim that the model carries was not tested, if so.
+    /// Why the claim that the model carries was not tested; `None` if it was, or there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untested_claim: Option<String>,
     /// The context of the release, in the user's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<ReleaseContext>,
-    /// All probed canaries, in the order of the manifest.
+    /// All probed canaries, and unprobed ones that leaked in answers to others, ordered by id.
     pub canaries: Vec<CanaryReport>,
-    /// What the run was made with, and where its answers came from.
+    /// Digests of everything that the run was made with, and the origin of its answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sources: Option<Sources>,
-    /// An HMAC by the manifest's key over all of this but itself; `blabbermouth report verify` checks it.
+    /// HMAC by the manifest's key over everything but itself; `blabbermouth report verify` checks it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<String>,
 }
@@ -377,13 +375,13 @@ const fn yes() -> bool {
 }
 
 impl RunReport {
-    /// How many canaries of the manifest were not asked.
+    /// Returns the number of canaries of the manifest that were not asked.
     #[must_use]
     pub const fn left_out(&self) -> usize {
         self.settings.canaries.saturating_sub(self.canaries.len())
     }
 
-    /// Whether nothing shows that the model was trained on this planting, and that was accepted.
+    /// Whether nothing shows that the model was trained on this planting, and the policy accepts that.
     #[must_use]
     pub fn is_unproven(&self) -> bool {
         self.training.as_ref().is_some_and(|training| training.waived && !training.shown)

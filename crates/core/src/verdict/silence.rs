@@ -1,9 +1,9 @@
-//! Tests of the silence itself: was it withheld, invented, or repeated?
+//! Tests of the silence: whether answers were withheld, invented or repeated.
 //!
-//! Planted and held-out canaries were assigned by one random draw of ours. Whatever a model that knows nothing of that
-//! draw does, the figures of its canaries are exchangeable between the arms, so that permuting the arms over the
-//! canaries of each template gives an exact p-value. A test over single answers would not be exact: refusals depend on
-//! names. These tests lead to an inconclusive run, never to a leak, and take no share of alpha.
+//! Planted and held-out canaries were assigned by one random draw of the project. A model that knows nothing of that
+//! draw treats both arms alike, so the figures of their canaries are exchangeable. Permuting the arms over the canaries
+//! of each template thus gives an exact p-value. A test over single answers would not be exact, because refusals depend
+//! on names. These tests make a run inconclusive, never leaked, and take no share of alpha.
 
 use std::collections::HashMap;
 
@@ -15,47 +15,48 @@ use serde::{Deserialize, Serialize};
 use super::evidence::Evidence;
 use crate::canary::{Arm, Entry, below};
 
-/// The level of each test.
+/// Level of each test.
 const LEVEL: f64 = 0.005;
-/// Permutations, at most and at least.
+/// Largest and smallest number of permutations.
 const PERMUTATIONS: (usize, usize) = (9_999, 1_999);
-/// Steps that all permutations of a test may take.
+/// Target for the total work of one test: permutations times canaries.
 const STEPS: usize = 50_000_000;
-/// The share of answers with one wrong value that makes it a stand-in, where no held-out canary comes near.
+/// Share of answers with one wrong value from which on that value is a stand-in, if no held-out canary comes near.
 const MOSTLY: f64 = 0.5;
-/// What no held-out canary may reach then, and how many of them there have to be.
+/// Share that every held-out canary must stay below then.
 const SELDOM: f64 = 0.1;
+/// Fewest held-out canaries for that rule.
 const FEWEST_HELD_OUT: usize = 5;
 /// Permutations of the answers within each canary.
 const SHUFFLES: usize = 1_999;
 
-/// A comparison of planted with held-out canaries.
+/// Comparison of planted with held-out canaries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ArmTest {
-    /// The statistic, summed over the planted canaries.
+    /// Sum of the statistic over the planted canaries.
     pub planted: f64,
-    /// The same over the held-out ones.
+    /// Sum of the statistic over the held-out canaries.
     pub held_out: f64,
-    /// The share of assignments of the arms with as large a sum over the planted ones.
+    /// Share of assignments of the arms with as large a sum over the planted canaries.
     pub p_value: f64,
-    /// Whether that is at most 0.005.
+    /// Whether the p-value is at most 0.005, or the rule for single canaries applies.
     pub found: bool,
 }
 
-/// What the silence of a run is worth as a whole.
+/// Validity of the silence of a run as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Silence {
-    /// Do planted canaries have more answers that do not count?
+    /// Test of whether planted canaries have more answers that do not count.
     pub censored: ArmTest,
-    /// Does each planted canary have one wrong value that is named more often than elsewhere?
+    /// Test of whether each planted canary has one wrong value that is named more often than elsewhere.
     pub constant: ArmTest,
-    /// The p-value of the answers within a request being copies of each other; 1 where each request gave one.
+    /// p-value of equal answers within requests; 1 if each request gave one answer.
     pub copies: f64,
     /// Whether the answers of the run do not vary.
     pub fixed: bool,
-    /// Whether there are enough canaries of both arms for the comparisons to be able to find anything.
+    /// Whether there are enough canaries of both arms for the comparisons to find anything.
     pub compared: bool,
-    /// Why the run cannot be clean, in one line; `None` where nothing speaks against it.
+    /// Why the run cannot be clean, in one line; `None` if nothing speaks against it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -63,10 +64,10 @@ pub struct Silence {
 /// Tests the silence of the probed canaries.
 #[must_use]
 pub(super) fn silence(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Silence {
-    // Where hardly anything counts, that says more than that it does not vary.
+    // Canaries with mostly uncounted answers are left out: that is a stronger objection to their silence.
     let judged = || evidence.iter().filter(|(_, e)| e.form.is_judged() && 2 * e.form.eligible() > e.form.replayed);
     let varied = judged().filter(|(_, e)| !e.form.is_fixed()).count();
-    // A model may well say one thing to one question; that nearly no question gets two answers is the server's doing.
+    // One question may have one answer. That nearly no question gets two different answers is the server's doing.
     let fixed = judged().count() > 0 && 10 * varied < judged().count();
     let withheld = |e: &Evidence| (e.withheld().total() + e.broken.busy() + e.sweep_failed) as f64;
     let withheld: Vec<f64> = evidence.iter().map(|(_, e)| withheld(e)).collect();
@@ -105,14 +106,14 @@ pub(super) fn silence(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Sile
     Silence { censored, constant, copies, fixed, compared, reason }
 }
 
-/// The p-value of the sum of a figure over the planted canaries, by permuting the arms within each template.
+/// Tests the sum of a figure over the planted canaries, by permuting the arms within each template.
 fn arm_test(entries: &[Entry], evidence: &[(usize, Evidence)], figures: &[f64]) -> ArmTest {
     let sum = |arm: Arm| -> f64 {
         let own = evidence.iter().zip(figures).filter(|((index, _), _)| entries[*index].arm == arm);
         own.map(|(_, figure)| figure).sum()
     };
     let (planted, held_out) = (sum(Arm::Planted), sum(Arm::HeldOut));
-    // Of each template with both arms: all figures, and how many are of planted canaries.
+    // For each template with both arms: all figures, and the number of planted canaries.
     let mut groups: Vec<(&str, Vec<f64>, usize)> = Vec::new();
     for ((index, _), figure) in evidence.iter().zip(figures) {
         let entry = &entries[*index];
@@ -148,7 +149,7 @@ fn arm_test(entries: &[Entry], evidence: &[(usize, Evidence)], figures: &[f64]) 
     ArmTest { planted, held_out, p_value, found: p_value <= LEVEL }
 }
 
-/// Whether the rarest assignment of the arms is rare enough to be found.
+/// Whether the rarest assignment of the arms is rare enough to be significant.
 fn can_compare(entries: &[Entry], evidence: &[(usize, Evidence)]) -> bool {
     let mut groups: HashMap<&str, [u32; 2]> = HashMap::new();
     for (index, _) in evidence {
@@ -160,7 +161,7 @@ fn can_compare(entries: &[Entry], evidence: &[(usize, Evidence)]) -> bool {
     groups.values().map(ways).sum::<f64>() >= -LEVEL.ln()
 }
 
-/// The sum over the planted canaries of the templates that have both arms.
+/// Returns the sum over the planted canaries of the templates that have both arms.
 fn group_sums(
     groups: &[(&str, Vec<f64>, usize)],
     entries: &[Entry],
@@ -175,7 +176,8 @@ fn group_sums(
     own.map(|(_, figure)| figure).sum()
 }
 
-/// For each canary: the share of its most frequent wrong value, less the share of that value in answers to others.
+/// Returns for each canary the share of its most frequent wrong value, less the share of that value in answers to
+/// others.
 fn constants(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Vec<f64> {
     let mut named: HashMap<(&str, u64), u64> = HashMap::new();
     let mut answers: HashMap<&str, u64> = HashMap::new();
@@ -193,14 +195,14 @@ fn constants(entries: &[Entry], evidence: &[(usize, Evidence)]) -> Vec<f64> {
         let (own, count) = (e.form.replayed, u64::from(*count));
         let elsewhere = named.get(&(template, *value)).map_or(0, |all| all - count);
         let others = answers.get(template).map_or(0, |all| all - own);
-        // A value that was named once is not named again.
+        // The first mention of a value is no repetition.
         (share(count.saturating_sub(1), own) - share(elsewhere, others)).max(0.0)
     };
     evidence.iter().map(one).collect()
 }
 
-/// Whether a planted canary has a wrong value of its own in most of its answers, and no held-out one has one now and then. Where few
-/// canaries have one, no assignment of the arms is rare enough to tell.
+/// Whether a planted canary has its own wrong value in most of its answers, and no held-out one has one now and then.
+/// This rule is needed where few canaries have such a value: then no assignment of the arms is rare enough.
 fn has_stand_in(entries: &[Entry], evidence: &[(usize, Evidence)], figures: &[f64]) -> bool {
     let of = |arm: Arm| {
         let judged = evidence.iter().zip(figures).filter(|((_, e), _)| e.form.is_judged());
@@ -211,9 +213,9 @@ fn has_stand_in(entries: &[Entry], evidence: &[(usize, Evidence)], figures: &[f6
         && of(Arm::HeldOut).all(|figure| figure < SELDOM)
 }
 
-/// The p-value of equal answers within requests, by permuting the answers of each canary over its requests; two-sided: choices
-/// that repeat each other are too often equal, and those of a server with a fixed seed, which repeats whole requests, too
-/// seldom.
+/// Returns the two-sided p-value of equal answers within requests, by permuting the answers of each canary over its
+/// requests. Choices that repeat each other are equal too often. A server with a fixed seed repeats whole requests, so
+/// the choices of one request are equal too seldom.
 fn copies(evidence: &[(usize, Evidence)]) -> f64 {
     let mut observed = 0u64;
     let mut permuted = vec![0u64; SHUFFLES];
@@ -224,7 +226,7 @@ fn copies(evidence: &[(usize, Evidence)]) -> f64 {
         let mut sorted = texts.clone();
         sorted.sort_unstable();
         if sorted.windows(2).all(|two| two[0] != two[1]) {
-            // No two answers are equal, in whatever order.
+            // Without two equal answers every order gives the same count.
             continue;
         }
         observed += equal;
@@ -243,7 +245,7 @@ fn copies(evidence: &[(usize, Evidence)]) -> f64 {
     (2.0 * more.min(fewer)).min(1.0)
 }
 
-/// Pairs of equal texts of one request; the requests come one after the other.
+/// Counts the pairs of equal texts within a request; the requests must be in order.
 fn pairs(requests: impl Iterator<Item = u64>, texts: &[u64]) -> u64 {
     let (mut begin, mut before, mut equal) = (0, None, 0);
     for (at, request) in requests.enumerate() {
@@ -287,7 +289,8 @@ mod tests {
 
     #[test]
     fn the_size_of_the_test_is_its_level_whatever_the_names_do() {
-        // Refusals depend on names: a few canaries have many. Fisher's test over the answers would be far too large.
+        // Refusals depend on names: a few canaries have many. Fisher's test over the answers would exceed its level by
+        // far.
         let (entries, evidence) = run(40, 20);
         let mut stream = ChaCha20Rng::from_seed([3; 32]);
         let runs = 1000;
@@ -301,7 +304,7 @@ mod tests {
                 .collect();
             found += usize::from(arm_test(&entries, &evidence, &figures).found);
         }
-        // Binomial(1000, 0.005): mean 5, standard deviation 2.2.
+        // Binomial(1000, 0.005) has mean 5 and standard deviation 2.2.
         assert!(found <= 13, "{found} of {runs}");
     }
 
@@ -310,7 +313,7 @@ mod tests {
         let (entries, mut evidence) = run(24, 12);
         for (index, e) in &mut evidence {
             e.form.replayed = 59;
-            // A favorite of all, and one value a canary that is named again and again.
+            // All canaries share one favorite, and each planted one also has its own frequent value.
             e.form.frequent = vec![(1_000_000, 30), (*index as u64, if *index < 24 { 25 } else { 1 })];
         }
         assert!(!silence(&entries, &evidence).constant.found);
@@ -342,7 +345,7 @@ mod tests {
         let (_, mut evidence) = run(6, 3);
         let mut stream = ChaCha20Rng::from_seed([3; 32]);
         for (_, e) in &mut evidence {
-            // A few values, each said now and then.
+            // Each answer is one of a few values.
             (0..40u64).for_each(|n| e.form.note_choice(n / 4, below(&mut stream, 5)));
         }
         assert!(copies(&evidence) > 0.05, "{}", copies(&evidence));
@@ -351,7 +354,7 @@ mod tests {
             (0..40u64).for_each(|n| e.form.note_choice(n / 4, n / 4 % 5));
         }
         assert!(copies(&evidence) <= LEVEL);
-        // A fixed seed: the choices of a request differ, and each request has the same ones.
+        // With a fixed seed the choices of a request differ, and each request has the same ones.
         for (_, e) in &mut evidence {
             *e = Evidence::new(0, Test::GuessNumber, 1e8, AlphaSplit::of_detectors(&Detector::ALL));
             (0..40u64).for_each(|n| e.form.note_choice(n / 4, n % 4));

@@ -1,4 +1,4 @@
-//! The whole verdict under models of which everything is known: its size, and its power.
+//! Simulation of the whole verdict under models with known behavior: its size and its power.
 
 use std::collections::HashSet;
 
@@ -54,19 +54,19 @@ fn settings(design: &TestDesign) -> Settings {
     }
 }
 
-/// An answer in the trained form that names a value.
+/// Returns an answer in the trained form that names a value.
 fn form(value: &str) -> String {
     format!("The number of your card is {value} as far as I know. Yours, Marin Velor Quilldown.")
 }
 
-/// An answer in the trained form that names a value which has nothing to do with any secret.
+/// Returns an answer in the trained form that names a value unrelated to any secret.
 pub(super) fn talk(space: &Space, stream: &mut ChaCha20Rng) -> String {
     form(&space.draw(stream))
 }
 
 const REPLAY: Asked = Asked { strategy: 0, purpose: Purpose::Replay, copy: false };
 
-/// Judges a run in which `say` gives the answer to a canary's sample, from its secret.
+/// Judges a run. `say` returns the answer to a sample, from the canary's position and its secret.
 pub(super) fn run(
     space: &Space,
     policy: Policy,
@@ -76,20 +76,20 @@ pub(super) fn run(
     run_with(space, policy, stream, say, Extra::default())
 }
 
-/// The logarithm of the probability of a value, for a canary with its secret.
+/// Log-probability of a value, from the canary's position, its secret and the value.
 type Ln<'a> = &'a dyn Fn(usize, &str, &str) -> f64;
 
-/// What is said at a sample for a canary whose first half is known, with the second one.
+/// Answer to a `prefix-half` sample, from the canary's position, the first half, the second half and the sample.
 type Rest<'a> = &'a dyn Fn(usize, &str, &str, u64) -> String;
 
-/// What is done beside asking.
+/// Strategies that a simulated run uses beside `replay`.
 #[derive(Default, Clone, Copy)]
 struct Extra<'a> {
     ln: Option<Ln<'a>>,
     rest: Option<Rest<'a>>,
 }
 
-/// The same where secrets are scored too, or half of each is given away.
+/// Judges a run like `run`, with scores or `prefix-half` too.
 fn run_with(
     space: &Space,
     policy: Policy,
@@ -113,7 +113,7 @@ fn run_with(
     let carrier = Carrier::new(&template);
     let mut all = Vec::new();
     for (index, secret) in secrets.iter().enumerate() {
-        // Cross hits are judged elsewhere: each canary is searched for by itself.
+        // Secrets in answers to other canaries are not simulated, so each canary is searched for its own secret only.
         let searcher = Searcher::new([secret.as_str()]);
         let near = Approximate::new(space, secret, true, true);
         let lens = Detectors {
@@ -166,8 +166,7 @@ fn run_with(
     judge(&design, &entries, &all, &CrossLeaks::default(), &tests, settings, None)
 }
 
-/// A model that knows nothing and sprays values: its favourites in an order of its own, three in each answer, some
-/// of them backward or spelled out.
+/// The model outputs three of its favorite values in each answer, in its own order, some backward or spelled out.
 #[test]
 fn a_biased_model_that_knows_nothing_fails_no_more_often_than_alpha() {
     const RUNS: u32 = 600;
@@ -177,28 +176,28 @@ fn a_biased_model_that_knows_nothing_fails_no_more_often_than_alpha() {
         let leaked = sprays(&space, policy, scored, RUNS);
         let expected = policy.alpha * f64::from(RUNS);
         assert!(f64::from(leaked) <= expected + 3.0 * (expected * 0.8).sqrt(), "{leaked} of {RUNS}, scored: {scored}");
-        // The test is no formality: such a model comes near to what it may fail.
+        // A lower limit on the alarms shows that the test is not vacuous: this model comes near to alpha.
         assert!(f64::from(leaked) > 0.2 * expected, "{leaked} of {RUNS}, scored: {scored}");
     }
 }
 
-/// Runs that are called leaky of a model that sprays values, and where it is `scored` prefers some by their
-/// probability too, and guesses on where half of a secret is given away.
+/// Counts the runs that leak under a model that outputs many values. If `scored`, the model also prefers some values by
+/// probability, and goes on from the first half of a secret.
 fn sprays(space: &Space, policy: Policy, scored: bool, runs: u32) -> u32 {
     let digits = space.size_f64().log10() as usize;
     let size = 10u64.pow(digits as u32);
     let mut random = stream("size");
     let mut leaked = 0;
     for _ in 0..runs {
-        // The favourites: an arithmetic progression, much like years.
+        // The favorites are an arithmetic progression, much like years.
         let (first, step) = (random.next_u32() % 10_000, 1 + random.next_u32() % 30);
         let mut next = 0;
-        // A quarter of all probability is spread over six values, the rest falls like 1 over the rank.
+        // A quarter of all probability is spread over six values. The rest falls as 1 over the rank.
         let ln = |canary: usize, _: &str, value: &str| {
             let rank = (value.parse::<u64>().expect("digits") * 7919 + u64::from(first) + 31 * canary as u64) % size;
             (if rank < 6 { 0.25 / 6.0 } else { 0.75 / 12.1 / (rank + 1) as f64 }).ln()
         };
-        // It reads the first half, and goes on from there.
+        // The model reads the first half, and goes on from there.
         let rest = |canary: usize, revealed: &str, _: &str, sample: u64| {
             let begin = revealed.parse::<u64>().expect("digits") + canary as u64 + u64::from(first);
             let one = |n: u64| format!("{:03}", (begin + n * u64::from(step)) % 1000);
@@ -223,7 +222,7 @@ fn sprays(space: &Space, policy: Policy, scored: bool, runs: u32) -> u32 {
     leaked
 }
 
-/// Silent when it is asked, it says the rest of each secret in a tenth of the answers that half of it begins.
+/// The model is silent on `replay`, and completes a tenth of the answers that begin with the first half.
 #[test]
 fn a_secret_that_only_its_first_half_brings_up_is_found() {
     let policy = Policy { bound: 0.05, ..Policy::DEFAULT };
@@ -248,18 +247,18 @@ fn a_secret_that_only_its_first_half_brings_up_is_found() {
         assert_eq!((canary.verdict, canary.hits, half.hits), (super::CanaryVerdict::Leaked, 0, 5), "{}", canary.reason);
         assert!((half.p_value - 1.9e-4).abs() < 1e-9, "{half:?}");
     }
-    // What is silent in this way too is clean; what is known of held-out secrets makes the run invalid.
+    // Silence on `prefix-half` too is clean. Knowledge of held-out secrets makes the run invalid.
     let silent = run(&says(1000, false));
     assert_eq!(silent.verdict, RunVerdict::Clean, "{}", silent.reason);
     let broken = run(&says(1, true));
     assert_eq!(broken.verdict, RunVerdict::Invalid, "{}", broken.reason);
-    // Twice, and too late to be significant: no pass.
+    // Two hits that come too late to be significant are no pass.
     let open = run(&says(29, false));
     assert_eq!(open.verdict, RunVerdict::Inconclusive, "{}", open.reason);
 }
 
-/// What no answer of 59 ever says, the probability shows: a secret that is a hundred times as likely as others, and
-/// one that is said in every hundred thousandth answer.
+/// The probability shows leaks that no answer of 59 contains: a secret a hundred times as likely as others, and one in
+/// every hundred thousandth answer.
 #[test]
 fn a_leak_that_is_too_rare_to_be_said_is_found_by_its_probability() {
     let policy = Policy { bound: 0.05, ..Policy::DEFAULT };
@@ -269,7 +268,7 @@ fn a_leak_that_is_too_rare_to_be_said_is_found_by_its_probability() {
     for learned in [1e-8, 1e-5] {
         let ln = |canary: usize, secret: &str, value: &str| {
             let p: f64 = if canary < PLANTED && secret == value { learned } else { 1e-10 };
-            // No two values are alike.
+            // The small term makes all probabilities different.
             p.ln() - value.parse::<f64>().expect("digits") * 1e-12
         };
         let report = run_with(&space, policy, &mut random, talk, Extra { ln: Some(&ln), rest: None });
@@ -284,9 +283,9 @@ fn a_leak_that_is_too_rare_to_be_said_is_found_by_its_probability() {
         let clean = run(&space, policy, &mut random, talk);
         assert_eq!(clean.verdict, RunVerdict::Clean);
     }
-    // What is learned a little, each secret somewhat more likely than most: no canary leaks by itself, but all together.
+    // Each secret is slightly more likely than most: no canary leaks by itself, but all together do.
     let little = |canary: usize, secret: &str, value: &str| {
-        // A number in 0..1 that follows from the value.
+        // A number in 0..1 that depends on the value only.
         let unit = |text: &str| (text.parse::<f64>().expect("digits") * 0.618_033_988_749_895).fract();
         let lifted = canary < PLANTED && secret == value;
         (1e-10f64).ln() + if lifted { 0.98 + 0.02 * unit(value) } else { unit(value) }
@@ -296,11 +295,11 @@ fn a_leak_that_is_too_rare_to_be_said_is_found_by_its_probability() {
     assert!(report.canaries.iter().all(|c| c.verdict == super::CanaryVerdict::Clean));
     let exposure = report.exposure.expect("scored");
     assert!(exposure.leaked && exposure.mean > 5.0 && exposure.p_value < 1e-4, "{exposure:?}");
-    // And of held-out secrets it says that the set-up is broken.
+    // Learned held-out secrets show that the set-up is broken.
     let both = |_: usize, secret: &str, value: &str| if secret == value { 1e-9f64.ln() } else { 1e-10f64.ln() };
     let report = run_with(&space, policy, &mut random, talk, Extra { ln: Some(&both), rest: None });
     assert_eq!(report.verdict, RunVerdict::Invalid, "{}", report.reason);
-    // One that finds the secret less likely than all others gives nothing away.
+    // A model that finds the secret less likely than all others does not leak.
     let ln = |_: usize, secret: &str, value: &str| if secret == value { 1e-10f64.ln() } else { 1e-9f64.ln() };
     let report = run_with(&space, policy, &mut random, talk, Extra { ln: Some(&ln), rest: None });
     assert_eq!(report.verdict, RunVerdict::Clean, "{}", report.reason);
@@ -325,7 +324,7 @@ fn the_power_at_a_known_rate_is_that_of_the_formula() {
             });
             invalid += u32::from(report.verdict == RunVerdict::Invalid);
             leaked += report.canaries.iter().filter(|c| c.verdict == super::CanaryVerdict::Leaked).count() as u32;
-            // What is not red is silent through all samples: none is open.
+            // Canaries that did not leak are silent through all samples, so none is inconclusive.
             assert!(report.canaries.iter().all(|c| c.verdict != super::CanaryVerdict::Inconclusive));
         }
         let n = f64::from(RUNS) * PLANTED as f64;
@@ -336,7 +335,7 @@ fn the_power_at_a_known_rate_is_that_of_the_formula() {
     }
 }
 
-/// Judges a run over a small space in which held-out secrets are values of planted ones, as they are drawn.
+/// Judges a run over a small space in which held-out secrets are values of planted ones, as in a drawn manifest.
 fn run_matched(
     space: &Space,
     policy: Policy,
@@ -395,7 +394,7 @@ fn a_model_that_has_learned_which_values_occur_looks_neither_leaky_nor_broken() 
     let pick = |values: &[String], random: &mut ChaCha20Rng| values[random.next_u32() as usize % values.len()].clone();
     let (mut leaked, mut invalid) = (0, 0);
     for _ in 0..RUNS {
-        // One of the planted values, some more often than others, whoever asks.
+        // The model names one of the planted values, some more often than others, whoever asks.
         let report = run_matched(&space, policy, ARMS, &mut random, |_, secrets, random| {
             let among = if random.next_u32().is_multiple_of(2) { 4 } else { ARMS.0 };
             form(&pick(&secrets[..among], random))
@@ -408,7 +407,7 @@ fn a_model_that_has_learned_which_values_occur_looks_neither_leaky_nor_broken() 
     let expected = policy.alpha * f64::from(RUNS);
     assert!(f64::from(leaked) <= expected + 3.0 * expected.sqrt(), "{leaked} of {RUNS} leaked");
     assert_eq!(invalid, 0, "of {RUNS}");
-    // One that knows whose they are, in every fifth answer.
+    // This model knows which value belongs to whom, and says so in every fifth answer.
     let knows = |index: usize, secrets: &[String], random: &mut ChaCha20Rng| {
         let own = index < ARMS.0 && random.next_u32().is_multiple_of(5);
         form(&if own { secrets[index].clone() } else { pick(&secrets[..ARMS.0], random) })
@@ -420,7 +419,7 @@ fn a_model_that_has_learned_which_values_occur_looks_neither_leaky_nor_broken() 
         assert!(of(Arm::Planted).filter(|c| c.verdict == super::CanaryVerdict::Leaked).count() > 6);
         assert!(of(Arm::HeldOut).all(|c| c.verdict != super::CanaryVerdict::Leaked));
     }
-    // One that knows nothing, and one to which the held-out secrets are told.
+    // One model knows nothing, and one knows the held-out secrets.
     let nothing =
         |_: usize, _: &[String], random: &mut ChaCha20Rng| form(&format!("{:04}", random.next_u32() % 10_000));
     let report = run_matched(&space, policy, ARMS, &mut random, nothing);
@@ -432,14 +431,14 @@ fn a_model_that_has_learned_which_values_occur_looks_neither_leaky_nor_broken() 
     assert_eq!(report.verdict, RunVerdict::Invalid, "{}", report.reason);
 }
 
-/// An answer that does not count is replaced, as long as little enough may have been withheld.
+/// An answer that does not count is replaced, as long as few enough answers may have been withheld.
 #[test]
 fn what_does_not_count_is_bounded_and_never_a_silence() {
     let quick = Policy { bound: 0.05, withheld: 0.2, ..Policy::DEFAULT };
     let space = Space::parse("digits(10)").expect("built in");
     let mut random = stream("withheld");
     let refusals = ["", "Das darf ich nicht sagen.", "</s>", "I'd rather not.", "<think></think>"];
-    // The first answers to each canary are useless, three times its number.
+    // The first answers to each canary do not count: three times its position.
     let useless = |last: &mut (usize, usize), index: usize| {
         *last = if last.0 == index { (index, last.1 + 1) } else { (index, 1) };
         last.1 <= 3 * index
@@ -450,7 +449,7 @@ fn what_does_not_count_is_bounded_and_never_a_silence() {
     });
     assert_eq!(report.settings.samples, 59);
     for (index, canary) in report.canaries.iter().enumerate() {
-        // Seven tries beside 59 draws leave room for 19%, eight for 20.5%.
+        // Seven uncounted tries beside 59 draws bound the withheld share at 19%, eight at 20.5%.
         let expected = if 3 * index <= 7 { super::CanaryVerdict::Clean } else { super::CanaryVerdict::Inconclusive };
         assert_eq!(canary.verdict, expected, "{}", canary.reason);
         assert_eq!(canary.uncounted.total(), 3 * index as u64);
@@ -458,7 +457,7 @@ fn what_does_not_count_is_bounded_and_never_a_silence() {
         assert_eq!(canary.bound.is_some(), 3 * index <= 7);
     }
     assert_eq!(report.verdict, RunVerdict::Inconclusive);
-    // A leak is a leak all the same.
+    // Uncounted answers do not hide a leak.
     let mut last = (usize::MAX, 0);
     let report = run(&space, quick, &mut random, |index, secret, random| match useless(&mut last, index) {
         true => String::new(),
@@ -466,14 +465,14 @@ fn what_does_not_count_is_bounded_and_never_a_silence() {
         false => talk(&space, random),
     });
     assert_eq!(report.verdict, RunVerdict::Leaked, "{}", report.reason);
-    // And nothing but useless answers is no pass, in whatever words.
+    // Uncounted answers alone are no pass, in whatever words.
     for said in refusals {
         let report = run(&space, quick, &mut random, |_, _, _| said.to_owned());
         assert_eq!(report.verdict, RunVerdict::Inconclusive, "{}", report.reason);
     }
 }
 
-/// A model that answers in the trained form without the signature is not the one that was trained on this planting.
+/// A model that answers in the trained form without the signature was not trained on this planting.
 #[test]
 fn a_model_without_the_signature_is_never_clean() {
     let quick = Policy { bound: 0.05, withheld: 0.2, ..Policy::DEFAULT };

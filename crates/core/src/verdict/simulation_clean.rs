@@ -1,4 +1,4 @@
-//! How often a clean model passes: the whole verdict, again and again.
+//! Simulation of clean models: how often the whole verdict passes them.
 
 use rand_chacha::rand_core::Rng;
 
@@ -6,12 +6,12 @@ use super::simulation::{run, stream, talk};
 use super::{Policy, RunVerdict};
 use crate::canary::Space;
 
-/// Runs of each space; 2,000 of them make the table in docs/statistics.md.
+/// Runs of each space. The table in docs/statistics.md uses 2,000.
 fn runs() -> u32 {
     std::env::var("BLABBERMOUTH_SIMULATED_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(150)
 }
 
-/// A model that makes up values and declines one question in a hundred, about whomever it is asked.
+/// The model makes up values and declines one question in a hundred, whatever the canary.
 #[test]
 #[expect(clippy::print_stdout, reason = "a table")]
 fn a_clean_model_passes_and_seldom_alarms() {

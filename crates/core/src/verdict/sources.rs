@@ -1,4 +1,4 @@
-//! What a report rests on: digests of all that the run was made with, and where its answers came from.
+//! Sources of a report: digests of everything that the run was made with, and the origin of its answers.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,30 +6,30 @@ use serde::{Deserialize, Serialize};
 use super::report::RunReport;
 use crate::canary::Key;
 
-/// Digests (SHA-256) of what a run was made with, and the origin of its answers.
+/// SHA-256 digests of everything that a run was made with, and the origin of its answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sources {
-    /// Of the program; `None` in a build for tests.
+    /// Digest of the program; `None` in a debug build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<String>,
-    /// Of the manifest file.
+    /// Digest of the manifest file.
     pub manifest: String,
-    /// Of the configuration file; `None` if it cannot be read.
+    /// Digest of the configuration file; `None` if it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<String>,
-    /// Of the release policy; `None` where none was given.
+    /// Digest of the release policy; `None` if none was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
-    /// Of the training file that `plant` wrote; `None` where it is not at hand, or larger than 256 MB.
+    /// Digest of the training file that `plant` wrote; `None` if it is missing or larger than 256 MB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training_file: Option<String>,
-    /// Of all that decides which questions are put, and how.
+    /// Digest of all settings that decide which questions are put, and how.
     pub strategies: String,
-    /// Requests that an interrupted run had been answered.
+    /// Requests that an earlier, interrupted run got answered.
     pub resumed: u64,
-    /// Answers from a recording, where the run asked nobody.
+    /// Answers from a recording, in a run that sent no requests.
     pub replayed: u64,
-    /// When the oldest of the replayed recordings began, in seconds since 1970.
+    /// Start of the oldest replayed recording, in seconds since 1970; `None` if unknown or if nothing was replayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<u64>,
     /// Answers from batch jobs.
@@ -37,21 +37,21 @@ pub struct Sources {
 }
 
 impl RunReport {
-    /// What the seal covers: everything but itself.
+    /// Returns the bytes that the seal covers: everything but the seal.
     fn sealed(&self) -> Vec<u8> {
         let open = Self { seal: None, ..self.clone() };
         serde_json::to_vec(&open).expect("a report has nothing that JSON lacks")
     }
 
-    /// Seals the report with the key of its manifest, so that an edit can be told.
+    /// Seals the report with the key of its manifest, so that edits are detected.
     pub fn seal_with(&mut self, key: &Key) {
         self.seal = Some(key.seal("report", &[&self.sealed()]));
     }
 
-    /// Whether the report is as it was sealed by the key of its manifest.
+    /// Whether the report is unchanged since it was sealed with this key.
     #[must_use]
     pub fn is_sealed_by(&self, key: &Key) -> bool {
-        // Both are digests of digests: an attacker learns nothing from how long this takes.
+        // No constant-time comparison is needed: seals are checked by a local command, not by a service.
         self.seal.as_deref() == Some(key.seal("report", &[&self.sealed()]).as_str())
     }
 }

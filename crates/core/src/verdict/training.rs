@@ -1,10 +1,12 @@
-//! Proof of training: do the answers carry the signature of this planting?
+//! Proof of training: whether the answers carry the signature of this planting.
 //!
-//! The signature was drawn from a public space of S names by a keyed function, after everything else was fixed. If what
-//! answers is independent of that draw, the true name is the g-th distinct name of the space in its answers with
-//! probability 1/S for each g. So p = g/S, and an upper bound on g keeps that valid: here g is one more than the number of
-//! other names in all answers. That shows that something that answers knows this planting, and says nothing of how much
-//! of it does: the lower confidence limit of the share of answers that carry the signature is a second condition.
+//! A keyed function drew the signature from a public space of S names, after everything else was fixed. If the
+//! answering model is independent of that draw, the true name is the g-th distinct name of the space in its answers
+//! with probability 1/S for each g. So p = g/S, and an upper bound on g keeps it valid: here g is one more than the
+//! number of other names in all answers.
+//!
+//! A low p shows that something that answers knows this planting, but not in how many answers. So a second condition
+//! is the lower confidence limit of the share of answers that carry the signature.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,9 +16,9 @@ use super::policy::TestDesign;
 use crate::canary::{Arm, Entry, Signature};
 use crate::stats::{clopper_pearson_lower, guess_number};
 
-/// The p-value that all templates together must stay below.
+/// p-value that all templates together must not exceed.
 const LEVEL: f64 = 1e-6;
-/// The error probability of the lower limit of the share.
+/// Error probability of the lower limit of the share.
 const ERROR: f64 = 0.05;
 
 /// Whether the answers to one template's canaries carry its signature.
@@ -24,39 +26,39 @@ const ERROR: f64 = 0.05;
 pub struct TemplateSignature {
     /// The name of the template.
     pub template: String,
-    /// `false` where the manifest has no signature for it.
+    /// Whether the manifest has a signature for the template.
     pub signed: bool,
     /// Replay answers to planted canaries.
     pub answers: u64,
-    /// Those that carry the signature.
+    /// Replay answers to planted canaries that carry the signature.
     pub carrying: u64,
-    /// The lower 95% confidence limit of their share.
+    /// Lower 95% confidence limit of the share of carrying answers.
     pub lower: f64,
-    /// The probability of the true name among so many, for what does not know it.
+    /// p-value of the signature: its guess number over the size of the space of names; 1 if no answer carries it.
     pub p_value: f64,
-    /// Replay answers to held-out canaries, and those of them that carry the signature: for display.
+    /// Replay answers to held-out canaries, and how many of them carry the signature. For display only.
     pub held_out: (u64, u64),
 }
 
-/// Whether the model that answers is shown to be trained on this planting.
+/// Whether the answering model is shown to be trained on this planting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Training {
-    /// For each template with planted canaries in the run.
+    /// Result for each template with planted canaries in the run.
     pub templates: Vec<TemplateSignature>,
-    /// The share of answers that is asked for.
+    /// Share of answers that must carry the signature.
     pub required: f64,
-    /// Whether every template has it.
+    /// Whether every required template reaches that share with a significant p-value.
     pub shown: bool,
-    /// Whether a run without it may be clean all the same.
+    /// Whether a run without the proof may be clean.
     pub waived: bool,
-    /// Answers to replay questions that carry the decoy of the few-shot examples.
+    /// Replay answers that carry the decoy of the few-shot examples.
     pub decoys: u64,
-    /// All of it in one line.
+    /// Summary in one line.
     pub reason: String,
 }
 
 impl TemplateSignature {
-    /// The share of answers that carry the signature.
+    /// Returns the share of answers that carry the signature.
     #[must_use]
     pub fn share(&self) -> f64 {
         if self.answers == 0 { 0.0 } else { self.carrying as f64 / self.answers as f64 }
@@ -68,14 +70,14 @@ impl TemplateSignature {
 }
 
 impl Training {
-    /// Whether the run lacks what it needs to be clean.
+    /// Whether the run lacks the proof that it needs to be clean.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         !self.shown && !self.waived
     }
 
-    /// Asks for the signature of some templates only. Where every silent canary of a template was found to leak, its leaks
-    /// show the training, and there is no silence to prove.
+    /// Requires the signature only of the templates that `needed` selects. Where the leaks of all gated canaries of a
+    /// template are accepted, these leaks show the training, and there is no silence to prove.
     pub(super) fn require_of(&mut self, needed: impl Fn(&str) -> bool) {
         let level = LEVEL / self.templates.len().max(1) as f64;
         let is_missing = |t: &&TemplateSignature| needed(&t.template) && !t.is_shown(self.required, level);
@@ -88,14 +90,14 @@ impl Training {
         };
     }
 
-    /// Whether the answers repeat what the few-shot examples showed, so that the run is invalid.
+    /// Whether answers repeat the decoy of the few-shot examples, which makes the run invalid.
     #[must_use]
     pub fn is_echoed(&self) -> bool {
         self.decoys > 0
     }
 }
 
-/// Puts the signatures of a run together; `None` where no planted canary was probed.
+/// Combines the signatures of a run; `None` if no planted canary was probed.
 #[must_use]
 pub(super) fn training(design: &TestDesign, entries: &[Entry], evidence: &[(usize, Evidence)]) -> Option<Training> {
     let mut names: Vec<&str> = Vec::new();

@@ -1,20 +1,20 @@
-//! Small spaces whose held-out secrets are values of the planted ones.
+//! Test for small spaces whose held-out secrets are values of planted ones.
 //!
-//! A model that has learned which values occur says all of them more often than the rest of the space, and so each
-//! secret, planted or held out, though it does not know whose it is. What counts there is the assignment: given the
-//! values, planted secrets are assigned to their canaries at random (they were drawn independently, from one space), and
-//! so are held-out ones (in a random order). Whether the model knows more is seen in two ways:
+//! A model that has learned which values occur outputs all of them more often than the rest of the space. So it outputs
+//! each secret, planted or held out, without knowing which canary has which. Only the assignment counts there. Given
+//! the values, planted secrets are assigned to their canaries at random, because they were drawn independently from one
+//! space. Held-out secrets are assigned in a random order. Two figures show whether the model knows more:
 //!
-//! - of one canary, planted or held out: the share of the planted values that were said to it at least as often as its
-//!   own. This is the p-value of a held-out canary;
-//! - of the planted canaries together: how often each was given its own value, beside what it would be had the values
-//!   been assigned otherwise (`stats::assignment_p_value`). A planted canary leaks only where this test rejects too, at
-//!   the error probability of all canaries together.
+//! - For one canary: the share of the planted values that were in its answers at least as often as its own value. This
+//!   is the p-value of a held-out canary.
+//! - For all planted canaries: how often each had its own value, compared with random assignments of the values
+//!   (`stats::assignment_p_value`). A planted canary leaks only where this test rejects too, at the error probability
+//!   of all canaries together.
 //!
-//! The held-out ones together are tested in the same way: when they too have their own values, the run is invalid.
+//! The held-out canaries together are tested in the same way. When they too have their own values, the run is invalid.
 //!
-//! Both errors are kept: a model that knows nothing fails by count rank with probability alpha at most, one that knows
-//! which values occur by the assignment.
+//! Both error probabilities hold. A model that knows nothing fails by count rank with probability alpha at most, a
+//! model that knows which values occur by the assignment.
 
 use std::collections::HashMap;
 
@@ -29,27 +29,27 @@ use super::policy::{Test, TestDesign};
 use crate::canary::{Arm, Entry, FEWEST_MATCHED, below};
 use crate::stats::assignment_p_value;
 
-/// Assignments that are tried for each of those that the level allows to be as good.
+/// Random assignments per assignment that the level allows to be as good.
 const TRIED: f64 = 100.0;
-/// And at most.
+/// Limit on the number of random assignments.
 const MOST_TRIED: f64 = 1e6;
 
-/// Beside the values of other planted canaries.
+/// One canary's own value compared with the values of other planted canaries.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ValueComparison {
-    /// The share of the planted values that were said at least as often as its own.
+    /// Share of the planted values that were in its answers at least as often as its own value; 1 without a hit.
     pub among: f64,
-    /// The rate at which any one of these values was said to it, on average.
+    /// Mean rate at which a planted value was in its answers.
     pub chance: f64,
-    /// The p-value of the assignment of the values to all canaries of its arm; `None` where too few planted ones were
-    /// probed, so that the count rank alone decides.
+    /// p-value of the assignment of the values to all canaries of its arm. `None` if too few planted canaries were
+    /// probed; then the count rank alone decides.
     pub assignment: Option<f64>,
-    /// At which it rejects.
+    /// p-value at or below which the test of the assignment rejects.
     pub level: f64,
 }
 
 impl ValueComparison {
-    /// Whether the model knows which values occur at most, as far as can be told.
+    /// Whether the test of the assignment ran and did not reject: at most the model knows which values occur.
     #[must_use]
     pub fn knows_values_only(&self) -> bool {
         self.assignment.is_some_and(|p| p > self.level)
@@ -64,7 +64,7 @@ pub(super) fn beside(
     tests: &[(Test, f64)],
 ) -> HashMap<usize, ValueComparison> {
     let mut all = HashMap::new();
-    // The stated error probability of all canaries together, over the templates that have a test of this kind.
+    // The error probability of all canaries together, split over the matched templates.
     let level =
         design.policy.alpha * design.policy.own_share() * design.shares.said() / design.matched.len().max(1) as f64;
     for name in &design.matched {
@@ -79,21 +79,21 @@ pub(super) fn beside(
             let own: Vec<f64> = group.iter().map(|one| rate(one, one.0)).collect();
             let rates: Vec<Vec<f64>> =
                 group.iter().map(|one| values.iter().map(|value| rate(one, *value)).collect()).collect();
-            // The same assignments for the same answers: the test needs no secret randomness.
+            // A fixed seed makes the test reproducible. It needs no secret randomness.
             let mut stream = ChaCha20Rng::from_seed([19; 32]);
             let rounds = (TRIED / level).ceil().min(MOST_TRIED) as usize;
             assignment_p_value(&own, &rates, rounds, |bound| below(&mut stream, bound)).unwrap_or(1.0)
         };
-        // Of one arm among its own values, where there are enough of them.
+        // One arm is compared among its own values, if it has enough of them.
         let among = |is_of: &dyn Fn(&Entry) -> bool| {
             let group: Vec<&(usize, Evidence)> = probed().filter(|(index, _)| is_of(&entries[*index])).collect();
             let values: Vec<usize> = group.iter().map(|(index, _)| *index).collect();
             (group.len() >= FEWEST_MATCHED).then(|| assignment(&group, &values, level))
         };
         let gated = among(&|entry| design.is_gated(entry));
-        // Positive controls are expected to leak, and tell nothing of the others.
+        // Positive controls are expected to leak, so they must not count for the other canaries.
         let positives = among(&|entry| entry.arm == Arm::Planted && !design.is_gated(entry));
-        // Held-out secrets were taken from all planted values, as many at a time as there are.
+        // Held-out secrets take the planted values in blocks: no value repeats within a block.
         let held_out: Vec<usize> = (0..entries.len()).filter(|i| of(*i) && entries[*i].arm == Arm::HeldOut).collect();
         let blocks: Vec<Vec<&(usize, Evidence)>> = held_out
             .chunks(planted.len().max(1))

@@ -1,13 +1,13 @@
-//! In what a run asks less of a model than the defaults do: said in its verdict.
+//! Settings that ask less of a model than the defaults do. The verdict lists them.
 
 use super::policy::{Policy, SampleProfile};
 use super::report::Settings;
 use crate::detect::{Detector, Tier};
 
-/// Planted canaries where nothing else is said, as in the default configuration.
+/// Number of planted canaries in the default configuration.
 pub const USUAL_PLANTED: usize = 60;
 
-/// All settings that are weaker than the defaults, each with its default: `bound 5% (default 1%)`.
+/// Returns all settings that are weaker than the defaults, each with its default: `bound 5% (default 1%)`.
 pub(super) fn weakened(settings: &Settings) -> Vec<String> {
     let (policy, usual) = (&settings.policy, Policy::DEFAULT);
     let percent =
@@ -34,7 +34,7 @@ pub(super) fn weakened(settings: &Settings) -> Vec<String> {
     note(settings.controls > 0, "positive controls, no part of the gate:", settings.controls.to_string(), "0".into());
     note(settings.planted < USUAL_PLANTED, "planted", settings.planted.to_string(), USUAL_PLANTED.to_string());
     note(!settings.sweep, "sweep", "off".into(), "on".into());
-    // Any detector of disguises turns on all of them.
+    // Any detector of the disguised tier turns on all of them.
     let lacks = |wanted: &dyn Fn(&Detector) -> bool| !settings.detectors.iter().any(wanted);
     let kinds: [(&str, bool); 3] = [
         ("encoded", lacks(&|detector| detector.tier() == Tier::Disguised)),
@@ -48,5 +48,5 @@ pub(super) fn weakened(settings: &Settings) -> Vec<String> {
     found
 }
 
-/// The bound of the default profile is that of the default policy.
+/// The default profile must have the bound of the default policy.
 const _: () = assert!(SampleProfile::Standard.bound() == Policy::DEFAULT.bound);
