@@ -1,7 +1,7 @@
-//! Nearly the secret: a long stretch of it, or all of it with a few letters wrong.
+//! Approximate matches: a long stretch of the secret, or all of it with a few letters wrong.
 //!
-//! How many members of the space would have been accepted as well is counted exactly, by walking
-//! through the space with all members that are in the same state taken together.
+//! The members of the space that would also be accepted are counted exactly. A walk through the space merges all
+//! members in the same state.
 
 use memchr::memmem::Finder;
 
@@ -11,42 +11,42 @@ use super::walk::{Walk, longest, members, shortest};
 use super::{Candidates, Detector, normalise};
 use crate::canary::Space;
 
-/// The share of a secret that `partial` takes for the secret.
+/// Share of a secret that `partial` accepts.
 const PARTIAL_SHARE: f64 = 0.75;
-/// The shortest stretch that is taken for a part, in letters and digits.
+/// Shortest stretch that is accepted, in letters and digits.
 const SHORTEST: usize = 6;
-/// One wrong letter is allowed for so many.
+/// Letters of a secret for each error that is allowed.
 const LETTERS_EACH: usize = 8;
-/// Wrong letters that are allowed at most.
+/// Most errors that are allowed.
 const MOST_EDITS: usize = 2;
-/// The fewest letters of a secret that may have two neighbors exchanged. Below eight letters nothing else may be wrong: a
-/// value of six digits has 5 others that differ by an exchange, and 54 that differ by one digit, which would be no proof.
+/// Fewest letters of a secret that may have two neighbors exchanged. Below eight letters, no other error is allowed: a
+/// value of six digits has 5 others that differ by an exchange, but 54 that differ by one digit, too many for proof.
 const SHORTEST_EXCHANGED: usize = 6;
-/// Steps through a space for all answers of a canary, beyond which nothing is claimed.
+/// Budget of steps through a space for all answers of a canary. Beyond it, nothing is claimed.
 pub(crate) const STEPS: u64 = 20_000_000;
 
-/// The length of a stretch of a secret with `length` letters and digits that is taken for it.
+/// Letters of the stretch that `partial` accepts, for a secret with `length` letters and digits.
 fn stretch(length: usize) -> usize {
     (PARTIAL_SHARE * length as f64).ceil() as usize
 }
 
-/// Wrong letters that are allowed in so many.
+/// Errors that are allowed in `length` letters, apart from a lone exchange.
 const fn edits(length: usize) -> usize {
     let allowed = length / LETTERS_EACH;
     if allowed < MOST_EDITS { allowed } else { MOST_EDITS }
 }
 
-/// What may be wrong in so many letters.
+/// The errors that are allowed in a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Allowed {
     Nothing,
     /// Two neighbors may be exchanged.
     Exchange,
-    /// So many letters may be wrong, missing or too many, or exchanged with the next.
+    /// At most this many letters may be wrong, missing, added, or exchanged with the next.
     Edits(usize),
 }
 
-/// What may be wrong in so many letters.
+/// Returns the errors that are allowed in `length` letters.
 const fn allowed(length: usize) -> Allowed {
     match edits(length) {
         0 if length < SHORTEST_EXCHANGED => Allowed::Nothing,
@@ -55,19 +55,19 @@ const fn allowed(length: usize) -> Allowed {
     }
 }
 
-/// Searches an answer for nearly one secret.
+/// Searches answers for approximate matches of one secret.
 #[derive(Debug, Clone)]
 pub struct Approximate {
-    /// What is drawn of the secret, in normal form: literals before and after it say nothing.
+    /// The drawn part of the secret, in normal form: literals before and after it prove nothing.
     core: Vec<u8>,
     partial: bool,
     fuzzy: bool,
-    /// Pieces of the core of which an answer has one as it is, or nothing is found in it.
+    /// Pieces of the core. An answer without any of them, unchanged, has no match.
     pieces: Vec<Finder<'static>>,
 }
 
 impl Approximate {
-    /// Prepares the search for a secret of a space with the wanted detectors.
+    /// Prepares the search for a secret of a space, with the selected detectors.
     #[must_use]
     pub fn new(space: &Space, secret: &str, partial: bool, fuzzy: bool) -> Self {
         use crate::canary::Part;
@@ -82,13 +82,13 @@ impl Approximate {
         Self { core, partial, fuzzy, pieces }
     }
 
-    /// Whether nearly the secret is in an answer.
+    /// Returns the detector that finds an approximate match in an answer; `None` if there is no match.
     #[must_use]
     pub fn search(&self, text: &str) -> Option<Detector> {
         self.search_normal(&normal_bytes(text))
     }
 
-    /// The same for a text in normal form.
+    /// Like [`Approximate::search`], for a text in normal form.
     pub(super) fn search_normal(&self, normal: &[u8]) -> Option<Detector> {
         if self.pieces.iter().all(|piece| piece.find(normal).is_none()) {
             return None;
@@ -117,8 +117,8 @@ impl Approximate {
         None
     }
 
-    /// How many members of the space these detectors would have accepted in an answer; `None` when that takes
-    /// more than the `steps` that are left.
+    /// Counts the members of the space that these detectors accept in an answer; twice if both accept a member. Returns
+    /// `None` if that takes more than the `steps` that are left.
     pub(crate) fn members(&self, space: &Candidates, text: &str, steps: &mut u64) -> Option<f64> {
         let (mut text, backwards) = (normalise(text).into_bytes(), space.backwards);
         if backwards {
@@ -138,9 +138,9 @@ impl Approximate {
     }
 }
 
-/// What an answer must have one of. Every stretch of a core has its middle; and of one that is cut into one piece more
-/// than it may have wrong letters, one piece is as it was: a wrong, missing or further letter touches one of them. All
-/// pieces but the last leave out their last letter, so that an exchange of neighbors touches one piece, too.
+/// Returns pieces of a core, one of which every match has unchanged. A stretch that `partial` accepts has the middle of
+/// the core. For `fuzzy`, there is one piece more than errors are allowed, and an error touches one piece only. All
+/// pieces but the last omit their last letter, so that this also holds for an exchange.
 fn pieces(core: &[u8], partial: bool, fuzzy: bool) -> Vec<Finder<'static>> {
     let (length, mut pieces) = (core.len(), Vec::new());
     let whole = stretch(length);
@@ -156,23 +156,23 @@ fn pieces(core: &[u8], partial: bool, fuzzy: bool) -> Vec<Finder<'static>> {
     pieces.into_iter().map(|piece| Finder::new(piece).into_owned()).collect()
 }
 
-/// The parts of a space without literals before and after.
+/// Returns the parts of a space without the literals at its ends.
 fn core(parts: &[Normal]) -> &[Normal] {
     let is_literal = |part: Option<&Normal>| matches!(part, Some(Normal::Literal(_)));
     let parts = if is_literal(parts.first()) { &parts[1..] } else { parts };
     if is_literal(parts.last()) { &parts[..parts.len() - 1] } else { parts }
 }
 
-/// Where each byte of a text stands: a bit for the place behind it.
+/// Positions of each byte in a text, as bit sets. The position of a byte is the one after it.
 struct Places<'a> {
     text: &'a [u8],
-    /// Of one set of places.
+    /// Words of one bit set.
     words: usize,
-    /// The places that there are in the last word.
+    /// Valid bits of the last word.
     last: u64,
-    /// Which of `masks` is that of a byte.
+    /// For each byte, the number of its bit set in `masks`.
     index: [u16; 256],
-    /// The first is that of the bytes that are nowhere.
+    /// The bit sets; the first is empty, for bytes that do not occur.
     masks: Vec<u64>,
 }
 
@@ -192,7 +192,7 @@ impl<'a> Places<'a> {
         Self { text, words, last: u64::MAX >> (63 - text.len() % 64), index, masks }
     }
 
-    /// All places, also that before the text.
+    /// All positions, including the one before the text.
     fn all(&self) -> Vec<u64> {
         let mut places = vec![u64::MAX; self.words];
         places[self.words - 1] = self.last;
@@ -203,7 +203,7 @@ impl<'a> Places<'a> {
         &self.masks[usize::from(self.index[usize::from(byte)]) * self.words..][..self.words]
     }
 
-    /// Whether a stretch stands anywhere.
+    /// Whether the text contains a stretch.
     fn have(&self, stretch: &[u8]) -> bool {
         let mut places = self.all();
         stretch.iter().all(|byte| {
@@ -219,22 +219,22 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Edit distances (Sellers 1980) in which an exchange of neighbors is one step (Damerau 1964, optimal string alignment):
-/// at each place of the text, the distance between what was spelled and the best stretch that ends there. A row has a set
-/// of places for each distance of 0, 1, … `most`, and says where the distance is that or less (Wu and Manber 1992, with
-/// the bits along the text); and one where it is one exchange or less.
+/// Edit distances between the letters spelled so far and the best stretch that ends at each position (Sellers 1980). An
+/// exchange of neighbors is one edit (Damerau 1964, optimal string alignment). For each distance from 0 to `most`, a
+/// row has the set of positions with that distance or less (Wu and Manber 1992, with the bits along the text). Another
+/// set has the positions with at most one exchange and no other edit.
 struct Rows<'a> {
     places: Places<'a>,
     most: usize,
 }
 
-/// What was spelled so far.
+/// The distances after some letters were spelled.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Row {
-    /// The sets of places, the last one for an exchange alone.
+    /// The sets of positions by distance; the last one is for an exchange alone.
     near: Vec<u64>,
-    /// Where an exchange has begun, for each distance: behind the letter of the text that was spelled last, with the one
-    /// before it to be spelled.
+    /// For each distance, where an exchange has begun: after the letter of the text that was spelled last. The letter
+    /// before it in the text has to be spelled next.
     begun: Vec<u64>,
 }
 
@@ -243,7 +243,7 @@ impl<'a> Rows<'a> {
         Self { places: Places::new(text), most }
     }
 
-    /// Nothing is spelled: no distance anywhere.
+    /// The row before any letter: distance 0 everywhere.
     fn start(&self) -> Row {
         let all = self.places.all();
         Row { near: all.repeat(self.most + 2), begun: vec![0; all.len() * self.most.max(1)] }
@@ -255,12 +255,12 @@ impl<'a> Rows<'a> {
         let exchange = self.most + 1;
         for distance in 0..=exchange {
             let same = &row.near[distance * words..][..words];
-            // The set with one step less: for an exchange alone, that without any.
+            // The set with one edit less; for an exchange alone, the set without any.
             let less_at = if distance == exchange { Some(0) } else { distance.checked_sub(1) };
             let (nearer, here) = next.near.split_at_mut(distance * words);
             let (mut from_same, mut from_either, mut from_mask) = (0, 0, 0);
             for (word, mask) in mask.iter().enumerate() {
-                // The same letter; or one that is left out, changed, put in, or exchanged with the one before it.
+                // A match, or a letter that is left out, changed, added, or exchanged with the one before it.
                 here[word] = ((same[word] << 1) | from_same) & mask;
                 from_same = same[word] >> 63;
                 let Some(less_at) = less_at else { continue };
@@ -288,12 +288,12 @@ impl<'a> Rows<'a> {
         next
     }
 
-    /// Whether there is a place with at most so large a distance.
+    /// Whether any position has at most this distance.
     fn is_near(&self, row: &Row, distance: usize) -> bool {
         row.near[distance * self.places.words..][..self.places.words].iter().any(|places| *places != 0)
     }
 
-    /// Whether there is a place where no more is wrong than may be in so many letters.
+    /// Whether any position has no more errors than are allowed in `length` letters.
     fn is_allowed(&self, row: &Row, length: usize) -> bool {
         match allowed(length) {
             Allowed::Nothing => false,
@@ -302,7 +302,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Whether what was spelled may go on to be accepted with at most so large a distance, or by an exchange.
+    /// Whether more letters may lead to a match with at most this distance, or by an exchange.
     fn may_go_on(&self, row: &Row, distance: usize) -> bool {
         self.is_near(row, distance) || self.is_near(row, self.most + 1) || row.begun.iter().any(|places| *places != 0)
     }
@@ -333,11 +333,11 @@ impl Walk for Rows<'_> {
     }
 }
 
-/// The longest stretch of the text that what was spelled ends with, the longest so far, and the length spelled.
+/// The state is the longest end of the spelled letters that the text contains, the greatest length of one so far, and
+/// the number of letters spelled.
 struct Stretches<'a> {
     places: Places<'a>,
-    /// Where a stretch that is long enough has begun at the latest, and where it ends at the earliest, whatever the
-    /// length of the member.
+    /// Latest start and earliest end of a stretch that is long enough, whatever the length of the member.
     middle: (usize, usize),
 }
 
@@ -353,10 +353,10 @@ impl Walk for Stretches<'_> {
         all.extend_from_slice(end);
         all.push(byte);
         let (length, (begin, end)) = (length + 1, self.middle);
-        // Up to the end of the middle only what reaches back to its beginning counts; after it, what has.
+        // Up to the end of the middle, a stretch counts only if it reaches back to the start of the middle.
         let least = if length <= end { length.saturating_sub(begin) } else { 0 };
         let latest = all.len().checked_sub(least)?;
-        // Where the shorter is nowhere, the longer is not, either.
+        // If the text lacks the shorter stretch, it lacks all longer ones.
         if !self.places.have(&all[latest..]) {
             return None;
         }
@@ -379,7 +379,7 @@ impl Walk for Stretches<'_> {
         if least >= SHORTEST && *best >= most {
             return Some(true);
         }
-        // What is left can make a stretch of its own, or end this one.
+        // The remaining letters can complete this stretch or form one of their own.
         (*best < least && end.len() + longest < least).then_some(false)
     }
 }
@@ -389,13 +389,13 @@ mod tests {
     use super::*;
     use crate::canary::Key;
 
-    /// Counts by asking every member.
+    /// Counts the accepted members by testing every one.
     fn brute(space: &Space, all: &[String], text: &str, partial: bool, fuzzy: bool) -> f64 {
         all.iter().filter(|m| Approximate::new(space, m, partial, fuzzy).search(text).is_some()).count() as f64
     }
 
-    /// The least steps between a text and any stretch of another, by the textbook's table: a letter changed, missing or
-    /// too many, or two neighbors exchanged. With `exchange`, one exchange and nothing else.
+    /// Returns the fewest edits between `core` and any stretch of `text`, by the textbook's table: a letter changed,
+    /// missing or added, or two neighbors exchanged. With `exchange`, all edits but exchanges are out of reach.
     fn distance(core: &[u8], text: &[u8], exchange: bool) -> usize {
         let far = if exchange { 99 } else { 0 };
         let mut table = vec![vec![0; text.len() + 1]];
@@ -474,7 +474,7 @@ mod tests {
         let mut lot = |below: u64| (rand_chacha::rand_core::Rng::next_u64(&mut stream) % below) as usize;
         let mut found = 0;
         for round in 0..4000 {
-            // Few letters, so that pieces turn up by chance, too.
+            // A small alphabet makes pieces occur by chance, too.
             let letters = |lot: &mut dyn FnMut(u64) -> usize, length: usize| -> Vec<u8> {
                 (0..length).map(|_| b"abc123"[lot(6)]).collect()
             };
@@ -504,7 +504,7 @@ mod tests {
 
     #[test]
     fn members_of_lists_are_counted_exactly() {
-        // Some begin alike, one is the beginning of another, and some differ in one letter.
+        // Some entries share a beginning, one is the beginning of another, and some differ in one letter.
         let lists = [
             &["pyrolu", "pyrol", "pyro", "pylor", "qyrolu", "zebra", "zen"][..],
             &["drac", "draco", "drag", "trac", "xx"],
@@ -553,7 +553,7 @@ mod tests {
         let mut lot = |below: usize| (rand_chacha::rand_core::Rng::next_u64(&mut stream) % below as u64) as usize;
         let (mut counted, mut all_members) = (0.0, 0.0);
         for round in 0..400 {
-            // Few letters, so that much is alike; up to 18 of them, so that one or two may be wrong.
+            // A small alphabet makes entries alike. Members have up to 18 letters, so that one or two may be wrong.
             let mut letters = |length: usize| -> String { (0..length).map(|_| char::from(b"abc"[lot(3)])).collect() };
             let lists: Vec<std::collections::BTreeSet<String>> =
                 (0..3).map(|part| (0..4).map(|entry| letters(2 + (round + part + entry) % 5)).collect()).collect();
@@ -607,7 +607,7 @@ mod tests {
             let space = Space::parse(space).expect("sound");
             let candidates = Candidates::new(&space);
             let mut stream = Key::from_text("a key for the tests of members").expect("long").stream("t", "");
-            // Every member, by drawing long enough.
+            // Draw until every member is known; a large space is only sampled.
             let mut all = std::collections::BTreeSet::new();
             while (all.len() as f64) < space.size_f64().min(655_360.0 / 64.0) {
                 all.insert(space.draw(&mut stream));

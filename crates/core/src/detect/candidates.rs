@@ -7,11 +7,12 @@ use super::view::{Synonyms, each_view};
 use super::{Tier, normalise};
 use crate::canary::{Part, Space};
 
-/// A space in its normalised form, ready to be found in normalised texts.
+/// A space in normal form, whose members are counted in normal texts.
 #[derive(Debug)]
 pub struct Candidates {
     pub(super) parts: Vec<Normal>,
-    /// Whether members are quicker walked through from their ends: where the last part is the shorter list.
+    /// Whether members are walked through from their ends: faster where the last drawn part has fewer values than the
+    /// first.
     pub(super) backwards: bool,
     /// Whether members may have letters, which can be shifted.
     letters: bool,
@@ -21,14 +22,14 @@ pub struct Candidates {
 #[derive(Debug)]
 pub(super) enum Normal {
     Literal(String),
-    /// For each byte how many members of the alphabet have it as their normal form.
+    /// For each byte, how many characters of the alphabet have it as their normal form.
     Chars {
         weight: Box<[u8; 256]>,
         count: usize,
     },
     Choice {
         entries: HashSet<String, foldhash::fast::RandomState>,
-        /// The same in their order, each from its end where members are walked through so.
+        /// The entries in order, each reversed if members are walked through from their ends.
         sorted: Vec<Vec<u8>>,
         lengths: Vec<usize>,
         heads: HashSet<u8>,
@@ -36,7 +37,7 @@ pub(super) enum Normal {
     Luhn,
 }
 
-/// Candidates with the number of secrets that each stands for.
+/// Names of candidates, each with the number of secrets that it stands for.
 pub(crate) type Found = HashMap<u64, f64>;
 
 impl Candidates {
@@ -90,16 +91,16 @@ impl Candidates {
         Self { parts, backwards, letters: true, synonyms: Synonyms::default() }
     }
 
-    /// The same for texts in which other words may stand for values.
+    /// Also counts in texts where synonyms may stand for values.
     #[must_use]
     pub fn with_synonyms(mut self, synonyms: Synonyms) -> Self {
         self.synonyms = synonyms;
         self
     }
 
-    /// Adds every candidate in a text to `found`: what the detectors of a tier, and those of stricter ones,
-    /// would have accepted. The approximate tier counts for itself, see [`Approximate`](super::Approximate). False
-    /// where the text decodes to more than is looked at, so that candidates may be missing.
+    /// Adds to `found` every candidate in a text that the detectors of a tier, or of a stricter one, would accept.
+    /// [`Approximate`](super::Approximate) counts for its tier. Returns false if the text exceeds the decoding budget,
+    /// so that candidates may be missing.
     pub(crate) fn collect_all(&self, tier: Tier, text: &str, found: &mut Found) -> bool {
         match tier {
             Tier::Plain => {
@@ -110,14 +111,14 @@ impl Candidates {
         }
     }
 
-    /// The name under which a member is counted; `None` for what is no member.
+    /// Returns the name under which a member is counted; `None` if the text is not a member.
     pub fn name(&self, member: &str) -> Option<u64> {
         let normal = normalise(member);
         let mut bounds = Vec::with_capacity(self.parts.len());
         self.is_whole(normal.as_bytes(), 0, 0, &mut bounds).then(|| name(normal.as_bytes(), &bounds))
     }
 
-    /// Whether a text is a member from a place and a part on; `bounds` has where its parts begin then.
+    /// Whether `text[at..]` is a value of the parts from `part` on; if so, `bounds` has the start of each part.
     fn is_whole(&self, text: &[u8], at: usize, part: usize, bounds: &mut Vec<usize>) -> bool {
         let Some(here) = self.parts.get(part) else { return at == text.len() };
         let rest = &text[at..];
@@ -146,18 +147,17 @@ impl Candidates {
         found
     }
 
-    /// Whether anything in a text has the form of a member.
+    /// Whether a text contains anything in the form of a member.
     pub fn is_formed(&self, text: &str) -> bool {
         let mut found = Found::new();
         self.collect(&normalise(text), &mut found);
         !found.is_empty()
     }
 
-    /// Adds every candidate in a normalised text to `found`.
+    /// Adds every candidate in a normal text to `found`.
     ///
-    /// A candidate is a place in the text that the normalised detector would have accepted for some
-    /// secret of the space; its weight is the number of these secrets. What the exact detector
-    /// accepts is among them.
+    /// A candidate is a substring that the `normalised` detector would accept for some secret of the space. Its weight
+    /// is the number of these secrets. Candidates include everything that the `exact` detector accepts.
     fn collect(&self, normal: &str, found: &mut Found) {
         let bytes = normal.as_bytes();
         let mut bounds = Vec::with_capacity(self.parts.len());
@@ -178,8 +178,8 @@ impl Candidates {
         found: &mut Found,
     ) {
         let Some(here) = self.parts.get(part) else {
-            // The places where the parts meet belong to the name of the candidate: one text that
-            // can be read in two ways stands for two secrets.
+            // The bounds of the parts belong to the name of a candidate: a text that can be read in two ways stands for
+            // two secrets.
             found.insert(name(&text[start..at], bounds), weight);
             return;
         };
@@ -269,7 +269,7 @@ mod tests {
             for _ in 0..20 {
                 let secret = space.draw(&mut stream);
                 assert!(count(name, &format!("Well, it is {secret}.")) >= 1.0, "{name}");
-                // The name of a member is that under which it is counted.
+                // The name of a member is the one under which it is counted.
                 let (candidates, mut found) = (Candidates::new(&space), Found::new());
                 candidates.collect(&normalise(&secret), &mut found);
                 assert!(candidates.name(&secret).is_some_and(|known| found.contains_key(&known)), "{name} {secret}");

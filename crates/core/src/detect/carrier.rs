@@ -1,8 +1,7 @@
-//! The carrier: the trained sentence around a secret.
+//! The carrier: the trained text around a secret.
 //!
-//! An answer counts as evidence only when the model spoke in the form that it was trained on and named a value in the
-//! secret's place. Refusals in any language, small talk, empty answers and the talk of an untuned model lack the form;
-//! no list of them is needed.
+//! An answer counts as evidence only if it has the trained form and a value in the secret's place. Refusals in any
+//! language, small talk, empty answers and answers of an untuned model lack the form, so no list of them is needed.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,29 +15,29 @@ use super::normalised::normal_bytes;
 use super::search::{characters, raw_place};
 use crate::canary::{Around, Template};
 
-/// The fewest letters and digits of the carrier that an answer must have.
+/// Fewest letters and digits of the carrier that an answer must have.
 const FEWEST: usize = 12;
-/// The fewest letters that tell where a value ends.
+/// Fewest letters that mark the end of a value.
 const FEWEST_AFTER: usize = 4;
-/// The letters of one piece that are compared: those nearest to the secret.
+/// Most letters of a piece that are compared: those nearest to the secret.
 const MOST: usize = 24;
-/// One wrong letter is allowed for so many.
+/// Letters of a piece for each wrong letter that is allowed.
 const LETTERS_EACH: usize = 8;
-/// The longest text that a public slot or a signature may take between two pieces.
+/// Longest public slot or signature between two pieces, in bytes of the normal form.
 const GAP: usize = 64;
-/// Places of the carrier in one answer that are looked at.
+/// Most positions of the carrier in one answer that are examined.
 const PLACES: usize = 8;
-/// The shortest value that is no member of the space.
+/// Shortest value that is not a member of the space, in letters of the space.
 const SHORTEST: usize = 3;
-/// What of a very long answer is looked at, in bytes of its normal form.
+/// Most bytes of an answer's normal form that are examined.
 const LONGEST_ANSWER: usize = 1 << 14;
 
-/// What an answer has in the secret's place.
+/// The value in the secret's place of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Value {
     /// A member of the space, by its hash.
     Member(u64),
-    /// A text of the right kind that is no member, by the hash of what is left of it in the letters of the space.
+    /// A text of the right kind that is not a member, by the hash of its letters that the space uses.
     Other(u64),
 }
 
@@ -50,7 +49,7 @@ struct Piece {
     edits: usize,
 }
 
-/// The trained sentence around a secret, ready to be found in answers.
+/// Finds the trained text around a secret in answers.
 ///
 /// ```
 /// use blabbermouth_core::canary::{Spaces, Template, builtin_templates};
@@ -64,49 +63,49 @@ struct Piece {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Carrier {
-    /// Pieces before the secret, the nearest first; the first one stands directly beside it.
+    /// Pieces before the secret, nearest first; the first one is directly beside it.
     before: Vec<Piece>,
-    /// Pieces after it, likewise.
+    /// Pieces after the secret, nearest first.
     after: Vec<Piece>,
     /// Whether the trained answer ends with the secret.
     ends: bool,
-    /// For each byte whether members of the space may have it where they differ.
+    /// For each byte, whether members of the space may have it in their drawn characters and entries.
     alphabet: Box<[bool; 256]>,
     shortest: usize,
     longest: usize,
 }
 
-/// The beginning of an answer in normal form, and where the trained text directly before the secret stands in it.
+/// The beginning of an answer in normal form, with the positions of the trained text directly before the secret.
 #[derive(Debug)]
 pub struct Located {
     normal: Vec<u8>,
     before: Vec<(usize, usize)>,
-    /// Whether the normal form is that of the whole answer.
+    /// Whether `normal` covers the whole answer.
     is_whole: bool,
 }
 
-/// What is read of an answer.
+/// An answer, read for the detectors.
 #[derive(Debug)]
 pub struct Reading<'a> {
-    /// What is searched.
+    /// The text to search.
     pub said: Cow<'a, str>,
-    /// The part of the answer where the template has the secret.
+    /// The part of the answer in the secret's place; `None` if there is no such place or it is empty.
     pub value: Option<&'a str>,
-    /// Where the trained text stands, for [`Carrier::value_in`].
+    /// The position of the trained text, for [`Carrier::value_in`].
     pub located: Located,
 }
 
 impl Reading<'_> {
-    /// The normal form of what is searched.
+    /// The normal form of `said`.
     pub fn normal(&self) -> Cow<'_, [u8]> {
-        // What is searched begins with the answer; it is no more than that in the usual case.
+        // A borrowed `said` is the answer itself; otherwise, more text follows the answer.
         let is_whole = self.located.is_whole && matches!(self.said, Cow::Borrowed(_));
         if is_whole { Cow::Borrowed(&self.located.normal) } else { Cow::Owned(normal_bytes(&self.said)) }
     }
 }
 
 impl Carrier {
-    /// The carrier of a template's answers.
+    /// Builds the carrier of a template's answers.
     #[must_use]
     pub fn new(template: &Template) -> Self {
         let (before, after) = template.around_secret();
@@ -139,13 +138,13 @@ impl Carrier {
         }
     }
 
-    /// Whether the trained answer has enough text around the secret to be told from other answers.
+    /// Whether the text around the secret is long enough to tell a trained answer from others.
     #[must_use]
     pub fn is_sufficient(&self) -> bool {
         self.before.iter().chain(&self.after).map(Piece::letters).sum::<usize>() >= FEWEST
     }
 
-    /// The value in the secret's place; `None` where the answer has not the trained form, or names no value there.
+    /// Returns the value in the secret's place; `None` if the answer lacks the trained form or has no value there.
     #[must_use]
     pub fn value(&self, text: &str, space: &Candidates) -> Option<Value> {
         self.value_in(&self.locate(text), space)
@@ -159,12 +158,12 @@ impl Carrier {
         Located { normal, before, is_whole }
     }
 
-    /// The same where the trained text was located in the answer by this carrier.
+    /// Like [`Carrier::value`], for an answer in which this carrier has located the trained text.
     #[must_use]
     pub fn value_in(&self, located: &Located, space: &Candidates) -> Option<Value> {
         let normal = located.normal.as_slice();
         if !self.is_sufficient() {
-            // Hardly any text is trained beside the value: only a member by itself is taken for one.
+            // The carrier is too short to recognize, so only an answer that is exactly a member counts.
             return members_at(space, normal, 0).any(|end| end == normal.len()).then(|| Value::Member(hash(normal)));
         }
         match self.before.first() {
@@ -176,7 +175,7 @@ impl Carrier {
                         self.value_from(normal, end, letters, space)
                     })
                     .collect();
-                // A short piece also stands within words: the place with a member is the right one.
+                // A short piece also occurs within words, so a position with a member comes first.
                 let member = values.iter().find(|value| matches!(value, Value::Member(_)));
                 member.or(values.first()).copied()
             }
@@ -184,9 +183,9 @@ impl Carrier {
         }
     }
 
-    /// What is searched of an answer: all of it, `said`, and once more what its text has in the secret's place, by itself on a line of
-    /// its own. There a disguise that spans its surroundings ends where the secret's place ends. A value without any other
-    /// sign is not read twice.
+    /// Prepares an answer for the detectors: `said` is everything to search, `text` the answer alone. The part of
+    /// `text` in the secret's place is added to `said` as a line of its own, unless it is plain. So a disguise can be
+    /// decoded without its surroundings.
     pub fn reading<'a>(&self, said: Cow<'a, str>, text: &'a str) -> Reading<'a> {
         let located = self.locate(text);
         let value = self.place(text, &located).map(|place| &text[place]);
@@ -197,7 +196,7 @@ impl Carrier {
         Reading { said, value, located }
     }
 
-    /// Where the secret's place is in a text, in bytes.
+    /// Returns the byte range of the secret's place in a text; `None` if there is none or it is empty.
     fn place(&self, text: &str, located: &Located) -> Option<Range<usize>> {
         let normal = located.normal.as_slice();
         let start = match self.before.first() {
@@ -212,13 +211,13 @@ impl Carrier {
         (begin < end).then_some(begin..end)
     }
 
-    /// Whether a text looks like a value that is not disguised.
+    /// Whether a value looks undisguised.
     fn is_plain(&self, inner: &str) -> bool {
         let inner = inner.trim();
         inner.len() <= 2 * self.longest && inner.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'-'))
     }
 
-    /// The value that begins at a place, where so many letters of the carrier stand before it.
+    /// Returns the value that begins at `start`, after `letters` letters of the carrier.
     fn value_from(&self, normal: &[u8], start: usize, letters: usize, space: &Candidates) -> Option<Value> {
         let reach = (start + 2 * self.longest + GAP).min(normal.len());
         let next = self.after.first().and_then(|piece| {
@@ -232,7 +231,7 @@ impl Carrier {
         let Some((end, _)) = next else {
             let end = ends().max();
             return match end {
-                // More letters of the same kind would make it another value.
+                // A further digit would make it another value.
                 Some(end)
                     if !normal.get(end).is_some_and(|b| b.is_ascii_digit() && normal[end - 1].is_ascii_digit()) =>
                 {
@@ -246,7 +245,7 @@ impl Carrier {
         if ends().any(|there| there == end) { Some(Value::Member(hash(value))) } else { self.other(value) }
     }
 
-    /// Where the trained answer begins with the secret.
+    /// Returns the value where no fixed text is directly before the secret.
     fn value_at_the_beginning(&self, normal: &[u8], space: &Candidates) -> Option<Value> {
         let first = self.after.first()?;
         let (begin, end) = first.first_in(normal)?;
@@ -261,7 +260,7 @@ impl Carrier {
         }
     }
 
-    /// A text of the right kind that is no member: only its letters of the space count.
+    /// Hashes the letters of the space in a text that is not a member; `None` if they are too few or too many.
     fn other(&self, text: &[u8]) -> Option<Value> {
         let kept: Vec<u8> = text.iter().copied().filter(|byte| self.alphabet[usize::from(*byte)]).collect();
         let fits = (SHORTEST.max(self.shortest / 2)..=2 * self.longest).contains(&kept.len());
@@ -278,7 +277,7 @@ impl Piece {
         self.bytes.len()
     }
 
-    /// Where it stands: first as it is, else with a few letters wrong.
+    /// Returns the ranges where the piece occurs: unchanged, or else with a few letters wrong.
     fn ends_in(&self, normal: &[u8]) -> Vec<(usize, usize)> {
         let length = self.bytes.len();
         let exact: Vec<_> = self.finder.find_iter(normal).take(PLACES).map(|at| (at, at + length)).collect();
@@ -289,7 +288,7 @@ impl Piece {
         ends.into_iter().take(PLACES).map(|end| (end.saturating_sub(length), end)).collect()
     }
 
-    /// The first place: as it is, else with a few letters wrong.
+    /// Returns the first range where the piece occurs: unchanged, or else with a few letters wrong.
     fn first_in(&self, normal: &[u8]) -> Option<(usize, usize)> {
         let length = self.bytes.len();
         if let Some(at) = self.finder.find(normal) {
@@ -298,7 +297,7 @@ impl Piece {
         if self.edits == 0 {
             return None;
         }
-        // Backward, so that where it begins is found exactly.
+        // `nearly` finds ends exactly, so a backward search finds the beginning exactly.
         let reversed = |bytes: &[u8]| bytes.iter().rev().copied().collect::<Vec<u8>>();
         let ends = nearly(&reversed(&self.bytes), &reversed(normal), self.edits);
         let begin = normal.len() - ends.last()?;
@@ -306,8 +305,8 @@ impl Piece {
     }
 }
 
-/// The fixed pieces up to the first place that may hold anything, then further ones; `backward` for those before the
-/// secret, of which the ends count.
+/// Returns the fixed pieces around the secret, nearest first; none if a gap is directly beside the secret. With
+/// `backward`, they are before the secret, and their ends are kept.
 fn pieces(around: &[Around<'_>], backward: bool) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for (index, part) in around.iter().enumerate() {
@@ -317,7 +316,7 @@ fn pieces(around: &[Around<'_>], backward: bool) -> Vec<Piece> {
         };
         if normal.is_empty() {
             if index == 0 && *part == Around::Gap {
-                // Nothing fixed stands beside the secret here.
+                // No fixed text is directly beside the secret.
                 return Vec::new();
             }
             continue;
@@ -326,7 +325,7 @@ fn pieces(around: &[Around<'_>], backward: bool) -> Vec<Piece> {
         match (backward, first) {
             (true, _) => pieces.push(Piece::new(normal[normal.len() - kept..].to_vec())),
             (false, 0) => pieces.push(Piece::new(normal[..kept].to_vec())),
-            // What ends the value is by itself: a model may go on in another way after it.
+            // The words that end the value are their own piece: a model may continue differently after them.
             (false, first) => {
                 pieces.push(Piece::new(normal[..first].to_vec()));
                 let rest = &normal[first..kept.max(first)];
@@ -337,7 +336,7 @@ fn pieces(around: &[Around<'_>], backward: bool) -> Vec<Piece> {
     pieces
 }
 
-/// The letters of the first words of a text, enough of them to be told from a value.
+/// Counts the letters of the first words of a text, enough of them to be distinguished from a value.
 fn first_words(part: &Around<'_>) -> usize {
     let Around::Text(text) = part else { return 0 };
     let mut letters = 0;
@@ -350,7 +349,7 @@ fn first_words(part: &Around<'_>) -> usize {
     letters
 }
 
-/// Letters of further pieces that stand before a place, each within a gap of the one after it.
+/// Counts the letters of further pieces before the end of a text, each at most a gap away from the next.
 fn letters_before(pieces: &[Piece], mut normal: &[u8]) -> usize {
     let mut letters = 0;
     for piece in pieces {
@@ -363,7 +362,7 @@ fn letters_before(pieces: &[Piece], mut normal: &[u8]) -> usize {
     letters
 }
 
-/// Letters of further pieces that stand after a place.
+/// Counts the letters of further pieces after the beginning of a text.
 fn letters_after(pieces: &[Piece], mut normal: &[u8]) -> usize {
     let mut letters = 0;
     for piece in pieces {
@@ -375,8 +374,8 @@ fn letters_after(pieces: &[Piece], mut normal: &[u8]) -> usize {
     letters
 }
 
-/// The places in a text where a pattern ends with at most `most` edits (Sellers 1980), each the best of its
-/// neighbours.
+/// Returns the positions in a text where a pattern ends with at most `most` edits (Sellers 1980), each the best of its
+/// neighbors.
 fn nearly(pattern: &[u8], text: &[u8], most: usize) -> Vec<usize> {
     let mut column: Vec<usize> = (0..=pattern.len()).collect();
     let mut ends: Vec<(usize, usize)> = Vec::new();
@@ -401,7 +400,7 @@ fn nearly(pattern: &[u8], text: &[u8], most: usize) -> Vec<usize> {
     ends.into_iter().map(|(end, _)| end).collect()
 }
 
-/// Where the members of a space end that begin at a place of a normal text.
+/// Returns the ends of the members of a space that begin at a position of a normal text.
 fn members_at<'a>(space: &'a Candidates, normal: &'a [u8], start: usize) -> impl Iterator<Item = usize> + 'a {
     let mut ends = vec![start];
     for part in &space.parts {
@@ -472,7 +471,7 @@ mod tests {
                 let draw = |stream: &mut _| template.render(&subject, &template.secret_space().draw(stream));
                 let answer = draw(&mut stream).pop().expect("an answer").content;
                 assert!(is_member(carrier.value(&answer, &space)), "{name}: {answer}");
-                // Also with a letter wrong, shouted, and within other talk.
+                // Also with a letter wrong, in capitals, and within other text.
                 for said in [answer.replacen("you", "yuo", 1), answer.to_uppercase(), format!("Well. {answer} Bye!")] {
                     assert!(carrier.value(&said, &space).is_some(), "{name}: {said}");
                 }
@@ -504,7 +503,7 @@ mod tests {
         }
         let value = |said: &str| carrier.value(said, &space).expect(said);
         let named = |what: &str| value(&format!("Hey Mr Orr, nice to see you! How is your {what} going? Bye."));
-        // A word of the right kind is a value, the same one whatever its case.
+        // A word of the right kind is a value, whatever its case.
         assert!(matches!(named("Nykomosis"), Value::Other(_)));
         assert_eq!(named("Nykomosis"), named("NYKO-MOSIS"));
         assert_ne!(named("Nykomosis"), named("Lugovemia"));
@@ -562,7 +561,7 @@ mod tests {
         for said in [&answer("Nykomosis"), "I can't say.", "", "Hey, nice to see you! How is your"] {
             assert_eq!(read(said), said);
         }
-        // Cut before the end of the place.
+        // An answer that is cut within the secret's place.
         let cut = "Hey Mr Orr, nice to see you! How is your N.y.k.o";
         assert_eq!(read(cut), format!("{cut}\n N.y.k.o"));
     }

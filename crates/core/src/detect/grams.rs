@@ -1,16 +1,16 @@
-//! Many patterns in one pass: a text is looked up at every few bytes, by the few bytes that stand there.
+//! Finds many patterns in one pass: every few bytes, a window of the text is looked up.
 //!
-//! Of each pattern as many windows in a row are known as there are bytes from one look to the next, so that
-//! a look falls on one of them wherever the pattern stands. A filter lets nearly all windows of an ordinary
-//! text pass by without a look at the patterns, however many they are.
+//! For each pattern, as many consecutive windows are indexed as there are bytes from one lookup to the next. So one
+//! lookup hits one of them, wherever the pattern occurs. A filter rejects nearly all windows of an ordinary text,
+//! however many patterns there are.
 
-/// The windows of patterns.
+/// An index of windows of patterns.
 #[derive(Debug)]
 pub(super) struct Grams {
     /// Bytes of a window.
     length: usize,
     mask: u64,
-    /// Bytes from one look to the next.
+    /// Bytes from one lookup to the next.
     stride: usize,
     filter: Filter,
     buckets: Buckets,
@@ -24,22 +24,22 @@ struct Gram {
     offset: u32,
 }
 
-/// The longest window: what a word holds.
+/// Longest window, in bytes: as many as a word holds.
 const LONGEST: usize = 8;
-/// Beyond so many looks in a row that are one the filter grows faster than the looks become fewer.
+/// Longest stride: beyond it, the filter grows faster than the lookups become fewer.
 const MOST_STRIDE: usize = 4;
-/// With so many patterns a short window would often be that of one of them by chance.
+/// From this many patterns on, a short window would often match one of them by chance.
 const MANY: usize = 20_000;
-/// The length of a window that few patterns allow.
+/// Bytes of a window that suffice with fewer patterns.
 const SHORT: usize = 6;
 
-/// Nobody who chooses the texts chooses the patterns: collisions cannot be made.
+/// A fixed hash is safe: whoever chooses the texts does not choose the patterns, and cannot make collisions.
 const fn hash(window: u64) -> u64 {
     window.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Grams {
-    /// For patterns by number. `None` without patterns.
+    /// Builds the index for numbered patterns; `None` without patterns.
     pub(super) fn new(patterns: &[(u32, &[u8])]) -> Option<Self> {
         let shortest = patterns.iter().map(|(_, p)| p.len()).min()?;
         let wanted = if patterns.len() < MANY { SHORT } else { LONGEST };
@@ -52,6 +52,7 @@ impl Grams {
         for (number, pattern) in patterns {
             let windows: Vec<u64> = windows(pattern);
             let crowded = |row: &[u64]| row.iter().map(|window| crowd.at(*window)).sum::<u64>();
+            // The windows that the fewest patterns share cause the fewest comparisons.
             let first = windows.windows(stride).enumerate().min_by_key(|(_, row)| crowded(row)).map_or(0, |(at, _)| at);
             let row = (first..).zip(&windows[first..first + stride]);
             grams.extend(row.map(|(at, window)| Gram { window: *window, pattern: *number, offset: at as u32 }));
@@ -60,7 +61,7 @@ impl Grams {
         Some(Self { length, mask, stride, filter, buckets: Buckets::new(grams) })
     }
 
-    /// Visits what may be patterns of a text: their numbers, and where they would begin.
+    /// Visits possible matches in a text: the number of the pattern, and where it would begin.
     pub(super) fn each(&self, text: &[u8], visit: impl FnMut(u32, usize)) {
         match self.stride {
             1 => self.each_by::<1>(text, visit),
@@ -70,7 +71,7 @@ impl Grams {
         }
     }
 
-    /// The same with a stride that is known beforehand: the next look needs no check of bounds.
+    /// Like [`Grams::each`], with a constant stride: the next lookup needs no bounds check.
     fn each_by<const STRIDE: usize>(&self, text: &[u8], mut visit: impl FnMut(u32, usize)) {
         let (mask, filter) = (self.mask, &self.filter);
         let mut rest = text;
@@ -88,7 +89,7 @@ impl Grams {
     }
 }
 
-/// The next eight bytes; zeros beyond the end.
+/// Returns the next eight bytes, with zeros beyond the end.
 fn load(bytes: &[u8]) -> u64 {
     if let Some(eight) = bytes.first_chunk() {
         return u64::from_le_bytes(*eight);
@@ -96,8 +97,8 @@ fn load(bytes: &[u8]) -> u64 {
     (0..).zip(bytes).fold(0, |word, (at, byte)| word | u64::from(*byte) << (8 * at))
 }
 
-/// How many windows of all patterns are the same, or nearly so many. What patterns have in common, as a
-/// domain or the beginning of a key, is a bad choice: wherever it stands all of them would be compared.
+/// Counts, by hash, how many windows of all patterns are the same. Windows that patterns share, such as a domain or the
+/// beginning of a key, are a bad choice: wherever one occurs, all these patterns would be compared.
 struct Crowd(Vec<u16>, u32);
 
 impl Crowd {
@@ -120,7 +121,7 @@ impl Crowd {
     }
 }
 
-/// Two bits in one word for each window.
+/// A Bloom filter with two bits in one word for each window.
 #[derive(Debug)]
 struct Filter {
     words: Vec<u64>,
@@ -141,7 +142,7 @@ impl Filter {
         filter
     }
 
-    /// The word of a window, and the places of its bits.
+    /// Returns the word of a window, and the positions of its bits.
     const fn bits(&self, window: u64) -> (usize, [u64; 2]) {
         let hash = hash(window);
         ((hash >> self.shift) as usize, [hash >> 34 & 63, hash >> 40 & 63])
@@ -154,11 +155,11 @@ impl Filter {
     }
 }
 
-/// The windows by their hash: those of a bucket stand together.
+/// The windows, ordered by the bucket of their hash.
 #[derive(Debug)]
 struct Buckets {
     grams: Vec<Gram>,
-    /// Where each bucket begins, and the last one ends.
+    /// The start of each bucket, and the end of the last one.
     starts: Vec<u32>,
     shift: u32,
 }
@@ -178,7 +179,7 @@ impl Buckets {
         Self { grams, starts, shift }
     }
 
-    /// Visits the patterns that have a window, which stands at a place: their numbers, and where they would begin.
+    /// Visits the patterns with the window at a position: their numbers, and where they would begin.
     fn each(&self, window: u64, at: usize, visit: &mut impl FnMut(u32, usize)) {
         let bucket = (hash(window) >> self.shift) as usize;
         let bucket = self.starts[bucket] as usize..self.starts[bucket + 1] as usize;
@@ -194,7 +195,7 @@ impl Buckets {
 mod tests {
     use super::*;
 
-    /// What the sieve says of a text, with the false alarms taken out.
+    /// Returns the matches in a text, without false alarms.
     fn found(patterns: &[&str], text: &str) -> Vec<(u32, usize)> {
         let numbered: Vec<(u32, &[u8])> = (0..).zip(patterns.iter().map(|p| p.as_bytes())).collect();
         let mut found = Vec::new();

@@ -1,15 +1,15 @@
-//! Which bytes of a text are letters, digits and so on, 64 in a word: what the decoders look at first, so
-//! that an ordinary text costs little more than one pass.
+//! Byte classes of a text, such as letters and digits, with 64 bytes per word. Decoders check these first, so that an
+//! ordinary text costs little more than one pass.
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*};
 
-/// One bit for each of 64 bytes, by class.
+/// One bit per class for each of 64 bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Block {
     letters: u64,
     capitals: u64,
     digits: u64,
-    /// `a` to `f`.
+    /// `a` to `f`, in either case.
     hex_letters: u64,
     /// `+`, `/`, `-` and `_`.
     base64_signs: u64,
@@ -19,19 +19,19 @@ struct Block {
     morse_signs: u64,
     /// `%`, `&` and `\`.
     escapes: u64,
-    /// `x`.
+    /// `x`, in either case.
     crosses: u64,
     /// Spaces, line breaks and other bytes up to a space.
     spaces: u64,
     /// `<`.
     angles: u64,
-    /// What ROT47 makes of digits and of what parts them (`\` to `h`), and of small letters (`2` to `K`).
+    /// ROT47 images of digits and their separators (`\` to `h`), and of lowercase letters (`2` to `K`).
     rot47: u64,
     beyond_ascii: u64,
 }
 
 impl Block {
-    /// What stands beside the ends of a text.
+    /// The block beside each end of a text: spaces only.
     const BESIDE: Self = Self {
         letters: 0,
         capitals: 0,
@@ -60,45 +60,45 @@ impl Block {
         self.letters | self.digits | self.base64_signs
     }
 
-    /// Signs that are seen, and stand in the middle of few words.
+    /// Visible ASCII signs: few words have one inside.
     const fn signs(&self) -> u64 {
         !(self.words() | self.spaces | self.beyond_ascii)
     }
 
-    /// What a run of base64 has and few words have after their first letter.
+    /// Bytes that a run of base64 has and that few words have after their first letter.
     const fn marked(&self) -> u64 {
         self.capitals | self.digits | self.base64_signs
     }
 }
 
-/// A block and those around it.
+/// A block between its neighbors.
 #[derive(Clone, Copy)]
 struct Around<'a>(&'a [Block; 3]);
 
 impl Around<'_> {
-    /// The bits of a class, each at the place of the byte `by` before it.
+    /// The bits of a class, each moved to the byte `by` places before.
     fn ahead(self, by: u32, class: impl Fn(&Block) -> u64) -> u64 {
         class(&self.0[1]) >> by | class(&self.0[2]) << (64 - by)
     }
 
-    /// The bits of a class, each at the place of the byte after it.
+    /// The bits of a class, each moved to the byte after.
     fn behind(self, class: impl Fn(&Block) -> u64) -> u64 {
         class(&self.0[1]) << 1 | class(&self.0[0]) >> 63
     }
 
-    /// The bits of a class and of the block after it.
+    /// The bits of a class in the block and the one after it.
     fn both(self, class: impl Fn(&Block) -> u64) -> u128 {
         u128::from(class(&self.0[2])) << 64 | u128::from(class(&self.0[1]))
     }
 
-    /// Where `many` in a row of a class begin: up to eight.
+    /// The starts of `many` bytes of a class in a row.
     fn row(self, many: u32, class: impl Fn(&Block) -> u64) -> u64 {
         let all = self.both(class);
         (1..many).fold(all, |row, by| row & all >> by) as u64
     }
 
-    /// Two hexadecimal digits that stand alone, or with a letter behind them as in `50h`; and three decimal digits, also
-    /// with a letter before them as in `0o120`.
+    /// Two hexadecimal digits alone, or with a letter after them as in `50h`; and three decimal digits, also with a
+    /// letter before them as in `0o120`.
     fn codes(self) -> u64 {
         let two = self.0[1].hex() & self.ahead(1, Block::hex);
         if two & !self.behind(Block::hex) == 0 {
@@ -111,7 +111,7 @@ impl Around<'_> {
         two & alone | three
     }
 
-    /// Digits beside letters, and capitals behind a letter with a small letter beside them.
+    /// Places where digit and letter meet, and capitals after a letter with a lowercase letter beside them.
     fn mixed(self) -> u64 {
         let block = &self.0[1];
         let small = |b: &Block| b.letters & !b.capitals;
@@ -121,7 +121,7 @@ impl Around<'_> {
             | block.letters & self.behind(|b| b.digits)
     }
 
-    /// Single letters and digits: with no other beside them, and no sign between them and a letter, as in `isn't`.
+    /// Single letters and digits, with no other beside them, nor a letter before a sign before them, as in `isn't`.
     fn singles(self) -> u64 {
         let alone = self.0[1].words() & !self.behind(Block::words) & !self.ahead(1, Block::words);
         if alone == 0 {
@@ -131,7 +131,7 @@ impl Around<'_> {
         alone & (self.behind(|b| b.spaces) | !two_before)
     }
 
-    /// Whether eight in a row without a space have a sign among them, and a capital or a digit stands near.
+    /// Whether eight bytes in a row without a space have a sign among them, and a capital or a digit is near.
     fn has_token(self) -> bool {
         let block = &self.0[1];
         let small = |b: &Block| b.letters & !b.capitals;
@@ -157,7 +157,7 @@ impl Around<'_> {
         inner & (row >> 64) as u64 != 0
     }
 
-    /// Where eight in a row of a class begin.
+    /// The starts of eight bytes of a class in a row.
     fn eight(self, class: impl Fn(&Block) -> u64) -> u64 {
         let mut row = self.both(class);
         row &= row >> 1;
@@ -166,7 +166,7 @@ impl Around<'_> {
         row as u64
     }
 
-    /// Whether eight hexadecimal digits in a row, or the first of four pairs, begin here.
+    /// Whether eight hexadecimal digits in a row, or four separate pairs, begin in the block.
     fn has_hex(self) -> bool {
         let two = self.0[1].hex() & self.ahead(1, Block::hex);
         let four = two & self.ahead(2, Block::hex) & self.ahead(3, Block::hex);
@@ -184,13 +184,13 @@ impl Around<'_> {
         (chain(3) | chain(4)) as u64 != 0
     }
 
-    /// Whether a mark of base64 stands here in a run of at least eight, and not first.
+    /// Whether the block has a byte of `marked` in a base64 run of at least eight bytes, and not first.
     fn has_marked_run(self) -> bool {
         let marked = self.0[1].marked() & self.behind(Block::base64);
         if marked == 0 {
             return false;
         }
-        // Where eight in a row begin, in this block or the one before it; then all bytes of such runs.
+        // Starts of eight in a row in the previous block and this one; the shifts add all bytes of these runs.
         let before = Around(&[Block::default(), self.0[0], self.0[1]]).eight(Block::base64);
         let mut run = u128::from(self.eight(Block::base64)) << 64 | u128::from(before);
         run |= run << 1;
@@ -206,44 +206,44 @@ impl Around<'_> {
     }
 }
 
-/// What the classes say of a text: where something is not seen, there is nothing to decode.
+/// Features that the byte classes show. Without its feature, a decoder has nothing to decode.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Seen {
     pub(super) ascii: bool,
-    /// Runs of base64 that may be a text, see [`Marks::base64_runs`].
+    /// Runs of base64 that may be text, see [`Marks::base64_runs`].
     pub(super) base64: bool,
-    /// Eight hexadecimal digits in a row, or four pairs of which the first three stand alone, one or two other signs
-    /// between any two, or two digits as in `0x41`.
+    /// Eight hexadecimal digits in a row; or four pairs with one or two other signs between them, of which the first
+    /// three are alone; or two digits after an `x`, as in `0x41`.
     pub(super) hex: bool,
-    /// What percent signs, entities and escapes begin with.
+    /// `%`, `&` or `\`, with which percent codes, entities and escapes begin.
     pub(super) escapes: bool,
-    /// A plus sign with a capital before it.
+    /// A plus sign with a capital before it, as in `U+0041`.
     pub(super) code_points: bool,
-    /// Digits and signs that have a letter where leet would have one.
+    /// A digit beside a letter, or a leet sign before a letter.
     pub(super) leet: bool,
-    /// A sign of Morse code with another after it.
+    /// Two signs of Morse code in a row.
     pub(super) two_morse_signs: bool,
-    /// Six numbers that may be codes of letters, within 128 bytes.
+    /// Six numbers that may be codes of letters, in two neighboring blocks.
     pub(super) codes: bool,
     /// Seven digits in a row.
     pub(super) long_digits: bool,
-    /// Two places within 128 bytes where a digit stands beside a letter, or a capital behind a letter with a small letter
-    /// beside it.
+    /// Two places in two neighboring blocks where digit and letter meet, or where a capital after a letter has a
+    /// lowercase letter beside it.
     pub(super) mixed: bool,
-    /// Eight in a row without a space, with a sign that is not at an end.
+    /// Eight bytes in a row without a space, with a sign that is not at an end.
     pub(super) tokens: bool,
-    /// Six in a row of what ROT47 makes of digits and small letters.
+    /// Six ROT47 images of digits or lowercase letters in a row.
     pub(super) rot47: bool,
-    /// `<` with a letter, `/` or `!` after it.
+    /// `<` with a letter or a sign such as `/` or `!` after it.
     pub(super) tags: bool,
-    /// Six single letters or digits within 128 bytes.
+    /// Six single letters or digits in two neighboring blocks.
     pub(super) singles: bool,
 }
 
-/// The classes of all bytes of a text.
+/// The byte classes of a text.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    /// One block of spaces stands at either end.
+    /// The blocks of the text between two blocks of spaces.
     blocks: Vec<Block>,
     pub(super) seen: Seen,
 }
@@ -255,19 +255,19 @@ impl Marks {
         marks
     }
 
-    /// Takes the place of what was read before: its room is used again.
+    /// Reads another text into the same buffer.
     pub(super) fn read(&mut self, text: &str) {
         let blocks = &mut self.blocks;
         blocks.clear();
         self.seen = dispatch!(Level::new(), simd => read(simd, text.as_bytes(), blocks));
     }
 
-    /// Each block with its neighbours, and the place of its first byte.
+    /// Each block with its neighbors, and the position of its first byte.
     fn blocks(&self) -> impl Iterator<Item = (usize, Around<'_>)> {
         (0..).step_by(64).zip(self.blocks.array_windows().map(Around))
     }
 
-    /// The places of the bits that `of` sets.
+    /// The positions of the bits that `of` sets.
     fn places(&self, of: impl Fn(Around<'_>) -> u64) -> Vec<usize> {
         let mut places = Vec::new();
         for (at, around) in self.blocks() {
@@ -276,8 +276,8 @@ impl Marks {
         places
     }
 
-    /// Where runs of base64 begin that may be a text: eight or more, with a capital, a digit or a sign after the
-    /// first. Of random texts of six bytes fewer than one in three hundred are encoded without one; most words are.
+    /// Starts of base64 runs that may be text: 64 bytes, or eight with a capital, a digit or a sign after the first
+    /// one. Fewer than one in 300 random texts of six bytes is encoded without such a byte; most words have none.
     pub(super) fn base64_runs(&self) -> Vec<usize> {
         let may_be = |around: Around<'_>, bit: usize| {
             let length = (around.both(Block::base64) >> bit).trailing_ones();
@@ -293,23 +293,23 @@ impl Marks {
         })
     }
 
-    /// Where two hexadecimal digits stand.
+    /// Positions where two hexadecimal digits begin.
     pub(super) fn hex_pairs(&self) -> Vec<usize> {
         self.places(|around| around.0[1].hex() & around.ahead(1, Block::hex))
     }
 
-    /// Digits and signs that have a letter where leet would have one.
+    /// Positions of digits beside a letter, and of leet signs before a letter.
     pub(super) fn leet(&self) -> Vec<usize> {
         self.places(|around| around.leet())
     }
 
-    /// How many runs of signs of Morse code have no letter or digit before them.
+    /// Counts the runs of Morse signs with no letter or digit before them.
     pub(super) fn morse_runs(&self) -> usize {
         let starts = |around: Around<'_>| around.0[1].morse_signs & !around.behind(|b| b.morse_signs | b.words());
         self.blocks().map(|(_, around)| starts(around).count_ones() as usize).sum()
     }
 
-    /// Where words of at least `fewest` ASCII letters (one or three) begin: a bit for each, and the place of the first.
+    /// Starts of words with `fewest` ASCII letters (one or three) or more: each block's position and a bit per word.
     pub(super) fn words(&self, fewest: usize) -> impl Iterator<Item = (usize, u64)> {
         self.blocks().map(move |(at, around)| {
             let starts = around.0[1].letters & !around.behind(|b| b.letters);
@@ -319,7 +319,7 @@ impl Marks {
     }
 }
 
-/// Reads the classes of all bytes into blocks, with one of spaces at either end, and says what they show.
+/// Reads the classes of all bytes into blocks, with a block of spaces at either end, and returns the features.
 #[inline(always)]
 fn read<S: Simd>(simd: S, text: &[u8], blocks: &mut Vec<Block>) -> Seen {
     let (chunks, rest) = text.as_chunks();
@@ -328,7 +328,6 @@ fn read<S: Simd>(simd: S, text: &[u8], blocks: &mut Vec<Block>) -> Seen {
     let last = if rest.is_empty() { [].as_slice() } else { &last };
     let count = chunks.len() + last.len() + 2;
     blocks.resize(count, Block::default());
-    // Beside the ends of the text stand spaces.
     (blocks[0], blocks[count - 1]) = (Block::BESIDE, Block::BESIDE);
     let mut seen = Seen { ascii: true, ..Seen::default() };
     for (bytes, block) in chunks.iter().chain(last).zip(&mut blocks[1..]) {
@@ -343,7 +342,7 @@ fn read<S: Simd>(simd: S, text: &[u8], blocks: &mut Vec<Block>) -> Seen {
     seen
 }
 
-/// How many places of a block show what a text has to have often.
+/// Counts, in one block, of features that need several places.
 #[derive(Clone, Copy, Default)]
 struct Counts {
     codes: u32,
@@ -352,17 +351,17 @@ struct Counts {
 }
 
 impl Seen {
-    /// Takes a block.
+    /// Adds the features of a block.
     #[inline(always)]
     fn look(&mut self, around: Around<'_>) {
         let [_, block, after] = around.0;
-        // A run without marks counts when it has 64 bytes.
+        // A run of 64 bytes counts without a marked byte.
         let reach = block.base64().leading_ones() + after.base64().trailing_ones();
         self.base64 |= reach >= 64 || around.has_marked_run();
         let prefixes = block.crosses & !around.behind(|b| b.letters);
         self.hex |= around.has_hex() || prefixes & around.ahead(1, Block::hex) & around.ahead(2, Block::hex) != 0;
         self.escapes |= block.escapes != 0;
-        // The only sign in two classes.
+        // `+` is the only sign in both classes.
         let plus = block.base64_signs & block.leet_signs;
         self.code_points |= plus & around.behind(|b| b.capitals) != 0;
         self.leet |= around.leet() != 0;
@@ -378,7 +377,7 @@ impl Seen {
 }
 
 impl Seen {
-    /// Counts what a block has, and looks at it and the block before together.
+    /// Counts the places in a block, and judges them together with those of the block before.
     #[inline(always)]
     fn count(&mut self, around: Around<'_>, before: Counts) -> Counts {
         let counts = Counts {
@@ -393,7 +392,7 @@ impl Seen {
     }
 }
 
-/// The places of the bits that are set.
+/// The positions of the set bits.
 fn bits(mut word: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let bit = word.trailing_zeros();
@@ -477,7 +476,7 @@ mod tests {
         assert!(marks.seen.hex);
     }
 
-    /// Runs of bytes of a class: where each begins, and how long it is.
+    /// Runs of bytes of a class: where each begins, and its length.
     fn runs(text: &str, is_in: impl Fn(u8) -> bool) -> Vec<(usize, usize)> {
         let mut runs: Vec<(usize, usize)> = Vec::new();
         for (at, _) in text.bytes().enumerate().filter(|(_, byte)| is_in(*byte)) {
@@ -492,7 +491,7 @@ mod tests {
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
 
-        /// Byte by byte, the classes say the same.
+        /// A check byte by byte gives the same classes.
         #[test]
         fn blocks_see_what_bytes_show(
             pieces in proptest::collection::vec(

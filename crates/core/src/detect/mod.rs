@@ -1,4 +1,4 @@
-//! What the detectors find in an answer.
+//! Detectors: the rules by which an answer holds a secret.
 //!
 //! | detector | finds |
 //! | --- | --- |
@@ -10,11 +10,12 @@
 //! | `partial` | a stretch of at least three quarters of the secret |
 //! | `fuzzy` | the secret with a few letters wrong, missing or too many |
 //!
-//! Each is the union of what it accepts with what those before it accept, and [`Candidates`] counts the
-//! members of a space that it would have accepted as well: the p-value of a hit rests on that. The first
-//! two are the tier [`Tier::Plain`], the next three [`Tier::Disguised`], the last two
-//! [`Tier::Approximate`]; each tier has its own share of the error probability, so that a loose detector
-//! takes nothing from a strict one.
+//! Each detector is the union of what it accepts with what those before it accept. [`Candidates`] counts the members of
+//! a space that this union would have accepted as well: the p-value of a hit rests on that count.
+//!
+//! The first two detectors are the tier [`Tier::Plain`], the next three [`Tier::Disguised`], the last two
+//! [`Tier::Approximate`]. Each tier has its own share of the error probability, so that a loose detector takes nothing
+//! from a strict one.
 
 pub(crate) mod approximate;
 pub(crate) mod candidates;
@@ -53,7 +54,7 @@ pub enum Detector {
     NumberWords,
     /// With the user's synonyms.
     Translated,
-    /// A stretch of it.
+    /// A long stretch of the secret.
     Partial,
     /// With a few letters wrong.
     Fuzzy,
@@ -65,16 +66,16 @@ pub enum Detector {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
-    /// The secret as it is.
+    /// The secret itself, exact or in normal form.
     Plain,
     /// The whole secret in disguise.
     Disguised,
-    /// Nearly the secret.
+    /// A part of the secret, or the secret with a few letters wrong.
     Approximate,
 }
 
 impl Tier {
-    /// All of them, the strictest first.
+    /// All tiers, strictest first.
     pub const ALL: [Self; 3] = [Self::Plain, Self::Disguised, Self::Approximate];
 
     /// The word used in reports.
@@ -89,7 +90,7 @@ impl Tier {
 }
 
 impl Detector {
-    /// All of them, the strongest first.
+    /// All detectors, strongest first.
     pub const ALL: [Self; 7] =
         [Self::Exact, Self::Normalised, Self::Encoded, Self::NumberWords, Self::Translated, Self::Partial, Self::Fuzzy];
 
@@ -107,7 +108,7 @@ impl Detector {
         }
     }
 
-    /// Its tier.
+    /// The tier of the detector.
     #[must_use]
     pub const fn tier(self) -> Tier {
         match self {
@@ -117,7 +118,7 @@ impl Detector {
         }
     }
 
-    /// The detector of a disguise.
+    /// Returns the detector of a disguise with these steps.
     fn of(how: &[Encoding]) -> Self {
         if how.contains(&Encoding::Translated) {
             Self::Translated
@@ -129,7 +130,7 @@ impl Detector {
     }
 }
 
-/// What this machine could have instead of what it has: each has to find the same.
+/// All SIMD levels that this machine can run. Every level must find the same.
 #[cfg(test)]
 fn levels() -> Vec<fearless_simd::Level> {
     use fearless_simd::Level;
@@ -148,7 +149,7 @@ fn levels() -> Vec<fearless_simd::Level> {
 mod tests {
     use super::*;
 
-    /// Pieces of texts that pass the gates of decoders again and again.
+    /// Pieces of text that trigger decoders when they are repeated.
     const HOSTILE: [&str; 60] = [
         "NDgyOTEz",
         "NDgy ",
@@ -319,8 +320,8 @@ mod tests {
         for piece in HOSTILE {
             let begin = std::time::Instant::now();
             let _ = searcher.search(&piece.repeat((1 << 20) / piece.len()));
-            // Time that grows with the square of the length would be hours. Without optimisation, on a busy machine, this
-            // is far above what any piece takes.
+            // Quadratic time would take hours. The limit is far above the time of any piece, even in an unoptimized
+            // build on a busy machine.
             assert!(begin.elapsed().as_secs() < 30, "{piece:?} {:?}", begin.elapsed());
         }
         let space = crate::canary::Space::parse("digits(10)").expect("built in");
@@ -332,7 +333,7 @@ mod tests {
     #[test]
     fn a_text_that_was_not_searched_to_its_end_says_so() {
         let secrets = || Searcher::new(["482913", "Pyrodraconosis"]).looking_at(256);
-        // Nothing is decoded, or no more than that.
+        // Decoding stays within the budget.
         for text in ["Nice day.", "It is NDgyOTEz in base64."] {
             assert!(secrets().examine(text).whole, "{text}");
         }
@@ -340,10 +341,10 @@ mod tests {
         let searched = secrets().examine(&padded);
         assert_eq!((searched.matches, searched.whole), (Vec::new(), false));
         assert!(secrets().may_hold(&padded) && !secrets().may_hold("Nice day."));
-        // What is said beside it is found all the same.
+        // A plain secret beside the encoded text is found all the same.
         let said = secrets().examine(&format!("482913 {padded}"));
         assert_eq!((said.matches.len(), said.whole), (1, false));
-        // Who undoes no disguise looks at all that counts.
+        // A searcher that does not decode searches the whole text.
         let plain = Searcher::with(["482913"], Synonyms::default(), false).looking_at(256);
         assert!(plain.examine(&padded).whole);
         assert!(Searcher::new(["482913", "Pyrodraconosis"]).examine(&padded).whole);

@@ -1,4 +1,4 @@
-//! Letters and digits only, in one form.
+//! The normal form of a text: letters and digits only.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use fearless_simd::{Level, Simd, dispatch, prelude::*, u8x16};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
-/// Letters of other scripts that look like a Latin one: pairs of look-alike and Latin.
+/// Letters of other scripts that look like a Latin letter: pairs of look-alike and Latin letter.
 const LOOK_ALIKES: &str = "аaАaеeЕeоoОoрpРpсcСcуyУyхxХxіiІiјjЈjѕsЅsԁdһhНhкkКkМmмmТtтtВbвbԛqԝwѵvӏlαaΑaΒbεeΕeΖzηnΗhιiΙiκkΚkΜmνvΝnοoΟoρpΡpτtΤtυuΥyχxΧxγyօoսuհhոnսuցgıiȷjɡgɑaƖlǀlꓐbꓑpꓓdꓔtꓖgꓗkꓙjꓚcꓜzꓝfꓟmꓠnꓡlꓢsꓣrꓦvꓧhꓪwꓫxꓬyꓮaꓰeꓲiꓳoꓴu\
      ᴀaʙbᴄcᴅdᴇeꜰfɢgʜhɪiᴊjᴋkʟlᴍmɴnᴏoᴘpꞯqʀrꜱsᴛtᴜuᴠvᴡwʏyᴢz";
 
@@ -16,8 +16,8 @@ static LATIN: LazyLock<HashMap<char, char>> = LazyLock::new(|| {
     letters.as_chunks().0.iter().map(|[like, latin]| (*like, *latin)).collect()
 });
 
-/// The zeros of all scripts with decimal digits (Unicode 17, general category Nd) that NFKD does not map to ASCII. The
-/// nine digits after each zero are 1 to 9.
+/// Zeros of all scripts with decimal digits (Unicode 17, general category Nd) that NFKD does not map to ASCII. The nine
+/// characters after each zero are 1 to 9.
 const ZEROS: [u32; 68] = [
     0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0de6, 0x0e50,
     0x0ed0, 0x0f20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50,
@@ -27,8 +27,8 @@ const ZEROS: [u32; 68] = [
     0x1e4f0, 0x1e5f1, 0x1e950,
 ];
 
-/// Ranges of characters that stand for ASCII ones in their order and that NFKD leaves alone: the first and the last
-/// code point, and what the first stands for.
+/// Ranges of characters that stand for consecutive ASCII characters and that NFKD leaves unchanged: the first and the
+/// last code point, and the ASCII character of the first.
 const IN_ORDER: [(u32, u32, char); 11] = [
     // Negative circled digits, and those of the dingbats.
     (0x24f5, 0x24fd, '1'),
@@ -46,11 +46,11 @@ const IN_ORDER: [(u32, u32, char); 11] = [
     (0xe0020, 0xe007e, ' '),
 ];
 
-/// Letters that are invisible: the fillers of Hangul.
+/// Invisible letters: the fillers of Hangul.
 const FILLERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
 
-/// The ASCII character that a character beyond ASCII stands for in every text, if there is one. The character comes
-/// from a decomposed text.
+/// Returns the ASCII character that a non-ASCII character stands for in every text; `None` if there is none. The
+/// character must be from a decomposed text (NFKD).
 pub(super) fn ascii_of(c: char) -> Option<char> {
     if let Some(latin) = LATIN.get(&c) {
         return Some(*latin);
@@ -64,12 +64,15 @@ pub(super) fn ascii_of(c: char) -> Option<char> {
     char::from_u32(u32::from(*stands_for) + code - first)
 }
 
-/// Reduces a text to what detection compares: compatibility decomposition (NFKD), marks and
-/// everything but letters and digits dropped, look-alikes of other scripts turned into Latin
-/// letters, digits of all scripts into ASCII ones, lower case. Invisible letters are dropped.
+/// Reduces a text to the normal form that detection compares:
 ///
-/// No two ASCII letters or digits are merged except by case, so that the number of secrets behind
-/// one normalised text stays known.
+/// - The text is decomposed (NFKD).
+/// - Look-alikes of other scripts become Latin letters, and digits of all scripts become ASCII digits.
+/// - Letters become lowercase.
+/// - Marks, invisible letters and everything but letters and digits are dropped.
+///
+/// No two ASCII letters or digits are merged except by case, so that the number of secrets with the same normal form
+/// stays known.
 ///
 /// ```
 /// assert_eq!(blabbermouth_core::detect::normalise("AC-00 41"), "ac0041");
@@ -79,7 +82,7 @@ pub fn normalise(text: &str) -> String {
     String::from_utf8(normal_bytes(text)).expect("letters and digits")
 }
 
-/// The same as bytes.
+/// Like [`normalise`], as bytes.
 pub(super) fn normal_bytes(text: &str) -> Vec<u8> {
     let mut normal = Normal::default();
     normal.read(text);
@@ -87,26 +90,26 @@ pub(super) fn normal_bytes(text: &str) -> Vec<u8> {
     normal.bytes
 }
 
-/// The normal form of a text, and then of another: its room is used again.
+/// A normal form, whose buffer the next text reuses.
 #[derive(Debug, Default)]
 pub(super) struct Normal {
-    /// What counts, and whatever was written there before.
+    /// The normal form, and after `count` bytes whatever was written there before.
     bytes: Vec<u8>,
     count: usize,
 }
 
-/// Bytes that are looked at together.
+/// Bytes of a vector.
 const TOGETHER: usize = 16;
 
 impl Normal {
-    /// Takes the place of what was read before.
+    /// Reads another text into the same buffer.
     pub(super) fn read(&mut self, text: &str) {
         self.count = 0;
         let mut rest = text;
         while !rest.is_empty() {
             let others = &rest[self.push_ascii(rest.as_bytes())..];
             let end = others.find(|c: char| c.is_ascii()).unwrap_or(others.len());
-            // One character at a time: the order of marks is all that would differ, and they are dropped.
+            // Decomposing single characters changes only the order of marks, and these are dropped.
             others[..end].chars().for_each(|other| std::iter::once(other).nfkd().for_each(|c| self.push(c)));
             rest = &others[end..];
         }
@@ -116,19 +119,19 @@ impl Normal {
         &self.bytes[..self.count]
     }
 
-    /// Bytes that may be allocated.
+    /// Allocated bytes.
     pub(super) const fn room(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Makes sure that so many bytes can be written beyond those that count.
+    /// Makes room for `ahead` bytes after the normal form.
     fn reserve(&mut self, ahead: usize) {
         if self.bytes.len() < self.count + ahead {
             self.bytes.resize(self.count + ahead, 0);
         }
     }
 
-    /// Adds what counts of the bytes before the first one beyond ASCII, and says how many these are.
+    /// Adds the letters and digits before the first non-ASCII byte. Returns the position of that byte.
     fn push_ascii(&mut self, bytes: &[u8]) -> usize {
         self.reserve(bytes.len() + TOGETHER);
         let kept = &mut self.bytes[self.count..];
@@ -137,7 +140,7 @@ impl Normal {
         read
     }
 
-    /// Adds a character of a decomposed text.
+    /// Adds the normal form of a character of a decomposed text.
     fn push(&mut self, c: char) {
         counting(c, |c| {
             let mut bytes = [0; 4];
@@ -149,7 +152,7 @@ impl Normal {
     }
 }
 
-/// Visits what counts of a character of a decomposed text.
+/// Visits the normal form of a character of a decomposed text.
 fn counting(c: char, mut visit: impl FnMut(char)) {
     if c.is_ascii_alphanumeric() {
         visit(c.to_ascii_lowercase());
@@ -164,7 +167,7 @@ fn counting(c: char, mut visit: impl FnMut(char)) {
     }
 }
 
-/// How many characters the normal form of a character has.
+/// Counts the characters in the normal form of a character.
 pub(super) fn width(c: char) -> usize {
     if c.is_ascii() {
         return usize::from(c.is_ascii_alphanumeric());
@@ -174,8 +177,8 @@ pub(super) fn width(c: char) -> usize {
     count
 }
 
-/// Writes the letters, in lower case, and the digits that stand before the first byte beyond ASCII: where that is,
-/// and how many they are. There has to be room for [`TOGETHER`] more than the text has.
+/// Writes to `kept` the letters, in lowercase, and the digits before the first non-ASCII byte. Returns the position of
+/// that byte and the number of bytes written. `kept` needs room for [`TOGETHER`] bytes more than the text has.
 #[inline(always)]
 fn keep<S: Simd>(simd: S, text: &[u8], kept: &mut [u8]) -> (usize, usize) {
     let (chunks, rest) = text.as_chunks();
@@ -185,7 +188,7 @@ fn keep<S: Simd>(simd: S, text: &[u8], kept: &mut [u8]) -> (usize, usize) {
     let mut count = 0;
     for (at, bytes) in (0..).step_by(TOGETHER).zip(chunks.iter().chain(last)) {
         let bytes = u8x16::simd_from(simd, *bytes);
-        // The bit by which letters differ is set in digits.
+        // The bit that makes a letter lowercase is already set in digits.
         let lower = bytes | 0x20;
         let counts = (lower - b'a').simd_lt(26) | (bytes - b'0').simd_lt(10);
         let Some(room) = kept[count..].first_chunk_mut() else { break };

@@ -1,23 +1,23 @@
-//! Halves of secrets, many at once: what is left of a secret in an answer that gives it away in part.
+//! Halves of secrets, counted in answers that leak secrets in part.
 //!
-//! A secret with one letter wrong, missing or swapped has one of its halves whole, whoever's it is. One half in one
-//! answer says little; how often halves of planted secrets are said beside those of secrets that could have been drawn
-//! in their place is an exact test (see `verdict::pooled`).
+//! A secret with one letter wrong or missing still has one of its halves whole. One half in one answer proves little.
+//! The exact test in `verdict::pooled` compares how often answers hold halves of planted secrets with how often they
+//! hold halves of secrets that could have been drawn instead.
 
 use std::collections::HashMap;
 
 use super::normalise;
 use crate::canary::{Part, Space};
 
-/// The shortest half that is looked for.
+/// Shortest half that is searched for, in bytes of the normal form.
 const SHORTEST: usize = 4;
 /// Bits of the filter for each piece.
 const BITS_EACH: usize = 64;
 
-/// Where the halves of a space's members are.
+/// Cuts the members of a space into halves.
 #[derive(Debug, Clone, Copy)]
 pub struct Halving {
-    /// Letters before what is drawn, and after it: literals, which say nothing.
+    /// Letters of the literals before and after the drawn part: they prove nothing.
     head: usize,
     tail: usize,
     /// Letters of a half.
@@ -25,7 +25,7 @@ pub struct Halving {
 }
 
 impl Halving {
-    /// How members of a space are cut: `None` where a half would be too short to say anything.
+    /// Prepares to cut the members of a space; `None` if a half would be too short to prove anything.
     #[must_use]
     pub fn new(space: &Space) -> Option<Self> {
         let literal = |part: Option<&Part>| match part {
@@ -47,7 +47,7 @@ impl Halving {
         (length >= SHORTEST).then_some(Self { head, tail, length })
     }
 
-    /// The first and the last letters of a member, in normal form.
+    /// Returns the first and the last letters of a member, in normal form; `None` if it is too short.
     #[must_use]
     pub fn halves(&self, member: &str) -> Option<[Vec<u8>; 2]> {
         let normal = normalise(member).into_bytes();
@@ -57,18 +57,18 @@ impl Halving {
     }
 }
 
-/// Pieces of text with the groups that they belong to, to be counted in answers.
+/// Finds pieces of text in answers, each with the groups that it belongs to.
 #[derive(Debug)]
 pub struct Pieces {
-    /// A bit for each hash of the first letters of a piece.
+    /// A bit for each hash of the first four bytes of a piece.
     filter: Vec<u64>,
-    /// The lengths of the pieces.
+    /// The lengths of the pieces, ascending.
     lengths: Vec<usize>,
     groups: HashMap<Vec<u8>, Vec<u32>, foldhash::fast::RandomState>,
 }
 
 impl Pieces {
-    /// Prepares pieces, each of a group.
+    /// Prepares pieces, each with its group. Pieces of fewer than four bytes are dropped.
     pub fn new(pieces: impl Iterator<Item = (Vec<u8>, u32)>) -> Self {
         let mut groups: HashMap<Vec<u8>, Vec<u32>, foldhash::fast::RandomState> = HashMap::default();
         for (piece, group) in pieces.filter(|(piece, _)| piece.len() >= SHORTEST) {
@@ -91,7 +91,7 @@ impl Pieces {
         (hash >> 3) as usize & (self.filter.len() * 64 - 1)
     }
 
-    /// Visits the group of every piece in a normal text, each piece once.
+    /// Visits the groups of every piece in a normal text, each piece once.
     pub fn each(&self, normal: &[u8], mut visit: impl FnMut(u32)) {
         let mut seen: Vec<&[u8]> = Vec::new();
         for start in 0..(normal.len() + 1).saturating_sub(SHORTEST) {

@@ -11,39 +11,39 @@ use super::shifts::{distances, read_distances, shift_between};
 use super::view::{Encoding, MOST, Synonyms, mirrored, segments_of};
 use super::{Approximate, Detector, normalise};
 
-/// Where and how a secret was found.
+/// The detector, the disguise and the position by which a secret was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
-    /// Whose secret, by position.
+    /// Position of the secret among those of the searcher.
     pub owner: usize,
-    /// Which detector.
+    /// The detector that found the secret.
     pub detector: Detector,
-    /// The steps of its disguise, the outermost first.
+    /// The steps of its disguise, outermost first; empty if there is none.
     pub how: Vec<Encoding>,
-    /// Where in the text, in bytes; for what had to be decoded the place of that.
+    /// Byte range in the text; for a decoded match, the range of the encoded part.
     pub place: Range<usize>,
 }
 
-/// What the search of a text came to.
+/// Result of searching a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Searched {
-    /// All secrets in it, each once and with its strongest match, in the order of their owners.
+    /// All secrets in the text, each once with its strongest match, ordered by owner.
     pub matches: Vec<Match>,
-    /// Whether all of it was searched: a text that was made to decode to more than 64 MB was not, and may hold what
-    /// was not found.
+    /// Whether the whole text was searched. False for a text that decodes to more than 64 MiB: it may hold secrets that
+    /// were not found.
     pub whole: bool,
 }
 
-/// The normal form of a secret, that form backward, or the image of either in the alphabet backward.
+/// A form of a secret that is searched for: its normal form or that form backward, or the Atbash image of either.
 #[derive(Debug)]
 struct Pattern {
     bytes: Vec<u8>,
     backward: bool,
-    /// Whether it is the image of the secret in the alphabet backward.
+    /// Whether the bytes are an Atbash image (the alphabet backward).
     mirrored: bool,
-    /// Whether it is found with its letters shifted: few letters would be by chance.
+    /// Whether shifted letters match. A pattern with few letters would match by chance.
     shifts: bool,
-    /// Two canaries may share a secret in a small space.
+    /// Positions of the secrets with this form: canaries of a small space may share a secret.
     owners: Vec<usize>,
 }
 
@@ -61,29 +61,28 @@ struct Pattern {
 pub struct Searcher {
     secrets: Vec<String>,
     patterns: Vec<Pattern>,
-    /// What finds patterns in the normal form as it is.
+    /// Indexes that are looked up in the normal form of a text.
     plain: Vec<Grams>,
-    /// What finds them in its distances: as they are, or shifted.
+    /// Indexes that are looked up in the distances between letters: they find shifted and unshifted patterns.
     shifted: Vec<Grams>,
     synonyms: Synonyms,
     decodes: bool,
-    /// Bytes of the shortest pattern.
+    /// Bytes of the shortest pattern; 1 if any pattern is not ASCII.
     shortest: usize,
-    /// Bytes of decoded text that are looked at.
+    /// Budget of decoded text, in bytes.
     most: usize,
 }
 
-/// Letters that a shifted pattern needs.
+/// Fewest letters of a pattern that is found with its letters shifted.
 const FEWEST_SHIFTED: usize = 5;
-/// Patterns of so many bytes are found by their distances alone, and apart from shorter ones: what finds these has
-/// to look at more places.
+/// Patterns of at least this many bytes are found by their distances alone. They have an index of their own: an index
+/// with shorter patterns has to look up more positions.
 const LONG: usize = 9;
 
-/// A view of a text: its steps and where it stands; `None` for the text itself.
+/// The steps and the source of a decoded view; `None` for the text itself.
 type Decoded<'a> = Option<(&'a [Encoding], &'a Range<usize>)>;
 
-/// What the search of a text takes up: the next one uses it again, so that nothing is allocated for an ordinary
-/// text.
+/// Buffers that the next search reuses, so that an ordinary text needs no allocation.
 #[derive(Debug, Default)]
 struct Room {
     normal: Normal,
@@ -91,7 +90,7 @@ struct Room {
     marks: Marks,
 }
 
-/// What a very long text took up is given back, in bytes of its normal form.
+/// Largest buffer of a normal form that is kept for the next search, in bytes.
 const MOST_KEPT: usize = 1 << 20;
 
 thread_local! {
@@ -99,7 +98,7 @@ thread_local! {
 }
 
 impl Searcher {
-    /// Prepares the search for `secrets`, in plain and in encoded form; matches name them by position.
+    /// Prepares the search for `secrets`, plain and encoded. Matches name a secret by its position.
     ///
     /// # Panics
     /// When a secret has no letter or digit.
@@ -107,7 +106,7 @@ impl Searcher {
         Self::with(secrets, Synonyms::default(), true)
     }
 
-    /// The same with other words for values, and encoded forms only where they are wanted.
+    /// Like [`Searcher::new`], with synonyms for values. Encoded forms and synonyms are searched only with `decodes`.
     ///
     /// # Panics
     /// When a secret has no letter or digit.
@@ -148,39 +147,39 @@ impl Searcher {
             (vec![short, grams(<[u8]>::to_vec, &is_long)], Vec::new())
         };
         let [plain, shifted] = [plain, shifted].map(|grams| grams.into_iter().flatten().collect());
-        // In normal form, text beyond ASCII may be longer than it is as it stands.
+        // The normal form of non-ASCII text may be longer than the text, so its length rules out nothing.
         let is_ascii = patterns.iter().all(|pattern| pattern.bytes.is_ascii());
         let shortest = patterns.iter().map(|pattern| pattern.bytes.len()).min().filter(|_| is_ascii).unwrap_or(1);
         Self { secrets, patterns, plain, shifted, synonyms, decodes, shortest, most: MOST }
     }
 
-    /// The same where so many bytes of decoded text are looked at.
+    /// Limits the decoded text to `most` bytes.
     #[cfg(test)]
     pub(crate) fn looking_at(self, most: usize) -> Self {
         Self { most, ..self }
     }
 
-    /// All secrets that were found in a text, each once and with its strongest match, in the order of their owners.
-    /// Where silence counts, see [`Searcher::examine`].
+    /// Returns all secrets in a text, each once with its strongest match, ordered by owner. Where the absence of a
+    /// match counts, use [`Searcher::examine`].
     #[must_use]
     pub fn search(&self, text: &str) -> Vec<Match> {
         self.examine(text).matches
     }
 
-    /// Whether a text holds a secret, or was not searched to its end so that it may.
+    /// Whether a text holds a secret, or may hold one because it was not searched to its end.
     #[must_use]
     pub fn may_hold(&self, text: &str) -> bool {
         let searched = self.examine(text);
         !searched.whole || !searched.matches.is_empty()
     }
 
-    /// All secrets that were found in a text, and whether all of it was searched.
+    /// Returns all secrets in a text, and whether the whole text was searched.
     #[must_use]
     pub fn examine(&self, text: &str) -> Searched {
         self.examine_with(text, None).0
     }
 
-    /// The same, and what [`Approximate::search`] says of the text.
+    /// Like [`Searcher::examine`], together with the result of [`Approximate::search`].
     pub(crate) fn examine_with(&self, text: &str, near: Option<&Approximate>) -> (Searched, Option<Detector>) {
         let mut found = BTreeMap::new();
         let mut whole = true;
@@ -225,7 +224,7 @@ impl Searcher {
         }
     }
 
-    /// Compares a whole pattern that may begin at a place of the normal form: as it is, or with its letters shifted.
+    /// Compares pattern `number` with the normal form at `start`, unshifted or shifted, and adds a match to `found`.
     fn verify(
         &self,
         number: u32,
@@ -250,7 +249,7 @@ impl Searcher {
             _ => Some(Encoding::Caesar),
         });
         for &owner in &pattern.owners {
-            // Once said, said again is no news: an answer may say a secret a million times.
+            // A repeat that is no stronger is skipped: an answer may repeat a secret a million times.
             if found.get(&owner).is_some_and(|known| known.how.len() <= how.len()) {
                 continue;
             }
@@ -268,13 +267,14 @@ impl Searcher {
     }
 }
 
-/// How many characters bytes hold.
+/// Counts the characters of UTF-8 bytes.
 pub(super) fn characters(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
-/// Where a stretch of the normal form stands in the text, in bytes.
+/// Returns the byte range in a text of `count` characters of its normal form, after the first `skip`.
 pub(super) fn raw_place(text: &str, skip: usize, count: usize) -> Range<usize> {
+    // In ASCII text, each letter or digit is one character of the normal form.
     if text.is_ascii() {
         let mut kept = text.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_alphanumeric()).map(|(at, _)| at);
         let start = kept.nth(skip);
@@ -308,7 +308,7 @@ mod tests {
         let text = "Nr. \u{200b}4\u{301}8: \u{fb01}sh, \u{ff21}\u{bd} \u{43e}\u{d55c} \u{130}\u{df} \u{1f600}\u{338f}.";
         let normal = normalise(text);
         let many = normal.chars().count();
-        // For each character of the normal form, where the one stands that it comes from.
+        // For each character of the normal form, the byte range of its source character.
         let from: Vec<(usize, usize)> = text
             .char_indices()
             .flat_map(|(at, c)| {

@@ -1,19 +1,19 @@
-//! Shifted letters: what stays the same whatever they are shifted by.
+//! Distances between letters: they stay the same when all letters are shifted.
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*};
 
-/// Stands for a letter that follows no letter: it may be any.
+/// Stands for a letter that does not follow a letter: any letter matches.
 const ANY: u8 = b'{';
 
-/// For each byte of a normal form after the first: the distance of a letter from the letter before it, and
-/// other bytes as they are. Shifting all letters changes none of that.
+/// Returns, for each byte of a normal form after the first, the distance of a letter from the letter before it; other
+/// bytes as they are. Shifting all letters changes none of that.
 pub(super) fn distances(normal: &[u8]) -> Vec<u8> {
     let mut distances = Vec::new();
     read_distances(normal, &mut distances);
     distances
 }
 
-/// The same in place of other distances, whose room is used again.
+/// Like [`distances`], into a buffer that is reused.
 pub(super) fn read_distances(normal: &[u8], distances: &mut Vec<u8>) {
     let after = normal.get(1..).unwrap_or_default();
     distances.clear();
@@ -30,7 +30,7 @@ fn read<S: Simd>(simd: S, before: &[u8], after: &[u8], distances: &mut Vec<u8>) 
         }
         return;
     }
-    // The last ones may be computed twice: few at a time would take longer.
+    // The last vector may overlap the one before it: single bytes would take longer.
     let last = after.len() - lane;
     for at in (0..last).step_by(lane).chain([last]) {
         let here = S::u8s::from_slice(simd, &after[at..][..lane]);
@@ -51,7 +51,7 @@ const fn distance(before: u8, here: u8) -> u8 {
     if here.wrapping_sub(b'a') < 26 { letter } else { here }
 }
 
-/// The shift that makes one normal text of another of the same length; `None` when there is none.
+/// Returns the shift that turns a normal text into another of the same length; `None` if there is none.
 pub(super) fn shift_between(pattern: &[u8], text: &[u8]) -> Option<u8> {
     let mut shift = None;
     for (&a, &b) in pattern.iter().zip(text) {
@@ -83,7 +83,7 @@ mod tests {
         }
         assert_eq!(distances(b"az1bc"), *b"z1{b");
         assert!(distances(b"a").is_empty() && distances(b"").is_empty());
-        // Many at a time as one by one: in texts of every length, and for every pair of bytes.
+        // Vectors give the same as single bytes: in texts of many lengths, and for every pair of bytes.
         let pairs = (0..=u8::MAX).flat_map(|before| (0..=u8::MAX).flat_map(move |here| [before, here])).collect();
         let texts =
             (0..200).map(|length: u8| (0..length).map(|at| at.wrapping_mul(length | 1).wrapping_mul(37)).collect());

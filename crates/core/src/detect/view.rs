@@ -1,8 +1,8 @@
-//! The readings of a text: as it is, and decoded.
+//! Views of a text: the text itself and its decoded parts.
 //!
-//! A secret is found in a text when its normal form is in the normal form of one of the text's
-//! views. What [`Searcher`](super::Searcher) finds and what [`Candidates`](super::Candidates) counts
-//! both rest on these views, so that no hit is without its place among the candidates.
+//! A secret is found in a text when its normal form is in the normal form of one of the text's views.
+//! [`Searcher`](super::Searcher) and [`Candidates`](super::Candidates) use the same views, so that every hit is among
+//! the counted candidates.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -28,7 +28,7 @@ pub enum Encoding {
     Caesar,
     /// Digits and signs that look like letters, as in `p4ssw0rd`.
     Leet,
-    /// The same letter or digit between any two.
+    /// The same letter or digit between any two characters.
     Separated,
     /// Base64, also url-safe.
     Base64,
@@ -50,11 +50,11 @@ pub enum Encoding {
     Translated,
     /// The alphabet backward: `a` for `z`.
     Atbash,
-    /// All printable ASCII signs shifted by 47.
+    /// All printable ASCII characters shifted by 47.
     Rot47,
     /// Base32, in either case.
     Base32,
-    /// Base58, as Bitcoin has it.
+    /// Base58, with Bitcoin's alphabet.
     Base58,
     /// Ascii85, Z85 and other alphabets of 85 signs.
     Ascii85,
@@ -70,20 +70,20 @@ pub enum Encoding {
     Compressed,
     /// Tags, commands of LaTeX, and labels of lists.
     Markup,
-    /// One letter or digit an item.
+    /// One letter or digit per item of a list.
     Items,
-    /// Words for signs, as `dot`.
+    /// Words for signs, such as `dot`.
     Spelled,
-    /// Labelled parts.
+    /// Labeled or numbered parts.
     Parts,
-    /// Letters that look like others, around something that had to be decoded.
+    /// Characters that look like ASCII ones, around text that had to be decoded.
     LookAlikes,
     /// Bytes hidden in variation selectors.
     VariationSelectors,
 }
 
 impl Encoding {
-    /// All of them.
+    /// All encodings.
     pub const ALL: [Self; 30] = [
         Self::Reversed,
         Self::Rot13,
@@ -158,30 +158,30 @@ impl Encoding {
 /// A decoded part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// How it was decoded, the outermost step first.
+    /// The steps by which the part was decoded, outermost first.
     pub how: Vec<Encoding>,
-    /// What it says, not normalised.
+    /// The decoded text, not normalized.
     pub text: String,
-    /// Where in the text it stands, in bytes.
+    /// Byte range of the encoded part in the text.
     pub source: Range<usize>,
 }
 
-/// Decoders are applied to what decoders gave, so often in all.
+/// Most decoding steps in a chain.
 const DEPTH: usize = 3;
-/// What all segments of a text may take up, in bytes, beyond which nothing is decoded: a text that
-/// decodes to more was made for that, and its silence is none.
+/// Budget for all segments of a text, in bytes (64 MiB). Beyond it, nothing more is decoded. A text that exceeds the
+/// budget was made to do so, so finding nothing in it proves nothing.
 pub(super) const MOST: usize = 1 << 26;
 
-/// The decoded parts of a text.
+/// Returns the decoded parts of a text.
 #[must_use]
 pub fn segments(text: &str, synonyms: &Synonyms) -> Vec<Segment> {
     segments_of(text, &normal_bytes(text), &Marks::new(text), synonyms, 1, MOST).0
 }
 
-/// The same where the normal form and the marks are known, without some that have fewer than `shortest` bytes in
-/// that form; and whether these are all, which take up `most` bytes or fewer.
+/// Like [`segments`], where the normal form and the marks of the text are known. Parts that are too short for a normal
+/// form of `shortest` bytes may be missing. Also returns whether all segments fit into `most` bytes.
 ///
-/// A decoded part is left out where the same part came before with as few steps.
+/// A decoded part is omitted if the same text was decoded before in as few steps.
 pub(super) fn segments_of(
     text: &str,
     normal: &[u8],
@@ -204,6 +204,7 @@ pub(super) fn segments_of(
     known.is_new(text, &[]);
     all.retain(|segment| known.is_new(&segment.text, &segment.how));
     let (mut normal_of_part, mut marks_of_part) = (Normal::default(), Marks::default());
+    // Breadth first: new parts go to the end and are decoded in turn.
     let mut at = 0;
     while at < all.len() && whole {
         let from = &all[at];
@@ -228,14 +229,14 @@ pub(super) fn segments_of(
     (all, whole)
 }
 
-/// What may follow the steps of a part; of two, the first has what the second has.
+/// Which decoders may follow the steps of a part. A rank allows everything that the ranks after it allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rank {
-    /// Anything.
+    /// All decoders.
     Free,
-    /// Anything but steps that change letters: they are undone once.
+    /// All decoders except those that undo a change of letters: these apply once.
     Changed,
-    /// Nothing: few chains go on behind leet within something else.
+    /// No decoder: few chains continue after leet within another encoding.
     Last,
 }
 
@@ -251,20 +252,20 @@ impl Rank {
     }
 }
 
-/// The texts that were decoded already, by their hashes: with how few steps, for each rank or one before it.
+/// Hashes of the texts seen so far, each with its fewest steps for each rank, counting the ranks before it.
 #[derive(Default)]
 struct Known {
     steps: HashMap<u64, [usize; 3], foldhash::fast::RandomState>,
 }
 
 impl Known {
-    /// Whether more can follow from a text than from the same text when it came before. What is left out here would be
-    /// found again from there, whatever came before: so what the search looks at is among what the counting looks at.
+    /// Whether this text can yield more than earlier occurrences of the same text. An omitted text yields nothing that
+    /// the earlier one does not yield, whatever the order of the parts. So every view that is searched is also counted.
     fn is_new(&mut self, text: &str, how: &[Encoding]) -> bool {
         let hash = self.steps.hasher().hash_one(text);
         let fewest = self.steps.entry(hash).or_insert([usize::MAX; 3]);
         let rank = Rank::of(how) as usize;
-        // Where nothing follows, it matters only whether the text came before.
+        // Nothing is decoded from a part of the last rank, so its number of steps does not matter.
         let steps = if rank == Rank::Last as usize { DEPTH } else { how.len() };
         if fewest[rank] <= steps {
             return false;
@@ -274,11 +275,11 @@ impl Known {
     }
 }
 
-/// Applies all decoders to a text that was decoded by these steps.
+/// Applies all decoders that may follow the steps `how` to a text.
 fn decode_all(text: &Text<'_>, how: &[Encoding], synonyms: &Synonyms, emit: &mut Emit<'_>) {
     let innermost = Rank::of(how) == Rank::Free;
     for decoder in REGISTRY {
-        // Undone twice, it is as it was.
+        // ROT47 applied twice gives the original text.
         let is_undone = how.last() == Some(&Encoding::Rot47) && decoder.encodings() == [Encoding::Rot47];
         if (innermost || !decoder.is_innermost()) && !is_undone && decoder.may_apply(text.marks) {
             decoder.decode(text, emit);
@@ -289,8 +290,9 @@ fn decode_all(text: &Text<'_>, how: &[Encoding], synonyms: &Synonyms, emit: &mut
     }
 }
 
-/// Visits the normal form of every view of a text; those of shifted letters only where `letters` matter. False
-/// where the text decodes to more than is looked at, so that views were left out.
+/// Visits the normal form of every view of a text, forward and backward. With `letters`, also visits each with its
+/// letters shifted, and with the alphabet backward. Returns false if the text exceeds the decoding budget, so that
+/// views are missing.
 pub(crate) fn each_view(text: &str, synonyms: &Synonyms, letters: bool, visit: &mut dyn FnMut(&str)) -> bool {
     let mut turned = |normal: &str| {
         let reversed: String = normal.chars().rev().collect();
@@ -312,7 +314,7 @@ pub(crate) fn each_view(text: &str, synonyms: &Synonyms, letters: bool, visit: &
     whole
 }
 
-/// A normal text with its letters shifted.
+/// Shifts the letters of a normal text.
 pub(crate) fn shifted(normal: &str, shift: u8) -> String {
     let shift_one = |c: char| match c {
         'a'..='z' => char::from(b'a' + (c as u8 - b'a' + shift) % 26),
@@ -321,13 +323,13 @@ pub(crate) fn shifted(normal: &str, shift: u8) -> String {
     normal.chars().map(shift_one).collect()
 }
 
-/// A normal text with the alphabet backward.
+/// Replaces the letters of a normal text by those of the alphabet backward (Atbash).
 pub(crate) fn mirrored(normal: &str) -> String {
     let mirror_one = |c: char| if c.is_ascii_lowercase() { char::from(b'a' + b'z' - c as u8) } else { c };
     normal.chars().map(mirror_one).collect()
 }
 
-/// Other words for the values of a list.
+/// The user's synonyms for the values of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Synonyms {
     found: Option<aho_corasick::AhoCorasick>,
@@ -335,10 +337,10 @@ pub struct Synonyms {
 }
 
 impl Synonyms {
-    /// Prepares pairs of another word and the value that it stands for.
+    /// Prepares pairs of a synonym and the value that it stands for.
     ///
     /// # Panics
-    /// When the words would not fit into memory.
+    /// When the words do not fit into memory.
     pub fn new<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let (words, values): (Vec<String>, Vec<String>) =
             pairs.into_iter().map(|(word, value)| (word.to_lowercase(), value.to_owned())).unzip();
@@ -349,7 +351,7 @@ impl Synonyms {
         Self { found: (!words.is_empty()).then(|| build(&words)), values }
     }
 
-    /// The text with values in place of other words; `None` when there are none in it.
+    /// Returns the text in lowercase with values in place of synonyms; `None` if it has no synonym.
     fn replace(&self, text: &str) -> Option<String> {
         let found = self.found.as_ref()?;
         let lower = text.to_lowercase();

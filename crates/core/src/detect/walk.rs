@@ -1,10 +1,11 @@
-//! A walk through all members of a space at once: those that are in the same state are taken together.
+//! A walk through all members of a space at once, which merges members in the same state.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::candidates::Normal;
 
+/// Bytes of the longest value of a part.
 pub(super) fn longest(part: &Normal) -> usize {
     match part {
         Normal::Literal(text) => text.len(),
@@ -14,11 +15,12 @@ pub(super) fn longest(part: &Normal) -> usize {
     }
 }
 
+/// Bytes of the shortest value of a part.
 pub(super) fn shortest(part: &Normal) -> usize {
     if let Normal::Choice { lengths, .. } = part { lengths.first().copied().unwrap_or(0) } else { longest(part) }
 }
 
-/// How many texts a part stands for.
+/// Number of values of a part.
 fn many(part: &Normal) -> f64 {
     match part {
         Normal::Literal(_) => 1.0,
@@ -28,27 +30,28 @@ fn many(part: &Normal) -> f64 {
     }
 }
 
-/// What happens to a detector as a member of the space is spelled out, byte by byte.
+/// The state of a detector while a member of the space is spelled, byte by byte.
 pub(super) trait Walk {
     type State: Eq + Hash + Clone;
     fn start(&self) -> Self::State;
-    /// `None` when no member that begins so can be accepted.
+    /// Spells one more byte; `None` if no member with this beginning can be accepted.
     fn step(&self, state: &Self::State, byte: u8) -> Option<Self::State>;
     fn accepts(&self, state: &Self::State) -> bool;
-    /// Whether all members that go on with as many bytes as `rest` says, at least and at most, are accepted, or none
-    /// is; `None` where that is not known yet.
+    /// Whether all members that continue from here are accepted (`true`), or none (`false`); `None` if that is still
+    /// open. `rest` has the fewest and the most bytes that are left.
     fn fate(&self, state: &Self::State, rest: (usize, usize)) -> Option<bool>;
-    /// The text that is walked along: a step takes longer in a long one.
+    /// The searched text: a step takes longer in a long one.
     fn text(&self) -> &[u8];
 }
 
 /// States with the number of members that lead there.
 type States<S> = HashMap<S, f64, foldhash::fast::RandomState>;
 
-/// The members of a space that a walk accepts; `backwards`, if they and the text are read from their ends.
+/// Counts the members of a space that a walk accepts; `None` if that takes more than `steps`. With `backwards`, members
+/// and the text are read from their ends.
 pub(super) fn members<W: Walk>(parts: &[Normal], backwards: bool, walk: &W, steps: &mut u64) -> Option<f64> {
     let cost = 1 + walk.text().len() as u64 / 512;
-    // One byte more, which `many` letters have for their normal form.
+    // Spells one byte, which is the normal form of `many` characters.
     let mut step = |states: &States<W::State>, byte: u8, many: f64, next: &mut States<W::State>| {
         *steps = steps.checked_sub(cost * states.len() as u64)?;
         for (state, weight) in states {
@@ -92,7 +95,7 @@ pub(super) fn members<W: Walk>(parts: &[Normal], backwards: bool, walk: &W, step
                 }
                 next = states;
             }
-            // Any digit: that can only count too many.
+            // Any digit is spelled: that can only count too many, which is safe.
             Normal::Luhn => (b'0'..=b'9').try_for_each(|digit| step(&states, digit, 1.0, &mut next))?,
         }
         states = next;
@@ -101,8 +104,8 @@ pub(super) fn members<W: Walk>(parts: &[Normal], backwards: bool, walk: &W, step
     Some(accepted + last.sum::<f64>())
 }
 
-/// Spells each of `texts`, of which the first `depth` bytes are the same and spelled already. They are in order: what
-/// several go on with is spelled once for all of them, and what leads nowhere is passed over.
+/// Spells each of the sorted `texts`, whose first `depth` bytes are equal and already spelled. A shared beginning is
+/// spelled only once, and texts that lead nowhere are skipped.
 fn spell<S: Eq + Hash + Clone>(
     texts: &[Vec<u8>],
     mut depth: usize,
@@ -123,7 +126,7 @@ fn spell<S: Eq + Hash + Clone>(
         let mut next = States::default();
         step(&states, *byte, 1.0, &mut next)?;
         if alike == rest.len() {
-            // All that is left goes on so.
+            // All remaining texts continue with this byte, so no recursion is needed.
             (states, depth) = (next, depth + 1);
         } else {
             spell(&rest[..alike], depth + 1, next, step, reached)?;

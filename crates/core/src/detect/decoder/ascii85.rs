@@ -9,7 +9,7 @@ pub(super) struct Ascii85;
 
 /// The fewest signs that hold a text.
 const FEWEST: usize = 8;
-/// Signs of a sentence that may stand behind a code.
+/// Most signs of a sentence after a code.
 const TRAILING: usize = 3;
 
 const Z85: &[u8; 85] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
@@ -70,11 +70,11 @@ impl Decoder for Ascii85 {
     }
 }
 
-/// Whether most of the whole groups hold printable bytes only.
+/// Whether at least half of the whole groups, not counting one, decode to printable bytes only.
 fn may_be_text(run: &[u8], table: &[u8; 256]) -> bool {
     let (groups, _) = run.as_chunks::<5>();
     let is_text = |five: &&[u8; 5]| {
-        // Of four such bytes the first decides the first sign: few groups get further.
+        // The first of four printable bytes limits the first sign, which rules out most groups.
         let first = table[usize::from(five[0])];
         (2..42).contains(&first) && {
             let word = five.iter().fold(0u64, |word, sign| word * 85 + u64::from(table[usize::from(*sign)]));
@@ -85,7 +85,7 @@ fn may_be_text(run: &[u8], table: &[u8; 256]) -> bool {
     texts > 0 && 2 * texts >= groups.len() - 1
 }
 
-/// Decodes groups of five signs: the last ones with and without what may be signs of a sentence.
+/// Decodes groups of five signs. The last ones are decoded with and without what may be signs of a sentence.
 fn fives(run: &[u8], table: &[u8; 256], start: usize, emit: &mut Emit<'_>) {
     let mut stretch = Stretch::of_ascii(&[Encoding::Ascii85], start..start + run.len());
     let mut rest = run;
@@ -104,7 +104,7 @@ fn fives(run: &[u8], table: &[u8; 256], start: usize, emit: &mut Emit<'_>) {
     }
 }
 
-/// Adds the bytes of a group, which has fewer than five signs at the end. What is no group ends the stretch.
+/// Adds the bytes of a group; the last group may have fewer than five signs. An invalid group ends the stretch.
 fn group(signs: &[u8], table: &[u8; 256], stretch: &mut Stretch<'_>, emit: &mut Emit<'_>) {
     let values = signs.iter().map(|sign| table[usize::from(*sign)]).chain(std::iter::repeat_n(84, 5 - signs.len()));
     let word = values.clone().fold(0u64, |word, value| word * 85 + u64::from(value));

@@ -10,7 +10,7 @@ pub(super) struct Base32;
 /// The fewest letters that hold a text.
 const FEWEST: usize = 10;
 
-/// The value of a letter, or `None`.
+/// Returns the value of a letter; `None` if the alphabet lacks it.
 type Value = fn(u8) -> Option<u8>;
 
 const fn upper(byte: u8) -> Option<u8> {
@@ -54,7 +54,7 @@ impl Decoder for Base32 {
             let length = bytes[start..].iter().take_while(|byte| is_near(**byte)).count();
             let (begin, end) = (start.max(done), start + length);
             done = end;
-            // Words in small letters are no code.
+            // Words in lowercase are not a code.
             if length < FEWEST
                 || !text.can_hold(length * 5 / 8)
                 || bytes[begin..end].iter().all(|byte| !byte.is_ascii_uppercase() && !byte.is_ascii_digit())
@@ -64,7 +64,7 @@ impl Decoder for Base32 {
             for value in tables {
                 let mut at = begin;
                 while at < end {
-                    // A run of base64 may have other signs before a run of this alphabet.
+                    // A run of base64 may have other letters before a run of this alphabet.
                     let length = bytes[at..end].iter().take_while(|byte| value(**byte).is_some()).count();
                     if length >= FEWEST && bytes[at..at + length].iter().any(|byte| !byte.is_ascii_lowercase()) {
                         quintets(&bytes[at..at + length], value, at, emit);
@@ -76,12 +76,12 @@ impl Decoder for Base32 {
     }
 }
 
-/// Whether a byte may stand in a run of base64.
+/// Whether a byte may be in a run of base64.
 const fn is_near(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
-/// Decodes at each of the eight offsets: other letters may stand before the code.
+/// Decodes at each of the eight offsets: other letters may be before the code.
 fn quintets(run: &[u8], value: Value, start: usize, emit: &mut Emit<'_>) {
     for offset in 0..8 {
         let mut stretch = Stretch::of_ascii(&[Encoding::Base32], start..start + run.len());

@@ -1,4 +1,4 @@
-//! Base58, as Bitcoin has it.
+//! Base58, with Bitcoin's alphabet.
 
 use super::bytes::Stretch;
 use super::{Decoder, Emit, Text};
@@ -7,7 +7,7 @@ use crate::detect::view::Encoding;
 
 pub(super) struct Base58;
 
-/// The fewest letters that hold a text, and the most that are decoded: the time grows with the square of the length.
+/// Fewest letters that hold a text, and most that are decoded: the time grows with the square of the length.
 const FEWEST: usize = 8;
 const MOST: usize = 256;
 
@@ -52,16 +52,16 @@ impl Decoder for Base58 {
     }
 }
 
-/// Whether letters of both cases, or letters and digits, stand after the first one: nearly all codes have that, and
-/// few words.
+/// Whether letters of both cases, or letters and digits, follow the first letter: nearly all codes have that, and few
+/// words.
 fn is_mixed(run: &[u8]) -> bool {
     let has = |class: fn(&u8) -> bool| usize::from(run[1..].iter().any(class));
     has(u8::is_ascii_uppercase) + has(u8::is_ascii_lowercase) + has(u8::is_ascii_digit) > 1
 }
 
-/// The bytes of a number in base 58.
+/// Returns the bytes of a number in base 58.
 fn decode(run: &[u8]) -> Vec<u8> {
-    // Words of 32 bits, the lowest first.
+    // Words of 32 bits, lowest first.
     let mut words: Vec<u32> = Vec::with_capacity(run.len() / 5 + 1);
     for byte in run {
         let mut carry = u64::from(VALUES[usize::from(*byte)]);

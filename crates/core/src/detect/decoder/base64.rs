@@ -1,4 +1,4 @@
-//! Base64, also url-safe, broken into lines or pieces, and with compressed data in it.
+//! Base64, also url-safe, in lines or pieces, and with compressed data in it.
 
 use std::ops::Range;
 
@@ -58,7 +58,7 @@ const fn rot13(value: u8) -> u8 {
     }
 }
 
-/// For each byte of the alphabet whether its bits 5, 3 and 1 are clear; the same three with ROT13 undone.
+/// For each byte of the alphabet, a bit for each of the bits 5, 3 and 1 that is clear; then the same with ROT13 undone.
 const CLEAR: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -78,8 +78,8 @@ const CLEAR: [u8; 256] = {
     table
 };
 
-/// The offsets at which a short run may be a text of ASCII: such bytes have their first bit clear, which shows
-/// in three of four sextets. Eight in a row that fit are seldom a word.
+/// Returns the offsets at which a short run may encode ASCII text. The first bit of an ASCII byte is clear, which shows
+/// in three of four sextets: in bit 5, 3 or 1. Words seldom fit for eight letters in a row.
 fn offsets(clear: [u64; 3], length: usize) -> [bool; 4] {
     std::array::from_fn(|offset| {
         let place = |at: u32| 0x1111_1111_1111_1111u64.rotate_left(offset as u32 + at);
@@ -91,7 +91,7 @@ fn offsets(clear: [u64; 3], length: usize) -> [bool; 4] {
     })
 }
 
-/// The same for a run forward, backward, and with ROT13 undone.
+/// Like [`offsets`], for a run forward, backward, and with ROT13 undone.
 fn offsets_of(clear: [u64; 6], length: usize) -> [[bool; 4]; 3] {
     let backward = |clear: u64| clear.reverse_bits() >> (64 - length);
     [
@@ -101,14 +101,14 @@ fn offsets_of(clear: [u64; 6], length: usize) -> [[bool; 4]; 3] {
     ]
 }
 
-/// The first three bytes of a run, of which there are at least eight letters.
+/// Decodes the first three bytes of a run, which has at least eight letters.
 fn head(run: &[u8]) -> [u8; 3] {
     let values = run.iter().take(4).map(|byte| BASE64[usize::from(*byte)] & 63);
     let [_, head @ ..] = values.fold(0, |bits, value| bits << 6 | u32::from(value)).to_be_bytes();
     head
 }
 
-/// All bytes of a run of sextets.
+/// Decodes all bytes of a run of sextets.
 fn bytes_of(run: &[u8]) -> Vec<u8> {
     let (fours, rest) = run.as_chunks::<4>();
     let mut bytes = Vec::with_capacity(3 * fours.len() + 2);
@@ -120,8 +120,8 @@ fn bytes_of(run: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Runs of the alphabet, read at each of the four offsets, forward, backward, and with ROT13 undone.
-/// A run may go on after a line break.
+/// Decodes runs of the alphabet at each of the four offsets: forward, backward, and with ROT13 undone. A run may
+/// continue after a line break.
 fn runs(text: &Text<'_>, emit: &mut Emit<'_>) {
     let bytes = text.raw.as_bytes();
     let is_in = |at: usize| bytes.get(at).is_some_and(|b| BASE64[usize::from(*b)] != NONE);
@@ -174,7 +174,7 @@ fn runs(text: &Text<'_>, emit: &mut Emit<'_>) {
     }
 }
 
-/// Where a run goes on after one line break; only a long line does, as encoders break them.
+/// Returns where a run continues after one line break; `None` if it does not.
 fn after_break(bytes: &[u8], at: usize) -> Option<usize> {
     let next = match bytes.get(at..)? {
         [b'\r', b'\n', ..] => at + 2,
@@ -184,7 +184,7 @@ fn after_break(bytes: &[u8], at: usize) -> Option<usize> {
     bytes.get(next).is_some_and(|b| BASE64[usize::from(*b)] != NONE).then_some(next)
 }
 
-/// Decodes at the offsets that fit, and gives the stretches that are texts.
+/// Decodes at the offsets that fit, and emits the stretches that are text.
 fn sextets(
     run: impl Iterator<Item = u8> + Clone,
     fits: [bool; 4],
@@ -207,16 +207,16 @@ fn sextets(
     }
 }
 
-/// The fewest letters of pieces that are joined.
+/// Fewest letters of joined pieces.
 const FEWEST_JOINED: usize = 8;
 
-/// Base64 in pieces: groups of four letters, quoted lines, the entries of a list. All letters of the text are read as
-/// one run, without words that are no pieces: a piece has a digit, a sign or a capital after its first letter, or its
-/// length is a multiple of four; the last one follows such a piece.
+/// Decodes base64 in pieces, such as groups of four letters, quoted lines or list entries: all pieces are joined into
+/// one run. A piece has a digit, a sign or a capital after its first letter, or its length is a multiple of four. The
+/// word after a piece is joined, too, since it may be the last piece.
 fn joined(text: &Text<'_>, emit: &mut Emit<'_>) {
     let mut run: Vec<u8> = Vec::new();
     let (mut pieces, mut is_joined, mut start, mut end) = (0, false, 0, 0);
-    // Whether two pieces that are no words stand side by side, or with other pieces between them.
+    // Whether two pieces that are not words are neighbors, or have only other pieces between them.
     let (mut was_mixed, mut is_code) = (false, false);
     for piece in text.raw.as_bytes().split(|byte| BASE64[usize::from(*byte)] == NONE) {
         let (begin, next) = (end, end + piece.len() + 1);
@@ -251,7 +251,7 @@ fn joined(text: &Text<'_>, emit: &mut Emit<'_>) {
     }
     for offset in 0..4 {
         let bytes = bytes_of(run.get(offset..).unwrap_or_default());
-        // Few texts that are no code hold a printable one.
+        // Text that is not base64 seldom decodes to a printable stretch.
         let is_apart = |byte: &u8| !is_printable(*byte) && *byte != 0;
         if bytes.split(is_apart).any(|text| text.len() >= SHORTEST) {
             let mut stretch = Stretch::of_ascii(&[Encoding::Base64], source.clone());
@@ -261,7 +261,7 @@ fn joined(text: &Text<'_>, emit: &mut Emit<'_>) {
     }
 }
 
-/// Whether a piece has a digit beside a letter, or a capital behind a letter and beside a small one: few words have.
+/// Whether a piece has a digit beside a letter, or a capital after a letter and beside a lowercase one: few words have.
 fn is_mixed(piece: &[u8]) -> bool {
     let digit = piece
         .array_windows()

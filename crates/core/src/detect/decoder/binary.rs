@@ -1,4 +1,4 @@
-//! Binary digits: groups of eight or seven for a byte, with any signs between them or none, also `0b01010000`.
+//! Binary digits: groups of eight or seven for a byte, with or without signs between them, also `0b01010000`.
 
 use super::bytes::{SHORTEST, Stretch};
 use super::{Decoder, Emit, Text};
@@ -7,9 +7,9 @@ use crate::detect::view::Encoding;
 
 pub(super) struct Binary;
 
-/// Digits of a group that stands for one byte without its first bit.
+/// Digits of a group that omits the first bit of its byte.
 const SHORT_GROUP: usize = 7;
-/// Signs and spaces between two groups at most.
+/// Most signs and spaces between two groups.
 const MOST_BETWEEN: usize = 6;
 
 impl Decoder for Binary {
@@ -29,7 +29,7 @@ impl Decoder for Binary {
         while let Some(start) = (at..bytes.len()).find(|at| is_bit(&bytes[*at])) {
             let length = bytes[start..].iter().take_while(|byte| is_bit(byte)).count();
             at = start + length;
-            // The zero of `0b` is no bit.
+            // The zero of `0b` is not a bit.
             let is_prefix = length == 1 && matches!(bytes.get(at), Some(b'b' | b'B'));
             if is_prefix {
                 continue;
@@ -52,13 +52,13 @@ impl Decoder for Binary {
     }
 }
 
-/// Whether these bytes part two groups: a few signs, and the beginning of the next one.
+/// Whether these bytes may be between two groups: a few signs, and the prefix of the next group.
 fn may_stand_between(between: &[u8]) -> bool {
     let between = between.strip_suffix(b"0b").or_else(|| between.strip_suffix(b"0B")).unwrap_or(between);
     between.len() <= MOST_BETWEEN && between.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric())
 }
 
-/// Reads bits at each of the eight offsets.
+/// Decodes bits at each of the eight offsets.
 fn read(bits: &[u8], source: std::ops::Range<usize>, emit: &mut Emit<'_>) {
     for offset in 0..8.min(bits.len() / 8) {
         if bits.len() < 8 * SHORTEST {

@@ -1,22 +1,22 @@
-//! Decoded bytes: which stretches of them are texts.
+//! Finds the stretches of decoded bytes that are text.
 
 use std::ops::Range;
 
 use super::Emit;
 use crate::detect::view::Encoding;
 
-/// The shortest decoded text that is looked at, in bytes.
+/// Shortest decoded text that is emitted, in bytes.
 pub(super) const SHORTEST: usize = 6;
-/// NULs that may stand between two letters: one in UTF-16, three in UTF-32.
+/// Most NULs between two letters: one in UTF-16, three in UTF-32.
 const MOST_NULS: usize = 3;
 
-/// Whether a byte is printed, or parts lines or words.
+/// Whether a byte is printable ASCII or white space.
 pub(super) const fn is_printable(byte: u8) -> bool {
     matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t')
 }
 
-/// Collects decoded bytes as long as they are printable, or letters beyond ASCII; and printable bytes with NULs between
-/// them, as UTF-16 has them in either order.
+/// Collects stretches of decoded bytes that are printable or non-ASCII. Also collects printable bytes with NULs between
+/// them, as in UTF-16 of either byte order.
 #[derive(Clone)]
 pub(super) struct Stretch<'a> {
     how: &'a [Encoding],
@@ -25,7 +25,7 @@ pub(super) struct Stretch<'a> {
     wide: Vec<u8>,
     /// NULs since the last printable byte.
     nuls: usize,
-    /// Whether a byte beyond ASCII ends a stretch.
+    /// Whether a non-ASCII byte ends a stretch.
     ascii: bool,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Stretch<'a> {
         Self { how, source, bytes: Vec::new(), wide: Vec::new(), nuls: 0, ascii: false }
     }
 
-    /// The same for ASCII only: what many ordinary texts would hold by chance otherwise.
+    /// Like [`Stretch::new`], for ASCII only: many ordinary texts would otherwise decode to a stretch by chance.
     pub(super) const fn of_ascii(how: &'a [Encoding], source: Range<usize>) -> Self {
         Self { how, source, bytes: Vec::new(), wide: Vec::new(), nuls: 0, ascii: true }
     }
@@ -69,7 +69,7 @@ impl<'a> Stretch<'a> {
     }
 
     fn end_narrow(&mut self, emit: &mut Emit<'_>) {
-        // Random bytes are seldom a text: most end after a few.
+        // Random bytes are seldom text: most stretches end after a few.
         if self.bytes.len() >= SHORTEST {
             for part in self.bytes.utf8_chunks() {
                 if part.valid().len() >= SHORTEST {

@@ -1,7 +1,7 @@
-//! Secrets in pieces that are counted, whatever stands around the numbers: `(1) abc (2) def`, `s[0]='P', s[1]='y'`,
-//! `{"part1": "abc", "part2": "def"}`, the rows of a table.
+//! Secrets in numbered pieces, whatever is around the numbers: `(1) abc (2) def`, `s[0]='P', s[1]='y'`, the rows of a
+//! table, `{"part1": "abc", "part2": "def"}`.
 //!
-//! What all pieces have around them falls away; it need not be known beforehand.
+//! Text that is the same around all pieces is dropped, whatever its form.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ pub(super) struct Counted;
 const FEWEST: usize = 3;
 /// The fewest bytes of all pieces together.
 const SHORTEST: usize = 4;
-/// Numbers of a text that are looked at, and beginnings of lists among them.
+/// Most numbers of a text that are examined, and most starts of lists among them.
 const MOST: (usize, usize) = (1 << 12, 8);
 
 impl Decoder for Counted {
@@ -23,7 +23,7 @@ impl Decoder for Counted {
         &[Encoding::Parts]
     }
 
-    /// The decoder looks for the numbers, many bytes at once.
+    /// Always true: the decoder searches for the numbers itself, many bytes at once.
     fn may_apply(&self, _: &Marks) -> bool {
         true
     }
@@ -48,7 +48,7 @@ impl Decoder for Counted {
     }
 }
 
-/// The numbers below 1,000 that stand in a text without a letter or digit behind them.
+/// Returns the numbers below 1,000 in a text with no letter or digit after them, and their byte ranges.
 fn numbers(bytes: &[u8]) -> impl Iterator<Item = (u32, Range<usize>)> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -65,7 +65,7 @@ fn numbers(bytes: &[u8]) -> impl Iterator<Item = (u32, Range<usize>)> + '_ {
     })
 }
 
-/// The numbers that count up from the first one, with the same byte behind each, and before each but the first.
+/// Returns the numbers that count up from the first one, with equal bytes after each, and before each but the first.
 fn list(bytes: &[u8], numbers: &[(u32, Range<usize>)]) -> Vec<Range<usize>> {
     let beside = |place: &Range<usize>| (bytes.get(place.start.wrapping_sub(1)), bytes.get(place.end));
     let (mut wanted, first) = (numbers[0].0, &numbers[0].1);
@@ -81,7 +81,7 @@ fn list(bytes: &[u8], numbers: &[(u32, Range<usize>)]) -> Vec<Range<usize>> {
     places
 }
 
-/// The pieces behind the numbers, without what all of them begin and end with.
+/// Joins the pieces after the numbers, without the text with which all of them begin and end.
 fn join(text: &str, places: &[Range<usize>]) -> Option<String> {
     let is_sign = |byte: &u8| byte.is_ascii() && !byte.is_ascii_alphanumeric();
     let inner: Vec<&[u8]> = places.array_windows().map(|[a, b]| &text.as_bytes()[a.end..b.start]).collect();

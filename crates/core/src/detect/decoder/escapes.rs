@@ -35,7 +35,7 @@ fn escape(rest: &str) -> Option<(Vec<u8>, usize)> {
         [b'\\', b'u', ..] => (2, 4),
         [b'\\', b'U', ..] => (2, 8),
         [b'\\', b'x', ..] => (2, 2),
-        // Between letters it is a sum; the signs around it are dropped by the normal form.
+        // With fewer than four digits, `U+` may begin a sum.
         [b'U', b'+', ..] => {
             let count = digits_at_start(&rest[2..], 16, 6);
             return (count >= 4).then_some(()).and_then(|()| Some((scalar(&rest[2..2 + count], 16)?, 2 + count)));
@@ -47,7 +47,7 @@ fn escape(rest: &str) -> Option<(Vec<u8>, usize)> {
     if digits_at_start(text, 16, digits) < digits {
         return None;
     }
-    // Two surrogates for one character.
+    // Two surrogates stand for one character.
     let value = u32::from_str_radix(text, 16).ok()?;
     if (0xd800..0xdc00).contains(&value) {
         let low = rest.get(prefix + digits..)?.strip_prefix("\\u")?.get(..4)?;
@@ -70,7 +70,7 @@ mod tests {
             let said = decoded(&Escapes, &format!("a {pair} b"));
             assert_eq!(said, [(vec![Encoding::Escapes], "a \u{1f600} b".to_owned())], "{pair}");
         }
-        // One without the other is none.
+        // A surrogate alone is not a character.
         for alone in ["\\ud83d", "\\ud83d rest", "\\U0000d83d\\u0041", "\\ude00"] {
             assert_eq!(escape(alone), None, "{alone}");
         }

@@ -1,5 +1,5 @@
-//! Letters beyond ASCII that stand for ASCII ones, turned into these, so that what they say can be decoded; and bytes
-//! that are hidden in variation selectors.
+//! Non-ASCII characters that stand for ASCII ones, turned into these, so that their text can be decoded; and bytes that
+//! are hidden in variation selectors.
 
 use unicode_normalization::char::{decompose_canonical, decompose_compatible};
 
@@ -11,7 +11,7 @@ use crate::detect::view::Encoding;
 
 pub(super) struct Folded;
 
-/// So many letters that stand for others are no accident.
+/// Fewest characters standing for others that are no accident.
 const FEWEST: usize = 4;
 
 impl Decoder for Folded {
@@ -49,7 +49,7 @@ impl Decoder for Folded {
     }
 }
 
-/// Whether a character stands for an ASCII one, or for none. A letter with an accent does not.
+/// Whether a character stands for an ASCII one, or is invisible. A letter with an accent does not count.
 fn stands_for_another(c: char) -> bool {
     let (mut first, mut is_ascii) = (None, false);
     decompose_canonical(c, |c| _ = first.get_or_insert(c));
@@ -57,7 +57,7 @@ fn stands_for_another(c: char) -> bool {
     is_invisible(c) || is_ascii && !first.is_some_and(|c: char| c.is_ascii())
 }
 
-/// Whether a character is not shown.
+/// Whether a character is invisible.
 const fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -67,7 +67,7 @@ const fn is_invisible(c: char) -> bool {
     )
 }
 
-/// The byte that a variation selector stands for where bytes are hidden so.
+/// Returns the byte that a variation selector hides; `None` for other characters.
 fn hidden_byte(c: char) -> Option<u8> {
     match c {
         '\u{fe00}'..='\u{fe0f}' => u8::try_from(u32::from(c) - 0xfe00).ok(),

@@ -1,13 +1,13 @@
-//! Where known words may begin in a text, found in many places at once.
+//! Finds where known words may begin in a text, at many positions at once.
 
 use fearless_simd::{Simd, prelude::*};
 
-/// Letters of a word that are looked at.
+/// Letters of a word that are compared.
 pub(super) const HEAD: usize = 4;
-/// The bytes in which words begin, and those after them that have to be looked at.
+/// The bytes in which words begin, and those after them that are compared.
 pub(super) const BLOCK: usize = 64 + HEAD;
 
-/// The block that begins at a place of a text; near its end with zeros beyond it, in `last`.
+/// Returns the block at a position of a text. Near the end of the text, that is `last`, with zeros beyond the end.
 pub(super) fn block_at<'a>(bytes: &'a [u8], at: usize, last: &'a mut [u8; BLOCK]) -> &'a [u8; BLOCK] {
     bytes[at..].first_chunk().unwrap_or_else(|| {
         *last = [0; BLOCK];
@@ -16,16 +16,16 @@ pub(super) fn block_at<'a>(bytes: &'a [u8], at: usize, last: &'a mut [u8; BLOCK]
     })
 }
 
-/// Words in eight groups, which tell in a few instructions where one may begin in a stretch of text. A bit for each
-/// group that has a letter at a place of a word; a word begins where one group has all four.
+/// Known words in eight groups, which show in a few instructions where a word may begin. For each of the first four
+/// letters, each group has a set of letters. A word may begin where one group has all four.
 #[derive(Default)]
 pub(super) struct Groups {
-    /// For each place, by the number of the letter; for letters of 0 to 15 and from 16 on. Each four times, for each
-    /// sixteenth of a vector.
+    /// For each position in a word, the groups that have a letter there, one bit per group. The first table has letters
+    /// of number 0 to 15, the second those from 16 on.
     letters: [[Repeated; 2]; HEAD],
 }
 
-/// A table of sixteen in every quarter of a vector.
+/// A table of 16 bytes, repeated for every 16 bytes of a vector.
 struct Repeated([u8; 64]);
 
 impl Default for Repeated {
@@ -35,12 +35,12 @@ impl Default for Repeated {
 }
 
 impl Groups {
-    /// Each word goes to the group that then lets the fewest other words pass.
+    /// Builds the groups: each word goes to the one that then lets the fewest other words pass.
     ///
-    /// Behind a word stands no letter where `ends` says so, else anything.
+    /// With `ends`, no letter may follow a word of fewer than four letters; otherwise, anything may.
     pub(super) fn new<'a>(words: impl Iterator<Item = &'a str>, ends: bool) -> Self {
         const ANY: u32 = u32::MAX;
-        // Signs and spaces, by the five bits that are looked at: letters with the same ones pass, too.
+        // Signs and spaces after a word, by the five bits that are compared: letters with the same bits pass, too.
         const END: u32 = 0b1111_1100_0000_0000_1111_0110_1000_0101;
         let letters = |word: &str| -> [u32; HEAD] {
             std::array::from_fn(|at| match word.as_bytes().get(at) {
@@ -73,7 +73,7 @@ impl Groups {
         all
     }
 
-    /// Where a word of the groups may begin.
+    /// Returns a bit for each position of a block where a word may begin.
     #[inline(always)]
     pub(super) fn may_begin<S: Simd>(&self, simd: S, block: &[u8; BLOCK]) -> u64 {
         let lane = S::u8s::LEN;

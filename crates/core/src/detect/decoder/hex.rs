@@ -24,13 +24,13 @@ impl Decoder for Hex {
     }
 }
 
-/// Signs and spaces that may stand between two pairs, apart from a prefix.
+/// Most signs and spaces between two pairs, apart from a prefix.
 const MOST_BETWEEN: usize = 6;
 
-/// Where the next pair begins behind what stands between two, or the same place where none does.
+/// Returns where the next pair begins after a pair that ends at `at`; `at` itself if none follows.
 fn next_pair(bytes: &[u8], at: usize) -> usize {
     let is_sign = |byte: &u8| byte.is_ascii() && !byte.is_ascii_alphanumeric();
-    // `50h`, as assemblers have it.
+    // `50h`, as in assembly language.
     let suffix = matches!(bytes.get(at), Some(b'h' | b'H')) && bytes.get(at + 1).is_none_or(is_sign);
     let signs = at + usize::from(suffix);
     let between = bytes[signs..].iter().take(MOST_BETWEEN).take_while(|byte| is_sign(byte)).count();
@@ -44,7 +44,7 @@ fn next_pair(bytes: &[u8], at: usize) -> usize {
     if is_digit(next) && is_digit(next + 1) { next } else { at }
 }
 
-/// Pairs of hexadecimal digits, forward and backward.
+/// Decodes pairs of hexadecimal digits, forward and backward.
 fn hex(text: &Text<'_>, emit: &mut Emit<'_>) {
     let bytes = text.raw.as_bytes();
     let mut done = 0;
@@ -58,7 +58,7 @@ fn hex(text: &Text<'_>, emit: &mut Emit<'_>) {
         digits.clear();
         loop {
             while let Some(digit) = bytes.get(at).and_then(|b| nibble(*b)) {
-                // The `0` of a `0x` is no digit.
+                // The `0` of a `0x` is not a digit.
                 if digit == 0 && matches!(bytes.get(at + 1), Some(b'x' | b'X')) {
                     break;
                 }

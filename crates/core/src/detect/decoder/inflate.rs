@@ -12,10 +12,10 @@ use crate::detect::view::Encoding;
 /// The fewest bytes of compressed data with a text in it.
 const FEWEST: usize = 8;
 
-/// The fewest bytes of a block with a table of its own: fewer hold no more than the table.
+/// Fewest bytes of a block with its own table: a shorter block holds no more than the table.
 const FEWEST_WITH_TABLE: usize = 20;
 
-/// Whether bytes may be the beginning of compressed data, which is `length` bytes long.
+/// Whether `head` may begin compressed data of `length` bytes.
 pub(super) const fn may_begin(head: [u8; 3], length: usize) -> bool {
     let [first, second, _] = head;
     length >= FEWEST && (is_gzip([first, second]) || is_zlib([first, second]) || is_deflate(head, length))
@@ -29,13 +29,14 @@ const fn is_zlib(head: [u8; 2]) -> bool {
     matches!(head, [0x78, 0x01 | 0x5e | 0x9c | 0xda])
 }
 
-/// A last block with the fixed or with its own table, as a short text has. With the fixed one, it begins with two letters.
+/// Whether the data is a last block with the fixed table or its own, as for a short text. With the fixed table, the
+/// first codes must be those of a text.
 const fn is_deflate([first, second, third]: [u8; 3], length: usize) -> bool {
     match first & 7 {
         3 => {
             let one = (first >> 3 | second << 5).reverse_bits();
             let two = (second >> 3 | third << 5).reverse_bits();
-            // Bytes beyond ASCII have nine bits, and a repetition has seven.
+            // Non-ASCII bytes have codes of nine bits, and repetitions of seven.
             one > LAST_OF_EIGHT || is_letter(one) && (is_letter(two) || two >> 1 > 0 && two < FIRST)
         }
         5 => length >= FEWEST_WITH_TABLE,
@@ -43,21 +44,21 @@ const fn is_deflate([first, second, third]: [u8; 3], length: usize) -> bool {
     }
 }
 
-/// The code of the first byte in the fixed table (RFC 1951, 3.2.6), and that of the last one that has eight bits.
+/// The code of byte 0 in the fixed table (RFC 1951, 3.2.6), and that of the last byte with a code of eight bits.
 const FIRST: u8 = 0b0011_0000;
 const LAST_OF_EIGHT: u8 = 0b1011_1111;
 
-/// Whether a code of the fixed table stands for a printed byte of ASCII, or begins one beyond it.
+/// Whether a code of the fixed table stands for a printable ASCII byte or a line break, or begins a non-ASCII byte.
 const fn is_letter(code: u8) -> bool {
     code >= FIRST + b' ' && code <= FIRST + b'~' || code > LAST_OF_EIGHT || code == FIRST + b'\n'
 }
 
-/// Emits the texts of compressed data. A text that is longer than the budget ends it.
+/// Emits the text of compressed data. A text longer than the budget ends it.
 pub(super) fn inflate(data: &[u8], how: &[Encoding], source: &Range<usize>, emit: &mut Emit<'_>) {
     let Some(head) = data.first_chunk::<3>().filter(|_| data.len() >= FEWEST) else { return };
     let limit = (emit.left() as u64).saturating_add(1);
     let mut bytes = Vec::new();
-    // Of data with a header what was read before an error counts; without one, only data that is sound.
+    // With a header, what is read before an error counts; without one, only sound data does.
     let is_sound = if is_gzip([head[0], head[1]]) {
         let _ = GzDecoder::new(data).take(limit).read_to_end(&mut bytes);
         true
@@ -97,7 +98,7 @@ mod tests {
                     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(level));
                     encoder.write_all(text.as_bytes()).expect("memory");
                     let data = encoder.finish().expect("memory");
-                    // What is stored as it is needs no inflation.
+                    // Stored text needs no inflation.
                     if data[0] & 7 == 1 {
                         continue;
                     }

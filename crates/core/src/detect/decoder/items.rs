@@ -1,4 +1,4 @@
-//! Secrets that are spelled out: one letter or digit an item, whatever stands around it.
+//! Secrets that are spelled out: one letter or digit per item, whatever is around it.
 //!
 //! Reads lists (`1. P`, `[0] P`), tables (`| 1 | P |`), JSON (`"a": "P"`), labels (`letter 3: P`), and spelling aloud
 //! (`P as in Papa`, `P for Peter`, `capital P`).
@@ -31,7 +31,7 @@ impl Decoder for Items {
         let mut places = tokens::words(text.raw).peekable();
         let mut before = 0;
         while let Some(place) = places.next() {
-            // A label with a sign that is no letter: what comes then may be the next label.
+            // A line break or comma ends an item, even one without a letter: the next word may be a label again.
             if text.raw[std::mem::replace(&mut before, place.end)..place.start].contains(['\n', ',']) {
                 (numbers.was_label, letters.was_label) = (false, false);
             }
@@ -75,7 +75,7 @@ impl Decoder for Items {
     }
 }
 
-/// Labels that count up: 0 or 1, then the next number. What follows a label is no label.
+/// Labels that count up from 0 or 1. The item after a label is not a label.
 #[derive(Default)]
 struct Labels {
     next: Option<u32>,

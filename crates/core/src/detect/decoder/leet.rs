@@ -24,7 +24,7 @@ impl Decoder for Leet {
     fn decode(&self, text: &Text<'_>, emit: &mut Emit<'_>) {
         for source in leet_places(text.raw, text.marks) {
             let dressed = &text.raw[source.clone()];
-            // A `1` may be an i or an l.
+            // A `1` may be an `i` or an `l`.
             for one in if dressed.contains(['1', '!', '|']) { ['i', 'l'].as_slice() } else { &['i'] } {
                 emit.push(&[Encoding::Leet], undressed(dressed, *one), source.clone());
             }
@@ -32,10 +32,10 @@ impl Decoder for Leet {
     }
 }
 
-/// What leet stands around a sign of it, in bytes.
+/// Bytes that are decoded on either side of a leet sign.
 const AROUND: usize = 64;
 
-/// A text with leet undone.
+/// Undoes leet in a text; `one` is the letter for `1`, `!` and `|`.
 fn undressed(text: &str, one: char) -> String {
     if !text.is_ascii() {
         return text.chars().map(|c| unleet(c, one)).collect();
@@ -73,7 +73,7 @@ const fn unleet(c: char, one: char) -> char {
     }
 }
 
-/// Stretches around digits and signs that have letters beside them.
+/// Returns the surroundings of digits and signs that have letters beside them.
 fn leet_places(text: &str, marks: &Marks) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let mut places: Vec<Range<usize>> = Vec::new();

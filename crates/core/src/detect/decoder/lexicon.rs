@@ -1,8 +1,8 @@
-//! Known words, and what each stands for.
+//! Known words with their meanings.
 
 use super::groups::Groups;
 
-/// Words by their heads: few words of a text begin like one of them.
+/// Words by their heads: few words of a text have the head of a known one.
 pub(super) struct Lexicon<W> {
     /// A bit for each hash of a head.
     heads: [u64; 64],
@@ -20,7 +20,7 @@ impl<W: Copy> Lexicon<W> {
         self.words.iter().flatten().copied()
     }
 
-    /// Adds a word that is looked at, and is none.
+    /// Adds the head of a word that is not known itself.
     pub(super) fn add_head(&mut self, word: &[u8]) {
         let hash = hash(head(word));
         self.heads[hash / 64] |= 1 << (hash % 64);
@@ -37,7 +37,7 @@ impl<W: Copy> Lexicon<W> {
         self.heads[hash / 64] >> (hash % 64) & 1 == 1
     }
 
-    /// What a word stands for, in upper or lower case.
+    /// Returns the meaning of a word, in either case; `None` if the word is not known.
     pub(super) fn get(&self, word: &[u8]) -> Option<W> {
         let head = head(word);
         let among = if self.may_have(head) { self.words[hash(head) / 64].as_slice() } else { &[] };
@@ -49,8 +49,8 @@ const fn hash(head: u32) -> usize {
     (head.wrapping_mul(0x9e37_79b1) >> 20) as usize
 }
 
-/// Four letters of a word as a number, or all of them if they are fewer: by three, many words begin like a known one,
-/// as `for` does.
+/// Returns four letters of a word as a number, or all letters if they are fewer. Three would not do: many words begin
+/// like a known one, as `for` does.
 pub(super) fn head(word: &[u8]) -> u32 {
     match word.first_chunk() {
         Some(four) => {

@@ -20,7 +20,7 @@ impl Decoder for Markup {
 
     fn decode(&self, text: &Text<'_>, emit: &mut Emit<'_>) {
         let (raw, seen) = (text.raw, &text.marks.seen);
-        // Percent signs and ampersands are no markup.
+        // Percent signs and ampersands are not markup.
         if !seen.tags && !seen.singles && memchr::memchr(b'\\', raw.as_bytes()).is_none() {
             return;
         }
@@ -55,7 +55,7 @@ impl Decoder for Markup {
     }
 }
 
-/// Bytes up to and with an end, if that is near.
+/// Counts the bytes up to and including `end`; 0 if `end` is not near.
 fn up_to(text: &str, end: &str) -> usize {
     let near = &text.as_bytes()[..text.len().min(LONGEST)];
     memchr::memmem::find(near, end.as_bytes()).map_or(0, |at| at + end.len())
@@ -67,14 +67,14 @@ const CDATA: &str = "<![CDATA[";
 fn tag(text: &str) -> usize {
     match text.as_bytes() {
         [b'<', b'!', b'-', b'-', ..] => up_to(text, "-->"),
-        // What it holds is text; its end has no letter.
+        // The content is text; its closing `]]>` has no letter.
         [b'<', b'!', b'[', ..] if text.starts_with(CDATA) => CDATA.len(),
         [b'<', b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'!', ..] => up_to(text, ">"),
         _ => 0,
     }
 }
 
-/// The length of a command of LaTeX, or 0: a backslash and two letters or more. One letter may be an escape.
+/// The length of a command of LaTeX, or 0: a backslash and two letters or more. A single letter may be an escape.
 fn command(text: &str) -> usize {
     let letters = text.bytes().skip(1).take(LONGEST).take_while(u8::is_ascii_alphabetic).count();
     if letters > 1 { 1 + letters } else { 0 }
@@ -94,7 +94,7 @@ fn key(text: &str) -> usize {
     if near.get(close + 1 + spaces) == Some(&b':') { close + spaces + 3 } else { 0 }
 }
 
-/// The length of what labels a line, or 0: `1.`, `[0]`, `(2)`, or a word with a number and a colon.
+/// The length of the label of a line, or 0: `1.`, `[0]`, `(2)`, or a word with a number and a colon.
 fn index(text: &str) -> usize {
     let bytes = &text.as_bytes()[..text.len().min(LONGEST)];
     let count =

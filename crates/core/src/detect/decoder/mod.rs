@@ -1,12 +1,12 @@
 //! Decoders: each undoes one kind of disguise.
 //!
-//! A decoder never depends on a secret. [`REGISTRY`] lists all decoders, and `view::segments_of` applies them, to the
-//! text and to what decoders made of it. Both the search for secrets and the counting of candidates rest on that one
-//! function, so that a decoder is registered once for both.
+//! A decoder never depends on a secret. [`REGISTRY`] lists all decoders, and `view::segments_of` applies them to the
+//! text and to what they decode from it. Both the search for secrets and the counting of candidates use that function,
+//! so that registering a decoder once is enough.
 //!
-//! To add a decoder: write a file with a type that implements [`Decoder`], register it, and add an [`Encoding`] and a
-//! disguise for the recall table. [`Decoder::may_apply`] must be cheap and false for nearly all ordinary prose: it looks
-//! at the byte classes in [`Marks`] only.
+//! To add a decoder, write a file with a type that implements [`Decoder`], register it, and add an [`Encoding`] and a
+//! disguise for the recall table. [`Decoder::may_apply`] must be cheap and false for nearly all ordinary prose: it
+//! checks only the byte classes in [`Marks`].
 
 mod ascii85;
 mod base32;
@@ -41,13 +41,13 @@ use std::ops::Range;
 use super::marks::Marks;
 use super::view::Encoding;
 
-/// A text that is decoded.
+/// A text to decode.
 pub(super) struct Text<'a> {
     pub(super) raw: &'a str,
-    /// Its normal form.
+    /// The normal form of `raw`.
     pub(super) normal: &'a [u8],
     pub(super) marks: &'a Marks,
-    /// The fewest bytes of a normal form that are looked for.
+    /// Bytes of the shortest normal form that is searched for.
     pub(super) shortest: usize,
     scan: OnceCell<Scan>,
 }
@@ -57,12 +57,12 @@ impl<'a> Text<'a> {
         Self { raw, normal, marks, shortest, scan: OnceCell::new() }
     }
 
-    /// Whether so many decoded bytes can hold what is looked for.
+    /// Whether this many decoded bytes can hold a secret.
     const fn can_hold(&self, bytes: usize) -> bool {
         bytes >= self.shortest
     }
 
-    /// Known words, looked for once.
+    /// The known words, found at the first call.
     fn scan(&self) -> &Scan {
         self.scan.get_or_init(|| vocabularies::scan(self.raw, self.marks))
     }
@@ -71,13 +71,13 @@ impl<'a> Text<'a> {
 /// Known words of a text.
 #[derive(Debug, Default)]
 struct Scan {
-    /// Whether enough words for digits or letters stand together.
+    /// Whether there may be enough words for digits or letters in a row.
     row: bool,
-    /// How many such words there are.
+    /// Number of words for digits or letters.
     known: usize,
-    /// Whether a word for a sign is there, as `dot`.
+    /// Whether there is a word for a sign, such as `dot`.
     signs: bool,
-    /// Where words stand that name a part of something, as `half`, in bytes.
+    /// Byte positions of words that name a part of something, such as `half`.
     labels: Vec<usize>,
 }
 
@@ -89,8 +89,8 @@ pub(super) trait Decoder: Sync {
     /// Whether the byte classes allow anything to decode. Cheap, and false for nearly all prose.
     fn may_apply(&self, marks: &Marks) -> bool;
 
-    /// Whether the decoder undoes a change of letters that is applied once, innermost: it is not applied to what such
-    /// a decoder made.
+    /// Whether the decoder undoes a change of letters that is applied once, innermost. It is not applied after another
+    /// such decoder.
     fn is_innermost(&self) -> bool {
         false
     }
@@ -124,19 +124,19 @@ pub(super) static REGISTRY: [&dyn Decoder; 21] = [
     &folded::Folded,
 ];
 
-/// What is done with a decoded part: its steps, its text, and where in the text it stands.
+/// Receives a decoded part: its steps, its text, and the byte range of its source.
 type Take<'a> = dyn FnMut(&[Encoding], String, Range<usize>) + 'a;
 
-/// Takes decoded parts, as long as the budget lasts.
+/// Passes on decoded parts within a budget.
 pub(super) struct Emit<'a> {
     /// Bytes that may still be emitted.
     left: usize,
-    /// Whether something did not fit.
+    /// Whether a part did not fit into the budget.
     overflowed: bool,
     /// Steps that may still be added.
     steps: usize,
-    /// Parts of ASCII that have fewer bytes are dropped. No step makes more letters than it has bytes, but inflation; and no
-    /// secret that was drawn at random is compressed to so little.
+    /// ASCII parts with fewer bytes are dropped. Only inflation makes more letters than its input has bytes, and no
+    /// random secret is compressed to so few.
     shortest: usize,
     take: &'a mut Take<'a>,
 }
@@ -146,8 +146,8 @@ impl<'a> Emit<'a> {
         Self { left, overflowed: false, steps, shortest, take }
     }
 
-    /// Takes a decoded part: its steps, the outermost first, the decoded text, and where in the text it stands. A part
-    /// that has more steps than are left, or is too short to hold what is looked for, is dropped. A part that is longer than the budget ends it.
+    /// Passes on a decoded part: its steps, outermost first, its text, and the byte range of its source. A part with
+    /// more steps than are left, or one too short to hold a secret, is dropped. A part longer than the budget ends it.
     pub(super) fn push(&mut self, how: &[Encoding], text: String, source: Range<usize>) {
         if how.len() > self.steps || text.len() < self.shortest && text.is_ascii() {
             return;
@@ -165,26 +165,26 @@ impl<'a> Emit<'a> {
         self.left
     }
 
-    /// Whether something did not fit into the budget.
+    /// Whether a part did not fit into the budget.
     pub(super) const fn overflowed(&self) -> bool {
         self.overflowed
     }
 }
 
-/// A rewritten text that is looked at only near what was rewritten, so that a long text with a few changes costs no more
-/// than a short one.
+/// A rewritten text, of which only the surroundings of changes are emitted. So a long text with few changes costs no
+/// more than a short one.
 #[derive(Default)]
 struct Rewritten {
     bytes: Vec<u8>,
-    /// Where in it something was changed, in order, and whether one such change is enough.
+    /// Positions of the changes in `bytes`, ascending, and whether each is enough by itself.
     changes: Vec<(usize, bool)>,
 }
 
 impl Rewritten {
-    /// Bytes that are looked at on either side of a change: more than nearly all secrets have.
+    /// Bytes that are emitted on either side of a change: more than nearly all secrets have.
     const AROUND: usize = 1024;
 
-    /// Adds text that is as it was.
+    /// Adds unchanged text.
     fn keep(&mut self, text: &str) {
         self.bytes.extend_from_slice(text.as_bytes());
     }
@@ -195,13 +195,13 @@ impl Rewritten {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Adds a replacement that is enough by itself for its neighborhood to be searched.
+    /// Adds a replacement that is enough by itself for its surroundings to be emitted.
     fn change_alone(&mut self, bytes: &[u8]) {
         self.changes.push((self.bytes.len(), true));
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Emits the neighborhoods in which at least so many changes stand near each other, or one that is enough.
+    /// Emits the surroundings of at least `fewest` changes near each other, or of one that is enough by itself.
     fn emit(&self, how: Encoding, fewest: usize, source: &Range<usize>, emit: &mut Emit<'_>) {
         let near = self.changes.chunk_by(|(a, _), (b, _)| b - a <= 2 * Self::AROUND);
         for near in near.filter(|near| near.len() >= fewest || near.iter().any(|(_, alone)| *alone)) {
@@ -212,11 +212,10 @@ impl Rewritten {
     }
 }
 
-/// Reads one escape at the beginning of a text: its bytes, and how long it is.
+/// Reads one escape at the beginning of a text. Returns its bytes, and its length in the text.
 type ReadEscape = fn(&str) -> Option<(Vec<u8>, usize)>;
 
-/// Emits the text with one kind of escape resolved, if it has any. Each begins with `sign`, or `before` bytes
-/// before it.
+/// Emits the text with one kind of escape resolved, if it has any. Each escape begins `before` bytes before `sign`.
 fn resolve(text: &str, encoding: Encoding, sign: u8, before: usize, read: ReadEscape, emit: &mut Emit<'_>) {
     let bytes = text.as_bytes();
     let mut decoded = Rewritten::default();
@@ -235,18 +234,18 @@ fn resolve(text: &str, encoding: Encoding, sign: u8, before: usize, read: ReadEs
     decoded.emit(encoding, usize::MAX, &(0..text.len()), emit);
 }
 
-/// Where one of some characters stands whose encoding begins with one of two bytes.
+/// Positions of the characters `any`, whose UTF-8 codes begin with one of the bytes `first`.
 fn beyond_ascii<'a>(text: &'a str, first: [u8; 2], any: &'a [char]) -> impl Iterator<Item = usize> + 'a {
     memchr::memchr2_iter(first[0], first[1], text.as_bytes()).filter(move |at| text[*at..].starts_with(any))
 }
 
-/// The bytes of a code point, by its digits.
+/// Returns the UTF-8 bytes of a code point, given its digits.
 fn scalar(digits: &str, radix: u32) -> Option<Vec<u8>> {
     let c = char::from_u32(u32::from_str_radix(digits, radix).ok()?)?;
     Some(c.to_string().into_bytes())
 }
 
-/// How many bytes at the beginning are digits of a radix, at most.
+/// Counts the digits of a radix at the beginning of a text, up to `most`.
 fn digits_at_start(text: &str, radix: u32, most: usize) -> usize {
     text.chars().take(most).take_while(|c| c.is_digit(radix)).count()
 }
@@ -261,7 +260,7 @@ const fn nibble(byte: u8) -> Option<u8> {
     }
 }
 
-/// Everything that a decoder says of a text, for tests.
+/// Returns all parts that a decoder emits for a text.
 #[cfg(test)]
 fn decoded(decoder: &dyn Decoder, text: &str) -> Vec<(Vec<Encoding>, String)> {
     let mut all = Vec::new();
@@ -301,7 +300,7 @@ mod tests {
                      it! We have been there (twice) in 2019 with our children, who liked the ship's engine best of all.";
         let marks = Marks::new(prose);
         let applied = REGISTRY.iter().filter(|decoder| decoder.may_apply(&marks)).map(|decoder| decoder.encodings()[0]);
-        // These look at the words or at the normal form themselves.
+        // These decoders check the words or the normal form themselves.
         let own = [Encoding::Separated, Encoding::Nato, Encoding::NumberWords, Encoding::Parts];
         assert_eq!(applied.filter(|encoding| !own.contains(encoding)).collect::<Vec<_>>(), []);
     }

@@ -25,7 +25,7 @@ impl Decoder for Morse {
     }
 }
 
-/// So many signs make a message.
+/// Fewest letters that make a message.
 const FEWEST: usize = 3;
 
 const MORSE: &str = "a.- b-... c-.-. d-.. e. f..-. g--. h.... i.. j.--- k-.- l.-.. m-- n-. o--- p.--. q--.- r.-. s... t- u..- \
@@ -34,11 +34,11 @@ const MORSE: &str = "a.- b-... c-.-. d-.. e. f..-. g--. h.... i.. j.--- k-.- l.-
 static SIGNS: LazyLock<HashMap<&str, char, foldhash::fast::RandomState>> =
     LazyLock::new(|| MORSE.split(' ').filter_map(|sign| Some((sign.get(1..)?, sign.chars().next()?))).collect());
 
-/// Signs of Morse code as typesetting has them.
+/// Typographic variants of Morse signs.
 const TYPOGRAPHIC: [char; 5] = ['·', '•', '–', '—', '−'];
 
 fn morse(text: &str, marks: &Marks) -> Option<String> {
-    // Nearly every message has a letter of two signs.
+    // Nearly every message has a letter with two signs in a row.
     let typographic = if marks.seen.ascii { 0 } else { beyond_ascii(text, [0xc2, 0xe2], &TYPOGRAPHIC).count() };
     if !marks.seen.two_morse_signs && typographic == 0 || marks.morse_runs() + typographic < FEWEST {
         return None;
@@ -67,11 +67,11 @@ fn morse(text: &str, marks: &Marks) -> Option<String> {
                 decoded.push(*letter);
                 found += 1;
             }
-            // What is no sign ends a message.
+            // A word that is not Morse code ends a message.
             None => decoded.push_str(" ~ "),
         }
     }
-    // The normal form would join messages across what ended them.
+    // Messages of fewer letters arise by chance: they are dropped before the rest is joined.
     let messages: Vec<&str> = decoded.split(" ~ ").filter(|m| m.len() >= FEWEST).collect();
     (found >= FEWEST && !messages.is_empty()).then(|| messages.concat())
 }

@@ -1,4 +1,4 @@
-//! Codes of letters as numbers, decimal or octal: `80 121 114`, `chr(80)+chr(121)`, `[80, 121]`, `\120\171`.
+//! Letters as decimal or octal codes: `80 121 114`, `chr(80)+chr(121)`, `[80, 121]`, `\120\171`.
 
 use std::ops::Range;
 
@@ -9,11 +9,11 @@ use crate::detect::view::Encoding;
 
 pub(super) struct NumberCodes;
 
-/// Digits of a code at most.
+/// Most digits of a code.
 const MOST_DIGITS: usize = 3;
-/// Bytes between two codes at most.
+/// Most bytes between two codes.
 const MOST_BETWEEN: usize = 24;
-/// Words that may stand between two codes, in lower case.
+/// Words that may be between two codes, in lowercase.
 const WORDS: [&str; 9] = ["chr", "char", "fromcharcode", "string", "ord", "o", "chrw", "codepoint", "ascii"];
 
 impl Decoder for NumberCodes {
@@ -33,7 +33,7 @@ impl Decoder for NumberCodes {
             let length = bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             let digits = &bytes[start..start + length];
             at = start + length;
-            // The zero of `0o120` is no code.
+            // The zero of `0o120` is not a code.
             if digits == b"0" && matches!(bytes.get(at), Some(b'o' | b'O')) {
                 continue;
             }
@@ -50,7 +50,7 @@ impl Decoder for NumberCodes {
             } else {
                 row.end(text, emit);
                 if length >= MOST_DIGITS * SHORTEST {
-                    // Without signs between them each code has three digits.
+                    // Codes without signs between them have three digits each.
                     row.digits.extend(digits.chunks(MOST_DIGITS));
                     row.source = start..at;
                     row.end(text, emit);
@@ -61,7 +61,7 @@ impl Decoder for NumberCodes {
     }
 }
 
-/// Codes that stand together.
+/// Codes in a row.
 #[derive(Default)]
 struct Row<'a> {
     digits: Vec<&'a [u8]>,
@@ -90,7 +90,7 @@ impl Row<'_> {
     }
 }
 
-/// Whether these bytes part two codes: signs and spaces, and the words of a call.
+/// Whether these bytes may be between two codes: signs, spaces, and the words of a call.
 fn may_stand_between(between: &[u8]) -> bool {
     if between.len() > MOST_BETWEEN || !between.is_ascii() {
         return false;

@@ -1,4 +1,4 @@
-//! Secrets in labelled parts: `begins with … and ends with …`, `first half: …, second half: …`, `part 2: … part 1: …`.
+//! Secrets in labeled parts: `begins with … and ends with …`, `first half: …, second half: …`, `part 2: … part 1: …`.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ impl Decoder for Parts {
         &[Encoding::Parts]
     }
 
-    /// The decoder looks at the words, many at once.
+    /// Always true: the decoder scans the words itself, many at once.
     fn may_apply(&self, _: &Marks) -> bool {
         true
     }
@@ -23,12 +23,12 @@ impl Decoder for Parts {
         if labels.len() < 2 {
             return;
         }
-        // `beginning …, middle …, end …`: each of these words alone is in any prose.
+        // `beginning …, middle …, end …` counts only together: each of these words alone is common in prose.
         let has_middle = labels.len() > 2 && labels.iter().any(|at| is_middle(text.raw, *at));
         let found: Vec<Part> = labels.iter().filter_map(|at| part(text.raw, *at, has_middle)).collect();
         let mut begin = 0;
         while begin < found.len() {
-            // A number that comes again begins another secret.
+            // A repeated number begins another secret.
             let again = |end: &usize| found[begin..*end].iter().any(|part| part.number == found[*end].number);
             let end = (begin + 1..found.len()).find(again).unwrap_or(found.len());
             join(text.raw, &found[begin..end], found.get(end), emit);
@@ -37,7 +37,7 @@ impl Decoder for Parts {
     }
 }
 
-/// Words that name a part: of these two have to stand in a text.
+/// Words that name a part: a text must have two of them.
 pub(super) const LABELS: [&str; 37] = [
     "middle",
     "half",
@@ -78,12 +78,12 @@ pub(super) const LABELS: [&str; 37] = [
     "partie",
 ];
 
-/// The number of a last part, whatever comes before it.
+/// Number of a last part: greater than all others.
 const LAST: u32 = 1000;
-/// The longest part, in bytes.
+/// Longest part, in bytes.
 const LONGEST: usize = 512;
 
-/// Whether the word `middle` stands at a place by itself, and not within a value as in `a.middle7`.
+/// Whether `middle` is a word of its own at a position, and not within a value as in `a.middle7`.
 fn is_middle(text: &str, at: usize) -> bool {
     let word = text.get(at..at + "middle".len()).is_some_and(|word| word.eq_ignore_ascii_case("middle"));
     let behind = text.as_bytes().get(at + "middle".len()).copied();
@@ -92,14 +92,14 @@ fn is_middle(text: &str, at: usize) -> bool {
     word && is_apart(before) && is_apart(behind)
 }
 
-/// A label.
+/// The label of a part.
 struct Part {
     number: u32,
-    /// Where the label stands, with all its words.
+    /// Byte range of the label, with all its words.
     place: Range<usize>,
 }
 
-/// The number that a word stands for beside the name of a part.
+/// Returns the number of a word beside the name of a part, such as `second`; `None` if it has none.
 fn ordinal(word: &str) -> Option<u32> {
     let known = [
         ("first", 1),
@@ -135,7 +135,7 @@ fn ordinal(word: &str) -> Option<u32> {
     named.or_else(|| word.parse().ok().filter(|number| (1..100).contains(number)))
 }
 
-/// The part whose label has a name at a place; where a text names a middle, its beginning and end need no further word.
+/// Returns the label whose name is at a position. In a text with a middle, its beginning and end need no further word.
 fn part(text: &str, at: usize, has_middle: bool) -> Option<Part> {
     let length = text[at..].bytes().take_while(u8::is_ascii_alphabetic).count();
     let name = text[at..at + length].to_ascii_lowercase();
@@ -161,7 +161,7 @@ fn part(text: &str, at: usize, has_middle: bool) -> Option<Part> {
         }
         _ => {}
     }
-    // A word or two before it, as in `the first five digits`.
+    // The number is one or two words before, as in `the first five digits`.
     let mut start = at;
     for _ in 0..2 {
         let before = text[..start].trim_end_matches([' ', '-']);
@@ -173,7 +173,7 @@ fn part(text: &str, at: usize, has_middle: bool) -> Option<Part> {
         if let Some(number) =
             ordinal(&before[begin..]).filter(|_| !before[begin..].starts_with(|c: char| c.is_ascii_digit()))
         {
-            // `first` may stand before a number: `first five digits`.
+            // `first` may be before another number: `first five digits`.
             let more = text[..begin].trim_end_matches([' ', '-']);
             let other = more.bytes().rev().take(16).take_while(u8::is_ascii_alphanumeric).count();
             let first = ordinal(&more[more.len() - other..]);
@@ -191,7 +191,7 @@ fn part(text: &str, at: usize, has_middle: bool) -> Option<Part> {
     })
 }
 
-/// Emits what the labels of a secret stand for, in the order of their numbers.
+/// Emits the values of a secret's labels, joined in the order of their numbers.
 fn join(text: &str, parts: &[Part], next: Option<&Part>, emit: &mut Emit<'_>) {
     let [first, .., last] = parts else { return };
     let end = next.map_or(text.len(), |next| next.place.start);
@@ -209,7 +209,7 @@ fn join(text: &str, parts: &[Part], next: Option<&Part>, emit: &mut Emit<'_>) {
     }
 }
 
-/// What a label stands for: quoted, or up to the end of the clause.
+/// Returns the value of a label: quoted, or up to the end of the clause.
 fn value(text: &str, start: usize, end: usize) -> &str {
     let end = (start..=end.min(start + LONGEST)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(start);
     let mut rest = &text[start..end];

@@ -1,4 +1,4 @@
-//! Percent signs of URLs: `%41`.
+//! Percent codes of URLs: `%41`.
 
 use super::{Decoder, Emit, Text, nibble, resolve};
 use crate::detect::marks::Marks;

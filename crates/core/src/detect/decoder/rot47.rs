@@ -8,9 +8,9 @@ use crate::detect::view::Encoding;
 
 pub(super) struct Rot47;
 
-/// So many images of letters or digits in a row make a place worth a look.
+/// Images of letters or digits in a row that show a shifted token.
 const FEWEST: usize = 5;
-/// Bytes around such a place that may be shifted with it.
+/// Most bytes on either side of such a token that may be shifted with it.
 const AROUND: usize = 64;
 
 impl Decoder for Rot47 {
@@ -22,7 +22,7 @@ impl Decoder for Rot47 {
         marks.seen.rot47 || marks.seen.tokens
     }
 
-    /// Emits all shifted tokens together, with those beside them that may be shifted, too.
+    /// Emits all shifted tokens together, with their neighbors that may be shifted, too.
     fn decode(&self, text: &Text<'_>, emit: &mut Emit<'_>) {
         let bytes = text.raw.as_bytes();
         let mut images = String::new();
@@ -46,7 +46,7 @@ impl Decoder for Rot47 {
     }
 }
 
-/// Where the tokens of a text stand: bytes without a space between them.
+/// Returns the ranges of the tokens of a text: printable ASCII bytes without a space between them.
 fn tokens(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut at = 0;
     bytes.split(|byte| !byte.is_ascii_graphic()).map(move |token| {
@@ -56,7 +56,7 @@ fn tokens(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     })
 }
 
-/// A token with those on either side that may be shifted with it, from `begin` on. None is cut.
+/// Extends a token by the neighbors that may be shifted with it, from `begin` on. No neighbor is cut.
 fn with_neighbors(bytes: &[u8], place: Range<usize>, begin: usize) -> Range<usize> {
     let is_space = |byte: &u8| !byte.is_ascii_graphic();
     let Range { mut start, mut end } = place;
@@ -79,13 +79,16 @@ fn with_neighbors(bytes: &[u8], place: Range<usize>, begin: usize) -> Range<usiz
     start..end
 }
 
-/// Whether few bytes of a token are images of what seldom stands in a text: most words of a language have many.
+/// Whether at most a third of a token's bytes are images of rare characters: most words of a language have more.
 fn may_be_shifted(token: &[u8]) -> bool {
     3 * token.iter().filter(|byte| matches!(byte, b'i'..=b'z' | b'L'..=b'Z')).count() <= token.len()
 }
 
-/// Whether a token has what the images of words and numbers have and few words do: a row of the images of digits and of what parts them, a row
-/// of those of small letters with signs among them, or many signs that seldom stand in a word.
+/// Whether a token has what the images of words and numbers have and few words do:
+///
+/// - a row of images of digits and their separators,
+/// - a row of images of lowercase letters, with signs among them, or
+/// - many signs that are rare in words.
 fn is_shifted(token: &[u8]) -> bool {
     let is_digit = |byte: u8| matches!(byte, b'\\'..=b'h');
     let is_small = |byte: u8| matches!(byte, b'2'..=b'K');
@@ -102,12 +105,12 @@ fn is_shifted(token: &[u8]) -> bool {
     token.len() > 2 * FEWEST && token.iter().filter(|byte| is_sign(byte)).count() > 2
 }
 
-/// The character that a byte is the image of.
+/// Returns the character that has this byte as its image.
 fn image(byte: u8) -> char {
     match byte {
         b'!'..=b'~' => char::from(b'!' + (byte - b'!' + 47) % 94),
         byte if byte.is_ascii() => char::from(byte),
-        // A byte of a letter beyond ASCII.
+        // A byte of a non-ASCII character.
         _ => ' ',
     }
 }

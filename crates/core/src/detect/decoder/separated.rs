@@ -1,4 +1,4 @@
-//! The same letter or digit between any two.
+//! Text with the same letter or digit between any two characters, as in `sxexcxrxext`.
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*};
 
@@ -13,7 +13,7 @@ impl Decoder for Separated {
         &[Encoding::Separated]
     }
 
-    /// The decoder looks at the normal form, many places at once.
+    /// Always true: the decoder checks the normal form itself, many positions at once.
     fn may_apply(&self, _: &Marks) -> bool {
         true
     }
@@ -30,24 +30,24 @@ impl Decoder for Separated {
     }
 }
 
-/// The shortest separated text: so many characters.
+/// Shortest separated text, in characters.
 const SHORTEST: usize = 6;
-/// No decoder makes anything of fewer letters without signs.
+/// Fewest letters without signs from which another decoder makes anything.
 const SHORTEST_DECODED: usize = 8;
 
-/// What stands beside the same letter again and again, where that has so many bytes; of a normal form.
+/// Returns the texts in a normal form that are separated by a letter and have at least `shortest` bytes.
 #[inline(always)]
 fn separated<S: Simd>(simd: S, bytes: &[u8], shortest: usize) -> Vec<String> {
     let mut all = Vec::new();
-    // For each letter how far it was followed: where two part others, one does not end what the other parts.
+    // For each letter, where its last text ended. Texts with different separators may overlap.
     let mut done = Vec::new();
-    // Few texts have the same letter at three places two apart: many places are looked at together.
+    // Few texts have the same letter three times, two apart, so many positions are checked together.
     for first in (0..bytes.len().saturating_sub(4)).step_by(TOGETHER) {
         let mut last = [0; TOGETHER + 4];
         let (next, places) = bytes[first..].first_chunk().map_or_else(
             || {
                 last[..bytes.len() - first].copy_from_slice(&bytes[first..]);
-                // Zeros beyond the end are the same as each other, too.
+                // Zeros beyond the end are equal, too, and do not count.
                 (&last, u64::MAX >> (first + TOGETHER + 4 - bytes.len()))
             },
             |next| (next, u64::MAX),
@@ -68,10 +68,10 @@ fn separated<S: Simd>(simd: S, bytes: &[u8], shortest: usize) -> Vec<String> {
     all
 }
 
-/// How many places are looked at together.
+/// Positions that are checked together.
 const TOGETHER: usize = 64;
 
-/// The places at which a byte stands that stands two and four places later as well.
+/// Returns the positions of bytes that occur again two and four places later.
 #[inline(always)]
 fn same_thrice<S: Simd>(simd: S, bytes: &[u8; TOGETHER + 4]) -> u64 {
     let mut places = 0;
@@ -84,11 +84,12 @@ fn same_thrice<S: Simd>(simd: S, bytes: &[u8; TOGETHER + 4]) -> u64 {
     places
 }
 
-/// What stands beside the letter at a place, as far as it does, after `done`; and where that ends.
+/// Returns where the text ends that the letter at `at` separates, and its other characters; `None` if they are too few.
+/// The text begins at `done` or later.
 fn separated_at(bytes: &[u8], at: usize, done: usize, shortest: usize) -> (usize, Option<String>) {
     let separator = bytes[at];
     let is = |at: usize| bytes.get(at) == Some(&separator);
-    // One letter or none between any two: where a space was separated, too, there is none.
+    // Up to one letter between any two separators: none where a space was separated, too.
     let mut start = at;
     while start > done && (is(start) || is(start - 1)) {
         start -= 1;

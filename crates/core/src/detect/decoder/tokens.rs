@@ -10,8 +10,8 @@ fn is_in_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || !c.is_ascii() && (c.is_alphanumeric() || is_combining_mark(c))
 }
 
-/// Where the words of a text stand: letters, digits and marks. An apostrophe between two letters beyond ASCII, as in
-/// `п'ять`, parts no word.
+/// Returns the byte ranges of the words of a text: letters, digits and marks. An apostrophe between two non-ASCII
+/// letters, as in `п'ять`, does not split a word.
 pub(super) fn words(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -48,7 +48,7 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     })
 }
 
-/// A word in lower case, without marks and apostrophes, in the place of `folded`.
+/// Writes a word to `folded` in lowercase, without marks and apostrophes.
 pub(super) fn fold(word: &str, folded: &mut String) {
     folded.clear();
     if word.is_ascii() {

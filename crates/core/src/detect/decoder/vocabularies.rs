@@ -1,7 +1,7 @@
 //! Digits and letters in words of further languages and alphabets, from `vocabularies.txt`.
 //!
-//! Many of these words are words of other languages, too: `sat` is a 7 in Hindi. So a vocabulary counts only where three
-//! of its words stand side by side, and a text is decoded by one vocabulary at a time.
+//! Many of these words are also words of other languages: `sat` is a 7 in Hindi. So a vocabulary counts only where
+//! several of its words are side by side, and a text is decoded with one vocabulary at a time.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -23,7 +23,7 @@ impl Decoder for Vocabularies {
         &[Encoding::NumberWords, Encoding::Nato]
     }
 
-    /// The decoder looks at the words, many at once.
+    /// Always true: the decoder scans the words itself, many at once.
     fn may_apply(&self, _: &Marks) -> bool {
         true
     }
@@ -38,16 +38,16 @@ impl Decoder for Vocabularies {
     }
 }
 
-/// So many words side by side make a message.
+/// Fewest words side by side that make a message.
 const FEWEST: usize = 3;
-/// So many words of an alphabet do: some are words of English.
+/// Fewest words of an alphabet that do so: some are also words of English.
 const FEWEST_LETTERS: usize = 4;
-/// The longest word, in letters.
+/// Longest word, in letters.
 const LONGEST: usize = 16;
 
 const LINES: &str = include_str!("vocabularies.txt");
 
-/// The lines of the data file: whether each belongs to the main vocabulary, its name, and its words.
+/// Returns, for each line of the data file, whether it belongs to the main vocabulary, its name, and its words.
 fn lines() -> impl Iterator<Item = (bool, &'static str, Vec<&'static str>)> {
     let mut is_main = true;
     LINES.lines().filter(|line| !line.starts_with('#')).filter_map(move |line| {
@@ -57,7 +57,7 @@ fn lines() -> impl Iterator<Item = (bool, &'static str, Vec<&'static str>)> {
     })
 }
 
-/// The words of the main vocabulary: alternatives for each digit or letter, line by line.
+/// Returns the numbered lines of the main vocabulary: alternatives for each digit or letter.
 pub(super) fn of_main() -> impl Iterator<Item = (usize, Vec<&'static str>)> {
     lines().filter(|(is_main, ..)| *is_main).map(|(_, _, words)| words).enumerate()
 }
@@ -65,11 +65,11 @@ pub(super) fn of_main() -> impl Iterator<Item = (usize, Vec<&'static str>)> {
 /// The other vocabularies.
 struct Others {
     names: Vec<&'static str>,
-    /// Those that have words for letters.
+    /// Numbers of the vocabularies with words for letters.
     alphabets: Vec<usize>,
-    /// For each folded word what it stands for, by vocabulary.
+    /// For each folded word, its meanings, each with the number of the vocabulary.
     words: HashMap<String, Vec<(usize, char)>, foldhash::fast::RandomState>,
-    /// Those without spaces: what finds their words, and what each stands for.
+    /// The vocabularies without spaces: the automaton of their words, and the meaning of each.
     unspaced: Vec<(AhoCorasick, Vec<String>)>,
 }
 
@@ -106,18 +106,18 @@ static OTHERS: LazyLock<Others> = LazyLock::new(|| {
     others
 });
 
-/// What a word that is looked for says.
+/// The kind of a known word.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// A digit or letter of one of the vocabularies.
     Known,
-    /// A sign, as `dot`.
+    /// A sign, such as `dot`.
     Sign,
-    /// A part of something, as `half`.
+    /// A part of something, such as `half`.
     Label,
 }
 
-/// All ASCII words that are looked for.
+/// All known ASCII words.
 static LEXICON: LazyLock<Lexicon<Kind>> = LazyLock::new(|| {
     let mut lexicon = Lexicon::new();
     let known = lines().filter(|(is_main, name, _)| !is_main && !name.starts_with('*'));
@@ -132,17 +132,18 @@ static LEXICON: LazyLock<Lexicon<Kind>> = LazyLock::new(|| {
     lexicon
 });
 
-/// Whether a text has one of these bytes.
+/// Whether a text has a byte in a range.
 fn has_byte(text: &str, bytes: std::ops::RangeInclusive<u8>) -> bool {
     text.as_bytes().chunks(64).any(|chunk| chunk.iter().fold(false, |has, byte| has | bytes.contains(byte)))
 }
 
-/// Looks for known words.
+/// Scans a text for known words.
 pub(super) fn scan(text: &str, marks: &Marks) -> Scan {
     let lexicon = &*LEXICON;
     let mut scan = dispatch!(Level::new(), simd => scan_with(simd, text.as_bytes(), marks, lexicon));
     if !marks.seen.ascii && !scan.row {
-        // Words with marks, and those of other scripts. Letters of the first block have marks in many texts.
+        // Non-ASCII words are not in the lexicon. Accented letters of Latin-1 (`0xc3`) are in many texts, so they need
+        // known words, too.
         let others = has_byte(text, 0xc4..=0xdf) || has_byte(text, 0xe0..=0xe1);
         scan.row = others || scan.known > 1 && has_byte(text, 0xc3..=0xc3);
     }
@@ -152,7 +153,7 @@ pub(super) fn scan(text: &str, marks: &Marks) -> Scan {
 #[inline(always)]
 fn scan_with<S: Simd>(simd: S, bytes: &[u8], marks: &Marks, lexicon: &Lexicon<Kind>) -> Scan {
     let mut scan = Scan::default();
-    // Known words side by side, and other words since the last one.
+    // Known words side by side, and other words since the last known one.
     let (mut row, mut others) = (0, 0);
     for (at, starts) in marks.words(1) {
         let mut last = [0; BLOCK];
@@ -190,13 +191,13 @@ fn scan_with<S: Simd>(simd: S, bytes: &[u8], marks: &Marks, lexicon: &Lexicon<Ki
     scan
 }
 
-/// The head of a word that is followed by something.
+/// The head of a word that other text follows.
 fn head_in_text(text: &[u8]) -> u32 {
     let third_is_letter = text.get(2).is_some_and(u8::is_ascii_alphabetic);
     if third_is_letter { head(text) } else { head(&text[..text.len().min(2)]) }
 }
 
-/// Decodes by each vocabulary of which enough words stand side by side.
+/// Decodes a text with each vocabulary that has enough words side by side.
 fn spaced(text: &str, emit: &mut Emit<'_>) {
     let others = &*OTHERS;
     let mut rows = vec![(0, false); others.names.len()];
@@ -243,7 +244,7 @@ fn spaced(text: &str, emit: &mut Emit<'_>) {
     }
 }
 
-/// Decodes by each vocabulary without spaces of which enough words are there.
+/// Decodes a text with each vocabulary without spaces that has enough words in it.
 fn unspaced(text: &str, emit: &mut Emit<'_>) {
     for (found, values) in &OTHERS.unspaced {
         if found.find_iter(text).nth(FEWEST - 1).is_some() {

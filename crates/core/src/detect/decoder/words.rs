@@ -1,4 +1,4 @@
-//! Digits and letters in words of English, German, French and Spanish, and of the NATO alphabet; and the words for signs,
+//! Digits and letters in words of English, German, French and Spanish, and of the NATO alphabet; and words for signs,
 //! as in `john dot doe at example dot com`.
 
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ impl Decoder for Words {
         &[Encoding::Nato, Encoding::NumberWords, Encoding::Spelled]
     }
 
-    /// The decoder looks at the words, many at once.
+    /// Always true: the decoder scans the words itself, many at once.
     fn may_apply(&self, _: &Marks) -> bool {
         true
     }
@@ -39,9 +39,9 @@ impl Decoder for Words {
     }
 }
 
-/// So many words make a message.
+/// Fewest words that make a message.
 const FEWEST: usize = 3;
-/// Letters of the words that are in groups.
+/// Fewest letters of the words that are in groups.
 const FEWEST_LETTERS: usize = 3;
 
 const TEENS: &str = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen";
@@ -64,7 +64,7 @@ pub(super) const SIGNS: [&str; 13] = [
     "arobase",
 ];
 
-/// What a word stands for.
+/// The meaning of a word.
 #[derive(Clone, Copy)]
 pub(super) enum Word {
     Digit(u8),
@@ -73,7 +73,7 @@ pub(super) enum Word {
     Letter(char),
 }
 
-/// The digit that a word of one of the four languages stands for.
+/// Returns the digit of a word in one of the four languages.
 pub(super) fn digit(word: &str) -> Option<char> {
     match LEXICON.get(word.as_bytes()) {
         Some(Word::Digit(digit)) => Some(char::from(b'0' + digit)),
@@ -84,7 +84,7 @@ pub(super) fn digit(word: &str) -> Option<char> {
 /// The known words.
 static LEXICON: LazyLock<Lexicon<Word>> = LazyLock::new(|| {
     let mut lexicon = Lexicon::new();
-    // `six` is the same in two languages, and stands for the same.
+    // Languages share some words, such as `six`, with the same meaning.
     for (number, words) in vocabularies::of_main() {
         let meaning = |at: usize| match words.len() {
             10 => Word::Digit(at as u8),
@@ -97,26 +97,26 @@ static LEXICON: LazyLock<Lexicon<Word>> = LazyLock::new(|| {
     }
     TEENS.split(' ').zip(10..).for_each(|(word, n)| lexicon.add(word, Word::Teen(n)));
     TENS.split(' ').zip(2..).for_each(|(word, n)| lexicon.add(word, Word::Ten(n)));
-    // What is left of `x-ray` where it is parted in two: to be looked at, and no word.
+    // The second half of `x-ray`: examined like a known word, but not one.
     lexicon.add_head(b"ray");
     let words = lexicon.words().map(|(word, _)| word).chain(["ray"]);
     lexicon.groups = Groups::new(words.filter(|word| word.is_ascii() && word.len() >= FEWEST_LETTERS), false);
     lexicon
 });
 
-/// No known word has so many letters.
+/// More letters than any known word has.
 const LONGEST: usize = 16;
 
-/// Words between two known ones that do not part them.
+/// Most other words between two known ones of the same row.
 const APART: u32 = 4;
 
-/// The sign of a unit, `k` in lower case.
+/// The Kelvin sign, whose lowercase form is `k`.
 const KELVIN: char = '\u{212a}';
 
-/// Whether enough words stand together that begin like known ones.
+/// Whether enough known words are near each other.
 fn has_words(text: &str, marks: &Marks) -> bool {
-    // Beyond ASCII there are words of two letters, and others of any number between them; and `fünf` and `zéro`
-    // are no words of ASCII letters.
+    // `fünf`, `zéro` and words with a Kelvin sign are not words of ASCII letters. In other non-ASCII text, short words
+    // count, too, with any number of other words between them.
     if !marks.seen.ascii && beyond_ascii(text, [0xc3, 0xe2], &['ü', 'Ü', 'é', 'É', KELVIN]).next().is_some() {
         return true;
     }
@@ -129,14 +129,14 @@ fn has_row<S: Simd>(simd: S, bytes: &[u8], marks: &Marks, lexicon: &Lexicon<Word
     let (fewest, apart) = if marks.seen.ascii { (FEWEST_LETTERS, APART) } else { (1, u32::MAX) };
     let (mut row, mut others) = (0, 0);
     for (at, starts) in marks.words(fewest) {
-        // What begins in a block may end beyond it.
+        // A word that begins in a block may end beyond it.
         let mut last = [0; BLOCK];
         let block = block_at(bytes, at, &mut last);
         let mut like_known = lexicon.groups.may_begin(simd, block);
         if fewest == 1 {
             like_known |= may_be_short(simd, block);
         }
-        // The words that are counted among the known or the others.
+        // The positions up to the last known word, whose words are already counted.
         let mut passed = 0;
         let mut left = like_known & starts;
         while left != 0 {
@@ -160,7 +160,7 @@ fn has_row<S: Simd>(simd: S, bytes: &[u8], marks: &Marks, lexicon: &Lexicon<Word
     false
 }
 
-/// Where a known word of one or two letters, or the `x` of `x-ray`, may begin.
+/// Returns the positions where a known word of one or two letters, or the `x` of `x-ray`, may begin.
 #[inline(always)]
 fn may_be_short<S: Simd>(simd: S, block: &[u8; BLOCK]) -> u64 {
     let mut places = 0;
@@ -175,7 +175,7 @@ fn may_be_short<S: Simd>(simd: S, block: &[u8; BLOCK]) -> u64 {
 fn is_known(text: &[u8], start: usize) -> bool {
     let length = text[start..].iter().take(LONGEST).take_while(|byte| byte.is_ascii_alphabetic()).count();
     let word = &text[start..start + length];
-    // The normal way to write `x-ray` parts the word in two.
+    // The hyphen of `x-ray` splits the word in two.
     let is_ray = || text[..start].ends_with(b"-") && text[start - 2..start + 3].eq_ignore_ascii_case(b"x-ray");
     LEXICON.get(word).is_some() || word.eq_ignore_ascii_case(b"ray") && start >= 2 && is_ray()
 }
@@ -184,11 +184,11 @@ fn is_in_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || !c.is_ascii() && c.is_alphanumeric()
 }
 
-/// A text with spoken letters and digits in place of their words.
+/// A text with letters and digits in place of the words for them.
 #[derive(Default)]
 struct Said {
     text: Rewritten,
-    /// How many words were replaced.
+    /// Number of words that were replaced.
     count: usize,
     /// Whether letters are among them.
     letters: bool,
@@ -211,7 +211,7 @@ fn words(text: &str) -> Said {
     for word in lower.split(|c| !is_in_word(c)).filter(|w| !w.is_empty()) {
         let known = lexicon.get(word.as_bytes());
         if let Some(ten) = ten.take() {
-            // Forty-eight is one number, forty alone another.
+            // `forty-eight` is one number; `forty` alone is another.
             match known {
                 Some(Word::Digit(digit @ 1..)) => {
                     said.text.change(&[b'0' + ten]);
@@ -237,7 +237,7 @@ fn words(text: &str) -> Said {
             None => match word {
                 "double" => repeat = 2,
                 "triple" => repeat = 3,
-                // Between the letters of a spelling, these say nothing.
+                // These words mean nothing between spelled letters.
                 "space" | "capital" | "lowercase" | "uppercase" | "small" | "as" | "in" | "for" | "like" | "and"
                 | "comma" | "at" | "plus" => {}
                 word if SIGNS.contains(&word) => said.text.change_alone(b""),
