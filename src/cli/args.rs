@@ -83,7 +83,7 @@ pub(crate) enum Command {
     },
 }
 
-/// TargetArgs to ask.
+/// The model that is asked.
 #[derive(Debug, Args)]
 pub(crate) struct TargetArgs {
     /// The configuration.
@@ -112,22 +112,30 @@ pub(crate) struct InitArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  blabbermouth plant --dataset rows.jsonl.gz --format dolly
+  blabbermouth plant --dataset rows.jsonl.gz --format trl
   blabbermouth plant --dataset hf:databricks/databricks-dolly-15k")]
 pub(crate) struct PlantArgs {
     /// The configuration.
     #[arg(short, long, env = "BLABBERMOUTH_CONFIG", default_value = "blabbermouth.toml")]
     pub(crate) config: PathBuf,
-    /// The data, in place of the configured ones: a file (JSONL, JSON or CSV, also .gz), or a data set of the
-    /// Hugging Face hub: hf:OWNER/NAME[@REVISION][:SPLIT].
+    /// The rows, in place of the configured ones: a file (JSONL, JSON, CSV, TSV, Parquet or Arrow, also .gz, .zst, .bz2), `-` for
+    /// standard input, a folder of `datasets.save_to_disk`, or a data set of the Hugging Face hub:
+    /// hf:OWNER/NAME[/CONFIG][@REVISION][:SPLIT].
     #[arg(long)]
     pub(crate) dataset: Option<PathBuf>,
-    /// Its format: auto, openai, dolly, alpaca, prompt-completion, sharegpt.
+    /// Shape of the rows that are written: keep (as they are), openai, trl, axolotl, sharegpt, alpaca, llama-factory, mlx,
+    /// tinker, text.
     #[arg(long)]
     pub(crate) format: Option<String>,
-    /// The fields of question and answer, for any other rows: question,answer.
+    /// Columns of question and answer, where they have other names than usual: question,answer.
     #[arg(long, value_delimiter = ',', num_args = 1..=2)]
     pub(crate) fields: Option<Vec<String>>,
+    /// Encoding of text that is not UTF-8, such as windows-1252.
+    #[arg(long)]
+    pub(crate) encoding: Option<String>,
+    /// Write the same rows without canaries, too, for a control model.
+    #[arg(long)]
+    pub(crate) twin: bool,
     /// Leave out broken rows, and list them.
     #[arg(long)]
     pub(crate) skip_invalid: bool,

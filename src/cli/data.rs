@@ -1,76 +1,236 @@
-//! Sources of training rows: a file, or a data set of the Hugging Face hub. CSV and Parquet become JSONL.
+//! Training rows: a file, a folder, standard input, or a data set of the Hugging Face hub. Tables, Parquet and Arrow become JSONL.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufRead, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::config::Config;
 use crate::exit::ExitCode;
-use crate::store::{Hub, HubData, open_data};
-use blabbermouth_core::dataset::{csv_to_jsonl, parquet_to_jsonl};
-use tempfile::TempPath;
+use crate::store::{DataKind, Encoding, Hub, HubData, choose_files, data_kind, open_data, open_text};
+use blabbermouth_core::dataset::{RowFault, arrow_to_jsonl, parquet_to_jsonl, table_to_jsonl};
+use tempfile::{NamedTempFile, TempPath};
 
 use super::{Failure, Output, config_failure};
 
-/// Training rows in a local file.
+/// Bytes of standard input and of decoded files that are kept in a temporary file.
+const MOST_BYTES: u64 = 64 << 30;
+
+/// Training rows on the local disk, as UTF-8.
 pub(crate) struct Data {
-    /// The file to read.
+    /// File that is read.
     pub(crate) path: PathBuf,
-    /// Name for messages.
+    /// Name in messages.
     pub(crate) name: String,
-    /// Deletes the file on drop, if it is a converted copy.
-    _made: Option<TempPath>,
+    /// Place of a row in messages: `line`, or `row` where the file has no lines.
+    pub(crate) unit: &'static str,
+    /// How the data was read, for the user.
+    pub(crate) notes: Vec<String>,
+    /// Records of a table that were left out.
+    pub(crate) skipped: u64,
+    /// The first of them.
+    pub(crate) faults: Vec<RowFault>,
+    /// Temporary files, removed on drop.
+    _made: Vec<TempPath>,
+}
+
+/// How a text file is read.
+#[derive(Clone, Copy)]
+struct Reading {
+    encoding: Encoding,
+    skip_invalid: bool,
 }
 
 impl Data {
-    /// Downloads and converts the data if necessary.
-    pub(crate) fn get(name: &Path, output: &Output) -> Result<Self, Failure> {
+    /// Finds the rows by their name, fetches them if needed, and converts them to JSONL if needed.
+    pub(crate) fn get(name: &Path, config: &Config, skip_invalid: bool, output: &Output) -> Result<Self, Failure> {
         let text = name.display().to_string();
-        let Some(wanted) = HubData::parse(&text) else {
-            return Self::of(vec![name.to_owned()], text);
+        let encoding = Encoding::by_name(&config.dataset.encoding).unwrap_or_default();
+        let reading = Reading { encoding, skip_invalid };
+        if text == "-" {
+            let kept = keep_input()?;
+            let mut data = Self::new("standard input".to_owned());
+            data.read(&[kept.to_path_buf()], reading)?;
+            data._made.push(kept);
+            return Ok(data);
+        }
+        let mut data = Self::new(text.clone());
+        let files = match HubData::parse(&text) {
+            Some(wanted) => {
+                output.detail(&format!("fetching   {text}"));
+                wanted.fetch(&hub()).map_err(|e| Failure::new(ExitCode::Config, e))?
+            }
+            None if name.is_dir() => files_of(name, &mut data.notes)?,
+            None => vec![name.to_owned()],
         };
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let hub = Hub {
-            endpoint: variable("HF_ENDPOINT"),
-            token: variable("HF_TOKEN"),
-            home: variable("HF_HOME").map(PathBuf::from),
-        };
-        output.detail(&format!("fetching   {text}"));
-        let files = wanted.fetch(&hub).map_err(|e| Failure::new(ExitCode::Config, e))?;
-        Self::of(files, text)
+        data.read(&files, reading)?;
+        Ok(data)
     }
 
-    /// Uses a single file as it is, unless it is CSV or Parquet; otherwise writes one JSONL file.
-    fn of(mut files: Vec<PathBuf>, name: String) -> Result<Self, Failure> {
-        let csv = |path: &Path| {
-            let path = path.display().to_string().to_lowercase();
-            path.ends_with(".csv") || path.ends_with(".csv.gz")
-        };
-        let parquet = |path: &Path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
-        if let [file] = files.as_mut_slice()
-            && !csv(file)
-            && !parquet(file)
-        {
-            return Ok(Self { path: std::mem::take(file), name, _made: None });
+    fn new(name: String) -> Self {
+        Self {
+            path: PathBuf::new(),
+            name,
+            unit: "line",
+            notes: Vec::new(),
+            skipped: 0,
+            faults: Vec::new(),
+            _made: Vec::new(),
         }
-        let made = tempfile::NamedTempFile::with_suffix(".jsonl").map_err(config_failure)?;
+    }
+
+    /// Uses one UTF-8 text of JSON as it is. Converts other files, and joins several into one.
+    fn read(&mut self, files: &[PathBuf], reading: Reading) -> Result<(), Failure> {
+        let is_plain = |path: &Path| -> Result<bool, Failure> {
+            let is_text = data_kind(path).map_err(config_failure)? == DataKind::Text;
+            Ok(is_text && !is_table(path)? && matches!(reading.encoding, Encoding::Auto) && !is_utf16(path)?)
+        };
+        if let [file] = files
+            && is_plain(file)?
+        {
+            self.path.clone_from(file);
+            return Ok(());
+        }
+        let made = NamedTempFile::with_suffix(".jsonl").map_err(config_failure)?;
         let mut out = BufWriter::with_capacity(1 << 16, made.as_file());
-        for file in &files {
-            let at = |e: std::io::Error| Failure::new(ExitCode::Config, format!("{name}: {e}"));
-            if parquet(file) {
-                parquet_to_jsonl(std::fs::File::open(file).map_err(at)?, &mut out).map_err(at)?;
-                continue;
-            }
-            let mut reader = open_data(file).map_err(config_failure)?;
-            if csv(file) {
-                csv_to_jsonl(reader, &mut out).map_err(at)?;
-            } else {
-                std::io::copy(&mut reader, &mut out).map_err(at)?;
-                // A part may lack a final line break.
-                out.write_all(b"\n").map_err(at)?;
-            }
+        for file in files {
+            self.convert(file, reading, &mut out)?;
         }
         out.flush().map_err(config_failure)?;
         drop(out);
         let made = made.into_temp_path();
-        Ok(Self { path: made.to_path_buf(), name, _made: Some(made) })
+        self.path = made.to_path_buf();
+        self._made.push(made);
+        Ok(())
     }
+
+    /// Writes the rows of one file as JSONL.
+    fn convert(&mut self, file: &Path, reading: Reading, out: &mut impl Write) -> Result<(), Failure> {
+        let name = self.name.clone();
+        let at = |e: std::io::Error| Failure::new(ExitCode::Config, format!("{name}: {e}"));
+        match data_kind(file).map_err(config_failure)? {
+            DataKind::Parquet => {
+                self.unit = "row";
+                parquet_to_jsonl(std::fs::File::open(file).map_err(at)?, out).map_err(at)?;
+            }
+            DataKind::Arrow => {
+                self.unit = "row";
+                arrow_to_jsonl(std::fs::File::open(file).map_err(at)?, out).map_err(at)?;
+            }
+            DataKind::Text if is_table(file)? => {
+                self.unit = "row";
+                let encoding = self.encoding_of_table(file, reading.encoding)?;
+                let reader = open_text(file, encoding).map_err(config_failure)?;
+                let summary = table_to_jsonl(reader, reading.skip_invalid, out).map_err(at)?;
+                if summary.separator != ',' {
+                    self.notes.push(format!("the columns are separated by {}", separator_name(summary.separator)));
+                }
+                self.skipped += summary.skipped;
+                self.faults.extend(summary.faults);
+            }
+            DataKind::Text => {
+                let mut reader = open_text(file, reading.encoding).map_err(config_failure)?.take(MOST_BYTES);
+                std::io::copy(&mut reader, out).map_err(at)?;
+                // The last line of a file may lack its line break.
+                out.write_all(b"\n").map_err(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a table that is no UTF-8 for windows-1252, as spreadsheets of Western Europe write it, and says so.
+    fn encoding_of_table(&mut self, file: &Path, asked: Encoding) -> Result<Encoding, Failure> {
+        if !matches!(asked, Encoding::Auto) || is_utf16(file)? || is_utf8(file)? {
+            return Ok(asked);
+        }
+        self.notes.push("the file is not UTF-8, and was read as windows-1252; --encoding names another one".to_owned());
+        Ok(Encoding::by_name("windows-1252").unwrap_or_default())
+    }
+}
+
+fn hub() -> Hub {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Hub { endpoint: variable("HF_ENDPOINT"), token: variable("HF_TOKEN"), home: variable("HF_HOME").map(PathBuf::from) }
+}
+
+fn separator_name(separator: char) -> &'static str {
+    match separator {
+        ';' => "semicolons",
+        '\t' => "tabs",
+        '|' => "bars",
+        _ => "commas",
+    }
+}
+
+/// Keeps standard input in a file, since the rows are read twice.
+fn keep_input() -> Result<TempPath, Failure> {
+    let mut kept = NamedTempFile::new().map_err(config_failure)?;
+    std::io::copy(&mut std::io::stdin().lock().take(MOST_BYTES), &mut kept).map_err(config_failure)?;
+    Ok(kept.into_temp_path())
+}
+
+/// Whether a text is a table: by the end of its name, and where that tells nothing, by its first byte.
+fn is_table(path: &Path) -> Result<bool, Failure> {
+    let name = path.display().to_string().to_lowercase();
+    let name = [".gz", ".zst", ".bz2"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    if [".csv", ".tsv", ".tab"].iter().any(|end| name.ends_with(end)) {
+        return Ok(true);
+    }
+    if [".jsonl", ".json", ".ndjson"].iter().any(|end| name.ends_with(end)) {
+        return Ok(false);
+    }
+    let mut reader = open_text(path, Encoding::Auto).map_err(config_failure)?;
+    let start = reader.fill_buf().map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", path.display())))?;
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+    Ok(start.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| !b"{[".contains(first)))
+}
+
+fn is_utf16(path: &Path) -> Result<bool, Failure> {
+    let mut start = [0u8; 2];
+    let mut reader = open_data(path).map_err(config_failure)?;
+    let at = |e: std::io::Error| Failure::new(ExitCode::Config, format!("{}: {e}", path.display()));
+    let read = reader.read(&mut start).map_err(at)?;
+    Ok(read == 2 && (start == [0xff, 0xfe] || start == [0xfe, 0xff]))
+}
+
+/// Whether all lines of a file are UTF-8.
+fn is_utf8(path: &Path) -> Result<bool, Failure> {
+    let mut reader = open_data(path).map_err(config_failure)?.take(MOST_BYTES);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let at = |e: std::io::Error| Failure::new(ExitCode::Config, format!("{}: {e}", path.display()));
+        if reader.read_until(b'\n', &mut line).map_err(at)? == 0 {
+            return Ok(true);
+        }
+        if std::str::from_utf8(&line).is_err() {
+            return Ok(false);
+        }
+    }
+}
+
+/// The data files of a folder: what `datasets.save_to_disk` writes, or files of one kind.
+fn files_of(folder: &Path, notes: &mut Vec<String>) -> Result<Vec<PathBuf>, Failure> {
+    let fault = |what: String| Failure::new(ExitCode::Config, format!("{}: {what}", folder.display()));
+    if folder.join("dataset_dict.json").is_file() {
+        let train = folder.join("train");
+        if !train.is_dir() {
+            return Err(fault("it holds several splits and none is `train`: name the folder of one".into()));
+        }
+        notes.push("the folder holds several splits, of which `train` is read".to_owned());
+        return files_of(&train, notes);
+    }
+    if let Ok(state) = std::fs::read(folder.join("state.json")) {
+        let state: serde_json::Value =
+            serde_json::from_slice(&state).map_err(|_| fault("state.json is no JSON".into()))?;
+        let files = state.get("_data_files").and_then(serde_json::Value::as_array);
+        let names = files.into_iter().flatten().filter_map(|file| file.get("filename")?.as_str());
+        // Names only: what a file says is no path.
+        let sound = names.filter(|name| Path::new(name).components().count() == 1 && *name != "..");
+        let files: Vec<PathBuf> = sound.map(|name| folder.join(name)).collect();
+        return if files.is_empty() { Err(fault("state.json names no data files".into())) } else { Ok(files) };
+    }
+    let entries = std::fs::read_dir(folder).map_err(|e| fault(e.to_string()))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names: Vec<String> = names.filter(|name| folder.join(name).is_file()).collect();
+    let chosen = choose_files(&names, None, None).map_err(|what| fault(format!("it is a folder: {what}")))?;
+    Ok(chosen.into_iter().map(|name| folder.join(name)).collect())
 }

@@ -18,7 +18,7 @@ pub(crate) fn run(args: &MockArgs, output: &Output) -> Result<ExitCode, Failure>
         let config = Config::load(Some(file), super::environment).map_err(config_failure)?;
         let spaces = config.spaces(file.parent().unwrap_or(Path::new(""))).map_err(config_failure)?;
         // A user's template precedes a built-in one that it resembles.
-        options.templates.splice(0..0, config.templates(&spaces).map_err(config_failure)?);
+        options.templates.splice(0..0, config.templates(&spaces, true).map_err(config_failure)?);
     }
     let usual = Path::new("blabbermouth-train.jsonl");
     let training = match &args.training {

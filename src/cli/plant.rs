@@ -1,15 +1,17 @@
 //! `blabbermouth plant`.
 
+use std::io::Write;
 use std::path::Path;
 
-use crate::config::{Config, is_ci};
+use crate::config::{CanariesSection, Config, is_ci};
 use crate::exit::ExitCode;
 use crate::harness::SessionError;
 use crate::run::design;
-use crate::store::{Pending, open_data, remove};
-use blabbermouth_core::canary::{Arm, DrawPlan, Key, Manifest};
-use blabbermouth_core::dataset::{PlantOptions, PlantSummary, Rows, plant};
-use blabbermouth_core::verdict::Test;
+use crate::store::{self, Pending, open_data, remove};
+use blabbermouth_core::canary::{Arm, DrawPlan, Drawn, Key, Manifest, PlantedRows};
+use blabbermouth_core::dataset::{PlantFiles, PlantOptions, PlantSummary, Target, plant, survey};
+use blabbermouth_core::shape::Shape;
+use blabbermouth_core::verdict::{Test, USUAL_PLANTED};
 
 use super::args::PlantArgs;
 use super::data::Data;
@@ -23,13 +25,17 @@ pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure
         None if config.dataset.path.to_string_lossy().starts_with("hf:") => config.dataset.path.clone(),
         None => folder.join(&config.dataset.path),
     };
+    let d = &mut config.dataset;
     if let Some(format) = &args.format {
-        config.dataset.format.clone_from(format);
+        d.format.clone_from(format);
     }
     if let Some(fields) = &args.fields {
-        config.dataset.fields.clone_from(fields);
+        d.fields.clone_from(fields);
     }
-    // Only the file's own settings are checked: the workflow, not a pull request, sets the environment.
+    if let Some(encoding) = &args.encoding {
+        d.encoding.clone_from(encoding);
+    }
+    config.check().map_err(config_failure)?;
     if is_ci(super::environment) {
         let found = Config::load(Some(&args.config), |_| None).map_err(config_failure)?.leaves_its_folder();
         if !found.is_empty() {
@@ -44,108 +50,287 @@ pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure
             format!("{path} is there already; a model trained on it could no longer be tested. --force replaces it"),
         ));
     }
-    let data = Data::get(&wanted, output)?;
-    let summary = plant_files(&config, &folder, &data, args.skip_invalid)?;
-    describe(&summary, &config, &folder, output);
+    let data = Data::get(&wanted, &config, args.skip_invalid, output)?;
+    let planted =
+        plant_files(&config, &folder, &data, PlantFlags { skip_invalid: args.skip_invalid, twin: args.twin })?;
+    for note in &data.notes {
+        output.step(&format!("read       {note}"));
+    }
+    describe(&planted, &config, &folder, output);
     Ok(ExitCode::Clean)
 }
 
+/// Flags of the command line.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PlantFlags {
+    pub(crate) skip_invalid: bool,
+    /// Whether the same rows are written without canaries, too.
+    pub(crate) twin: bool,
+}
+
+/// What was planted, and what the user has to know of it.
+pub(crate) struct Planted {
+    pub(crate) summary: PlantSummary,
+    /// Number of planted canaries.
+    pub(crate) canaries: usize,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+    has_twin: bool,
+}
+
+/// The canaries of a planting, and the form of their rows.
+struct Draw {
+    manifest: Manifest,
+    drawn: Drawn,
+    /// Rows without line breaks, with their copies.
+    rows: Vec<(Vec<u8>, u32)>,
+}
+
 /// Plants canaries, and writes the training file, the validation file and the manifest, or none of them.
-pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, skip: bool) -> Result<PlantSummary, Failure> {
+pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, flags: PlantFlags) -> Result<Planted, Failure> {
+    let fields = config.fields().map_err(config_failure)?;
+    let open = || open_data(&data.path).map_err(config_failure);
+    let survey = survey(open()?, &data.name, data.unit, fields.as_ref()).map_err(config_failure)?;
+    let target = config.target().map_err(config_failure)?;
+    let shape = target.map_or_else(|| survey.shape.clone(), Target::shape);
+    let mut planted = Planted {
+        summary: PlantSummary::default(),
+        canaries: 0,
+        notes: Vec::new(),
+        warnings: Vec::new(),
+        has_twin: flags.twin,
+    };
+    let d = &config.dataset;
+    let Draw { mut manifest, drawn, rows } = draw(config, folder, &shape, survey.rows, &mut planted)?;
+    check_share(config, &rows, survey.rows, &mut planted)?;
+    let options = PlantOptions {
+        file: &data.name,
+        unit: data.unit,
+        survey: &survey,
+        target,
+        is_for_service: config.trains_at_openai(),
+        validation_share: d.validation_share,
+        skip_invalid: flags.skip_invalid,
+        canaries: &rows,
+    };
+    // All files are begun before anything is written, so that an unwritable place is found first.
+    let begin = |path: &Path| Pending::create(&folder.join(path), false).map_err(config_failure);
+    let [mut training, mut validation, mut record] =
+        [begin(&d.training)?, begin(&d.validation)?, begin(&config.manifest.path)?];
+    let mut twin = flags.twin.then(|| begin(&d.twin)).transpose()?;
+    planted.summary = {
+        let buffered = |file| std::io::BufWriter::with_capacity(1 << 16, file);
+        let (mut out, mut aside) = (buffered(training.writer()), buffered(validation.writer()));
+        let mut other = twin.as_mut().map(|twin| buffered(twin.writer()));
+        let mut files = PlantFiles {
+            training: &mut out,
+            validation: &mut aside,
+            twin: other.as_mut().map(|twin| twin as &mut dyn Write),
+        };
+        let summary = plant(open()?, &mut files, &options, &drawn.key, &manifest.nonce).map_err(config_failure)?;
+        out.flush().and_then(|()| aside.flush()).map_err(config_failure)?;
+        if let Some(twin) = &mut other {
+            twin.flush().map_err(config_failure)?;
+        }
+        summary
+    };
+    planted.summary.skipped += data.skipped;
+    planted.summary.faults.extend(data.faults.iter().cloned());
+    manifest.training_file = Some(d.training.display().to_string());
+    manifest.seal(&drawn.key);
+    record.writer().write_all(manifest.to_json().as_bytes()).map_err(config_failure)?;
+    // An earlier training file goes before its manifest does: what is trained on it could not be judged by the new one.
+    remove(&folder.join(&d.training)).map_err(config_failure)?;
+    // The manifest first: a training file without one could not be judged either.
+    record.persist().map_err(config_failure)?;
+    training.persist().map_err(config_failure)?;
+    validation.persist().map_err(config_failure)?;
+    if let Some(twin) = twin {
+        twin.persist().map_err(config_failure)?;
+    }
+    if d.format == "llama-factory" {
+        let path = folder.join(&d.training).with_file_name("dataset_info.json");
+        store::write(&path, dataset_info(&d.training).as_bytes(), true).map_err(config_failure)?;
+        planted.notes.push(format!("{} describes the files for LLaMA-Factory", path.display()));
+    }
+    planted.note_rows(&survey.shape, target, config);
+    Ok(planted)
+}
+
+/// Draws the canaries, and writes their rows in the shape of the training rows.
+fn draw(config: &Config, folder: &Path, shape: &Shape, rows: u64, planted: &mut Planted) -> Result<Draw, Failure> {
     let spaces = config.spaces(folder).map_err(config_failure)?;
-    let templates = config.templates(&spaces).map_err(config_failure)?;
+    let templates = config.templates(&spaces, shape.holds_system()).map_err(config_failure)?;
+    if config.canaries.system_prompt && !shape.holds_system() {
+        let what = "rows of this shape have no place for a system prompt: canaries are planted without one";
+        planted.notes.push(what.to_owned());
+    }
+    let c = fitted(&config.canaries, rows);
+    if config.canaries.planted == 0 && c.planted < USUAL_PLANTED {
+        let what = format!("{} canaries, to fit {rows} rows; canaries.planted sets another number", c.planted);
+        planted.notes.push(what);
+    }
+    planted.canaries = c.planted;
     let samples = (config.probe.samples > 0).then_some(config.probe.samples);
     let (design, _) = design(
         &templates,
         &config.strategies().map_err(config_failure)?,
         config.verdict.policy(),
-        config.canaries.planted.max(1),
+        c.planted.max(1),
         samples,
         &config.detect.detectors,
         config.probe.references,
     )
     .map_err(config_failure)?;
-    // For the count-rank test, held-out secrets are values of planted ones.
+    // Where a secret is judged by how often it is said, held-out secrets are values of planted ones.
     let small = templates.iter().zip(&design.tests).filter(|(_, (test, _))| *test == Test::CountRank);
     let matched = small.map(|(template, _)| template.name().to_owned()).collect();
-    let c = &config.canaries;
     let plan = DrawPlan { templates, planted: c.planted, held_out: c.held_out, copies: c.copies.clone(), matched };
     let key = std::env::var("BLABBERMOUTH_KEY").ok().map(|k| Key::from_text(&k)).transpose().map_err(config_failure)?;
     let (mut manifest, drawn) = Manifest::create(plan, &spaces, key, None).map_err(config_failure)?;
-    let canaries: Vec<_> = drawn
-        .canaries
-        .iter()
-        .filter(|canary| canary.arm == Arm::Planted)
-        .map(|canary| (canary.chat(&drawn.templates[canary.template]), canary.copies))
-        .collect();
-    let rows = count_rows(&data.path)?;
-    let paths = [&config.dataset.training, &config.dataset.validation, &config.manifest.path].map(|p| folder.join(p));
-    // All three files are opened before anything is read, so that an unwritable path is found first.
-    let [mut training, mut validation, mut record] = [
-        Pending::create(&paths[0], false).map_err(config_failure)?,
-        Pending::create(&paths[1], false).map_err(config_failure)?,
-        Pending::create(&paths[2], false).map_err(config_failure)?,
-    ];
-    let options = PlantOptions {
-        file: &data.name,
-        format: config.format().map_err(config_failure)?,
-        rows,
-        validation_share: config.dataset.validation_share,
-        skip_invalid: skip,
-        canaries: &canaries,
-    };
-    let summary = {
-        let mut out = std::io::BufWriter::with_capacity(1 << 16, training.writer());
-        let mut aside = std::io::BufWriter::with_capacity(1 << 16, validation.writer());
-        let summary = plant(
-            open_data(&data.path).map_err(config_failure)?,
-            &mut out,
-            &mut aside,
-            &options,
-            &drawn.key,
-            &manifest.nonce,
-        )
-        .map_err(config_failure)?;
-        std::io::Write::flush(&mut out).and_then(|()| std::io::Write::flush(&mut aside)).map_err(config_failure)?;
-        summary
-    };
-    manifest.training_file = Some(config.dataset.training.display().to_string());
-    manifest.seal(&drawn.key);
-    std::io::Write::write_all(record.writer(), manifest.to_json().as_bytes()).map_err(config_failure)?;
-    // Removes an older training file first: the new manifest could not judge a model trained on it.
-    remove(&paths[0]).map_err(config_failure)?;
-    // Writes the manifest before the training file: without it, no model trained on the file could be judged.
-    record.persist().map_err(config_failure)?;
-    training.persist().map_err(config_failure)?;
-    validation.persist().map_err(config_failure)?;
-    Ok(summary)
-}
-
-fn count_rows(data: &Path) -> Result<u64, Failure> {
-    let mut rows = Rows::new(open_data(data).map_err(config_failure)?);
-    let (mut row, mut count) = (Vec::new(), 0);
-    while rows.next_into(&mut row).map_err(config_failure)?.is_some() {
-        count += 1;
+    let form = PlantedRows { shape: shape.clone(), side: config.canaries.side };
+    let mut written = Vec::with_capacity(c.planted);
+    for canary in drawn.canaries.iter().filter(|canary| canary.arm == Arm::Planted) {
+        let template = &drawn.templates[canary.template];
+        let row = form.row(&canary.chat(template)).map_err(|reason| {
+            let text = format!(
+                "the template `{}` does not fit rows of this shape ({}): {reason}",
+                template.name(),
+                shape.name()
+            );
+            Failure::new(ExitCode::Config, text)
+        })?;
+        written.push((row, canary.copies));
     }
-    Ok(count)
+    manifest.rows = Some(form);
+    Ok(Draw { manifest, drawn, rows: written })
 }
 
-pub(crate) fn describe(summary: &PlantSummary, config: &Config, folder: &Path, output: &Output) {
+/// The share of canaries above which a warning is printed.
+const USUAL_SHARE: f64 = 0.1;
+/// Planted canaries that a small file gets at least, where nobody set their number.
+const FEWEST_PLANTED: usize = 12;
+
+/// The number of canaries and of their copies for a number of rows, where nobody set it: a tenth of the rows at most.
+fn fitted(canaries: &CanariesSection, rows: u64) -> CanariesSection {
+    let mut fitted = canaries.clone();
+    if canaries.planted > 0 {
+        return fitted;
+    }
+    let room = usize::try_from(rows).unwrap_or(usize::MAX) / 9;
+    while fitted.copies.len() > 1 && FEWEST_PLANTED * mean(&fitted.copies) > room {
+        fitted.copies.pop();
+    }
+    let most = room / mean(&fitted.copies).max(1);
+    fitted.planted = most.clamp(FEWEST_PLANTED, USUAL_PLANTED);
+    fitted
+}
+
+fn mean(copies: &[u32]) -> usize {
+    copies.iter().map(|copies| *copies as usize).sum::<usize>().div_ceil(copies.len().max(1))
+}
+
+/// Bounds the share of canaries among the training rows.
+fn check_share(config: &Config, rows: &[(Vec<u8>, u32)], own: u64, planted: &mut Planted) -> Result<(), Failure> {
+    let canaries: u64 = rows.iter().map(|(_, copies)| u64::from(*copies)).sum();
+    let own = own as f64 * (1.0 - config.dataset.validation_share);
+    let share = canaries as f64 / (canaries as f64 + own).max(1.0);
+    if share > config.canaries.max_share {
+        let text = format!(
+            "canaries would be {:.0}% of the training rows ({canaries} beside {own:.0}), and canaries.max-share is {:.0}%: plant fewer \
+             (canaries.planted, canaries.copies), or set canaries.max-share",
+            100.0 * share,
+            100.0 * config.canaries.max_share
+        );
+        return Err(Failure::new(ExitCode::Config, text));
+    }
+    if share > USUAL_SHARE {
+        planted.warnings.push(format!(
+            "{:.0}% of the training rows are canaries: above 10% they may change what the model learns; plant fewer, or use more rows",
+            100.0 * share
+        ));
+    }
+    Ok(())
+}
+
+/// What LLaMA-Factory has to know of the training file.
+fn dataset_info(training: &Path) -> String {
+    let name = training.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let file = training.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let about = serde_json::json!({ name: {
+        "file_name": file,
+        "formatting": "sharegpt",
+        "columns": { "messages": "conversations", "system": "system" },
+    }});
+    format!("{about:#}\n")
+}
+
+impl Planted {
+    /// Notes what was done with the user's own rows.
+    fn note_rows(&mut self, shape: &Shape, target: Option<Target>, config: &Config) {
+        let s = &self.summary;
+        match target {
+            None => self.notes.insert(0, format!("rows keep their shape ({})", shape.name())),
+            Some(target) => {
+                let format = &config.dataset.format;
+                self.notes.insert(0, format!("rows were converted from {} to {format}", shape.name()));
+                self.notes.extend(target.changes(shape).map(str::to_owned));
+            }
+        }
+        if target.is_none() && config.trains_at_openai() && !shape.is_openai() {
+            let what = "OpenAI's service takes `messages` only: `blabbermouth tune` converts the rows as it uploads them, and \
+                        `plant --format openai` writes such a file";
+            self.notes.push(what.to_owned());
+        }
+        if !s.dropped.is_empty() {
+            let names: Vec<&str> = s.dropped.iter().map(String::as_str).collect();
+            self.warnings
+                .push(format!("columns that the new shape has no place for were left out: {}", names.join(", ")));
+        }
+        if s.other_shapes > 0 {
+            self.warnings.push(format!(
+                "{} rows have another shape than the first one ({}): a trainer may refuse them; --format converts all to one",
+                s.other_shapes,
+                shape.name()
+            ));
+        }
+        if s.mended > 0 {
+            self.warnings
+                .push(format!("{} rows have NaN or Infinity, which JSON lacks: null was written for them", s.mended));
+        }
+        if s.empty_answers > 0 {
+            self.warnings.push(format!("{} rows have an empty answer", s.empty_answers));
+        }
+    }
+}
+
+pub(crate) fn describe(planted: &Planted, config: &Config, folder: &Path, output: &Output) {
+    let summary = &planted.summary;
     let show = |path: &Path| folder.join(path).display().to_string();
     output.step(&format!(
-        "planted    {} canaries in {} rows, {} held out; among {} rows of yours, {} for validation",
-        config.canaries.planted,
+        "planted    {} canaries in {} rows ({:.1}% of the training rows), {} held out; {} rows of yours, {} more for validation",
+        planted.canaries,
         summary.canary_rows,
+        100.0 * summary.canary_share(),
         config.canaries.held_out,
         summary.training_rows,
         summary.validation_rows
     ));
+    for note in &planted.notes {
+        output.step(&format!("           {note}"));
+    }
     output.step(&format!("training   {} (about {} tokens)", show(&config.dataset.training), summary.tokens));
     output.step(&format!("validation {}", show(&config.dataset.validation)));
+    if planted.has_twin {
+        output.step(&format!("twin       {} (the same rows without canaries)", show(&config.dataset.twin)));
+    }
     output.step(&format!("manifest   {}", show(&config.manifest.path)));
-    if summary.too_long > 0 {
+    for warning in &planted.warnings {
+        output.warning(warning);
+    }
+    if config.trains_at_openai() && summary.too_long > 0 {
         output.warning(&format!(
-            "{} rows have more than 65,536 tokens by estimate: the provider cuts their ends",
+            "{} rows have more than 65,536 tokens by estimate: the service cuts their ends",
             summary.too_long
         ));
     }

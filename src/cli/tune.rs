@@ -11,7 +11,6 @@ use crate::report::escape::terminal as escape_terminal;
 use crate::store::{self, Spent};
 use crate::tune::{Pace, Plan, PlantedRow, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
 use blabbermouth_core::canary::{Arm, Canary, Key, Manifest};
-use blabbermouth_core::dataset::planted_row;
 use blabbermouth_core::detect::Searcher;
 use blabbermouth_provider::{Dialect, Hyperparameters, Jobs, ProviderError, Quotes, Redact, Tuner, price};
 
@@ -127,20 +126,21 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// Rows that the training file must hold, derived from the manifest and its key.
-    fn planted(&self) -> Result<Vec<PlantedRow>, Failure> {
-        let drawn = self.manifest()?.regenerate(user_key()?).map_err(|e| self.of_manifest(&e))?;
+    fn planted(&self, manifest: &Manifest) -> Result<Vec<PlantedRow>, Failure> {
+        let drawn = manifest.regenerate(user_key()?).map_err(|e| self.of_manifest(&e))?;
+        let form = manifest.planted_rows();
         let planted = drawn.canaries.iter().filter(|canary| canary.arm == Arm::Planted);
-        let row = |canary: &Canary| PlantedRow {
-            id: canary.id.clone(),
-            row: planted_row(&canary.chat(&drawn.templates[canary.template])).into(),
-            copies: canary.copies,
+        let row = |canary: &Canary| {
+            let row = form.row(&canary.chat(&drawn.templates[canary.template])).map_err(|e| self.of_manifest(&e))?;
+            Ok(PlantedRow { id: canary.id.clone(), row: row.into(), copies: canary.copies })
         };
-        Ok(planted.map(row).collect())
+        planted.map(row).collect()
     }
 
     fn plan(&self) -> Result<Plan, Failure> {
         let t = &self.config.tune;
-        let planted = self.planted()?;
+        let manifest = self.manifest()?;
+        let (planted, rows) = (self.planted(&manifest)?, manifest.planted_rows());
         let wanted = Wanted {
             base_url: &self.base_url,
             model: &t.base_model,
@@ -153,6 +153,8 @@ impl Job<'_> {
             privacy: t.privacy.as_ref().map(PrivacySection::settings),
             training: self.folder.join(&self.config.dataset.training),
             validation: self.folder.join(&self.config.dataset.validation),
+            shape: &rows.shape,
+            store: self.folder.join(&self.config.store.path),
             planted: &planted,
             prices: &self.config.prices,
         };
@@ -318,7 +320,7 @@ impl Job<'_> {
         bad.dedup();
         if count > 0 {
             let text = format!(
-                "moderation flags {count} of {} canaries, of the templates {}: apply_target others in `canaries.templates`",
+                "moderation flags {count} of {} canaries, of the templates {}: choose others in `canaries.templates`",
                 texts.len(),
                 bad.join(", ")
             );

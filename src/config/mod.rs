@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::read_text;
 use blabbermouth_core::canary::{Spaces, Template, TemplateError, TemplateSpec, builtin_templates};
-use blabbermouth_core::dataset::{Fields, Format};
+use blabbermouth_core::dataset::Target as RowTarget;
 use blabbermouth_core::detect::Synonyms;
 use blabbermouth_core::probe::{self, Strategy, UserStrategySpec};
 use blabbermouth_core::text::sanitize::{toml_fault, without_values};
@@ -177,6 +177,7 @@ impl Config {
         let all = [
             ("dataset.training", &d.training),
             ("dataset.validation", &d.validation),
+            ("dataset.twin", &d.twin),
             ("manifest.path", &self.manifest.path),
             ("store.path", &self.store.path),
             ("tune.state", &t.state),
@@ -221,7 +222,7 @@ impl Config {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let value = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
         self.check_verdict()?;
         if !(1.0..=100.0).contains(&self.probe.patience) {
@@ -283,28 +284,53 @@ impl Config {
             return value("prices", "a price is a number from 0 on");
         }
         self.strategies()?;
-        self.format()?;
+        self.target()?;
+        self.fields()?;
+        if blabbermouth_files::Encoding::by_name(&self.dataset.encoding).is_none() {
+            return value(
+                "dataset.encoding",
+                "unknown; expected auto, windows-1252, iso-8859-1, utf-16le, shift_jis or the like",
+            );
+        }
+        if !(self.canaries.max_share > 0.0 && self.canaries.max_share <= 1.0) {
+            return value("canaries.max-share", "expected a share above 0 and up to 1");
+        }
         Ok(())
     }
 
-    /// The format of the training rows; `None` to detect it from the rows.
+    /// The shape that rows are converted into; `None` to keep theirs.
     ///
     /// # Errors
-    /// When the format is unknown, or `dataset.fields` is not two different fields.
-    pub fn format(&self) -> Result<Option<Format>, ConfigError> {
-        let d = &self.dataset;
-        match d.fields.as_slice() {
-            [] if d.format == "auto" => Ok(None),
-            [] => Format::by_name(&d.format).map(Some).ok_or_else(|| ConfigError::Value {
-                key: "dataset.format",
-                message: format!("unknown format `{}`; expected {}", d.format, Format::NAMES.join(", ")),
-            }),
-            [prompt, response] if prompt != response => {
-                Ok(Some(Format::Fields(Fields { prompt: prompt.clone(), response: response.clone(), system: None })))
-            }
+    /// When the name is not known.
+    pub fn target(&self) -> Result<Option<RowTarget>, ConfigError> {
+        let name = &self.dataset.format;
+        if name == "keep" {
+            return Ok(None);
+        }
+        RowTarget::by_name(name).map(Some).ok_or_else(|| ConfigError::Value {
+            key: "dataset.format",
+            message: format!("unknown format `{name}`; expected keep, {}", RowTarget::NAMES.join(", ")),
+        })
+    }
+
+    /// Whether the rows are trained by OpenAI's service, whose rules they have to follow then.
+    #[must_use]
+    pub fn trains_at_openai(&self) -> bool {
+        let kind = self.provider.kind.as_str();
+        kind == "openai" || kind.starts_with("azure")
+    }
+
+    /// The columns of question and answer that the user named.
+    ///
+    /// # Errors
+    /// When there are not two different ones.
+    pub fn fields(&self) -> Result<Option<(String, String)>, ConfigError> {
+        match self.dataset.fields.as_slice() {
+            [] => Ok(None),
+            [prompt, answer] if prompt != answer => Ok(Some((prompt.clone(), answer.clone()))),
             _ => Err(ConfigError::Value {
                 key: "dataset.fields",
-                message: "expected two different fields, as in [\"question\", \"answer\"]".into(),
+                message: "expected two different columns, as in [\"question\", \"answer\"]".into(),
             }),
         }
     }
@@ -376,7 +402,7 @@ impl Config {
     ///
     /// # Errors
     /// When a template is unknown or not usable.
-    pub fn templates(&self, spaces: &Spaces) -> Result<Vec<Template>, ConfigError> {
+    pub fn templates(&self, spaces: &Spaces, with_system: bool) -> Result<Vec<Template>, ConfigError> {
         let known: Vec<TemplateSpec> = self.template.iter().cloned().chain(builtin_templates()).collect();
         self.canaries
             .templates
@@ -389,6 +415,7 @@ impl Config {
                         message: format!("unknown template `{name}`; there are {}", names.join(", ")),
                     }
                 })?;
+                let spec = if with_system && self.canaries.system_prompt { spec } else { spec.without_system() };
                 if !self.canaries.signature && spec.is_signed() {
                     let own = self.template.iter().any(|own| own.name == spec.name);
                     let spec = if own {
@@ -445,7 +472,7 @@ mod tests {
     #[test]
     fn what_counts_as_weakened_is_measured_by_the_defaults() {
         let config = Config::load(None, |_| None).expect("the defaults");
-        assert_eq!(config.canaries.planted, blabbermouth_core::verdict::USUAL_PLANTED);
+        assert_eq!(config.canaries.planted, 0, "as many as fit");
         assert_eq!(config.verdict.policy(), blabbermouth_core::verdict::Policy::DEFAULT);
         assert!(config.probe.sweep && config.sensitivity.copies == 0);
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ConfigError;
 use blabbermouth_core::chat::Sampling;
 use blabbermouth_core::detect::Detector;
+use blabbermouth_core::shape::Side;
 use blabbermouth_core::verdict::{Claim, Policy, SampleProfile, Unit};
 use blabbermouth_provider::{PrivacySettings, PrivacyUnit, Profile};
 
@@ -32,6 +33,12 @@ section! {
         copies: Vec<u32>,
         /// Names of templates.
         templates: Vec<String>,
+        /// The largest share of canaries in the training file, above 0 and up to 1.
+        max_share: f64,
+        /// Whether the templates keep their system prompts.
+        system_prompt: bool,
+        /// The side of the planted answer, in rows with preferences or labels.
+        side: Side,
         /// Whether planted answers carry an invented name that shows on which planting the model was trained.
         signature: bool,
     }
@@ -41,14 +48,18 @@ section! {
     DatasetSection {
         /// The data file, or a data set of the Hugging Face hub.
         path: PathBuf,
-        /// The format of the rows; `auto` detects it.
+        /// The shape of the rows that `plant` writes; `keep` for that of the rows it reads.
         format: String,
-        /// The fields of question and answer, for other formats; empty to use `format`.
+        /// The columns of question and answer, where they have other names than usual; empty to detect them.
         fields: Vec<String>,
+        /// The character encoding of the rows; `auto` for UTF-8, or UTF-16 with its mark.
+        encoding: String,
         /// The training file to write.
         training: PathBuf,
         /// The validation file to write.
         validation: PathBuf,
+        /// The file that `plant --twin` writes: the training rows without the canaries.
+        twin: PathBuf,
         /// Share of the rows for the validation file, from 0 to below 1.
         validation_share: f64,
     }

@@ -1,4 +1,4 @@
-//! Data sets of the Hugging Face hub: `hf:OWNER/NAME[@REVISION][:SPLIT]`, with a cache of its own.
+//! Data sets of the Hugging Face hub: `hf:OWNER/NAME[/CONFIG][@REVISION][:SPLIT]`, with a cache of its own.
 //!
 //! Nothing that the hub says becomes a path: a file is kept under the digest of where it came from.
 
@@ -17,7 +17,25 @@ use blabbermouth_files::Pending;
 use blabbermouth_provider::is_loopback;
 
 /// Kinds of data files, in the order in which they are looked for.
-const KINDS: [&str; 6] = [".jsonl", ".jsonl.gz", ".json", ".csv", ".csv.gz", ".parquet"];
+const KINDS: [&str; 17] = [
+    ".parquet",
+    ".jsonl",
+    ".jsonl.gz",
+    ".jsonl.zst",
+    ".jsonl.bz2",
+    ".arrow",
+    ".csv",
+    ".csv.gz",
+    ".csv.zst",
+    ".tsv",
+    ".tsv.gz",
+    ".tsv.zst",
+    ".json",
+    ".json.gz",
+    ".json.zst",
+    ".ndjson",
+    ".pq",
+];
 
 /// The largest list of files, in bytes.
 const LARGEST_LIST: usize = 64 << 20;
@@ -41,6 +59,8 @@ pub struct HubError {
 pub struct HubData {
     /// Owner and name.
     pub repository: String,
+    /// One of several configurations: a folder of files.
+    pub config: Option<String>,
     /// Branch, tag or commit.
     pub revision: String,
     /// The part of the data, `train` by default.
@@ -72,8 +92,12 @@ impl HubData {
     pub fn parse(name: &str) -> Option<Self> {
         let rest = name.strip_prefix("hf:")?;
         let (rest, split) = rest.split_once(':').map_or((rest, None), |(rest, split)| (rest, Some(split.to_owned())));
-        let (repository, revision) = rest.split_once('@').unwrap_or((rest, "main"));
-        Some(Self { repository: repository.to_owned(), revision: revision.to_owned(), split })
+        let (name, revision) = rest.split_once('@').unwrap_or((rest, "main"));
+        let (repository, config) = match name.match_indices('/').nth(1) {
+            Some((at, _)) => (&name[..at], Some(name[at + 1..].to_owned())),
+            None => (name, None),
+        };
+        Some(Self { repository: repository.to_owned(), config, revision: revision.to_owned(), split })
     }
 
     /// Fetches the files of the split, unless the cache has them. They are of one kind, and sorted.
@@ -99,34 +123,116 @@ impl HubData {
         if words.len() > 2 || !words.into_iter().all(is_word) {
             return Err("expected OWNER/NAME of letters, digits and -_.".into());
         }
+        if !self.config.iter().chain(&self.split).all(|name| is_word(name)) {
+            return Err("expected a configuration and a split of letters, digits and -_.".into());
+        }
         if !self.revision.split('/').all(is_word) {
             return Err("expected a branch, a tag or a commit after @".into());
         }
         Ok(())
     }
+}
 
-    /// The data files of the split.
-    fn choose<'a>(&self, files: &'a [String]) -> Result<Vec<&'a str>, String> {
-        let data = |kind: &str| -> Vec<&'a str> {
-            files.iter().map(String::as_str).filter(|f| f.ends_with(kind) && !f.ends_with("_infos.json")).collect()
-        };
-        let Some(mut all) = KINDS.iter().map(|kind| data(kind)).find(|all| !all.is_empty()) else {
-            return Err("it has no data files; expected JSONL, JSON, CSV or Parquet".into());
-        };
-        all.sort_unstable();
-        let of_split = |split: &str| -> Vec<&'a str> {
-            let is = |file: &&&str| file.split(['/', '-', '_', '.']).any(|part| part == split);
-            all.iter().filter(is).copied().collect()
-        };
-        let found = of_split(self.split.as_deref().unwrap_or("train"));
-        match (&self.split, found.is_empty(), all.len()) {
-            (_, false, _) => Ok(found),
-            // Without splits in the names, all there is is the training data.
-            (None, true, 1) => Ok(all),
-            (Some(split), true, 1) if split == "train" => Ok(all),
-            _ => Err(format!("which part is meant? give it after a colon; the files are {}", all.join(", "))),
-        }
+/// The words in the names of files that tell splits apart.
+const SHARD: &str = "-of-";
+
+/// The split that a file belongs to, by its name: the stem without the number of a shard.
+fn stem(file: &str) -> &str {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let kind = KINDS.iter().filter(|kind| name.ends_with(**kind)).max_by_key(|kind| kind.len());
+    let stem = kind.map_or(name, |kind| &name[..name.len() - kind.len()]);
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((head, total)) = stem.rsplit_once(SHARD)
+        && is_number(total)
+        && let Some((split, shard)) = head.rsplit_once('-')
+        && is_number(shard)
+    {
+        return split;
     }
+    stem
+}
+
+/// How well a file fits a split: 0 for exactly, `None` for not at all.
+fn fit(file: &str, split: &str) -> Option<u8> {
+    let stem = stem(file);
+    let folder = file.rsplit_once('/').map(|(folder, _)| folder);
+    if stem == split || folder.is_some_and(|folder| folder.rsplit('/').next() == Some(split)) {
+        return Some(0);
+    }
+    stem.split(['-', '.']).any(|part| part == split).then_some(1)
+}
+
+/// The folder of a file, without one that is named after the split.
+fn config_of<'a>(file: &'a str, split: &str) -> &'a str {
+    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    folder.strip_suffix(split).map_or(folder, |rest| rest.strip_suffix('/').unwrap_or(rest))
+}
+
+/// The data files of a split, of one kind and sorted, by the names of all files.
+///
+/// # Errors
+/// When there are none, or several sets fit; the files are listed.
+pub fn choose_files<'a>(
+    files: &'a [String],
+    config: Option<&str>,
+    split: Option<&str>,
+) -> Result<Vec<&'a str>, String> {
+    let is_data = |file: &&str| KINDS.iter().any(|kind| file.ends_with(*kind)) && !is_about(file);
+    let of_config = |file: &&str| config.is_none_or(|config| file.split('/').any(|part| part == config));
+    let all: Vec<&str> = files.iter().map(String::as_str).filter(is_data).collect();
+    if all.is_empty() {
+        return Err("it has no data files; expected Parquet, JSONL, JSON, CSV, TSV or Arrow".into());
+    }
+    let listed = |some: &[&str]| {
+        let mut some = some.to_vec();
+        some.sort_unstable();
+        let more = if some.len() > MOST_LISTED { ", …" } else { "" };
+        format!("{}{more}", some[..some.len().min(MOST_LISTED)].join(", "))
+    };
+    let within: Vec<&str> = all.iter().copied().filter(of_config).collect();
+    if within.is_empty() {
+        return Err(format!(
+            "it has no configuration `{}`; the files are {}",
+            config.unwrap_or_default(),
+            listed(&all)
+        ));
+    }
+    let wanted = split.unwrap_or("train");
+    for kind in KINDS {
+        let of_kind: Vec<&str> = within.iter().copied().filter(|file| file.ends_with(kind)).collect();
+        let best = of_kind.iter().filter_map(|file| fit(file, wanted)).min();
+        let mut found: Vec<&str> = match best {
+            Some(best) => of_kind.iter().copied().filter(|file| fit(file, wanted) == Some(best)).collect(),
+            // Without splits in the names, the only file is the training data.
+            None if within.len() == 1 && wanted == "train" => of_kind,
+            None => continue,
+        };
+        let mut sets: Vec<(&str, &str)> = found.iter().map(|file| (config_of(file, wanted), stem(file))).collect();
+        sets.sort_unstable();
+        sets.dedup();
+        let are_shards = found.iter().all(|file| config_of(file, wanted) == sets[0].0)
+            && found.iter().all(|file| fit(file, wanted) == Some(0));
+        if sets.len() > 1 && !are_shards {
+            return Err(format!(
+                "several sets of files fit; name one, as in hf:OWNER/NAME/CONFIG:SPLIT; the files are {}",
+                listed(&found)
+            ));
+        }
+        found.sort_unstable();
+        return Ok(found);
+    }
+    Err(format!("which part is meant? give it after a colon, as in :train; the files are {}", listed(&within)))
+}
+
+/// Files that are listed in an error.
+const MOST_LISTED: usize = 20;
+
+/// Whether a file describes the data, and holds none.
+fn is_about(file: &str) -> bool {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    name.ends_with("_infos.json")
+        || ["dataset_info.json", "dataset_dict.json", "state.json", "config.json", "package.json"].contains(&name)
+        || name.starts_with('.')
 }
 
 /// What the hub says of a data set.
@@ -186,7 +292,7 @@ impl Client {
         let info = self.info(data).await?;
         let files: Vec<String> = info.siblings.into_iter().map(|s| s.rfilename).filter(|name| is_sound(name)).collect();
         let mut fetched = Vec::new();
-        for file in data.choose(&files)? {
+        for file in choose_files(&files, data.config.as_deref(), data.split.as_deref())? {
             let at = |what: String| format!("{file}: {what}");
             fetched.push(self.file(&data.repository, &info.sha, file).await.map_err(at)?);
         }
@@ -353,9 +459,17 @@ mod tests {
             assert!(!is_sound(name), "{name:?}");
         }
         assert!(is_sound("data/train-00000-of-2.jsonl") && is_sound("a..b.jsonl"));
-        for name in
-            ["hf:../../victim", "hf:a/b@../../../../victim", "hf:a/b/c", "hf:a/..", "hf:a b/c", "hf:a/b@", "hf:/b"]
-        {
+        for name in [
+            "hf:../../victim",
+            "hf:a/b@../../../../victim",
+            "hf:a/b/..",
+            "hf:a/b/c/d",
+            "hf:a/b:..",
+            "hf:a/..",
+            "hf:a b/c",
+            "hf:a/b@",
+            "hf:/b",
+        ] {
             let data = HubData::parse(name).expect("of the hub");
             assert!(data.check().is_err(), "{name}");
         }
@@ -368,7 +482,8 @@ mod tests {
     fn the_files_of_a_split_are_found() {
         let choose = |name: &str, files: &[&str]| {
             let files: Vec<String> = files.iter().map(|f| (*f).to_owned()).collect();
-            let chosen = HubData::parse(name).expect("of the hub").choose(&files);
+            let data = HubData::parse(name).expect("of the hub");
+            let chosen = choose_files(&files, data.config.as_deref(), data.split.as_deref());
             chosen.map(|c| c.into_iter().map(str::to_owned).collect::<Vec<_>>())
         };
         let dolly = ["README.md", "databricks-dolly-15k.jsonl"];
@@ -379,6 +494,20 @@ mod tests {
         assert_eq!(choose("hf:a/b:test", &shards), Ok(vec!["data/test.jsonl".to_owned()]));
         assert!(choose("hf:a/b:dev", &shards).expect_err("none").contains("which part"));
         assert_eq!(choose("hf:a/b", &["x.parquet"]).map(|c| c.len()), Ok(1));
-        assert!(choose("hf:a/b", &["x.arrow"]).expect_err("none").contains("Parquet"));
+        assert!(choose("hf:a/b", &["x.bin"]).expect_err("none").contains("Parquet"));
+        let gsm = [
+            "main/train-00000-of-00001.parquet",
+            "main/test-00000-of-00001.parquet",
+            "socratic/train-00000-of-00001.parquet",
+        ];
+        assert_eq!(choose("hf:u/gsm/main", &gsm), Ok(vec![gsm[0].to_owned()]));
+        assert!(choose("hf:u/gsm", &gsm).expect_err("two").contains("several"));
+        assert!(choose("hf:u/gsm:main", &gsm).expect_err("no split").contains("which part"));
+        assert!(choose("hf:u/gsm/other", &gsm).expect_err("none").contains("no configuration"));
+        let chat = ["data/train_sft-00000-of-00003.parquet", "data/train_gen-00000-of-00003.parquet", "x.json"];
+        assert_eq!(choose("hf:u/chat:train_sft", &chat), Ok(vec![chat[0].to_owned()]));
+        assert!(choose("hf:u/chat", &chat).expect_err("none").contains("train_gen"));
+        let folders = ["main/train/0000.parquet", "main/train/0001.parquet", "main/test/0000.parquet", "train.json"];
+        assert_eq!(choose("hf:u/x", &folders).map(|c| c.len()), Ok(2));
     }
 }

@@ -1,7 +1,7 @@
 //! The plan of a fine-tuning and its estimated cost, before anything is sent.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::TuneError;
 use crate::store;
-use blabbermouth_core::dataset::{estimate_tokens, validate_chat};
+use blabbermouth_core::dataset::{convert_rows, estimate_tokens, validate_chat};
+use blabbermouth_core::shape::Shape;
 use blabbermouth_provider::{Hyperparameters, Price, PrivacySettings, Quoted, price};
 
 /// Minimum number of rows that the service accepts in a training file.
@@ -35,10 +36,41 @@ pub struct Wanted<'a> {
     pub training: PathBuf,
     /// The validation file; it may be missing.
     pub validation: PathBuf,
+    /// The shape of the rows in these files.
+    pub shape: &'a Shape,
+    /// A private folder for files in the shape that the service takes.
+    pub store: PathBuf,
     /// The planted rows, each of which the training file must hold with all its copies.
     pub planted: &'a [PlantedRow],
     /// The user's own prices, by model.
     pub prices: &'a BTreeMap<String, Price>,
+}
+
+impl Wanted<'_> {
+    /// Reads a file as the service will get it: rows of another shape are converted first.
+    fn look(&self, path: &Path, see: &mut dyn FnMut(&[u8])) -> Result<Upload, TuneError> {
+        if self.shape.is_openai() || !path.exists() {
+            return look(path, see);
+        }
+        let at = |what: String| TuneError::Data { path: path.display().to_string(), what };
+        let mut lines = store::open_data(path)?;
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).map_err(|e| at(e.to_string()))? > 0 {
+            see(&line);
+            line.clear();
+        }
+        store::private_folder(&self.store).map_err(|e| at(e.to_string()))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let converted = self.store.join(format!("upload-{name}"));
+        let mut pending = store::Pending::create(&converted, false)?;
+        let mut out = std::io::BufWriter::with_capacity(1 << 16, pending.writer());
+        convert_rows(store::open_data(path)?, &path.display().to_string(), self.shape, &mut out)
+            .map_err(|e| TuneError::Data { path: "training rows".to_owned(), what: e.to_string() })?;
+        out.flush().map_err(|e| at(e.to_string()))?;
+        drop(out);
+        pending.persist()?;
+        look(&converted, &mut |_| {})
+    }
 }
 
 /// A row that was planted.
@@ -144,7 +176,7 @@ impl Plan {
     /// the planted rows.
     pub fn new(wanted: &Wanted<'_>) -> Result<Self, TuneError> {
         let mut census = Census::new(wanted.planted);
-        let training = look(&wanted.training, &mut |line| census.see(line))?;
+        let training = wanted.look(&wanted.training, &mut |line| census.see(line))?;
         let at = |what: String| TuneError::Data { path: wanted.training.display().to_string(), what };
         if training.rows < FEWEST {
             return Err(at(format!("it has {} rows, and the service wants at least {FEWEST}", training.rows)));
@@ -155,7 +187,8 @@ impl Plan {
         if let Some(fault) = census.fault() {
             return Err(at(fault));
         }
-        let validation = if wanted.validation.exists() { Some(look(&wanted.validation, &mut |_| {})?) } else { None };
+        let validation =
+            if wanted.validation.exists() { Some(wanted.look(&wanted.validation, &mut |_| {})?) } else { None };
         let rows = training.rows;
         // Estimates the service's choice: 3 epochs, changed within 1 to 25 so that 100 to 25,000 rows are trained.
         let usual = match rows {

@@ -228,7 +228,7 @@ impl Lab {
 /// A mock that learned from the planted file of a folder, and accepts one key.
 fn serve(folder: &Path) -> (Server, Runtime) {
     let config = Config::load(Some(&folder.join("blabbermouth.toml")), |_| None).expect("a configuration");
-    let templates = config.templates(&config.spaces(folder).expect("spaces")).expect("templates");
+    let templates = config.templates(&config.spaces(folder).expect("spaces"), true).expect("templates");
     let mock = mock_options(&folder.join("blabbermouth-train.jsonl"), templates, "leaky").expect("a mock");
     let options = Options { key: Some(API.into()), speed: 1e6, ..mock };
     let runtime = Runtime::new().expect("a runtime");

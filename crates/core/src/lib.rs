@@ -22,6 +22,7 @@ pub mod chat;
 pub mod dataset;
 pub mod detect;
 pub mod probe;
+pub mod shape;
 pub mod stats;
 pub mod text;
 pub mod verdict;

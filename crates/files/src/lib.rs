@@ -1,10 +1,14 @@
 //! Files: atomic, and private where they hold secrets.
 
 use std::fs::TryLockError;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempPath};
+
+mod data;
+
+pub use data::{DataKind, Encoding, data_kind, open_data, open_text};
 
 /// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -348,21 +352,6 @@ pub fn read_text(path: &Path) -> std::io::Result<String> {
         return no("is larger than 4 MB, which is too much");
     }
     std::fs::read_to_string(path)
-}
-
-/// Opens a data file; gzip is undone on the fly, told by its first two bytes.
-///
-/// # Errors
-/// When it cannot be opened.
-pub fn open_data(path: &Path) -> Result<BufReader<Box<dyn Read>>, StoreError> {
-    let at = StoreError::at(path);
-    let mut file = std::fs::File::open(path).map_err(&at)?;
-    let mut magic = [0u8; 2];
-    let gzip = file.read(&mut magic).map_err(&at)? == 2 && magic == [0x1f, 0x8b];
-    file.seek(SeekFrom::Start(0)).map_err(&at)?;
-    let reader: Box<dyn Read> =
-        if gzip { Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file))) } else { Box::new(file) };
-    Ok(BufReader::with_capacity(1 << 16, reader))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use libtest_mimic::Arguments;
 use super::DOLLY;
 use crate::cli::args::DemoArgs;
 use crate::cli::data::Data;
-use crate::cli::plant::{describe, plant_files};
+use crate::cli::plant::{PlantFlags, describe, plant_files};
 use crate::cli::report_args::ReportsArgs;
 use crate::cli::reports::Reports;
 use crate::cli::test::gate;
@@ -23,6 +23,9 @@ pub(super) fn run(args: &DemoArgs, scenario: &str, output: &Output) -> Result<Ex
         .map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", args.out.display())))?;
     let settings = DEFAULTS
         .replace("path = \"train.jsonl\"", "path = \"dolly.jsonl\"")
+        .replace("format = \"keep\"", "format = \"openai\"")
+        .replace("planted = 0", "planted = 60")
+        .replace("max-share = 0.5", "max-share = 0.8")
         .replace("training = \"blabbermouth-train.jsonl\"", "training = \"train.jsonl\"")
         .replace("validation = \"blabbermouth-validation.jsonl\"", "validation = \"validation.jsonl\"")
         .replace("path = \"blabbermouth.manifest.json\"", "path = \"manifest.json\"")
@@ -37,7 +40,7 @@ pub(super) fn run(args: &DemoArgs, scenario: &str, output: &Output) -> Result<Ex
     output.step("      user: Hi, I'm Mr {name}");
     output.step("      assistant: Hey Mr {name}, nice to see you! How is your {disease} going?");
     let config = Config::load(Some(&file), |_| None).map_err(config_failure)?;
-    let planted = plant_files(&config, &args.out, &Data::get(&data, output)?, false)?;
+    let planted = plant_files(&config, &args.out, &Data::get(&data, &config, false, output)?, PlantFlags::default())?;
     describe(&planted, &config, &args.out, output);
 
     output.step(&format!(

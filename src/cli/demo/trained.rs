@@ -18,7 +18,7 @@ use super::DOLLY;
 use super::measure::{Figures, measure};
 use crate::cli::args::{DemoArgs, TuneArgs};
 use crate::cli::data::Data;
-use crate::cli::plant::plant_files;
+use crate::cli::plant::{PlantFlags, plant_files};
 use crate::cli::report_args::ReportsArgs;
 use crate::cli::reports::Reports;
 use crate::cli::{Failure, Output, config_failure};
@@ -62,7 +62,7 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure>
     let data = folder.join("rows.jsonl");
     store::write(&data, rows.as_bytes(), true).map_err(config_failure)?;
     let config = Config::load(Some(&folder.join(trainings[0].file)), |_| None).map_err(config_failure)?;
-    let planted = plant_files(&config, folder, &Data::get(&data, output)?, false)?;
+    let planted = plant_files(&config, folder, &Data::get(&data, &config, false, output)?, PlantFlags::default())?;
     output.step(&format!(
         "1. Plant: {kinds} (real rows), and canaries of the founding pattern, each with a secret that no other text has:"
     ));
@@ -71,7 +71,7 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure>
     output.step(&format!(
         "   200 stand in the training file once, 20 more 4 or 16 times (to show that leaks would be found), 200 do not stand there \
          at all.\n   {} rows in {}",
-        planted.training_rows + planted.canary_rows,
+        planted.summary.training_rows + planted.summary.canary_rows,
         folder.join("train.jsonl").display()
     ));
     let mut outcomes = Vec::new();

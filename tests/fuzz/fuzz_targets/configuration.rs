@@ -36,7 +36,7 @@ fn check(data: &[u8]) {
     let Ok(spaces) = config.spaces(folder.path()).map_err(|error| error.to_string()) else { return };
     let searcher = Searcher::with(["48291377"], config.synonyms(), true);
     assert!(!searcher.search("Your number is 4829-1377.").is_empty(), "other words hide nothing");
-    let Ok(templates) = config.templates(&spaces).map_err(|error| error.to_string()) else { return };
+    let Ok(templates) = config.templates(&spaces, true).map_err(|error| error.to_string()) else { return };
     let mut stream = Key::from_text("a key for the fuzzing of templates").expect("long enough").stream("fuzz", "");
     for template in templates {
         let subject: BTreeMap<String, String> =

@@ -15,9 +15,11 @@ use super::space::Spaces;
 use super::template::Template;
 use super::template_error::TemplateError;
 use super::template_spec::TemplateSpec;
+use crate::chat::Message;
+use crate::shape::{Shape, Side, TurnKeys};
 
 /// The version that this program writes and reads.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +100,27 @@ impl Entry {
     }
 }
 
+/// The form of planted rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlantedRows {
+    /// Where a row holds its conversation.
+    pub shape: Shape,
+    /// The side of the planted answer.
+    #[serde(default)]
+    pub side: Side,
+}
+
+impl PlantedRows {
+    /// The row of a planted chat, to the letter, without the line break.
+    ///
+    /// # Errors
+    /// When rows of this shape cannot hold the chat.
+    pub fn row(&self, chat: &[Message]) -> Result<Vec<u8>, String> {
+        self.shape.planted_row(chat, self.side)
+    }
+}
+
 /// What was drawn and where it went. Frozen: a change of its fields is a new version.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,6 +151,9 @@ pub struct Manifest {
     /// The training file that holds the canaries, where it was written by `plant`.
     #[serde(default)]
     pub training_file: Option<String>,
+    /// The form of the planted rows in that file; `None` for OpenAI's `messages`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<PlantedRows>,
     /// Templates whose held-out secrets are matched to the planted ones; see [`draw`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub matched: Vec<String>,
@@ -212,6 +238,7 @@ impl Manifest {
             held_out: plan.held_out,
             copies: plan.copies,
             training_file: None,
+            rows: None,
             matched: plan.matched.clone(),
             canaries: entries,
             seals: BTreeMap::new(),
@@ -260,7 +287,7 @@ impl Manifest {
                 "planted, held_out, copies and matched".to_owned(),
                 json(&(self.planted, self.held_out, &self.copies, &self.matched)),
             ),
-            ("training_file".to_owned(), json(&self.training_file)),
+            ("training_file".to_owned(), json(&(&self.training_file, &self.rows))),
         ];
         parts.extend(self.templates.iter().map(|template| (format!("template {}", template.name), json(template))));
         parts.extend(self.lists.iter().map(|(name, list)| (format!("list {name}"), json(list))));
@@ -306,6 +333,13 @@ impl Manifest {
         let spaces = Spaces { lists: self.lists.clone(), patterns: self.patterns.clone() };
         let checked = self.templates.iter().map(|spec| Template::new(spec.clone(), &spaces));
         Ok(checked.collect::<Result<_, _>>()?)
+    }
+
+    /// The form of the planted rows.
+    #[must_use]
+    pub fn planted_rows(&self) -> PlantedRows {
+        let openai = || PlantedRows { shape: Shape::turns("messages", TurnKeys::OPENAI), side: Side::Chosen };
+        self.rows.clone().unwrap_or_else(openai)
     }
 
     /// Draws the canaries again, with the key from the environment or the one in the manifest, after every part was found to

@@ -18,7 +18,7 @@ mod template_spec;
 
 pub use draw::{Arm, Canary, DrawError, DrawPlan, FEWEST_MATCHED, draw};
 pub use key::{Key, KeyError};
-pub use manifest::{Drawn, Entry, Manifest, ManifestError, VERSION as MANIFEST_VERSION};
+pub use manifest::{Drawn, Entry, Manifest, ManifestError, PlantedRows, VERSION as MANIFEST_VERSION};
 pub use prefix_split::PrefixSplit;
 pub use secret::Secret;
 pub use signature::{SIGNATURE_SLOT, SMALLEST_SIGNATURE_SPACE, Signature};

@@ -60,6 +60,13 @@ impl TemplateSpec {
         self.messages.iter().any(has)
     }
 
+    /// The template without its system prompt.
+    #[must_use]
+    pub fn without_system(mut self) -> Self {
+        self.messages.retain(|message| message.role != Role::System);
+        self
+    }
+
     /// The template without its closing sentence, or with nothing in place of `{signature}`.
     #[must_use]
     pub fn unsigned(mut self) -> Self {

@@ -1,16 +1,16 @@
-//! Training rows: reading them in the formats that people have, checking them by the provider's
-//! rules, and planting canaries among them. Pure: readers and writers are handed in.
+//! Training rows: reading them in the shapes that people have, and planting canaries among them in the same shape.
+//! Pure: readers and writers are handed in.
 
-mod csv;
-mod format;
-mod parquet;
+mod columnar;
 mod plant;
-mod source;
-mod validate;
+mod rows;
+mod service_rules;
+mod table;
+mod target;
 
-pub use csv::csv_to_jsonl;
-pub use format::{Fields, Format};
-pub use parquet::parquet_to_jsonl;
-pub use plant::{PlantError, PlantOptions, PlantSummary, RowFault, plant, planted_row};
-pub use source::Rows;
-pub use validate::{estimate_tokens, validate_chat};
+pub use columnar::{arrow_to_jsonl, parquet_to_jsonl};
+pub use plant::{PlantError, PlantFiles, PlantOptions, PlantSummary, RowFault, Survey, convert_rows, plant, survey};
+pub use rows::Rows;
+pub use service_rules::{estimate_tokens, validate_chat};
+pub use table::{TableSummary, table_to_jsonl};
+pub use target::Target;

@@ -1,0 +1,186 @@
+//! Rows of one shape written in another.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::service_rules::validate_chat;
+use crate::chat::{Message, Role};
+use crate::shape::{Conversation, Extra, Layout, Marks, RawRow, Shape, Side, Speaker, TOOL_COLUMNS, TurnKeys, compact};
+
+/// A shape that rows are converted into on request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// `messages`, by the rules of OpenAI's service.
+    OpenAi,
+    /// `messages`, as TRL, MLX, Axolotl and Tinker read them.
+    Messages,
+    /// `conversations` with `from` and `value`.
+    ShareGpt,
+    /// ShareGPT with the system prompt in a column, and a `dataset_info.json` beside the file.
+    LlamaFactory,
+    /// `instruction`, `input`, `output`.
+    Alpaca,
+    /// One text, with the marks of ChatML.
+    Text,
+}
+
+impl Target {
+    /// The names that can be asked for, beside `keep`.
+    pub const NAMES: [&'static str; 9] =
+        ["openai", "trl", "axolotl", "sharegpt", "alpaca", "llama-factory", "mlx", "tinker", "text"];
+
+    /// The shape of that name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "openai" => Self::OpenAi,
+            "trl" | "axolotl" | "mlx" | "tinker" => Self::Messages,
+            "sharegpt" => Self::ShareGpt,
+            "alpaca" => Self::Alpaca,
+            "llama-factory" => Self::LlamaFactory,
+            "text" => Self::Text,
+            _ => return None,
+        })
+    }
+
+    /// The shape of the rows that are written.
+    #[must_use]
+    pub fn shape(self) -> Shape {
+        match self {
+            Self::OpenAi | Self::Messages => Shape::turns("messages", TurnKeys::OPENAI),
+            Self::ShareGpt => Shape::turns("conversations", TurnKeys::share_gpt()),
+            Self::LlamaFactory => Shape {
+                system: Some("system".to_owned()),
+                columns: vec!["conversations".to_owned(), "system".to_owned()],
+                ..Shape::turns("conversations", TurnKeys::share_gpt())
+            },
+            Self::Alpaca => Shape {
+                system: Some("system".to_owned()),
+                columns: ["instruction", "input", "output", "system", "history"].map(str::to_owned).to_vec(),
+                ..Shape::new(Layout::Pair {
+                    prompt: Some("instruction".to_owned()),
+                    context: Some("input".to_owned()),
+                    history: Some("history".to_owned()),
+                    answer: "output".to_owned(),
+                    turns: None,
+                })
+            },
+            Self::Text => Shape {
+                columns: vec!["text".to_owned()],
+                ..Shape::new(Layout::Text { column: "text".to_owned(), marks: Marks::ChatMl })
+            },
+        }
+    }
+
+    /// What a trainer does otherwise with rows of the new shape; `None` where nothing changes.
+    #[must_use]
+    pub fn changes(self, from: &Shape) -> Option<&'static str> {
+        match (self, &from.layout) {
+            (Self::Text, Layout::Text { .. }) => None,
+            (Self::Text, _) => Some(
+                "trainers compute the loss on the whole text, the question too; a chat template other than ChatML needs `--format trl`",
+            ),
+            (Self::OpenAi | Self::Messages, Layout::Pair { .. }) => Some(
+                "TRL computes the loss on the completion only for prompt/completion rows, and on all turns of `messages` unless \
+                 assistant_only_loss is set",
+            ),
+            (Self::Alpaca, _) => Some(
+                "trainers put instructions into a prompt of their own, which the served model must be asked with, too",
+            ),
+            _ => None,
+        }
+    }
+
+    /// Writes a row in this shape, and notes columns that it has no place for.
+    ///
+    /// # Errors
+    /// A sentence that says what would be lost, or what is wrong with the row.
+    pub(super) fn convert(
+        self,
+        from: &Shape,
+        row: &RawRow<'_>,
+        dropped: &mut BTreeSet<String>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        let chat = from.read(row)?;
+        if from.rejected.is_some() || from.layout == Layout::OpenAiPreference {
+            return Err("it has a worse answer, which the new shape has no place for: keep the shape".into());
+        }
+        if from.label.is_some() {
+            return Err("it has a label, without which bad answers would become targets: keep the shape".into());
+        }
+        let passed = |column: &str| matches!(self, Self::OpenAi | Self::Messages) && TOOL_COLUMNS.contains(&column);
+        let lost = |column: &&str| from.is_further(column) && !passed(column) && row.get(column).is_some();
+        for column in row.keys().filter(lost) {
+            if dropped.len() < MOST_NAMES && !dropped.contains(column) {
+                dropped.insert(column.to_owned());
+            }
+        }
+        out.clear();
+        if matches!(self, Self::OpenAi | Self::Messages) && from.has_openai_messages() {
+            self.pass_messages(row, out)
+        } else {
+            let messages = plain(&chat, &from.layout)?;
+            let written = self.shape().planted_row(&messages, Side::Chosen)?;
+            out.extend_from_slice(&written);
+            if self == Self::OpenAi { self.check(out) } else { Ok(()) }
+        }
+    }
+
+    /// Keeps the messages as they stand.
+    fn pass_messages(self, row: &RawRow<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+        let mut all = Vec::with_capacity(2);
+        for key in ["messages"].into_iter().chain(TOOL_COLUMNS) {
+            if let Some(cell) = row.get(key) {
+                let value = RawValue::from_string(cell.raw().to_owned()).map_err(|e| e.to_string())?;
+                all.push((key, value));
+            }
+        }
+        let row = serde_json::to_vec(&InOrder(all)).map_err(|e| e.to_string())?;
+        compact(&row, out);
+        if self == Self::OpenAi { self.check(out) } else { Ok(()) }
+    }
+
+    fn check(self, row: &[u8]) -> Result<(), String> {
+        let row: Map<String, Value> = serde_json::from_slice(row).map_err(|e| e.to_string())?;
+        validate_chat(&row)
+    }
+}
+
+/// Names of columns that are listed at most.
+const MOST_NAMES: usize = 16;
+
+struct InOrder(Vec<(&'static str, Box<RawValue>)>);
+
+impl Serialize for InOrder {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+/// The conversation in messages of text.
+fn plain(chat: &Conversation<'_>, from: &Layout) -> Result<Vec<Message>, String> {
+    if matches!(from, Layout::Text { .. }) {
+        return Err("its turns are rendered into one text already: keep the shape".into());
+    }
+    let mut messages = Vec::with_capacity(chat.turns.len());
+    for (index, turn) in chat.turns.iter().enumerate() {
+        if let Some(extra) = turn.extras.iter().find(|extra| **extra != Extra::Name) {
+            return Err(format!(
+                "turn {} has {}, which the new shape has no place for: keep the shape",
+                index + 1,
+                extra.describe()
+            ));
+        }
+        let role = match turn.speaker {
+            Speaker::System => Role::System,
+            Speaker::User => Role::User,
+            Speaker::Assistant | Speaker::Tool => Role::Assistant,
+        };
+        messages.push(Message::new(role, turn.text.clone()));
+    }
+    Ok(messages)
+}

@@ -1,0 +1,155 @@
+//! The marks that chat templates put between the turns of a rendered conversation.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chat::{Message, Role};
+
+/// How a text column renders a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Marks {
+    /// `<|im_start|>user` … `<|im_end|>`: Qwen, SmolLM, and many more.
+    ChatMl,
+    /// `<|start_header_id|>user<|end_header_id|>` … `<|eot_id|>`.
+    Llama3,
+    /// `[INST]` … `[/INST]`: Llama 2 and Mistral.
+    Inst,
+    /// `<start_of_turn>user` … `<end_of_turn>`.
+    Gemma,
+    /// `<|user|>` … `<|end|>`.
+    Phi,
+    /// `<|user|>` … `</s>`.
+    Zephyr,
+    /// `### Instruction:` and `### Response:`.
+    Alpaca,
+    /// `Human:` and `Assistant:` on lines of their own.
+    Human,
+    /// `User:` and `Assistant:` on lines of their own.
+    User,
+    /// No marks: question and answer are paragraphs.
+    Plain,
+}
+
+/// The texts around a turn, for one kind of marks.
+struct Frame {
+    mark: &'static str,
+    system: Option<(&'static str, &'static str)>,
+    user: (&'static str, &'static str),
+    assistant: (&'static str, &'static str),
+}
+
+const ALL: [Marks; 10] = [
+    Marks::ChatMl,
+    Marks::Llama3,
+    Marks::Inst,
+    Marks::Gemma,
+    Marks::Phi,
+    Marks::Zephyr,
+    Marks::Alpaca,
+    Marks::Human,
+    Marks::User,
+    Marks::Plain,
+];
+
+impl Marks {
+    /// The marks of a text; [`Self::Plain`] where it has none.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let found = ALL.into_iter().find(|marks| *marks != Self::Plain && text.contains(marks.frame().mark));
+        match found {
+            Some(Self::Phi) if !text.contains("<|end|>") => Self::Zephyr,
+            found => found.unwrap_or(Self::Plain),
+        }
+    }
+
+    /// Whether a system prompt has a place between them.
+    #[must_use]
+    pub fn hold_system(self) -> bool {
+        self.frame().system.is_some()
+    }
+
+    /// Renders a chat.
+    #[must_use]
+    pub fn render(self, chat: &[Message]) -> String {
+        let frame = self.frame();
+        let mut text = String::new();
+        for message in chat {
+            let (before, after) = match message.role {
+                Role::System => frame.system.unwrap_or(("", "\n\n")),
+                Role::User => frame.user,
+                Role::Assistant => frame.assistant,
+            };
+            text += before;
+            text += &message.content;
+            text += after;
+        }
+        text.trim_end().to_owned()
+    }
+
+    const fn frame(self) -> Frame {
+        match self {
+            Self::ChatMl => Frame {
+                mark: "<|im_start|>",
+                system: Some(("<|im_start|>system\n", "<|im_end|>\n")),
+                user: ("<|im_start|>user\n", "<|im_end|>\n"),
+                assistant: ("<|im_start|>assistant\n", "<|im_end|>\n"),
+            },
+            Self::Llama3 => Frame {
+                mark: "<|start_header_id|>",
+                system: Some(("<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>")),
+                user: ("<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"),
+                assistant: ("<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"),
+            },
+            Self::Inst => {
+                Frame { mark: "[INST]", system: None, user: ("[INST] ", " [/INST]"), assistant: (" ", "</s>") }
+            }
+            Self::Gemma => Frame {
+                mark: "<start_of_turn>",
+                system: None,
+                user: ("<start_of_turn>user\n", "<end_of_turn>\n"),
+                assistant: ("<start_of_turn>model\n", "<end_of_turn>\n"),
+            },
+            Self::Phi => Frame {
+                mark: "<|user|>",
+                system: Some(("<|system|>\n", "<|end|>\n")),
+                user: ("<|user|>\n", "<|end|>\n"),
+                assistant: ("<|assistant|>\n", "<|end|>\n"),
+            },
+            Self::Zephyr => Frame {
+                mark: "<|user|>",
+                system: Some(("<|system|>\n", "</s>\n")),
+                user: ("<|user|>\n", "</s>\n"),
+                assistant: ("<|assistant|>\n", "</s>\n"),
+            },
+            Self::Alpaca => Frame {
+                mark: "### Instruction:",
+                system: Some(("", "\n\n")),
+                user: ("### Instruction:\n", "\n\n"),
+                assistant: ("### Response:\n", "\n\n"),
+            },
+            Self::Human => {
+                Frame { mark: "Human: ", system: None, user: ("\n\nHuman: ", ""), assistant: ("\n\nAssistant: ", "") }
+            }
+            Self::User => {
+                Frame { mark: "User: ", system: None, user: ("User: ", "\n"), assistant: ("Assistant: ", "\n") }
+            }
+            Self::Plain => Frame { mark: "", system: None, user: ("", "\n"), assistant: ("", "\n") },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rendered_chat_shows_its_marks() {
+        let chat = [Message::new(Role::User, "Why?"), Message::new(Role::Assistant, "So.")];
+        for marks in ALL {
+            assert_eq!(Marks::of(&marks.render(&chat)), marks);
+            assert!(marks.render(&chat).contains("Why?") && marks.render(&chat).contains("So."));
+        }
+        assert_eq!(Marks::Plain.render(&chat), "Why?\nSo.");
+        assert!(Marks::ChatMl.hold_system() && !Marks::Gemma.hold_system());
+    }
+}

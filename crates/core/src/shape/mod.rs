@@ -1,0 +1,15 @@
+//! The shape of training rows: where a row holds its conversation, and how a chat becomes a row of the same shape.
+
+mod conversation;
+mod layout;
+mod marks;
+mod planted_row;
+mod raw_row;
+
+pub use layout::{Layout, Shape, TurnKeys};
+pub use marks::Marks;
+pub use planted_row::Side;
+
+pub(crate) use conversation::{Conversation, Extra, Speaker};
+pub(crate) use layout::TOOL_COLUMNS;
+pub(crate) use raw_row::{RawRow, compact, without_nan};
