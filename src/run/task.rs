@@ -276,7 +276,7 @@ impl Task {
                 self.evidence.unrecorded += u64::from(!is_replay);
                 return Ok(());
             }
-            // A complete recording without this answer is of another run, or was cut.
+            // A recording without this answer is of another run, or was cut.
             Err(Fault::Provider(error @ ProviderError::Cassette { .. })) => return Err(error.into()),
             // A sweep gives no bound: its failed questions are only counted, unless no further request can succeed.
             Err(Fault::Provider(error)) if prepared.asked.purpose == Purpose::Sweep && !error.is_fatal() => {
