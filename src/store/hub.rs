@@ -1,6 +1,6 @@
-//! Data sets of the Hugging Face hub: `hf:OWNER/NAME[@REVISION][:SPLIT]`, with a cache of its own.
+//! Data sets of the Hugging Face hub: `hf:OWNER/NAME[@REVISION][:SPLIT]`, with a cache.
 //!
-//! Nothing that the hub says becomes a path: a file is kept under the digest of where it came from.
+//! No name from the hub becomes a path: a file is cached under the digest of its origin.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,19 +16,19 @@ use sha2::{Digest, Sha256};
 use blabbermouth_files::Pending;
 use blabbermouth_provider::is_loopback;
 
-/// Kinds of data files, in the order in which they are looked for.
+/// Extensions of data files, the preferred ones first.
 const KINDS: [&str; 6] = [".jsonl", ".jsonl.gz", ".json", ".csv", ".csv.gz", ".parquet"];
 
-/// The largest list of files, in bytes.
+/// Maximum size of the file list, in bytes.
 const LARGEST_LIST: usize = 64 << 20;
-/// Bytes of all files of one data set: more than anybody tunes on.
+/// Maximum size of all files of a data set, in bytes: more than anybody tunes on.
 const MOST_BYTES: u64 = 64 << 30;
-/// So often a download that breaks off is gone on with.
+/// Failed attempts in a row after which a download gives up.
 const TRIES: u32 = 4;
 const CONNECT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Why a data set of the hub cannot be had.
+/// Why a data set of the hub is not available.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {what}")]
 pub struct HubError {
@@ -36,30 +36,30 @@ pub struct HubError {
     what: String,
 }
 
-/// A data set of the hub.
+/// Data set of the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubData {
     /// Owner and name.
     pub repository: String,
     /// Branch, tag or commit.
     pub revision: String,
-    /// The part of the data, `train` by default.
+    /// Split of the data; `None` for `train`.
     pub split: Option<String>,
 }
 
-/// How the hub is reached.
+/// How to reach the hub.
 #[derive(Debug, Clone, Default)]
 pub struct Hub {
-    /// Its address; `HF_ENDPOINT`.
+    /// Address, from `HF_ENDPOINT`; `None` for the public hub.
     pub endpoint: Option<String>,
-    /// An access token; `HF_TOKEN`.
+    /// Access token, from `HF_TOKEN`; `None` for the one in the file `token` of `home`.
     pub token: Option<String>,
-    /// Where the cache is; `HF_HOME`.
+    /// Folder of the cache, from `HF_HOME`; `None` for `~/.cache/huggingface`.
     pub home: Option<PathBuf>,
 }
 
 impl HubData {
-    /// Takes a name apart; `None` when it is none of the hub's.
+    /// Parses a name; `None` if it is no name of the hub.
     ///
     /// ```
     /// use blabbermouth::store::HubData;
@@ -76,10 +76,11 @@ impl HubData {
         Some(Self { repository: repository.to_owned(), revision: revision.to_owned(), split })
     }
 
-    /// Fetches the files of the split, unless the cache has them. They are of one kind, and sorted.
+    /// Returns the paths of the split's files in the cache, and fetches those that are missing. The files have one
+    /// extension, and are sorted by name.
     ///
     /// # Errors
-    /// When there is no such data set or split, it is of an unknown form, or the hub cannot be reached.
+    /// When there is no such data set or split, its format is unknown, or the hub cannot be reached.
     pub fn fetch(&self, hub: &Hub) -> Result<Vec<PathBuf>, HubError> {
         let fault = |what: String| HubError { name: format!("hf:{}", self.repository), what };
         self.check().map_err(fault)?;
@@ -89,7 +90,7 @@ impl HubData {
         fetched.unwrap_or_else(|_| Err("the download panicked".into())).map_err(fault)
     }
 
-    /// Whether the name can be one of the hub.
+    /// Checks whether the hub can have this name.
     fn check(&self) -> Result<(), String> {
         let is_word = |word: &str| {
             let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -105,7 +106,7 @@ impl HubData {
         Ok(())
     }
 
-    /// The data files of the split.
+    /// Selects the data files of the split.
     fn choose<'a>(&self, files: &'a [String]) -> Result<Vec<&'a str>, String> {
         let data = |kind: &str| -> Vec<&'a str> {
             files.iter().map(String::as_str).filter(|f| f.ends_with(kind) && !f.ends_with("_infos.json")).collect()
@@ -121,7 +122,7 @@ impl HubData {
         let found = of_split(self.split.as_deref().unwrap_or("train"));
         match (&self.split, found.is_empty(), all.len()) {
             (_, false, _) => Ok(found),
-            // Without splits in the names, all there is is the training data.
+            // Without splits in the names, a single file is the training data.
             (None, true, 1) => Ok(all),
             (Some(split), true, 1) if split == "train" => Ok(all),
             _ => Err(format!("which part is meant? give it after a colon; the files are {}", all.join(", "))),
@@ -129,10 +130,10 @@ impl HubData {
     }
 }
 
-/// What the hub says of a data set.
+/// Description of a data set by the hub.
 #[derive(Debug, Deserialize)]
 struct Info {
-    /// The commit.
+    /// Commit id.
     sha: String,
     siblings: Vec<Sibling>,
 }
@@ -142,13 +143,13 @@ struct Sibling {
     rfilename: String,
 }
 
-/// A connection to the hub.
+/// Client of the hub.
 struct Client {
     endpoint: Url,
     token: Option<String>,
     cache: PathBuf,
     http: reqwest::Client,
-    /// Bytes of the files that were fetched whole.
+    /// Bytes of the files that were fetched completely.
     got: AtomicU64,
 }
 
@@ -166,7 +167,7 @@ impl Client {
                 "the hub's token and rows would travel in the clear: HF_ENDPOINT must begin with https://".into()
             );
         }
-        // Whoever was first has installed it.
+        // An error means that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .https_only(!is_here)
@@ -193,7 +194,7 @@ impl Client {
         Ok(fetched)
     }
 
-    /// An address below the endpoint; each word is one part of its path, whatever is in it.
+    /// Address below the endpoint; each word is one part of its path, whatever it contains.
     fn address(&self, words: &[&str]) -> Result<Url, String> {
         let mut url = self.endpoint.clone();
         url.path_segments_mut()
@@ -211,7 +212,7 @@ impl Client {
         }
     }
 
-    /// The commit and the files of a data set.
+    /// Reads the commit and the list of files of a data set.
     async fn info(&self, data: &HubData) -> Result<Info, String> {
         let owner_and_name = data.repository.split('/');
         let words: Vec<&str> =
@@ -234,7 +235,7 @@ impl Client {
         if is_commit { Ok(info) } else { Err("the hub names no commit of it".into()) }
     }
 
-    /// One file, from the cache or from the hub.
+    /// Path of a file in the cache, which is downloaded if necessary.
     async fn file(&self, repository: &str, commit: &str, file: &str) -> Result<PathBuf, String> {
         let origin = [self.endpoint.as_str(), repository, commit, file].join("\n");
         let kind = KINDS.iter().filter(|kind| file.ends_with(**kind)).max_by_key(|kind| kind.len()).copied();
@@ -270,13 +271,13 @@ impl Client {
         }
     }
 
-    /// What is left of a file, from `got` bytes on.
+    /// Downloads a file from byte `got` on.
     async fn part(&self, url: Url, pending: &mut Pending, got: &mut u64) -> Result<(), Broken> {
         let off = |e: reqwest::Error| Broken::Off(told(e));
         let request = self.get(url).header(RANGE, format!("bytes={got}-"));
         let mut reply = request.send().await.map_err(off)?;
         let whole = match reply.status() {
-            // All of it: the server takes no ranges.
+            // The whole file: the server takes no ranges.
             StatusCode::OK if *got == 0 => reply.content_length(),
             StatusCode::PARTIAL_CONTENT => {
                 let range = reply.headers().get("content-range").and_then(|value| value.to_str().ok());
@@ -315,16 +316,16 @@ impl Client {
     }
 }
 
-/// Why a part did not come.
+/// Why a download is not complete.
 enum Broken {
-    /// A part came, and the server has more.
+    /// A part arrived, and the server has more.
     Part,
-    /// Another try may bring it.
+    /// Another attempt may succeed.
     Off(String),
     Refused(String),
 }
 
-/// An error without the address, in which a signature may stand.
+/// Text of an error without its address, which may hold a signature.
 fn told(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
@@ -336,7 +337,7 @@ fn told(error: reqwest::Error) -> String {
     text
 }
 
-/// Whether a file of the hub has a name that can be one.
+/// Whether a file name of the hub is safe.
 fn is_sound(name: &str) -> bool {
     let is_part =
         |part: &str| !part.is_empty() && !part.chars().all(|c| c == '.') && !part.chars().any(char::is_control);

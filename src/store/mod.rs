@@ -1,4 +1,4 @@
-//! What lies on disk: files that are whole or absent, and the run journal.
+//! Storage: files that are whole or absent, the run journal, the ledger, data sets of the Hugging Face hub.
 
 mod hub;
 mod journal;
