@@ -23,7 +23,7 @@ pub struct Compared<'a> {
     pub page: String,
 }
 
-/// Renders a page with the figures of all runs, and the leak rate by copies of each. It holds no secret and no script.
+/// Renders a page with the figures of all runs, and the leak rate by copies of each. No secret, no script.
 #[must_use]
 pub fn comparison(runs: &[Compared<'_>]) -> Vec<u8> {
     let mut out = String::with_capacity(16 << 10);
