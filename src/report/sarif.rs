@@ -8,7 +8,7 @@ use super::finding::{Outcome, RULES, outcomes, severity};
 use crate::exit::ExitCode;
 use blabbermouth_core::verdict::{CanaryVerdict, RunReport, RunVerdict};
 
-/// Maximum number of results. Code scanning shows so many, and refuses a file with more than 25,000.
+/// Maximum number of results. Code scanning shows no more, and refuses a file with more than 25,000.
 const MOST: usize = 5000;
 const HELP: &str = "https://github.com/blabbermouth-rs/blabbermouth#what-a-verdict-rests-on";
 

@@ -84,7 +84,7 @@ pub struct Resumed {
     pub age: Option<Duration>,
 }
 
-/// No canary has so many requests.
+/// Limit of request numbers: no canary has as many requests.
 const MOST_REQUESTS: usize = 1 << 24;
 
 /// Journal entries of a canary's answers: for each request the number of its entry; 0 if it has none.
