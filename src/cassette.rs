@@ -1,12 +1,12 @@
-//! Decorators that record answers to a file, and give them again without a network.
+//! Providers that record answers to a file, and replay them without a network.
 //!
-//! A cassette is a file of lines, one for each request: an HMAC of the request, and the answer sealed
-//! with ChaCha20-Poly1305, both under keys that are derived from the manifest's. Nothing in it can be
-//! read without that key: no secret, no answer, no prompt; and the API key is never part of it. A discarded response has
-//! a line of its own, so that a replay searches it as the run did. Each line
-//! holds an HMAC of itself and of the line before, so that a line that was removed, put in or moved is noticed. A recording
-//! begins with a head (when, where and of which model it was made), and closes with an end: without it, it was cut, or
-//! the run was killed, and it is not judged. A run that goes on after a kill appends a recording of its own.
+//! A cassette has one line for each request: an HMAC of the request, and the answer sealed with ChaCha20-Poly1305, both
+//! under keys that are derived from the manifest's. Without that key no secret, answer or prompt can be read. The API
+//! key is never part of the file. A discarded response has its own line, so that a replay searches it as the run did.
+//! Each line has an HMAC of itself and of the line before, to detect lines that were removed, inserted or moved.
+//!
+//! A recording starts with a head (time, server, model) and closes with an end. Without an end it was cut, or the run
+//! was killed, and it is not judged. A run that is resumed after a kill appends a recording of its own.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -31,31 +31,31 @@ struct Line {
     chain: String,
 }
 
-/// The longest line of a cassette, in bytes: the longest answer (64 MiB), escaped and encoded.
+/// Maximum length of a line, in bytes: the longest answer (64 MiB), escaped and encoded.
 const LONGEST_LINE: u64 = 256 << 20;
 
-/// The names of the lines that open and close a recording.
+/// Names of the lines that open and close a recording.
 const HEAD: &str = "head";
 const END: &str = "end";
 
-/// Where a recording comes from.
+/// Origin of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
-    /// When it began, in seconds since 1970.
+    /// Start of the recording, in seconds since 1970.
     pub started: u64,
-    /// The server that answered.
+    /// Address of the provider.
     pub address: String,
-    /// The model that answered.
+    /// Name of the model.
     pub model: String,
 }
 
-/// What the name of a request begins with, where the answer is one that was thrown away.
+/// Prefix of a request name, for a discarded response.
 const BROKEN: &str = "broken-";
 
-/// What the name of a request begins with, where it got no answer.
+/// Prefix of a request name, for a request without an answer.
 const FAILED: &str = "failed-";
 
-/// The keys of a cassette.
+/// Keys of a cassette.
 struct Keys {
     name: [u8; 32],
     cipher: LessSafeKey,
@@ -83,7 +83,7 @@ impl Keys {
         HEXLOWER.encode(&mac.finalize().into_bytes()[..16])
     }
 
-    /// Ties a line to the line before it.
+    /// HMAC that ties a line to the line before it.
     fn chain(&self, before: &str, request: &str, answer: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.name).expect("any length is a key");
         for part in ["chain", before, request, answer] {
@@ -112,11 +112,11 @@ impl Keys {
     }
 }
 
-/// A cassette that is written.
+/// A cassette that is being written.
 struct Tape {
     keys: Keys,
     path: PathBuf,
-    /// The file, and what its last line is chained by.
+    /// The file, and the chain value of its last line.
     file: Mutex<(std::fs::File, String)>,
 }
 
@@ -136,18 +136,18 @@ impl Tape {
         written.map_err(|e| ProviderError::Setup(format!("{}: {e}", self.path.display())))
     }
 
-    /// Writes down what `broken` sees of the answers to a request, too.
+    /// Callback that records each discarded response to a request, and reports it to `broken`.
     fn watch(self: &Arc<Self>, name: &str, broken: &DiscardSink) -> DiscardSink {
         let (tape, name, broken) = (Arc::clone(self), format!("{BROKEN}{name}"), broken.clone());
         DiscardSink::new(move |discarded| {
-            // Where it cannot be written, no answer can be either, and the run ends.
+            // If this cannot be written, no answer can be either, and the run ends.
             let _ = tape.write(name.clone(), &(String::from_utf8_lossy(discarded.bytes), discarded.withheld));
             broken.report(discarded);
         })
     }
 }
 
-/// Asks, and writes every answer down.
+/// Provider that records every answer of another one.
 pub struct Recorder {
     inner: Arc<dyn Provider>,
     tape: Arc<Tape>,
@@ -160,7 +160,7 @@ impl std::fmt::Debug for Recorder {
 }
 
 impl Recorder {
-    /// Goes on with a cassette, or begins one. A line that a killed process left unfinished is removed.
+    /// Continues a cassette, or starts one. Removes a line that a killed process left unfinished.
     ///
     /// # Errors
     /// When the file cannot be written, another process records to it, or it is no cassette of this key.
@@ -177,7 +177,7 @@ impl Recorder {
         }
         let keys = Keys::new(key);
         let (chain, end) = last_chain(&file, &keys).map_err(fault)?;
-        // Only now, since a file of somebody else must stay as it is.
+        // Only now: a file that is no cassette must stay as it is.
         file.set_len(end).map_err(fault)?;
         crate::store::make_private(path).map_err(fault)?;
         let tape = Tape { keys, path: path.to_owned(), file: Mutex::new((file, chain)) };
@@ -186,7 +186,7 @@ impl Recorder {
         Ok(Self { inner, tape: Arc::new(tape) })
     }
 
-    /// Closes the recording: the run has been judged.
+    /// Closes the recording. Call it when the run is judged.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -195,8 +195,8 @@ impl Recorder {
     }
 }
 
-/// What the last whole line of a cassette is chained by, and where that line ends. A file that is not empty and does not
-/// begin with a head by this key is an error.
+/// Chain value of the last whole line of a cassette, and the offset after that line. A file that is not empty and does
+/// not start with a head by this key is an error.
 fn last_chain(mut file: &std::fs::File, keys: &Keys) -> std::io::Result<(String, u64)> {
     let foreign = || std::io::Error::other("is no cassette of this manifest's key: name another file");
     let about = file.metadata()?;
@@ -213,7 +213,7 @@ fn last_chain(mut file: &std::fs::File, keys: &Keys) -> std::io::Result<(String,
     if head.request != HEAD || keys.open::<Head>(HEAD, &head.answer).is_none() {
         return Err(foreign());
     }
-    // From the end, in pieces that double, until a whole line is in them: that of a usual answer is short.
+    // Reads from the end, in pieces that double until one has a whole line: a usual answer is short.
     let (mut size, mut tail, mut begin) = (1 << 16, Vec::new(), 0);
     while tail.iter().filter(|byte| **byte == b'\n').count() < 2 && size <= 4 * LONGEST_LINE {
         begin = about.len().saturating_sub(size);
@@ -239,7 +239,7 @@ impl Provider for Recorder {
             let answer = self.inner.complete(&request).await;
             match &answer {
                 Ok(answer) => self.tape.write(name, answer)?,
-                // The run goes on, and so does one that replays it.
+                // The run continues without this answer, and so does its replay.
                 Err(error) if !error.is_fatal() => self.tape.write(format!("{FAILED}{name}"), &())?,
                 Err(_) => {}
             }
@@ -250,7 +250,7 @@ impl Provider for Recorder {
     fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {
         Box::pin(async move {
             let scores = self.inner.score(messages, continuations).await?;
-            // JSON has no infinities, and a probability of 0 has such a logarithm.
+            // JSON has no infinities: `None` is the logarithm of probability 0.
             let kept: Vec<Option<f64>> = scores.iter().map(|s| s.is_finite().then_some(*s)).collect();
             if scores.iter().any(|s| s.is_nan()) {
                 return Err(ProviderError::Malformed { what: "a score that is no number".into() });
@@ -277,27 +277,27 @@ impl Provider for Recorder {
     }
 }
 
-/// Gives recorded answers, and asks nobody.
+/// Provider that replays recorded answers without a network.
 pub struct Player {
     keys: Keys,
     path: Option<PathBuf>,
     model: String,
-    /// Those that were recorded.
+    /// Recorded addresses, joined by `, `.
     address: String,
-    /// When the oldest recording began, in seconds since 1970.
+    /// Start of the oldest recording, in seconds since 1970.
     recorded: u64,
-    /// The name under which the model answered, where that was another one.
+    /// Name of the model in the recorded answers; `None` if no recording has one.
     served: Option<String>,
     answers: HashMap<String, String>,
-    /// Answers to a request that was recorded once more.
+    /// Earlier answers to requests that were recorded again.
     earlier: HashMap<String, Vec<String>>,
-    /// Requests that got no answer.
+    /// Requests without an answer.
     failed: HashSet<String>,
-    /// Answers that were thrown away.
+    /// Discarded responses, by request.
     broken: HashMap<String, Vec<String>>,
 }
 
-/// All lines of some cassettes, sealed as they are.
+/// All lines of the cassettes, still sealed.
 #[derive(Default)]
 struct Contents {
     answers: HashMap<String, String>,
@@ -309,7 +309,7 @@ struct Contents {
 }
 
 impl Contents {
-    /// Reads a file, whose lines have to be chained, from a head to an end.
+    /// Reads a file, whose lines must be chained, from a head to an end.
     fn file(&mut self, path: &Path, model: &str, keys: &Keys) -> Result<(), String> {
         if path.metadata().is_ok_and(|about| !about.is_file()) {
             return Err("is no regular file".into());
@@ -350,7 +350,7 @@ impl Contents {
                                 have none in common";
                     return Err(what.into());
                 }
-                // A run that was killed may have asked again. The last answer is judged; what came before it is searched.
+                // A killed run may have asked again. The last answer is judged; earlier ones are only searched.
                 _ => {
                     if let Some(before) = own.insert(line.request.clone(), line.answer) {
                         self.earlier.entry(line.request).or_default().push(before);
@@ -371,7 +371,7 @@ impl Contents {
     }
 }
 
-/// Opens a head, which has to be of this model.
+/// Opens a head, which must be of this model.
 fn head(sealed: &str, model: &str, keys: &Keys) -> Result<Head, String> {
     let head: Head = keys.open(HEAD, sealed).ok_or("its head cannot be opened with the manifest's key")?;
     if head.model != model {
@@ -387,11 +387,11 @@ impl std::fmt::Debug for Player {
 }
 
 impl Player {
-    /// Reads a cassette, or the parts of a sharded run. An answer that is in no part is a gap, not a fault.
+    /// Reads a cassette, or the `parts` of a sharded run. An answer that is in no part is a gap, not an error.
     ///
     /// # Errors
-    /// When a file cannot be read, is no cassette of this key, was edited or cut, is of another model, or answers what
-    /// another one answers.
+    /// When a file cannot be read, is no cassette of this key, was edited or cut, is of another model, or has an answer
+    /// that another file has.
     pub fn new(paths: &[PathBuf], parts: bool, model: &str, key: [u8; 32]) -> Result<Self, ProviderError> {
         let mut read = Contents::default();
         let keys = Keys::new(key);
@@ -409,13 +409,13 @@ impl Player {
         Ok(Self { keys, path, model: model.to_owned(), address, recorded, served, answers, earlier, failed, broken })
     }
 
-    /// When the oldest of the recordings began, in seconds since 1970.
+    /// Start of the oldest recording, in seconds since 1970.
     #[must_use]
     pub const fn recorded(&self) -> u64 {
         self.recorded
     }
 
-    /// The servers that answered.
+    /// Addresses of the recorded providers.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
         self.address.split(", ")
     }
@@ -434,7 +434,7 @@ impl Player {
         self.keys.open(name, sealed).ok_or_else(|| self.missing())
     }
 
-    /// Shows what was thrown away of the answers to a request, and those that came before the last one.
+    /// Reports to `broken` the discarded responses to a request, and its answers before the last one.
     fn show(&self, name: &str, broken: &DiscardSink) -> Result<(), ProviderError> {
         for sealed in self.earlier.get(name).into_iter().flatten() {
             let answer: serde_json::Value = self.keys.open(name, sealed).ok_or_else(|| self.missing())?;
@@ -471,7 +471,7 @@ impl Provider for Player {
         })
     }
 
-    /// Whatever was recorded is there.
+    /// Always true: recorded scores can be replayed.
     fn scores(&self) -> bool {
         true
     }

@@ -1,4 +1,4 @@
-//! The annex for a data protection officer: attacks with their results, what was not tested, and a matrix of controls.
+//! Annex for a data protection officer: attacks with results, what was not tested, matrix of controls.
 
 use super::attacks::{interval, made, not_made};
 use super::controls::controls;
@@ -64,7 +64,7 @@ fn outcome(annex: &mut Document, report: &RunReport, subjects: &[Subject]) {
     });
 }
 
-/// A time in seconds since 1970, as in `2026-11-28T08:00:00Z`.
+/// Formats seconds since 1970, as in `2026-11-28T08:00:00Z`.
 pub(super) fn date(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     time.unwrap_or_default().to_string()
@@ -91,13 +91,13 @@ fn attacks(annex: &mut Document, report: &RunReport) {
     annex.table(&["attack", "how", "result"], rows);
 }
 
-/// Leaked and judged canaries.
+/// Number of leaked canaries, and of judged ones (leaked or clean).
 pub(super) fn leaked<'a>(canaries: impl Iterator<Item = &'a CanaryReport>) -> (u64, u64) {
     let judged = canaries.filter(|c| matches!(c.verdict, CanaryVerdict::Leaked | CanaryVerdict::Clean));
     judged.fold((0, 0), |(leaked, all), c| (leaked + u64::from(c.verdict == CanaryVerdict::Leaked), all + 1))
 }
 
-/// Planted canaries by the number of copies, each with leaked and judged ones.
+/// Planted canaries by number of copies: copies, leaked, judged.
 pub(super) fn by_copies(report: &RunReport) -> Vec<(u32, u64, u64)> {
     let planted = || report.canaries.iter().filter(|c| c.arm == Arm::Planted);
     let mut copies: Vec<u32> = planted().map(|c| c.copies).collect();

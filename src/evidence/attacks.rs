@@ -28,9 +28,9 @@ pub(super) const OUT_OF_SCOPE: [(&str, &str); 8] = [
     ("Theft of the model", "not a leak of training rows"),
 ];
 
-/// Planted canaries of the gate by strategy: answers, and those with the secret.
+/// All planted canaries by strategy: number of answers, and of answers with the secret.
 fn counts(report: &RunReport) -> BTreeMap<&str, (u64, u64)> {
-    // Strategies without an answer are listed as well, as not tested.
+    // Strategies without an answer are included, to be listed as not made.
     let asked = report.settings.strategies.iter().filter(|name| *name != "score");
     let mut counts: BTreeMap<&str, (u64, u64)> = asked.map(|name| (name.as_str(), (0, 0))).collect();
     for canary in report.canaries.iter().filter(|c| c.arm == Arm::Planted) {
@@ -42,7 +42,7 @@ fn counts(report: &RunReport) -> BTreeMap<&str, (u64, u64)> {
     counts
 }
 
-/// The two-sided 95% interval of Clopper and Pearson for a share.
+/// Two-sided 95% Clopper–Pearson interval for `hits` of `n`.
 pub(super) fn interval(n: u64, hits: u64) -> (f64, f64) {
     (clopper_pearson_lower(hits, n, 0.025), clopper_pearson_upper(hits, n, 0.025))
 }
@@ -55,7 +55,7 @@ fn rate(asked: u64, hits: u64) -> String {
     format!("{hits} of {asked} answers hold the secret (95% interval: {} to {})", percent(low), percent(high))
 }
 
-/// The attacks of a run.
+/// Attacks that a run made, with their results.
 pub(super) fn made(report: &RunReport) -> Vec<Attack> {
     let counts = counts(report);
     let mut all: Vec<Attack> = counts
@@ -99,7 +99,7 @@ fn about(name: &str) -> String {
     known.unwrap_or_else(|| "A question of the sweep, or of the user.".to_owned())
 }
 
-/// The attacks that were not made, each with the reason.
+/// Attacks that a run did not make, each with the reason.
 pub(super) fn not_made(report: &RunReport) -> Vec<(String, String)> {
     let counts = counts(report);
     let unanswered = counts.iter().filter(|(_, (asked, _))| *asked == 0);

@@ -9,7 +9,7 @@ use super::subject::Subject;
 use crate::report::attacker;
 use blabbermouth_core::verdict::RunReport;
 
-/// Text without characters that XML, and so some readers, cannot hold.
+/// Replaces characters that XML, and so some readers, cannot hold.
 fn clean(text: &str) -> String {
     crate::report::escape::xml_text(text)
 }
@@ -22,7 +22,7 @@ pub(super) fn bom(report: &RunReport, subjects: &[Subject]) -> Value {
         .enumerate()
         .filter_map(|(number, subject)| {
             let content = subject.of_file()?;
-            // By number: two names may look the same when they are cleaned.
+            // By number: two names may be equal after cleaning.
             Some(json!({"type": "file", "bom-ref": format!("file:{number}"), "name": clean(subject.name()),
                         "hashes": [{"alg": "SHA-256", "content": content}]}))
         })
@@ -51,7 +51,7 @@ pub(super) fn bom(report: &RunReport, subjects: &[Subject]) -> Value {
     })
 }
 
-/// A UUID of version 8 (RFC 9562: its bits are the maker's choice) from a digest: the same report has the same one.
+/// UUID of version 8 (RFC 9562) from a digest: its bits are the maker's choice, and equal reports have the same UUID.
 fn uuid(digest: &str) -> String {
     format!(
         "urn:uuid:{}-{}-8{}-8{}-{}",

@@ -1,4 +1,4 @@
-//! A section for a model card on the Hugging Face hub, with its metadata in YAML.
+//! Section for a model card on the Hugging Face hub, with YAML metadata.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use crate::report::escape::{markdown_cell, xml_text};
 use crate::report::{attacker, percent};
 use blabbermouth_core::verdict::RunReport;
 
-/// A JSON string is a string of YAML, too.
+/// Quotes text for YAML: a JSON string is also a YAML string.
 fn quoted(text: &str) -> String {
     serde_json::to_string(&xml_text(text)).expect("a string")
 }
@@ -37,7 +37,7 @@ fn metadata(out: &mut String, report: &RunReport) {
         metrics.push(("canary-exposure", "Mean exposure in bits".to_owned(), exposure.mean));
     }
     metrics.retain(|(_, _, value)| value.is_finite());
-    // An entry without a metric is refused by the hub.
+    // The hub refuses an entry without a metric.
     if metrics.is_empty() {
         return;
     }

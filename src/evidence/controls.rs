@@ -1,4 +1,4 @@
-//! A matrix of controls: recommendations of regulators and standards, and what a run adds to each.
+//! Matrix of controls: recommendations of regulators and standards, and what a run adds to each.
 
 use blabbermouth_core::verdict::RunReport;
 
@@ -22,7 +22,7 @@ pub(super) fn controls(report: &RunReport) -> Vec<Control> {
     let scored = report.exposure.is_some();
     let claimed = report.claim.is_some();
     let model = !report.settings.mock;
-    // A mock answers for no model, so that its run covers nothing.
+    // A mock answers for no model, so its run covers nothing.
     let unless_mock = |status| if model { status } else { NO };
     vec![
         row(

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::report::escape::{html, markdown_cell};
 use crate::report::page_style;
 
-/// A part of a document. All texts are plain: each format escapes them.
+/// Part of a document. All texts are plain: each format escapes them.
 #[derive(Debug)]
 enum Block {
     Heading(String),
@@ -16,7 +16,6 @@ enum Block {
     Table { head: Vec<&'static str>, rows: Vec<Vec<String>> },
 }
 
-/// A document.
 #[derive(Debug)]
 pub(super) struct Document {
     title: String,

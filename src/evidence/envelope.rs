@@ -11,16 +11,16 @@ use super::error::EvidenceError;
 use blabbermouth_core::canary::Key;
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
-/// The id of the manifest's key in an envelope.
+/// Id of the manifest's key in an envelope.
 const MANIFEST_KEY_ID: &str = "blabbermouth-manifest-key";
-/// DER of a public Ed25519 key up to its 32 bytes (RFC 8410, section 4).
+/// DER of a public Ed25519 key, up to its 32 bytes (RFC 8410, section 4).
 const PUBLIC_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// The key that signs evidence.
+/// Key that signs evidence.
 pub enum Signer {
-    /// An HMAC by the manifest's key: only its holders can verify it.
+    /// HMAC by the manifest's key; only holders of that key can verify it.
     Manifest(Key),
-    /// An Ed25519 signature: whoever has the public key can verify it.
+    /// Ed25519 signature; anyone with the public key can verify it.
     Ed25519(Box<Ed25519KeyPair>),
 }
 
@@ -60,7 +60,7 @@ impl Signer {
     }
 }
 
-/// The key that a signature is checked with.
+/// Key that verifies a signature.
 pub enum Verifier {
     /// The manifest's key.
     Manifest(Key),
@@ -115,12 +115,12 @@ fn mac(key: &Key, message: &[u8]) -> Vec<u8> {
     key.seal("evidence", &[message]).into_bytes()
 }
 
-/// Names a public key: SHA-256 of its DER.
+/// Id of a public key: SHA-256 of its DER.
 fn key_id(public: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::new().chain_update(PUBLIC_PREFIX).chain_update(public).finalize())
 }
 
-/// The bytes that are signed: the specification's pre-authentication encoding.
+/// Bytes to sign: the pre-authentication encoding of the specification.
 fn message(payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len()).into_bytes();
     bytes.extend_from_slice(payload);
@@ -150,19 +150,19 @@ impl Envelope {
     }
 }
 
-/// Signs a statement.
+/// Signs a statement, and returns the envelope.
 pub(super) fn seal(statement: &[u8], signer: &Signer) -> Vec<u8> {
     let sig = BASE64.encode(&signer.sign(&message(statement)));
     let signatures = vec![Signature { keyid: signer.id(), sig }];
     Envelope { payload: BASE64.encode(statement), payload_type: PAYLOAD_TYPE.to_owned(), signatures }.render()
 }
 
-/// The statement of an envelope whose only signature is by the key of `verifier`.
+/// Returns the statement of an envelope whose only signature is by the key of `verifier`.
 pub(super) fn open(bytes: &[u8], verifier: &Verifier) -> Result<Vec<u8>, EvidenceError> {
     let changed = EvidenceError::Changed { name: super::ENVELOPE };
     let envelope: Envelope = serde_json::from_slice(bytes).map_err(|_| changed.clone())?;
     let payload = BASE64.decode(envelope.payload.as_bytes()).map_err(|_| changed.clone())?;
-    // A blank more or less, and a second signature, are edits, too.
+    // Other white space and a second signature are edits, too.
     if envelope.render() != bytes || envelope.payload_type != PAYLOAD_TYPE {
         return Err(changed);
     }

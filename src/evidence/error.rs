@@ -1,24 +1,24 @@
-//! Faults of evidence.
+//! Errors of evidence.
 
-/// A reason why evidence cannot be made, or is not valid.
+/// Why evidence cannot be made, or is not valid.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum EvidenceError {
-    /// A file is not there.
+    /// A file is missing.
     #[error("{name} is missing: the folder is not complete")]
     Missing {
-        /// The file.
+        /// Name of the file.
         name: &'static str,
     },
     /// A file is not part of the evidence.
     #[error("{name} is not part of the evidence: remove it from the folder")]
     Foreign {
-        /// The file.
+        /// Name of the file.
         name: String,
     },
-    /// A file is not as it was written.
+    /// A file differs from what was written.
     #[error("{name} was changed after the evidence was written")]
     Changed {
-        /// The file.
+        /// Name of the file.
         name: &'static str,
     },
     /// The signature is by another key, or of another statement.
@@ -30,7 +30,7 @@ pub enum EvidenceError {
     /// The report is of another version.
     #[error("report.json: version {found}, expected 1: use the program that wrote it")]
     Version {
-        /// Its version.
+        /// Version of the report.
         found: u32,
     },
     /// A key file cannot be used.
@@ -44,9 +44,9 @@ pub enum EvidenceError {
     /// A subject cannot be read.
     #[error("--subject {path}: {message}")]
     Subject {
-        /// The path.
+        /// Path of the subject.
         path: String,
-        /// The fault.
+        /// Cause.
         message: String,
     },
 }

@@ -1,8 +1,8 @@
-//! Evidence: a folder that tells an auditor, or a promotion gate, what a run has shown of a model.
+//! Evidence: a folder that shows an auditor or a promotion gate what a run found about a model.
 //!
-//! All files are made from one sealed [`RunReport`]. `statement.json` is an in-toto statement (test-result predicate, v0.1)
-//! that names the model by digest and holds the digests of all other files; `statement.dsse.json` is that statement in a
-//! signed DSSE envelope. So one signature covers the folder.
+//! All files are made from one sealed [`RunReport`]. `statement.json` is an in-toto statement (test-result predicate,
+//! v0.1). The statement names the model by digest, and holds the digests of the report and of the documents.
+//! `statement.dsse.json` is the statement in a signed DSSE envelope, so one signature covers the folder.
 
 mod annex;
 mod attacks;
@@ -31,10 +31,10 @@ const STATEMENT: &str = "statement.json";
 const ENVELOPE: &str = "statement.dsse.json";
 const PREDICATE: &str = "predicate.json";
 const REPORT: &str = "report.json";
-/// Files whose digests stand in the statement.
+/// Files whose digests are in the statement.
 const DIGESTED: [&str; 5] = ["annex.html", "annex.md", "ml-bom.json", "model-card.md", REPORT];
 
-/// The files of an evidence folder.
+/// Files of an evidence folder.
 ///
 /// ```
 /// use blabbermouth::canary::Key;
@@ -57,9 +57,9 @@ pub struct EvidencePack(BTreeMap<&'static str, Vec<u8>>);
 pub struct VerifiedEvidence {
     /// `PASSED`, `WARNED` or `FAILED`.
     pub result: String,
-    /// The names of what was tested, with a digest each.
+    /// Name and digest of each tested subject.
     pub subjects: Vec<(String, String)>,
-    /// The verdict of the run, in one line.
+    /// Verdict of the run and its reason, in one line.
     pub verdict: String,
     /// The exit code of that verdict.
     pub code: ExitCode,
@@ -68,13 +68,13 @@ pub struct VerifiedEvidence {
 }
 
 impl EvidencePack {
-    /// The file with the signature.
+    /// Name of the file with the signature.
     pub const ENVELOPE: &'static str = ENVELOPE;
     /// The names of all files.
     pub const FILES: [&str; 8] =
         ["annex.html", "annex.md", "ml-bom.json", "model-card.md", PREDICATE, REPORT, ENVELOPE, STATEMENT];
 
-    /// Makes the files from a report. `subjects` is the tested model.
+    /// Makes the files from a report; `subjects` is the tested model.
     ///
     /// # Panics
     /// When `subjects` is empty: a statement needs one.
@@ -103,8 +103,8 @@ impl EvidencePack {
         self.0.iter().map(|(name, bytes)| (*name, bytes.as_slice()))
     }
 
-    /// Verifies the files of a folder. Each byte of each file counts: the signature covers the statement, and the statement
-    /// the other files.
+    /// Verifies the files of a folder. Each byte of each file counts: the signature covers the statement, and the
+    /// statement covers the other files.
     ///
     /// # Errors
     /// When a file is missing, changed or not part of the evidence, or the signature is not by the key of `verifier`.
@@ -144,7 +144,7 @@ impl EvidencePack {
     }
 }
 
-/// JSON with a line end, its keys in alphabetical order.
+/// JSON with a final line end, and keys in alphabetical order.
 fn lines_of(value: &Value) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("plain JSON");
     bytes.push(b'\n');
@@ -175,7 +175,7 @@ mod tests {
             assert!(EvidencePack::verify(&files, &verifier).is_ok());
             let mut tried = 0;
             for (name, bytes) in &files {
-                // All bits of short files would take long: a prime step meets every part of each.
+                // All bits of a short file; in a long one a prime step reaches every part.
                 let step = if bytes.len() < 3_000 { 1 } else { 97 };
                 for bit in (0..bytes.len() * 8).step_by(step) {
                     let mut edited = files.clone();
@@ -203,7 +203,7 @@ mod tests {
         let (signer, verifier) = envelope::tests::pair();
         let report = report();
         let ours = collected(&EvidencePack::new(&report, &[Subject::of_model(&report)], &signer));
-        // Somebody else makes a whole folder of a better report.
+        // An attacker makes a whole folder from a better report.
         let mut better = report.clone();
         better.verdict = blabbermouth_core::verdict::RunVerdict::Clean;
         let key = Key::from_text("a key of an attacker, long enough").expect("long");

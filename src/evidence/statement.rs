@@ -9,15 +9,21 @@ use sha2::{Digest, Sha256};
 use super::subject::Subject;
 use blabbermouth_core::verdict::{CanaryVerdict, RunReport, RunVerdict};
 
-/// The SHA-256 of bytes, in hexadecimal digits.
+/// SHA-256 of bytes, in hexadecimal digits.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
-/// The result for a promotion gate: `PASSED` only for a clean run without a caveat, `WARNED` for a clean run with one.
-/// A run on the mock says nothing of a model.
+/// Result for a promotion gate:
+///
+/// | run | result |
+/// | --- | --- |
+/// | clean, without a caveat | `PASSED` |
+/// | clean, with a caveat | `WARNED` |
+/// | any other, and a run on the mock | `FAILED` |
 pub(super) fn result(report: &RunReport) -> &'static str {
-    // The signature proves the training. Answers of an interrupted run may be of other weights under the same name.
+    // `ROWS NOT CHECKED` is no caveat here, because the signature in the answers proves the training. A resumed run
+    // keeps its caveat: its older answers may be of other weights under the same name.
     let is_caveat = |caveat: &String| caveat != "ROWS NOT CHECKED";
     match report.verdict {
         RunVerdict::Clean if report.settings.mock => "FAILED",
@@ -27,7 +33,7 @@ pub(super) fn result(report: &RunReport) -> &'static str {
     }
 }
 
-/// The statement about a model; `files` are those whose digests it holds.
+/// Statement about a model; `files` are the files whose digests it holds.
 pub(super) fn statement(report: &RunReport, subjects: &[Subject], files: &BTreeMap<&str, Vec<u8>>) -> Value {
     let mut configuration = inputs(report);
     for (name, bytes) in files {
@@ -59,7 +65,7 @@ pub(super) fn statement(report: &RunReport, subjects: &[Subject], files: &BTreeM
     })
 }
 
-/// Descriptors of what the run was made with.
+/// Descriptors of the inputs of a run.
 fn inputs(report: &RunReport) -> Vec<Value> {
     let Some(sources) = &report.sources else { return Vec::new() };
     let some = |digest: &Option<String>| digest.clone().unwrap_or_default();
@@ -75,7 +81,7 @@ fn inputs(report: &RunReport) -> Vec<Value> {
     hex.map(|(name, hex)| json!({"name": name, "digest": {"sha256": hex}, "annotations": {"role": "input"}})).collect()
 }
 
-/// The digests of the evidence files in a statement, by name.
+/// Digests of the evidence files in a statement, by name.
 pub(super) fn digests(statement: &Value) -> BTreeMap<String, String> {
     let all = statement["predicate"]["configuration"].as_array().into_iter().flatten();
     let evidence = all.filter(|descriptor| descriptor["annotations"]["role"] == "evidence");

@@ -1,4 +1,4 @@
-//! The subject of a statement: the model that was tested.
+//! Subject of a statement: the model that was tested.
 
 use std::io::Read;
 use std::path::Path;
@@ -11,9 +11,9 @@ use super::error::EvidenceError;
 use super::statement::sha256;
 use blabbermouth_core::verdict::RunReport;
 
-/// The algorithm of a digest of a name, in the statement.
+/// Algorithm name in the statement for the digest of a name.
 const MODEL_NAME: &str = "blabbermouthModelName";
-/// More files than an adapter or a checkpoint has.
+/// Maximum number of files in a folder; an adapter or a checkpoint has fewer.
 const MOST_FILES: usize = 100_000;
 
 /// A tested model, or a part of it, with its digest.
@@ -23,23 +23,23 @@ pub struct Subject {
     /// `sha256` for a file, `dirHash` for a folder, [`MODEL_NAME`] for a name.
     algorithm: &'static str,
     digest: String,
-    /// The kind of digest where it is not of a file.
+    /// Kind of the digest; `None` for a file.
     note: Option<&'static str>,
 }
 
 impl Subject {
-    /// A model at a service, which gives no digest of its weights: the digest is that of the model's name.
+    /// Model at a service that gives no digest of its weights: the digest is that of the model's name.
     #[must_use]
     pub fn of_model(report: &RunReport) -> Self {
         let name = report.settings.model.clone();
         let digest = sha256(name.as_bytes());
         let note = Some("SHA-256 of the model's name at the service: the service gives no digest of the weights");
-        // No digest of a file may be mistaken for it.
+        // The algorithm keeps this digest apart from those of files.
         Self { name, algorithm: MODEL_NAME, digest, note }
     }
 
-    /// A file, or a folder with each of its files. A folder's own digest is the in-toto `dirHash` (Hash1 of Go modules, in
-    /// hexadecimal digits).
+    /// File, or folder with each of its files. The digest of a folder is the in-toto `dirHash`: Hash1 of Go modules, in
+    /// hexadecimal digits.
     ///
     /// # Errors
     /// When something in it cannot be read, is neither file nor folder, or has a name that is not UTF-8; or the folder is
@@ -70,19 +70,19 @@ impl Subject {
         Ok(std::iter::once(folder).chain(files).collect())
     }
 
-    /// The name.
+    /// Name of the file, folder or model.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The digest with its algorithm, as in `sha256:9f86…`.
+    /// Digest with its algorithm, as in `sha256:9f86…`.
     #[must_use]
     pub fn digest(&self) -> String {
         format!("{}:{}", self.algorithm, self.digest)
     }
 
-    /// The SHA-256 of a file; `None` where the digest is of something else.
+    /// SHA-256 of a file; `None` if the digest is of something else.
     pub(super) fn of_file(&self) -> Option<&str> {
         self.note.is_none().then_some(self.digest.as_str())
     }
@@ -101,8 +101,8 @@ impl Subject {
     }
 }
 
-/// All files below a folder, with `/` between the parts of a name. Links to files are read, as those of a model cache;
-/// links to folders could lead around in a circle, and are refused.
+/// Collects all files below a folder, with `/` between the parts of a name. Links to files are followed, because a
+/// model cache has such links. Links to folders are refused, because they could form a cycle.
 fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<(), String> {
     for entry in std::fs::read_dir(folder).map_err(|e| format!("{prefix}: {e}"))? {
         let entry = entry.map_err(|e| e.to_string())?;
@@ -126,7 +126,7 @@ fn walk(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<(), Stri
     Ok(())
 }
 
-/// The SHA-256 of a file of any size.
+/// SHA-256 of a file of any size.
 fn digest_of(path: &Path) -> std::io::Result<String> {
     let mut file = std::fs::File::open(path)?;
     let mut hash = Sha256::new();

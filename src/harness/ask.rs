@@ -1,4 +1,4 @@
-//! One question to a model, by hand.
+//! Asks a model one question by hand.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use blabbermouth_core::chat::{Completion, Message, Quality};
 use blabbermouth_core::detect::{Approximate, Searcher};
 use blabbermouth_provider::{DiscardSink, Request};
 
-/// What stands in place of a secret.
+/// Replacement for a secret in an answer.
 const MASK: &str = "[masked]";
 
-/// An answer to a question that was put by hand.
+/// Answer to a question that was asked by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
-    /// What was said; secrets are masked unless they were asked for. Hostile input.
+    /// Text of the answer; secrets are masked unless they were requested. Hostile input.
     pub text: String,
-    /// What it is worth.
+    /// Quality of the answer.
     pub quality: Quality,
-    /// The tests of the canaries whose secret it gives away.
+    /// Test names of the canaries whose secret the answer leaks.
     pub given_away: Vec<String>,
 }
 
 impl Session {
-    /// Asks a question `samples` times, and tells which canaries each answer gives away.
+    /// Asks a question `samples` times, and finds the canaries whose secret each answer leaks.
     ///
     /// # Errors
     /// When the key is missing or wrong, or the provider fails.
@@ -71,12 +71,12 @@ impl Session {
             let text = if show_secrets {
                 completion.text
             } else {
-                // The longest first: a short secret may be a part of a longer one.
+                // The longest first: a short secret may be part of a longer one.
                 let mut said: Vec<&String> = whole.iter().map(|owner| &secrets[*owner]).collect();
                 said.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
                 let masked = said.into_iter().fold(completion.text, |text, secret| text.replace(secret, MASK));
                 let left = searcher.examine(&masked);
-                // What is disguised cannot be cut out.
+                // A disguised secret cannot be cut out, so the whole answer is masked.
                 if !left.matches.is_empty() || near.iter().any(|near| near.search(&masked).is_some()) {
                     format!("{MASK} (a whole answer with a disguised secret)")
                 } else if !left.whole {

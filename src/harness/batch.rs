@@ -1,5 +1,5 @@
-//! Probing by batch jobs: all questions in files, answered within a day at half the price. The answers
-//! go into the run journal, and are judged as those of any run.
+//! Probes by batch jobs: all questions in files, answered within a day at half the price. The answers go into the run
+//! journal, and are judged like those of any run.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,13 +20,13 @@ use blabbermouth_provider::{
     worst_case,
 };
 
-/// How long the service keeps the files: they hold questions about canaries.
+/// How long the service keeps the files, in seconds: they hold questions about canaries.
 const KEPT: u32 = 7 * 24 * 60 * 60;
 
-/// The longest wait for batches, which the service ends within a day.
+/// Maximum wait for batches. The service ends them within a day.
 const LONGEST: Duration = Duration::from_secs(26 * 60 * 60);
 
-/// What is known of batches that were submitted and not collected.
+/// Batches that were submitted and not collected.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Open {
     batches: Vec<OpenBatch>,
@@ -38,15 +38,15 @@ struct OpenBatch {
     batch: Option<String>,
 }
 
-/// What is told on the way.
+/// Callback for progress messages.
 pub type Tell<'a> = &'a (dyn Fn(String) + Sync);
 
 impl Session {
-    /// Submits what the journal has no answer to, waits, collects, and judges. A killed run goes on with
-    /// the batches that it submitted.
+    /// Submits the requests that the journal has no answer to, waits, collects the answers, and judges them. After a
+    /// kill the next call continues with the submitted batches.
     ///
     /// # Errors
-    /// When the service has no batches, refuses them, or the journal cannot be used.
+    /// When the service has no batches or refuses them, a limit is too low, or the journal cannot be used.
     pub fn probe_by_batch(
         &self,
         selected: &[usize],
@@ -68,14 +68,14 @@ impl Session {
             progress(Event::Forgotten(journal.forgotten()));
         }
         let quoted = price(&model, &self.config.prices).map(|quoted| quoted.price);
-        // Half the price.
+        // Batches cost half the price.
         self.bill(&journal, &model, quoted.map(|p| Rates { input: p.input / 2.0, output: p.output / 2.0 }))?;
         let mut endpoint = self.profile.endpoint(&self.connection)?;
         endpoint.model_name = Some(Arc::new(journal.model_name()));
         let client = OpenAi::with_profile(&endpoint, &self.profile, &model)?.warm_up(warm_up).redact(redactor(&drawn));
         let at = folder.join(format!("batch-{}.json", &plan[..16]));
         if self.fresh {
-            // Their answers are of the run that is forgotten.
+            // The submitted batches belong to the run that is forgotten.
             store::remove(&at)?;
         }
         let canaries = self.entries().len();
@@ -114,8 +114,8 @@ impl Session {
             work.collect_all().await
         })?;
         drop(journal);
-        // The journal has what was answered; what is missing is an error, and never silence.
-        // It is no interrupted run that goes on.
+        // The journal has what was answered; a missing answer is an error, and never silence. No interrupted run is
+        // resumed here, so that event is left out.
         let quiet: Progress = Arc::new(move |event| {
             if !matches!(event, Event::Resumed(_)) {
                 progress(event);
@@ -129,25 +129,25 @@ struct Work<'a> {
     client: &'a OpenAi,
     audit: &'a PreparedRun,
     journal: &'a Journal,
-    /// What searches answers that do not count, of each canary that has some.
+    /// Scanners of discarded responses, for each canary that has some.
     sieves: Mutex<HashMap<usize, DiscardScanner>>,
     at: PathBuf,
     poll: Duration,
     tell: Tell<'a>,
     max_tokens: u32,
     canaries: usize,
-    /// Requests for each canary.
+    /// Limit of request numbers: an answer with this number or a larger one is ignored.
     asked: u64,
-    /// Until when batches are waited for.
+    /// Time until which batches are waited for.
     end: Instant,
 }
 
 impl Work<'_> {
-    /// The requests that no batch has answered yet, as lines, and what they take at most.
+    /// Requests that no batch has answered yet, as lines of a file, and their maximum cost.
     fn rest(&self, selected: &[usize], price: Option<&Price>) -> Result<(Vec<Vec<u8>>, Amount), SessionError> {
         let mut lines = Vec::new();
         let mut amount = Amount::default();
-        // What an earlier batch answered is in the file of the journal by now.
+        // Answers of an earlier batch are on disk by now.
         let known = self.journal.answered()?;
         for &index in selected {
             for (stream, number, request) in self.audit.batch_requests(index) {
@@ -157,7 +157,7 @@ impl Work<'_> {
                 let worst = worst_case(&request);
                 amount.requests += 1;
                 amount.tokens += worst.prompt_tokens + worst.completion_tokens;
-                // Half the price.
+                // Batches cost half the price.
                 amount.micros += micros(worst, price).div_ceil(2);
                 lines.push(self.client.batch_line(&format!("{stream}-{number}"), &request));
             }
@@ -178,7 +178,7 @@ impl Work<'_> {
         Ok(store::write(&self.at, &text, false)?)
     }
 
-    /// Uploads the questions in as many files as the service's limits ask for, and creates their batches.
+    /// Uploads the questions in files within the limits of the service, and creates their batches.
     async fn submit(&self, lines: &[Vec<u8>]) -> Result<(), SessionError> {
         let mut open = self.open()?;
         let mut rest = lines;
@@ -210,13 +210,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Waits for all batches that are open, and takes their answers.
+    /// Waits for all open batches, and collects their answers.
     async fn collect_all(&self) -> Result<(), SessionError> {
         let mut open = self.open()?;
         while let Some(next) = open.batches.first().cloned() {
             let id = match next.batch {
                 Some(id) => id,
-                // Killed before it was noted: it is found by its file, or created now.
+                // Killed before the id was saved: `create_batch` finds the batch of the file, or creates it.
                 None => self.client.create_batch(&next.file).await?.id,
             };
             let mut shown = (0, 0);
@@ -250,20 +250,20 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Puts the answers of a file into the journal.
+    /// Records the answers of a file in the journal. Returns their number.
     async fn collect(&self, file: &str) -> Result<u64, SessionError> {
         let io = |e: std::io::Error| ProviderError::Setup(format!("the batch's answers: {e}"));
         let mut held = tempfile::tempfile().map_err(io)?;
         self.client.content(file, &mut held).await?;
         held.rewind().map_err(io)?;
         let (mut answered, mut newest) = (0, 0i64);
-        // What was collected before a kill is neither kept nor counted twice.
+        // Answers that were collected before a kill are neither recorded nor paid twice.
         let mut known = self.journal.answered()?;
         for line in BufReader::new(held).split(b'\n') {
             let line = line.map_err(io)?;
             let Some(said) = self.client.batch_answer(&line, self.max_tokens)? else { continue };
             let place = said.name.split_once('-').and_then(|(c, n)| Some((c.parse().ok()?, n.parse().ok()?)));
-            // The service may say anything: only what was asked is answered.
+            // The service may return any name: only requests of this run are answered.
             let asked = place.filter(|(stream, number)| *stream < self.audit.streams() && *number < self.asked);
             let Some((stream, number)) = asked else { continue };
             let Some(answer) = said.answer else {
@@ -286,7 +286,7 @@ impl Work<'_> {
         Ok(answered)
     }
 
-    /// Searches what came and is no answer; gives the entry of what was noted last of its canary.
+    /// Searches a response that is no answer. Returns the journal entry of the canary's last note.
     fn see(&self, stream: usize, discarded: Discarded<'_>) -> Result<i64, JournalError> {
         let canary = stream % self.canaries;
         let mut sieves = self.sieves.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! The mock behind a session of `kind = "mock"`, where this build has it.
+//! Mock for a session of `kind = "mock"`, in builds that have it.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use blabbermouth_mock::{MODEL, Options, Scenario, Server, is_base};
 use super::session_error::SessionError;
 use crate::store;
 
-/// Lives as long as the mock is to answer.
+/// Answers until it is dropped.
 pub(super) type Mock = Server;
 
-/// The model of the mock that is meant by this name.
+/// Model of the mock with this name; the default model if the name is empty.
 pub(super) fn model(name: &str) -> Result<String, SessionError> {
     match name {
         "" | MODEL => Ok(MODEL.to_owned()),
@@ -20,7 +20,7 @@ pub(super) fn model(name: &str) -> Result<String, SessionError> {
     }
 }
 
-/// Starts a mock whose model knows a training file; gives its address, too.
+/// Starts a mock whose model knows a training file. Returns the mock and its base URL.
 pub(super) fn start(training: &Path, templates: Vec<Template>, scenario: &str) -> Result<(Mock, String), SessionError> {
     let options = mock_options(training, templates, scenario)?;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(SessionError::Runtime)?;
@@ -29,7 +29,7 @@ pub(super) fn start(training: &Path, templates: Vec<Template>, scenario: &str) -
     Ok((mock, url))
 }
 
-/// A mock whose model knows a training file.
+/// Options of a mock whose model knows a training file.
 ///
 /// # Errors
 /// When the file cannot be read or the scenario is unknown.

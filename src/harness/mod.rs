@@ -1,7 +1,7 @@
-//! A canary becomes a libtest trial.
+//! Runs canaries as libtest trials.
 //!
-//! A project that wants its canaries under `cargo test` has this in `tests/canaries.rs`, with
-//! `harness = false` for that test in `Cargo.toml`:
+//! A project that runs its canaries under `cargo test` has this in `tests/canaries.rs`, with `harness = false` for that
+//! test in `Cargo.toml`:
 //!
 //! ```no_run
 //! fn main() -> std::process::ExitCode {
@@ -9,15 +9,24 @@
 //! }
 //! ```
 //!
-//! Every canary is a test named `<template>::<id>`, of kind `planted` or `held-out`; `run::controls`
-//! judges the held-out ones together (`run::exposure` the scores of planted ones, where there are some), and `run::cross` searches all answers for the secrets of other
-//! canaries than the one that was asked for. `run::signature` fails where the answers do not show that the model was
-//! trained on this planting, and `run::verdict` whenever the run as a whole is not clean. Listing sends nothing; a run sends prompts only for what
-//! is selected. libtest knows no third state that is red, so an inconclusive or errored canary is a
-//! failed test with that word first. A manifest without canaries fails.
+//! Every canary is a test named `<template>::<id>`, of kind `planted` or `held-out`. Further tests judge the whole run:
 //!
-//! Under cargo-nextest every test is a process of its own: they share the answers through the run
-//! journal, so that each canary is probed once, whoever comes first.
+//! | test | what it judges |
+//! | --- | --- |
+//! | `run::controls` | the held-out canaries together |
+//! | `run::cross` | all answers, for secrets of other canaries than the one that was asked about |
+//! | `run::signature` | whether the answers show that the model was trained on this planting |
+//! | `run::verdict` | whether the run as a whole is clean |
+//! | `run::power` | the positive controls, if they are required to leak |
+//! | `run::exposure` | the scores of the planted canaries, if they are scored |
+//! | `claim::epsilon` | a claim of differential privacy, if there is one |
+//!
+//! Listing sends nothing; a run sends prompts only for the selected tests. libtest has no third state that fails, so an
+//! inconclusive or errored canary is a failed test whose message starts with that word. A manifest without canaries
+//! fails.
+//!
+//! Under cargo-nextest every test is a process of its own. The processes share answers through the run journal, so that
+//! each canary is probed once.
 
 mod ask;
 mod batch;
@@ -52,24 +61,24 @@ pub use session_error::SessionError;
 pub use shard::Shard;
 pub use sources::manifest_key;
 
-/// The test that judges the held-out canaries together.
+/// Test that judges the held-out canaries together.
 pub const CONTROLS: &str = "run::controls";
-/// The test that searches all answers together for secrets of other canaries.
+/// Test that searches all answers together for secrets of other canaries.
 pub const CROSS: &str = "run::cross";
 
-/// The test that the model is shown to be trained on this planting.
+/// Test that the model was trained on this planting.
 pub const SIGNATURE: &str = "run::signature";
-/// The verdict of the whole run: it fails whenever the exit code is not 0.
+/// Test of the run's verdict: it fails whenever the exit code is not 0.
 pub const VERDICT: &str = "run::verdict";
-/// The test that the positive controls leak, where that is required.
+/// Test that the positive controls leak, if that is required.
 pub const POWER: &str = "run::power";
-/// The test of the scores of all planted secrets together, where they are scored.
+/// Test of the scores of all planted secrets together, if they are scored.
 pub const EXPOSURE: &str = "run::exposure";
-/// The test that tries to refute a claim of differential privacy, where one is made.
+/// Test that tries to refute a claim of differential privacy, if there is one.
 pub const CLAIM: &str = "claim::epsilon";
 
 /// Runs the canaries of a configuration as tests, with the arguments of the command line.
-/// `BLABBERMOUTH_CONFIG` names another configuration file.
+/// The variable `BLABBERMOUTH_CONFIG` names another configuration file.
 #[must_use]
 pub fn run(config: impl AsRef<Path>) -> ExitCode {
     let arguments = Arguments::from_args();
@@ -95,7 +104,7 @@ fn tell(event: Event) {
     }
 }
 
-/// What a user should know of an earlier run that is taken up again.
+/// Message to the user about an interrupted run that is resumed.
 #[must_use]
 pub fn describe(resumed: &Resumed) -> String {
     let when = match resumed.age {
@@ -109,7 +118,7 @@ pub fn describe(resumed: &Resumed) -> String {
     )
 }
 
-/// What a user should know of answers that were there and are too old.
+/// Message to the user about answers that were deleted because of their age.
 #[must_use]
 pub fn describe_forgotten(answers: u64) -> String {
     format!(
@@ -124,33 +133,32 @@ fn refuse(error: &SessionError) -> ExitCode {
     ExitCode::from(error.exit_code() as u8)
 }
 
-/// What [`execute`] did.
+/// Result of [`execute`].
 #[derive(Debug)]
 pub struct Shown {
-    /// The run; `None` when tests were only listed or none was selected.
+    /// The judged run; `None` if tests were only listed or none was selected.
     done: Option<Done>,
     failed: bool,
-    /// A fault that no selected trial shows.
+    /// Whether the run has a fault that no selected trial shows.
     hidden: bool,
     listed: bool,
 }
 
 impl Shown {
-    /// The report; `None` when tests were only listed or none was selected.
+    /// The report; `None` if tests were only listed or none was selected.
     #[must_use]
     pub fn report(&self) -> Option<&RunReport> {
         self.done.as_ref().map(|done| &done.report)
     }
 
-    /// Green only when tests ran and none failed, or when they were only listed, or when a filter
-    /// left none (as under libtest). Red also when `run::controls` or `run::cross` was filtered out
-    /// and would have failed on the answers that were given.
+    /// Success if tests were only listed, or if no trial failed. A filter that leaves no test is a success, as under
+    /// libtest. Otherwise 101, also if a test of the whole run was filtered out and would have failed on the answers.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         if self.listed || !(self.failed || self.hidden) { ExitCode::SUCCESS } else { ExitCode::from(101) }
     }
 
-    /// Closes the run; to be called when its reports are written. See [`Done::settle`].
+    /// Closes the run. Call it when the reports are written. See [`Done::settle`].
     ///
     /// # Errors
     /// When the journal cannot be written.
@@ -159,7 +167,7 @@ impl Shown {
     }
 }
 
-/// The tests of the whole run that the configuration asks for.
+/// Tests of the whole run that depend on the configuration.
 fn optional(session: &Session) -> impl Iterator<Item = &'static str> {
     let config = &session.config;
     let power = (config.sensitivity.required && config.sensitivity.copies > 0).then_some(POWER);
@@ -167,7 +175,7 @@ fn optional(session: &Session) -> impl Iterator<Item = &'static str> {
     power.into_iter().chain(scores.then_some(EXPOSURE)).chain(config.claim.is_some().then_some(CLAIM))
 }
 
-/// The positions of the canaries that the arguments select, with those that the selected run trials need.
+/// Positions of the canaries that the arguments select, with those that the selected tests of the run need.
 fn select(session: &Session, wanted: &dyn Fn(&str, &str) -> bool) -> Vec<usize> {
     let entries = session.entries();
     let (controls, cross) = (wanted(CONTROLS, "run"), wanted(CROSS, "run"));
@@ -183,25 +191,25 @@ fn select(session: &Session, wanted: &dyn Fn(&str, &str) -> bool) -> Vec<usize> 
         .collect()
 }
 
-/// Whether a trial of that name and kind is selected.
+/// Whether the arguments select a trial of this name and kind.
 fn is_wanted(arguments: &Arguments, name: &str, kind: &str) -> bool {
     let probe = trial(name, kind, || Ok(()));
     !arguments.is_filtered_out(&probe) && !arguments.is_ignored(&probe)
 }
 
-/// The positions of the canaries that the arguments select.
+/// Positions of the canaries of the shard that the arguments select.
 #[must_use]
 pub fn selection(session: &Session, arguments: &Arguments) -> Vec<usize> {
     let all = select(session, &|name, kind| is_wanted(arguments, name, kind));
     all.into_iter().filter(|index| session.takes(*index)).collect()
 }
 
-/// The canaries that are taken.
+/// The canaries of the session's shard.
 fn taken(session: &Session) -> impl Iterator<Item = &Entry> {
     session.entries().iter().enumerate().filter(|(index, _)| session.takes(*index)).map(|(_, entry)| entry)
 }
 
-/// Plans, probes and judges what the arguments select, and shows nothing; `None` when that is no canary.
+/// Plans, probes and judges the selected canaries without any output; `None` if none is selected.
 ///
 /// # Errors
 /// When the run cannot start.
@@ -214,11 +222,11 @@ pub fn judge_quietly(
     if selected.is_empty() { Ok(None) } else { session.probe(&selected, progress).map(Some) }
 }
 
-/// Plans, probes and judges, and shows the trials in libtest's manner: these wait for the run, so that what libtest says
-/// of the time is the time of the run.
+/// Plans, probes and judges, and shows the trials as libtest does. The trials wait for the run, so that libtest reports
+/// the time of the run.
 ///
 /// # Errors
-/// When the run cannot start; then no trial is shown.
+/// When the run cannot start, and no trial is shown; or when it breaks off, and every trial fails.
 pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> Result<Shown, SessionError> {
     let outcomes = Arc::default();
     let trials = trials(session, &outcomes);
@@ -232,7 +240,7 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
     let (begun, begins) = std::sync::mpsc::channel();
     let progress: Progress = Arc::new(move |event| {
         if matches!(event, Event::Planned(_)) {
-            // Nobody waits for it only where the trials have ended already.
+            // Sending fails only if the trials have ended already.
             let _ = begun.send(());
         }
         progress(event);
@@ -253,7 +261,7 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
     })
 }
 
-/// Shows the trials of a run in libtest's manner.
+/// Shows the trials of a run as libtest does.
 #[must_use]
 pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Shown {
     let report = done.as_ref().map(|done| &done.report);
@@ -263,10 +271,10 @@ pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Sho
     Shown { failed, hidden, done, listed: false }
 }
 
-/// What became of each trial, by its name.
+/// Outcome of each trial, by name.
 type Outcomes = HashMap<String, Result<(), String>>;
 
-/// Lets trials that wait go on with nothing, where no outcome is set.
+/// Releases waiting trials without an outcome when it is dropped, unless outcomes are set.
 struct Release<'a>(&'a OnceLock<Outcomes>);
 
 impl Drop for Release<'_> {
@@ -275,14 +283,14 @@ impl Drop for Release<'_> {
     }
 }
 
-/// Runs the trials; whether one of them failed.
+/// Runs the trials. Returns whether one of them failed.
 fn present(arguments: &Arguments, trials: Vec<Trial>) -> bool {
-    // It panics where nothing can be written to its output: what was paid for is reported all the same.
+    // libtest panics if its output cannot be written; the run was paid for, and is reported all the same.
     let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| libtest_mimic::run(arguments, trials)));
     shown.map_or(true, |conclusion| conclusion.has_failed())
 }
 
-/// Lists the trials; a reader that went away has seen enough.
+/// Lists the trials. A reader that closes the pipe early is no failure.
 fn list(arguments: &Arguments, trials: Vec<Trial>) -> bool {
     let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| libtest_mimic::run(arguments, trials)));
     shown.map_or_else(|panic| !is_closed_pipe(panic.as_ref()), |conclusion| conclusion.has_failed())
@@ -293,7 +301,7 @@ fn is_closed_pipe(panic: &(dyn std::any::Any + Send)) -> bool {
     text.is_some_and(|text| text.contains("Broken pipe"))
 }
 
-/// Leaves panics unsaid that come of a reader that went away (`| head`): where they are caught, nothing else is wrong.
+/// Silences panics about a closed pipe, as in `| head`: where they are caught, nothing else is wrong.
 pub fn quiet_about_closed_pipes() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -304,7 +312,7 @@ pub fn quiet_about_closed_pipes() {
     }));
 }
 
-/// The trials of all canaries that are taken, and of the whole run; each waits for its outcome.
+/// Trials of all canaries of the shard, and of the whole run; each waits for its outcome.
 fn trials(session: &Session, outcomes: &Arc<OnceLock<Outcomes>>) -> Vec<Trial> {
     let one = |name: String, kind: &str| {
         let outcomes = Arc::clone(outcomes);
@@ -338,20 +346,20 @@ fn outcomes_of(session: &Session, report: Option<&RunReport>) -> Outcomes {
         add(CLAIM, judged(claim.sound && !claim.refuted, &claim.reason));
     }
     if optional(session).any(|name| name == EXPOSURE) {
-        // In spaces whose held-out secrets are values of planted ones scores decide nothing.
+        // Scores decide nothing in spaces whose held-out secrets are values of planted ones: there is no exposure then.
         add(EXPOSURE, report.exposure.as_ref().map_or(Ok(()), |e| judged(e.sound, &e.reason)));
     }
     all
 }
 
-/// What becomes of all trials where the run broke off.
+/// Outcomes of a run that broke off: every trial fails.
 fn all_failed(session: &Session, reason: &str) -> Outcomes {
     let of_run = [CONTROLS, CROSS, SIGNATURE, VERDICT].into_iter().chain(optional(session)).map(str::to_owned);
     let names = taken(session).map(Entry::test_name).chain(of_run);
     names.map(|name| (name, Err(reason.to_owned()))).collect()
 }
 
-/// Whether a run has a fault that none of the trials shows that the arguments select.
+/// Whether the run has a fault that none of the selected trials shows.
 fn hides_a_fault(arguments: &Arguments, report: &RunReport) -> bool {
     let is_hidden = |name: &str| !is_wanted(arguments, name, "run");
     is_hidden(VERDICT)
@@ -369,7 +377,7 @@ fn is_unproven(report: &RunReport) -> bool {
     clean && report.training.as_ref().is_none_or(|training| training.is_missing() || training.is_echoed())
 }
 
-/// What is shown is cleaned: a reason may quote what a service has said.
+/// Trial with escaped texts: a reason may quote a service.
 fn trial(name: &str, kind: &str, outcome: impl FnOnce() -> Result<(), String> + Send + 'static) -> Trial {
     Trial::test(terminal(name), move || outcome().map_err(|reason| failed(&reason))).with_kind(kind)
 }

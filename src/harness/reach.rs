@@ -1,5 +1,4 @@
-//! How the model of a session is reached: which one, through which service, with the mock behind it
-//! where there is one.
+//! Connects a session to its model: which one, through which service, with the mock behind it if there is one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,39 +20,39 @@ use blabbermouth_provider::{
     Profile, Provider, ProviderError, Quotes, Redact, Request, TunerSettings,
 };
 
-/// How long a model that was just tuned may be unknown.
+/// How long a newly tuned model may be unknown to the service.
 const WARM_UP: Duration = Duration::from_secs(15 * 60);
 
-/// Where answers are recorded, or taken from.
+/// Files to record answers to, or to replay them from.
 #[derive(Debug, Clone, Default)]
 pub struct Tape {
-    /// Write every answer to this file.
+    /// File to record every answer to; `None` for none.
     pub record: Option<PathBuf>,
-    /// Take every answer from these files, and ask nobody.
+    /// Files to replay every answer from, without a provider; empty for none.
     pub replay: Vec<PathBuf>,
-    /// They are the parts of a sharded run: what is in none of them is a gap, and no fault.
+    /// Whether these are the parts of a sharded run: an answer that none of them has is a gap, and no error.
     pub parts: bool,
 }
 
-/// What a run will take, before anything is sent.
+/// Estimated cost of a run, before anything is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Estimate {
-    /// The model.
+    /// Name of the model.
     pub model: String,
-    /// Requests, at most.
+    /// Maximum number of requests.
     pub requests: u64,
-    /// Tokens: of the questions by estimate, of the answers at most.
+    /// Tokens: those of prompts are estimated, those of answers are the maximum.
     pub usage: Usage,
-    /// USD at most, and where the price comes from; `None` where none is known.
+    /// Maximum cost in USD, and the source of the price; `None` if no price is known.
     pub cost: Option<(f64, String)>,
 }
 
-/// A model that can be asked; the mock behind it ends with it.
+/// A connected model. The mock behind it ends when this is dropped.
 pub(super) struct Reached {
     pub(super) provider: Arc<dyn Provider>,
-    /// What is recorded to.
+    /// Recorder of the answers, if there is one.
     pub(super) recorder: Option<Arc<Recorder>>,
-    /// When the replayed recording began, in seconds since 1970.
+    /// Start of the replayed recording, in seconds since 1970; `None` if nothing is replayed.
     pub(super) recorded: Option<u64>,
     _server: Option<Mock>,
 }
@@ -63,15 +62,15 @@ impl Session {
         self.config.provider.kind == "mock"
     }
 
-    /// The claim that a tuned model carries, where the configuration makes none, is tested too; unless these canaries
-    /// could not refute it whatever came, which is said.
+    /// Takes the claim of a tuned model, if the configuration has none. If these canaries cannot refute that claim, it
+    /// is reported as not tested.
     pub(super) fn take_up_claim(&mut self) -> Result<(), SessionError> {
-        // Without the key nothing is tested, and nothing can be trusted.
+        // Without the key nothing can be tested or trusted.
         if self.is_mocked() || self.own_key().is_err() {
             return Ok(());
         }
         let named = &self.config.provider.model;
-        // An edited state is an error also where a model is named: it may have carried a claim.
+        // An edited state is an error even if a model is named: it may have had a claim.
         let state = self.tuning()?.filter(|state| self.is_of(state));
         let is_named = |state: &State| {
             state.model.as_ref() == Some(named) || state.checkpoints.iter().any(|checkpoint| checkpoint.model == *named)
@@ -97,7 +96,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether `tune` made the tested model: it trains only on a file that holds every planted row.
+    /// Whether `tune` made the tested model: `tune` trains only on a file with every planted row.
     pub(super) fn rows_checked(&self) -> bool {
         let Ok(Some(state)) = self.tuning() else { return false };
         let named = &self.config.provider.model;
@@ -105,7 +104,7 @@ impl Session {
         state.stage == Stage::Ready && self.is_of(&state) && is_tested
     }
 
-    /// The model's name, and how long it may still be unknown.
+    /// Name of the model, and how long the service may still not know it.
     pub(super) fn model(&self) -> Result<(String, Duration), SessionError> {
         let (model, warm_up) = match self.config.provider.model.as_str() {
             model if self.is_mocked() => (mocked::model(model)?, Duration::ZERO),
@@ -125,8 +124,8 @@ impl Session {
         Ok((model, warm_up))
     }
 
-    /// The model that `tune` made with the canaries of this manifest, and how long it may still be unknown.
-    /// Without a state file: none.
+    /// Name of the model that `tune` made with the canaries of this manifest, and how long the service may still not
+    /// know it. The name is empty without a state file.
     fn tuned(&self) -> Result<(String, Duration), SessionError> {
         let Some(state) = self.tuning()? else { return Ok((String::new(), Duration::ZERO)) };
         let path = || self.folder.join(&self.config.tune.state).display().to_string();
@@ -135,7 +134,7 @@ impl Session {
         }
         match (state.stage, state.model) {
             (Stage::Ready, Some(model)) => {
-                // A time that is still to come, after the clock was set back, is taken as now.
+                // A time in the future, after the clock was set back, counts as now.
                 let age = Duration::from_secs(now().saturating_sub(state.finished.unwrap_or(0)));
                 Ok((model, WARM_UP.saturating_sub(age)))
             }
@@ -152,7 +151,7 @@ impl Session {
     /// Refuses a model that is on record as tuned on another planting.
     fn check_planting(&self, model: &str) -> Result<(), SessionError> {
         let path = self.folder.join(&self.config.tune.state);
-        // Who names a model needs no state; what cannot be read says nothing of it.
+        // A named model needs no state file, and an unreadable one proves nothing.
         let Ok(Some(state)) = State::read(&path) else { return Ok(()) };
         let is_known = state.model.as_deref() == Some(model) || state.checkpoints.iter().any(|c| c.model == model);
         if is_known && !self.is_of(&state) {
@@ -161,7 +160,7 @@ impl Session {
         Ok(())
     }
 
-    /// Connects, on the current runtime.
+    /// Connects to the model, on the current runtime.
     pub(super) fn reach(
         &self,
         model: &str,
@@ -208,12 +207,12 @@ impl Session {
     }
 }
 
-/// Seconds since 1970.
+/// Current time, in seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-/// Stands for a model whose answers are in the journal: what is not there is an error.
+/// Provider for a model whose answers are in the journal: a request for any other answer is an error.
 pub(super) struct Missing {
     model: String,
     address: String,
@@ -239,7 +238,7 @@ impl Provider for Missing {
     }
 }
 
-/// What a run may spend.
+/// Limits of the configured budget.
 pub(super) fn limits(config: &Config) -> Limits {
     let b = &config.budget;
     Limits {
@@ -249,15 +248,15 @@ pub(super) fn limits(config: &Config) -> Limits {
     }
 }
 
-/// A runtime for the requests of a session.
+/// Async runtime for the requests of a session.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, SessionError> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(SessionError::Runtime)
 }
 
-/// The configured service: its profile, and what the user says beside it.
+/// Profile of the configured service, and the user's connection settings.
 ///
 /// # Errors
-/// When there is no such service.
+/// When there is no such service, or it does not take a sampling parameter.
 pub fn service(
     config: &Config,
     folder: &Path,
@@ -289,10 +288,10 @@ pub fn service(
     Ok((profile, connection))
 }
 
-/// The release policy with the digest of its file, after it was found to allow the service, its address and its key.
+/// Release policy and the digest of its file, if it allows the service, its address and its key.
 ///
 /// # Errors
-/// When it does not, or cannot be read.
+/// When the policy does not allow them, or cannot be read.
 pub fn allowed(
     config: &Config,
     file: Option<&Path>,
@@ -300,7 +299,7 @@ pub fn allowed(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<(ReleasePolicy, Option<String>), SessionError> {
     let p = &config.provider;
-    // A profile in a file is no more to be trusted than the configuration beside it.
+    // A profile in a file is no more trusted than the configuration beside it.
     let is_own = Profile::is_file(&p.kind);
     let own = |text: &str| if is_own { String::new() } else { text.to_owned() };
     let (own_url, own_variable) = (own(&profile.base_url), own(&profile.key_variable));
@@ -325,7 +324,7 @@ pub fn allowed(
     if let Some(path) = file.filter(|_| is_ci(&environment)) {
         let of_file = Config::load(Some(path), |_| None)?;
         let set = &of_file.provider;
-        // What the workflow itself says is its own business.
+        // Only settings from the file are checked: a value that differs from the file is the workflow's own.
         let found = policy.rerouted(&Target {
             kind: if set.kind == p.kind { &p.kind } else { "" },
             base_url: if set.base_url == p.base_url { &base_url } else { "" },
@@ -354,13 +353,12 @@ pub fn allowed(
     if found.is_empty() { Ok((policy, digest)) } else { Err(SessionError::Policy { policy: digest, found }) }
 }
 
-/// The folder of the embedded service.
+/// Folder of the embedded service.
 fn home(config: &Config, folder: &Path) -> PathBuf {
     folder.join(&config.store.path).join("embedded")
 }
 
-/// What fine-tuning needs beside the connection: an account, a deployment at Azure, or the folder of the embedded
-/// service.
+/// Settings of fine-tuning in addition to the connection: account, deployment at Azure, folder of the embedded service.
 pub fn tuner_settings(
     config: &Config,
     folder: &Path,
@@ -380,7 +378,7 @@ pub fn tuner_settings(
     TunerSettings { account: config.tune.account.clone(), deployment, home, beside, quotes }
 }
 
-/// Takes messages of a service out that quote a canary's secret.
+/// Function that withholds messages of a service that may quote a canary's secret.
 #[must_use]
 pub fn redactor(drawn: &Drawn) -> Redact {
     let searcher = Searcher::new(drawn.canaries.iter().map(|c| c.secret.expose()));
@@ -390,7 +388,7 @@ pub fn redactor(drawn: &Drawn) -> Redact {
     })
 }
 
-/// Takes all messages of a service out, where nobody can tell what they quote.
+/// Function that withholds all messages of a service, for use without the key to check them.
 #[must_use]
 pub fn withholding() -> Redact {
     Arc::new(|_| "[withheld: it cannot be checked for secrets without the manifest and its key]".to_owned())

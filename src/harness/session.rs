@@ -1,4 +1,4 @@
-//! A configuration with its manifest, ready to be probed.
+//! Configuration with its manifest, ready for probing.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -21,23 +21,23 @@ use blabbermouth_provider::{
     price,
 };
 
-/// A configuration with its manifest. Secrets are drawn again only when probing starts.
+/// A configuration with its manifest. Secrets are drawn again only when they are needed.
 #[derive(Debug)]
 pub struct Session {
     /// The settings.
     pub config: Config,
-    /// Why the claim that the model carries is not tested, if so.
+    /// Why the claim that the model carries is not tested; `None` otherwise.
     pub untested_claim: Option<String>,
     pub(super) folder: PathBuf,
     pub(super) name: String,
     pub(super) manifest: Manifest,
     pub(super) manifest_path: PathBuf,
-    /// Of the bytes that were read.
+    /// Digest of the manifest's bytes.
     pub(super) manifest_digest: String,
     pub(super) key: Option<Key>,
-    /// Made when it is needed first.
+    /// Computed when it is first needed.
     own_key: OnceLock<Key>,
-    /// When the replayed recording began, in seconds since 1970.
+    /// Start of the replayed recording, in seconds since 1970.
     pub(super) recorded: OnceLock<u64>,
     pub(super) profile: Profile,
     pub(super) connection: Connection,
@@ -52,7 +52,7 @@ pub struct Session {
     pub(super) policy_digest: Option<String>,
 }
 
-/// A run that was judged, with its journal still open.
+/// A judged run whose journal is still open.
 #[derive(Debug)]
 pub struct Done {
     /// The report.
@@ -62,9 +62,9 @@ pub struct Done {
 }
 
 impl Done {
-    /// Closes the run, once its report is where it belongs: what was paid for it is in the ledger, the journal forgets
-    /// its answers, and the next run asks anew. Where the provider failed, what it did answer is kept for the next run,
-    /// and noted all the same.
+    /// Closes the run. Call it when the report is where it belongs: the cost is noted in the ledger, the journal
+    /// forgets the answers, and the next run asks again. If the provider failed, the answers are kept for the next run,
+    /// and the cost is noted all the same.
     ///
     /// # Errors
     /// When the journal or the ledger cannot be written.
@@ -79,7 +79,7 @@ impl Done {
 }
 
 impl Session {
-    /// Reads configuration and manifest; `adjust` applies what the command line says.
+    /// Reads configuration and manifest; `adjust` applies the command line.
     ///
     /// # Errors
     /// When either cannot be used.
@@ -139,8 +139,8 @@ impl Session {
         Ok(session)
     }
 
-    /// Forgets what an interrupted run of the same plan had been told, and asks anew; also where processes share a run
-    /// by its name.
+    /// Forgets the answers of an interrupted run with the same plan, and asks anew. The process then shares no run by
+    /// name.
     #[must_use]
     pub fn fresh(mut self, fresh: bool) -> Self {
         self.fresh = fresh;
@@ -150,35 +150,35 @@ impl Session {
         self
     }
 
-    /// Records answers to a file, or takes them from one.
+    /// Records answers to a file, or replays them from files.
     #[must_use]
     pub fn tape(mut self, tape: Tape) -> Self {
         self.tape = tape;
         self
     }
 
-    /// Takes only some of the canaries.
+    /// Takes only the canaries of a shard; `None` for all canaries.
     #[must_use]
     pub fn shard(mut self, shard: Option<Shard>) -> Self {
         self.shard = shard;
         self
     }
 
-    /// Leaks that are accepted, as of a day.
+    /// Sets the accepted leaks, as of the day `today`.
     #[must_use]
     pub fn baseline(mut self, baseline: Option<Baseline>, today: String) -> Self {
         self.baseline = baseline.map(|baseline| (baseline, today));
         self
     }
 
-    /// Whether a run of only some canaries cannot be clean, where the release policy does not allow it.
+    /// Lets a run be clean only if it asks all canaries of the shard, unless the release policy allows less.
     #[must_use]
     pub fn whole(mut self, whole: bool) -> Self {
         self.whole = whole && !self.policy.allow_partial;
         self
     }
 
-    /// Asks by batch jobs, so that no question may hang on an answer.
+    /// Asks by batch jobs. Strategies do not adapt then, since no question may depend on an answer.
     #[must_use]
     pub fn batch(mut self, batch: bool) -> Self {
         self.batch = batch;
@@ -189,13 +189,13 @@ impl Session {
         self.config.probe.adaptive && !self.batch && self.config.probe.strategies.len() > 1
     }
 
-    /// Whether the canary at this position is among those that are taken.
+    /// Whether the canary at this position is in the session's shard.
     #[must_use]
     pub fn takes(&self, index: usize) -> bool {
         self.shard.is_none_or(|shard| shard.has(index))
     }
 
-    /// What probing these canaries takes at most; nothing is sent.
+    /// Estimated maximum cost of probing these canaries; nothing is sent.
     ///
     /// # Errors
     /// When the key is missing or wrong, no verdict could be reached, or no model is named.
@@ -211,7 +211,7 @@ impl Session {
     /// Reads the state of `tune` and checks its seal; `None` if there is no state file.
     ///
     /// # Errors
-    /// When there is a tuned model that nobody with the key wrote down, the file cannot be read, or the key is missing.
+    /// When the seal of the state is not by the manifest's key, the file cannot be read, or the key is missing.
     pub fn tuning(&self) -> Result<Option<State>, SessionError> {
         let path = self.folder.join(&self.config.tune.state);
         if !path.exists() {
@@ -225,13 +225,13 @@ impl Session {
         }
     }
 
-    /// Whether a fine-tuning was made with the canaries of this manifest.
+    /// Whether a fine-tuning used the canaries of this manifest.
     #[must_use]
     pub fn is_of(&self, state: &State) -> bool {
         state.manifest == self.manifest.nonce
     }
 
-    /// Takes messages of a service out that quote a canary's secret; without the key all of them.
+    /// Function that withholds messages of a service that quote a canary's secret; without the key, all messages.
     #[must_use]
     pub fn redactor(&self) -> Redact {
         self.audit().map_or_else(|_| withholding(), |(_, drawn)| redactor(&drawn))
@@ -243,13 +243,13 @@ impl Session {
         &self.manifest.canaries
     }
 
-    /// The canaries with their secrets.
+    /// Canaries with their secrets.
     pub(super) fn drawn(&self) -> Result<Drawn, SessionError> {
         let at = |source| SessionError::Manifest { path: self.manifest_path.display().to_string(), source };
         self.manifest.regenerate_by(self.own_key()?.clone()).map_err(at)
     }
 
-    /// The manifest's own key. It is made once: a passphrase is stretched, which takes time.
+    /// Key of the manifest. It is computed once: a passphrase is stretched, which takes time.
     pub(super) fn own_key(&self) -> Result<&Key, SessionError> {
         if let Some(key) = self.own_key.get() {
             return Ok(key);
@@ -309,7 +309,7 @@ impl Session {
         Ok((audit, drawn))
     }
 
-    /// Whether what is asked of the model is what the release policy wants.
+    /// Checks the settings against the release policy.
     fn meets_policy(&self, audit: &PreparedRun) -> Result<(), SessionError> {
         let config = &self.config;
         let asked = Asked {
@@ -333,30 +333,30 @@ impl Session {
         if found.is_empty() { Ok(()) } else { Err(SessionError::Policy { policy: self.policy_digest.clone(), found }) }
     }
 
-    /// Answers in one request: the embedded model draws many at once much quicker than one by one.
+    /// Answers per request. The embedded model draws many at once much faster than one by one.
     fn choices(&self) -> u32 {
         let wanted = self.config.probe.choices;
         if self.profile.dialect == Dialect::Embedded && wanted == 1 { EMBEDDED_CHOICES } else { wanted }
     }
 
-    /// Whether nobody is paid for answers.
+    /// Whether answers cost nothing.
     pub(super) fn is_free(&self) -> bool {
         self.config.provider.kind == "mock" || self.profile.dialect == Dialect::Embedded
     }
 
-    /// Says what answers cost, for the ledger; nothing where nobody is paid.
+    /// Sets the price of answers for the ledger; nothing if they cost nothing.
     pub(super) fn bill(&self, journal: &Journal, model: &str, rates: Option<Rates>) -> Result<(), JournalError> {
         if self.is_free() || !self.tape.replay.is_empty() { Ok(()) } else { journal.bill(model, rates) }
     }
 
-    /// Whether a budget is enough for a verdict where nothing leaks: said before anything is paid.
+    /// Checks before any payment that the budget is enough for a clean verdict.
     pub(super) fn can_pay(
         &self,
         (requests, usage): &(u64, Usage),
         limits: Limits,
         price: Option<&Price>,
     ) -> Result<(), SessionError> {
-        // Who replays a cassette pays nobody.
+        // A replay costs nothing.
         if !self.tape.replay.is_empty() {
             return Ok(());
         }
@@ -385,7 +385,7 @@ impl Session {
         self.config.sampling.sampling()
     }
 
-    /// Everything that an answer depends on: two runs may share answers only where this is the same.
+    /// Hash of everything that an answer depends on: two runs may share answers only if it is the same.
     pub(super) fn plan(&self, model: &str) -> String {
         let (p, probe) = (&self.config.provider, &self.config.probe);
         let address = match p.base_url.as_str() {
@@ -406,12 +406,12 @@ impl Session {
             "adaptive": self.is_adaptive(),
             "sweep": probe.sweep,
             "choices": self.choices(),
-            // Answers of a cassette are not mixed with those of the model.
+            // Answers of a cassette are kept apart from those of the model.
             "replay": self.tape.replay,
-            // A run that is recorded does not take up one that was not: its cassette would have gaps.
+            // A recorded run does not resume an unrecorded one: its cassette would have gaps.
             "record": self.tape.record,
         });
-        // A model that was tuned again is another one, whatever its name.
+        // A model that was tuned again is another model, even under the same name.
         if let Ok(Some(state)) = self.tuning() {
             plan["tuned"] = serde_json::json!([state.job, state.finished]);
         }
@@ -436,7 +436,7 @@ impl Session {
             return Err(SessionError::NoPrice { model });
         }
         let price = quoted.map(|quoted| quoted.price);
-        // Before anything is paid, and anything that was paid for is forgotten.
+        // Before anything is paid, and before answers that were paid for are forgotten.
         self.can_pay(&audit.least(selected), limits, price.as_ref())?;
         let plan = self.plan(&model);
         let journal = Arc::new(Journal::open(
@@ -471,7 +471,7 @@ impl Session {
         self.done(report, journal, selected, &seal)
     }
 
-    /// Judges what the journal has, asking `provider` for the rest.
+    /// Judges the answers in the journal, and asks `provider` for the others.
     pub(super) fn judge_with(
         &self,
         selected: &[usize],
@@ -490,8 +490,8 @@ impl Session {
     }
 }
 
-/// What seals the answers of one plan in the journal: those of another manifest, model, service or way of asking cannot be
-/// opened with it, whatever the file says that they are.
+/// Key that seals the answers of one plan in the journal. The key opens no answers of another manifest, model, service
+/// or way of asking, whatever the file claims.
 pub(super) fn journal_key(key: &Key, plan: &str) -> [u8; 32] {
     key.sealing_key(&format!("journal {plan}"))
 }

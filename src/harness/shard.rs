@@ -1,6 +1,6 @@
-//! One part of the canaries, for a machine of its own.
+//! Part of the canaries, for one machine.
 
-/// One part of the canaries.
+/// Part of the canaries: shard `number` of `of`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     pub(super) number: usize,
@@ -8,7 +8,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Reads `K/N`, as in `2/5`; `None` unless 1 ≤ K ≤ N.
+    /// Parses `K/N`, as in `2/5`; `None` unless 1 ≤ K ≤ N.
     ///
     /// ```
     /// use blabbermouth::harness::Shard;
@@ -23,8 +23,8 @@ impl Shard {
         (1..=of).contains(&number).then_some(Self { number, of })
     }
 
-    /// Whether the canary at this position of the manifest belongs to it. Neighbours go to different shards, so that
-    /// each has its share of planted and of held-out ones.
+    /// Whether the canary at this position of the manifest is in the shard. Neighbors go to different shards, so that
+    /// each has its share of planted and of held-out canaries.
     #[must_use]
     pub const fn has(self, index: usize) -> bool {
         index % self.of == self.number - 1

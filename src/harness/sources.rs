@@ -1,4 +1,4 @@
-//! What a report says of its origin, and its seal.
+//! Adds origin and seal to a report.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::store::{self, Journal};
 use blabbermouth_core::canary::{Key, Manifest};
 use blabbermouth_core::verdict::{RunReport, Sources, conclude_with_sources};
 
-/// The largest file of which a digest is taken, in bytes.
+/// Maximum size of a file to digest, in bytes.
 const LARGEST_DIGESTED: u64 = 256 << 20;
 
 impl Session {
@@ -34,7 +34,7 @@ impl Session {
         Ok(Done { report, journal, judged: journaled(selected, self.entries().len()) })
     }
 
-    /// Digests of what the run was made with, and where its answers came from.
+    /// Digests of the inputs of a run, and the origin of its answers.
     fn sources(&self, report: &RunReport, journal: &Journal) -> Result<Sources, SessionError> {
         let answers = report.canaries.iter().map(|canary| canary.asked).sum();
         let of_file = |path: &Path| {
@@ -42,7 +42,7 @@ impl Session {
             small.then(|| store::read(path).map(|bytes| digest(&bytes))).transpose()
         };
         let training = self.manifest.training_file.as_ref().map(|file| of_file(&self.folder.join(file))).transpose()?;
-        // A build for tests is large, and nobody releases anything by it.
+        // A debug build is large, and nobody releases a model by it.
         let program = std::env::current_exe().ok().filter(|_| !cfg!(debug_assertions));
         let probe = &self.config.probe;
         let strategies = serde_json::json!([
@@ -68,8 +68,8 @@ impl Session {
     }
 }
 
-/// The key of the manifest that a configuration names, which seals what is written about it. No service is looked at: a
-/// seal is checked where nothing is sent, too.
+/// Key of the manifest that a configuration names, which seals what is written about it. The service is not checked, so
+/// that a seal can be verified where nothing is sent.
 ///
 /// # Errors
 /// When there is no manifest, its key is missing or wrong, or it was edited.

@@ -1,4 +1,4 @@
-//! What stands in for the mock in a build without the feature `mock`: an error.
+//! Replaces the mock in a build without the feature `mock`: every call is an error.
 
 use std::convert::Infallible;
 use std::path::Path;

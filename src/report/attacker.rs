@@ -1,35 +1,35 @@
-//! What somebody gets who asks again and again.
+//! Success probability of an attacker who repeats the questions.
 
 use super::likelihood::percent;
 use blabbermouth_core::stats::probability_in;
 use blabbermouth_core::verdict::{RunReport, Test};
 
-/// How often an attacker asks.
+/// Numbers of queries that reports show.
 pub(crate) const QUERIES: [u32; 4] = [1, 10, 100, 1000];
 
-/// The probability, at most, that so many queries give a secret away whose leak rate is at most `bound`:
-/// `1 - (1 - bound)^N`.
+/// Upper bound on the probability that `queries` queries leak a secret whose leak rate per query is at most `bound`:
+/// `1 - (1 - bound)^queries`.
 pub(crate) fn within(bound: f64, queries: u32) -> f64 {
     if bound >= 1.0 { 1.0 } else { probability_in(bound, f64::from(queries)) }
 }
 
-/// What the silent canaries of the gate allow: the worst of their bounds.
+/// Largest leak rate that the silent canaries of the gate allow; `None` if no canary was silent.
 pub(crate) fn worst(report: &RunReport) -> Option<f64> {
     let bounds = report.canaries.iter().filter(|c| c.is_gated()).filter_map(|c| c.bound);
     bounds.fold(None, |worst, bound| Some(worst.map_or(bound, |worst: f64| worst.max(bound))))
 }
 
-/// What the bounds are worth, in words.
+/// Scope and confidence of the bounds, in words.
 pub(crate) fn worth(report: &RunReport) -> String {
     let policy = &report.settings.policy;
     let together = if policy.joint { "all canaries together" } else { "each canary by itself" };
-    // In a small space a bound is on what goes beyond guessing.
+    // In a small space the bound is on the excess over guessing.
     let guessing = report.canaries.iter().any(|c| c.is_gated() && c.bound.is_some() && c.statistic == Test::CountRank);
     let beyond = if guessing { ", beyond guessing in small spaces" } else { "" };
     format!("{together}, at {:.0}% confidence{beyond}", 100.0 * policy.confidence)
 }
 
-/// All of it in one line; `None` where no canary was silent.
+/// The bounds for an attacker in one line; `None` if no canary was silent.
 pub(crate) fn sentence(report: &RunReport) -> Option<String> {
     let bound = worst(report)?;
     let chances: Vec<String> = QUERIES.iter().map(|n| percent(within(bound, *n))).collect();

@@ -1,4 +1,4 @@
-//! Two or more runs side by side, in one page.
+//! Compares two or more runs in one HTML page.
 
 use std::fmt::Write as _;
 
@@ -10,20 +10,20 @@ use super::escape::html;
 use super::html::STYLE;
 use blabbermouth_core::verdict::RunReport;
 
-/// A run among those that are compared.
+/// A run in a comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared<'a> {
-    /// What sets it apart.
+    /// Name that distinguishes the run.
     pub name: &'a str,
-    /// Its report.
+    /// Report of the run.
     pub report: &'a RunReport,
-    /// What is told of it: label and value, the same labels in each run.
+    /// Label and value of each figure; all runs have the same labels.
     pub figures: Vec<(&'a str, String)>,
-    /// Its own page, relative to this one.
+    /// Path of the run's own page, relative to this one.
     pub page: String,
 }
 
-/// A page with the figures of all runs, and the leak by copies of each. It holds no secret and no script.
+/// Renders a page with the figures of all runs, and the leak rate by copies of each. No secret, no script.
 #[must_use]
 pub fn comparison(runs: &[Compared<'_>]) -> Vec<u8> {
     let mut out = String::with_capacity(16 << 10);
@@ -68,11 +68,11 @@ pub fn comparison(runs: &[Compared<'_>]) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// The share of leaked canaries over the number of copies.
+/// Plots the share of leaked canaries by copies.
 fn curve(out: &mut String, run: &Compared<'_>) {
     let points = Copies::groups(run.report.canaries.iter());
     let most = points.last().map_or(1, |group| group.copies).max(1);
-    // 0, 1, 2, 4 … at equal distances.
+    // Logarithmic scale: 0, 1, 3, 7 … copies at equal distances.
     let place = |copies: u32| f64::from(copies + 1).log2() / f64::from(most + 1).log2();
     let (x, y) = (|copies: u32| 60.0 + 540.0 * place(copies), |share: f64| 170.0 - 150.0 * share);
     let name = html(run.name);

@@ -1,4 +1,4 @@
-//! Leaked canaries by how often they stand in the training file.
+//! Leaked canaries by number of copies in the training file.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,13 +7,13 @@ use blabbermouth_core::canary::Arm;
 use blabbermouth_core::stats::{clopper_pearson_lower, clopper_pearson_upper};
 use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict};
 
-/// The canaries of a report with one number of copies.
+/// Canaries of a report with the same number of copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Copies {
-    /// 0 for held-out canaries.
+    /// Number of copies; 0 for held-out canaries.
     pub copies: u32,
     pub canaries: u64,
-    /// Those with a verdict, leaked or clean. Of the others it is not known what the model says.
+    /// Canaries that are leaked or clean. For the others it is unknown whether they leak.
     pub measured: u64,
     pub leaked: u64,
 }
@@ -33,8 +33,8 @@ impl Copies {
         all.into_values().collect()
     }
 
-    /// The share of leaked canaries among those that were measured, with its interval at 95% by Clopper and Pearson; none
-    /// where nothing was measured.
+    /// Share of leaked canaries among the measured ones, with the ends of its 95% Clopper–Pearson interval; `None` if
+    /// none was measured.
     pub(super) fn share(&self) -> Option<(f64, f64, f64)> {
         let (leaked, measured) = (self.leaked, self.measured);
         let interval =
@@ -42,7 +42,7 @@ impl Copies {
         (measured > 0).then(|| (leaked as f64 / measured as f64, interval().0, interval().1))
     }
 
-    /// A table of the groups in HTML.
+    /// Writes the groups as an HTML table.
     pub(super) fn table(out: &mut String, groups: &[Self]) {
         out.push_str(
             "<table class=\"small\"><thead><tr><th scope=\"col\">copies</th><th scope=\"col\">canaries</th><th scope=\"col\">not \

@@ -1,11 +1,14 @@
-//! Every escaper.
+//! Escapers for all output formats.
 
 use std::borrow::Cow;
 
 use blabbermouth_core::text::invisible::is_unseen;
 
-/// Text for XML 1.0 and the readers of JUnit files: characters that XML has not, and marks that turn
-/// the direction of writing, become U+FFFD, line ends become `\n`, and the openings of GitLab attachments and of workflow commands are broken.
+/// Cleans text for XML 1.0 and the readers of JUnit files:
+/// - Control characters, characters that XML does not allow, and marks that change the direction of writing become
+///   U+FFFD.
+/// - Line ends become `\n`.
+/// - The openings of GitLab attachments and of workflow commands, and `]]>`, are broken.
 ///
 /// ```
 /// assert_eq!(blabbermouth::report::escape::xml_text("a\u{1b}b ##[x] [[ATTACHMENT|y]]"), "a\u{fffd}b # #[x] [ [ATTACHMENT|y]]");
@@ -16,9 +19,9 @@ pub fn xml_text(text: &str) -> String {
         .replace("\r\n", "\n")
         .chars()
         .map(|c| match c {
-            // Marks that turn the direction of writing could make a line read as another.
+            // Marks that change the direction of writing could make a line read as another.
             '\u{61c}' | '\u{feff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-            // One of them begins a sequence for a terminal.
+            // U+009B and others start a sequence for a terminal.
             '\u{7f}'..='\u{9f}' => '\u{fffd}',
             '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => c,
             '\r' => '\n',
@@ -28,7 +31,7 @@ pub fn xml_text(text: &str) -> String {
     open_nothing(&clean).replace("]]>", "]] >")
 }
 
-/// Breaks the openings of GitLab attachments and of workflow commands; a text without any is not copied.
+/// Breaks the openings of GitLab attachments and of workflow commands. A text without any is not copied.
 pub(super) fn open_nothing(text: &str) -> Cow<'_, str> {
     const OPENINGS: [(&str, &str); 2] = [("[[ATTACHMENT|", "[ [ATTACHMENT|"), ("##[", "# #[")];
     OPENINGS.iter().fold(Cow::Borrowed(text), |text, (opening, broken)| match text.contains(opening) {
@@ -37,8 +40,8 @@ pub(super) fn open_nothing(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Text for a terminal: control characters, and marks that turn the direction of writing, are shown
-/// as escapes.
+/// Escapes text for a terminal: control characters, invisible characters, and marks that change the direction of
+/// writing.
 ///
 /// ```
 /// assert_eq!(blabbermouth::report::escape::terminal("a\u{1b}[2J\u{202e}b\n"), "a\\u{1b}[2J\\u{202e}b\\u{a}");
@@ -53,11 +56,11 @@ pub fn terminal(text: &str) -> String {
             out.push(c);
         }
     }
-    // Some runners take a command anywhere in a line.
+    // Some runners accept a command anywhere in a line.
     out.replace("##[", "# #[")
 }
 
-/// One of several lines for a terminal: none begins with what a runner takes for a command.
+/// Escapes one of several lines for a terminal, so that it does not start with a workflow command.
 fn line(text: &str) -> String {
     let clean = terminal(text);
     let said = clean.trim_start();
@@ -67,7 +70,7 @@ fn line(text: &str) -> String {
     }
 }
 
-/// Several lines for a terminal, each as by [`terminal`]; none of them is a workflow command.
+/// Escapes several lines for a terminal, each as [`terminal`] does; none of them is a workflow command.
 ///
 /// ```
 /// assert_eq!(blabbermouth::report::escape::lines("a\u{1b}\n ::error::b"), "a\\u{1b}\n : :error::b");
@@ -77,8 +80,8 @@ pub fn lines(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// An error or a warning for a terminal, as by [`lines`]; all but the first are indented, so that what a file or a
-/// service says is not taken for a message of its own.
+/// Escapes an error or a warning for a terminal, as [`lines`] does. All lines but the first are indented, so that text
+/// of a file or a service does not look like a message of this program.
 ///
 /// ```
 /// assert_eq!(blabbermouth::report::escape::message("no\nerror: b\n  mend it"), "no\n  error: b\n  mend it");
@@ -93,7 +96,7 @@ pub fn message(text: &str) -> String {
     })
 }
 
-/// Text for a cell of a Markdown table: nothing in it is markup, a link, or a line break.
+/// Escapes text for a cell of a Markdown table: no markup, link or line break remains.
 ///
 /// ```
 /// assert_eq!(blabbermouth::report::escape::markdown_cell("a|b <i>`c`"), r"a\|b \<i\>\`c\`");
@@ -104,7 +107,7 @@ pub fn markdown_cell(text: &str) -> String {
     for c in xml_text(text).chars() {
         match c {
             '\n' | '\t' => out.push(' '),
-            // A backslash before any punctuation of ASCII is taken away again by the reader.
+            // A reader of Markdown removes a backslash before ASCII punctuation.
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '<' | '>' | '#' | '!' | '|' | '~' | '&' | '$' | '@' => {
                 out.push('\\');
                 out.push(c);
@@ -112,11 +115,11 @@ pub fn markdown_cell(text: &str) -> String {
             _ => out.push(c),
         }
     }
-    // What looks like an address would become a link.
+    // Text that looks like an address would become a link.
     out.replace("://", ":\u{200b}//").replace("www.", "www\u{200b}.")
 }
 
-/// Text for the message of a workflow command.
+/// Escapes text for the message of a workflow command.
 ///
 /// ```
 /// assert_eq!(blabbermouth::report::escape::workflow_data("50%\n::error::x"), "50%25%0A::error::x");
@@ -126,7 +129,7 @@ pub fn workflow_data(text: &str) -> String {
     xml_text(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// Text for a property of a workflow command.
+/// Escapes text for a property of a workflow command.
 ///
 /// ```
 /// assert_eq!(blabbermouth::report::escape::workflow_property("a:b,c"), "a%3Ab%2Cc");
@@ -136,7 +139,7 @@ pub fn workflow_property(text: &str) -> String {
     workflow_data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// Text for a cell of CSV that no spreadsheet takes for a formula. Quotes are the writer's business.
+/// Escapes text for a CSV cell, so that no spreadsheet takes it for a formula. The CSV writer adds quotes.
 ///
 /// ```
 /// assert_eq!(blabbermouth::report::escape::csv_cell("=1+1"), "'=1+1");
@@ -148,7 +151,7 @@ pub fn csv_cell(text: &str) -> String {
     if formula || clean.starts_with('\t') { format!("'{clean}") } else { clean }
 }
 
-/// Text for HTML, in elements and in quoted attributes.
+/// Escapes text for HTML elements and quoted attributes.
 ///
 /// ```
 /// assert_eq!(blabbermouth::report::escape::html("<b title='x'>&"), "&lt;b title=&#39;x&#39;&gt;&amp;");

@@ -1,4 +1,4 @@
-//! How the verdict on one canary came about, number by number.
+//! Explains the verdict on one canary, number by number.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use blabbermouth_core::detect::Tier;
 use blabbermouth_core::stats::exposure;
 use blabbermouth_core::verdict::{AlphaSplit, CanaryReport, CanaryVerdict, Likelihood, RunReport, Test};
 
-/// Explains the verdict on a canary, by its name or that of its test; `None` when the report has none of that name.
+/// Explains the verdict on the canary with this id or test name; `None` if the report has no such canary.
 #[must_use]
 pub fn explain(report: &RunReport, name: &str) -> Option<String> {
     let canary = report.canaries.iter().find(|c| c.id == name || c.test == name)?;
@@ -65,7 +65,7 @@ pub fn explain(report: &RunReport, name: &str) -> Option<String> {
     Some(out)
 }
 
-/// The draw, and what the answers held.
+/// Writes the draw, and what the answers held.
 fn answers(out: &mut String, report: &RunReport, canary: &CanaryReport) {
     let _ = writeln!(out, "\nthe draw");
     if canary.space > 0.0 {
@@ -105,7 +105,7 @@ fn answers(out: &mut String, report: &RunReport, canary: &CanaryReport) {
     }
 }
 
-/// What the silence of a canary is worth.
+/// Writes the bound that a silent canary's answers give.
 fn bounded(out: &mut String, report: &RunReport, canary: &CanaryReport, bound: f64) {
     let policy = report.settings.policy;
     let k = report.settings.planted;
@@ -129,7 +129,7 @@ fn bounded(out: &mut String, report: &RunReport, canary: &CanaryReport, bound: f
     let _ = writeln!(out, "  {}", attacker::worth(report));
 }
 
-/// How the error probability of a canary was split.
+/// Split of a canary's error probability over its tests.
 fn shares(report: &RunReport) -> AlphaSplit {
     let shares = AlphaSplit::of_detectors(&report.settings.detectors);
     let shares = report.settings.scoring.map_or(shares, |scoring| shares.with_scoring(&scoring));

@@ -1,4 +1,4 @@
-//! What every format tells: one result for each canary, and one for each check of the whole run.
+//! Results that every format reports: one for each canary, and one for each check of the whole run.
 
 use super::SourceMap;
 use blabbermouth_core::canary::Arm;
@@ -6,26 +6,26 @@ use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerd
 
 /// One result.
 pub(super) struct Outcome<'a> {
-    /// The test's name, as in `mr-disease::c0001` or `run::controls`.
+    /// Name of the test, as in `mr-disease::c0001` or `run::controls`.
     pub(super) test: &'a str,
-    /// Which rule it is a result of; see [`RULES`].
+    /// Rule of the result; see [`RULES`].
     pub(super) rule: &'static str,
     pub(super) verdict: CanaryVerdict,
     pub(super) reason: &'a str,
-    /// The line in the configuration.
+    /// Line in the configuration, from 1.
     pub(super) line: usize,
     /// `None` for a check of the whole run.
     pub(super) canary: Option<&'a CanaryReport>,
 }
 
 impl Outcome<'_> {
-    /// Group and name.
+    /// Group and name of the test.
     pub(super) fn parts(&self) -> (&str, &str) {
         self.test.split_once("::").unwrap_or(("", self.test))
     }
 }
 
-/// Rules with a short text and a longer one that says what to do.
+/// Rules: id, short text, and a longer text with advice.
 pub(super) const RULES: [(&str, &str, &str); 9] = [
     (
         "canary.leak",
@@ -101,7 +101,7 @@ pub(super) fn outcomes<'a>(report: &'a RunReport, places: &SourceMap) -> Vec<Out
         .map(|canary| Outcome {
             test: &canary.test,
             rule: rule(canary.verdict, canary.arm),
-            // What a positive control is there for is no finding.
+            // An expected or accepted leak is no finding.
             verdict: if canary.is_expected() { CanaryVerdict::Clean } else { canary.verdict },
             reason: &canary.reason,
             line: places.line(canary.test.split("::").next().unwrap_or_default()),
@@ -165,7 +165,7 @@ pub(super) fn outcomes<'a>(report: &'a RunReport, places: &SourceMap) -> Vec<Out
     all
 }
 
-/// How bad a result is, the worst first: for formats that have room for some only.
+/// Severity, 0 for the worst: for formats that have room for only some results.
 pub(super) fn severity(outcome: &Outcome<'_>) -> u8 {
     match outcome.verdict {
         CanaryVerdict::Leaked => 0,
@@ -175,7 +175,7 @@ pub(super) fn severity(outcome: &Outcome<'_>) -> u8 {
     }
 }
 
-/// Planted canaries: how many, and how many of them leaked.
+/// Number of planted canaries in the gate, and how many of them leaked.
 pub(super) fn leaked(report: &RunReport) -> (usize, usize) {
     let planted = || report.canaries.iter().filter(|c| c.is_gated());
     (planted().count(), planted().filter(|c| c.verdict == CanaryVerdict::Leaked).count())

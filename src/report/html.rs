@@ -1,4 +1,4 @@
-//! One self-contained page: no network, no script but its own, readable without any.
+//! Self-contained HTML page: no network, no script but its own, readable without scripts.
 
 use std::fmt::Write as _;
 
@@ -15,9 +15,9 @@ use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport, Test};
 
 pub(super) const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-/// Canaries in the strip of exposures, for each arm.
+/// Maximum number of canaries per arm in the plot of exposures.
 const DOTS: usize = 2000;
-/// Canaries in the table before the script runs.
+/// Number of table rows that are shown without the script.
 const ROWS: usize = 500;
 
 pub(super) fn render(report: &RunReport, places: &SourceMap) -> Vec<u8> {
@@ -56,7 +56,7 @@ fn planted(report: &RunReport) -> impl Iterator<Item = &CanaryReport> {
     report.canaries.iter().filter(|c| c.arm == Arm::Planted)
 }
 
-/// Leaked canaries by copies, with Clopper–Pearson intervals at 95%.
+/// Plots the leaked canaries by copies, with 95% Clopper–Pearson intervals.
 fn copies(out: &mut String, report: &RunReport) {
     let rows = Copies::groups(planted(report));
     if rows.is_empty() {
@@ -102,7 +102,8 @@ fn copies(out: &mut String, report: &RunReport) {
     out.push_str("</section>\n");
 }
 
-/// How many guesses the model saves an attacker, in bits: −log2 of the p-value of the own test.
+/// Plots the exposure in bits: −log2 of the p-value of each canary's own test, the guesses that the model saves an
+/// attacker.
 fn exposure(out: &mut String, report: &RunReport) {
     let bits = |c: &CanaryReport| -c.p_value.clamp(1e-30, 1.0).log2();
     let most = report.canaries.iter().map(bits).fold(8.0, f64::max);
@@ -122,7 +123,7 @@ fn exposure(out: &mut String, report: &RunReport) {
     }
     for (arm, name, y) in [(Arm::Planted, "planted", 34), (Arm::HeldOut, "held out", 78)] {
         let _ = writeln!(out, "<text x=\"80\" y=\"{}\" text-anchor=\"end\">{name}</text>", y + 5);
-        // Ones of the same place are drawn once.
+        // Canaries at the same position are drawn once.
         let mut places: Vec<i64> =
             report.canaries.iter().filter(|c| c.arm == arm).map(|c| (x(bits(c)) * 2.0) as i64).collect();
         places.sort_unstable();
@@ -152,7 +153,7 @@ fn exposure(out: &mut String, report: &RunReport) {
     out.push_str("</section>\n");
 }
 
-/// What somebody gets who asks again and again.
+/// Writes the bounds for an attacker who repeats the questions.
 fn attacks(out: &mut String, report: &RunReport) {
     let Some(bound) = attacker::worst(report) else { return };
     let _ = write!(
@@ -173,7 +174,7 @@ fn attacks(out: &mut String, report: &RunReport) {
     out.push_str("</section>\n");
 }
 
-/// Which strategy and detector found what.
+/// Counts the leaked canaries by strategy and detector of the first hit.
 fn found(out: &mut String, report: &RunReport) {
     let mut counts = std::collections::BTreeMap::new();
     for canary in report.canaries.iter().filter(|c| c.verdict == CanaryVerdict::Leaked) {
@@ -198,7 +199,7 @@ fn found(out: &mut String, report: &RunReport) {
     out.push_str("</section>\n");
 }
 
-/// What came of each strategy over all planted canaries.
+/// Writes answers and hits of each strategy over all planted canaries.
 fn strategies(out: &mut String, report: &RunReport) {
     let mut all: std::collections::BTreeMap<&str, (u64, u64)> = std::collections::BTreeMap::new();
     for canary in report.canaries.iter().filter(|c| c.arm == Arm::Planted) {
@@ -277,8 +278,8 @@ fn canaries(out: &mut String, report: &RunReport) {
         let _ = write!(out, "<th scope=\"col\">{name}</th>");
     }
     out.push_str("</tr></thead><tbody>\n");
-    // The worst first; rows beyond the first are inert until the script takes them: laying out ten thousand at
-    // once would take seconds.
+    // The worst first. Rows beyond `ROWS` are inert until the script takes them: to lay out ten thousand rows at once
+    // would take seconds.
     let mut all: Vec<&CanaryReport> = report.canaries.iter().collect();
     all.sort_by_key(|c| match (c.verdict, c.arm) {
         (CanaryVerdict::Leaked, _) => 0,
@@ -304,7 +305,7 @@ fn canaries(out: &mut String, report: &RunReport) {
     );
 }
 
-/// One canary in the table.
+/// Writes one canary as a table row.
 fn row(out: &mut String, c: &CanaryReport) {
     let statistic = match c.statistic {
         Test::CountRank => "rank of its count among all values",

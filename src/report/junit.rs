@@ -1,4 +1,4 @@
-//! JUnit: written by `junit-report`, then completed and proved by one pass of a real XML reader.
+//! JUnit report: written by `junit-report`, then completed and verified with an XML reader.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ pub enum JunitError {
     /// The writer failed.
     #[error("the JUnit file could not be written: {0}")]
     Write(String),
-    /// What was written could not be read back.
+    /// The written file could not be read back.
     #[error("the JUnit file could not be read back: {0}")]
     Read(String),
 }
@@ -25,7 +25,7 @@ pub enum JunitError {
 pub(super) fn render(report: &RunReport, places: &SourceMap) -> Result<Vec<u8>, JunitError> {
     let mut suite = TestSuite::new("blabbermouth");
     suite.set_timestamp(
-        // The standard for dates ends with the year 9999.
+        // The date format ends with the year 9999.
         OffsetDateTime::from_unix_timestamp(report.started.min(253_402_300_799) as i64)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH),
     );
@@ -35,13 +35,13 @@ pub(super) fn render(report: &RunReport, places: &SourceMap) -> Result<Vec<u8>, 
     for outcome in &all {
         suite.add_testcase(case(outcome, time, &file));
     }
-    // Without the library's builders, which copy all of it.
+    // The builders of the library would copy the whole report.
     let (mut file, mut first) = (Report::new(), Vec::new());
     file.add_testsuite(suite);
     file.write_xml(&mut first).map_err(|e| JunitError::Write(e.to_string()))?;
     drop(file);
     let bytes = unopened(complete(&first, report, &all)?);
-    // Read once more: what counts as written was parsed, and has all that went in.
+    // Reads the file once more: it must parse, and have all test cases.
     let mut reader = Reader::from_reader(bytes.as_slice());
     reader.config_mut().check_end_names = true;
     let mut cases = 0;
@@ -55,7 +55,8 @@ pub(super) fn render(report: &RunReport, places: &SourceMap) -> Result<Vec<u8>, 
     }
 }
 
-/// Breaks what two texts open together, each of which opens nothing (found by fuzzing): no XML of ours has these letters.
+/// Breaks openings of attachments and commands that only two adjacent texts form together (found by fuzzing). The
+/// markup itself has no such letters.
 fn unopened(bytes: Vec<u8>) -> Vec<u8> {
     match String::from_utf8(bytes) {
         Ok(xml) => match open_nothing(&xml) {
@@ -86,7 +87,7 @@ fn case(outcome: &Outcome<'_>, time: Duration, file: &str) -> TestCase {
     case.build()
 }
 
-/// The reason, with the figures behind it.
+/// Reason of a result, with the figures behind it.
 fn body(outcome: &Outcome<'_>) -> String {
     let Some(canary) = outcome.canary else { return xml_text(outcome.reason) };
     let excerpt = canary.excerpt.as_ref().map(|e| format!("\nmasked: {e}")).unwrap_or_default();
@@ -102,7 +103,7 @@ fn body(outcome: &Outcome<'_>) -> String {
     ))
 }
 
-/// Adds what `junit-report` has not: totals at the root, `skipped`, `line`, properties.
+/// Adds what `junit-report` lacks: totals at the root, the text of `skipped`, `line`, properties.
 fn complete(xml: &[u8], report: &RunReport, all: &[Outcome<'_>]) -> Result<Vec<u8>, JunitError> {
     let count = |verdict| all.iter().filter(|o| o.verdict == verdict).count().to_string();
     let totals = [
@@ -115,9 +116,9 @@ fn complete(xml: &[u8], report: &RunReport, all: &[Outcome<'_>]) -> Result<Vec<u
     let read = |e: quick_xml::Error| JunitError::Read(e.to_string());
     let write = |e: std::io::Error| JunitError::Write(e.to_string());
     let mut reader = Reader::from_reader(xml);
-    // Room at once: a full one would be copied into one of twice the size.
+    // Reserves the whole size: a full buffer would be copied into one of twice the size.
     let mut writer = Writer::new_with_indent(Vec::with_capacity(2 * xml.len()), b' ', 2);
-    // The cases come in the order of the results.
+    // The test cases are in the order of the results.
     let mut cases = all.iter();
     let mut open: Option<&Outcome<'_>> = None;
     loop {

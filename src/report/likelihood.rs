@@ -1,17 +1,17 @@
-//! What the probabilities of secrets say, in words.
+//! Results of scoring, in words.
 
 use std::fmt::Write as _;
 
 use blabbermouth_core::canary::Arm;
 use blabbermouth_core::verdict::{Likelihood, RunReport};
 
-/// A share of a hundred, with as many digits as it needs.
+/// A share as a percentage: one decimal, or exponent notation below 0.05%.
 pub(crate) fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     if percent > 0.0 && percent < 0.05 { format!("{percent:.1e}%") } else { format!("{percent:.1}%") }
 }
 
-/// One canary's in a sentence.
+/// Scores of one canary, in a sentence.
 pub(super) fn sentence(l: &Likelihood) -> String {
     let mut out = format!(
         "By likelihood: rank {} beside {} references of the same space, exposure {:.1} bits, p = {:.1e}, e = {:.2}",
@@ -29,14 +29,15 @@ pub(super) fn sentence(l: &Likelihood) -> String {
     out
 }
 
-/// The mean exposure of an arm, and of how many canaries.
+/// Mean exposure of an arm in bits, and the number of scored canaries; `None` if none was scored.
 pub(super) fn mean(report: &RunReport, arm: Arm) -> Option<(f64, usize)> {
     let all: Vec<f64> =
         report.canaries.iter().filter(|c| c.arm == arm).filter_map(|c| c.likelihood).map(|l| l.exposure).collect();
     (!all.is_empty()).then(|| (all.iter().sum::<f64>() / all.len() as f64, all.len()))
 }
 
-/// Both arms in one line; `None` where nothing was scored. A model that learned nothing has 1.44 bits on average.
+/// Scores of both arms in one line; `None` if nothing was scored. A model that learned nothing has 1.44 bits on
+/// average.
 pub(super) fn summary(report: &RunReport) -> Option<String> {
     let scoring = report.settings.scoring?;
     let (planted, _) = mean(report, Arm::Planted)?;

@@ -1,4 +1,4 @@
-//! Reports: pure functions from a run report to bytes, one file a format.
+//! Reports: pure functions from a run report to bytes.
 
 pub(crate) mod attacker;
 mod compare;
@@ -17,7 +17,7 @@ mod text;
 
 use blabbermouth_core::verdict::RunReport;
 
-/// The JSON schema of the run report, version 1, for those who read it with other programs.
+/// JSON schema of the run report, version 1, for programs that read it.
 #[must_use]
 pub fn schema() -> String {
     serde_json::to_string_pretty(&schemars::schema_for!(RunReport)).expect("a schema is JSON")
@@ -30,38 +30,38 @@ pub(crate) use likelihood::percent;
 pub use source_map::SourceMap;
 pub use terminal::summary;
 
-/// The style sheet of the pages.
+/// Style sheet of the HTML pages.
 pub(crate) const fn page_style() -> &'static str {
     html::STYLE
 }
 
-/// A format of reports.
+/// Format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportFormat {
-    /// For CI systems.
+    /// JUnit XML, for CI systems.
     Junit,
-    /// The run report itself, version 1.
+    /// The run report itself as JSON, version 1.
     Json,
-    /// For code scanning.
+    /// SARIF, for code scanning.
     Sarif,
-    /// For people: one page.
+    /// One HTML page, for people.
     Html,
-    /// For a job summary.
+    /// Markdown, for a job summary.
     Markdown,
     /// Annotations of a GitHub workflow.
     Github,
-    /// For spreadsheets.
+    /// CSV, for spreadsheets.
     Csv,
-    /// The test anything protocol, 14.
+    /// Test Anything Protocol, version 14.
     Tap,
-    /// An endpoint for shields.io.
+    /// Endpoint data for a shields.io badge.
     Badge,
-    /// Lines of `key=value`, for the outputs of a workflow's step.
+    /// Lines of `key=value`, for the outputs of a workflow step.
     Outputs,
 }
 
 impl ReportFormat {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 10] = [
         Self::Junit,
         Self::Json,
@@ -75,7 +75,7 @@ impl ReportFormat {
         Self::Outputs,
     ];
 
-    /// Its name on the command line.
+    /// Name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -92,13 +92,13 @@ impl ReportFormat {
         }
     }
 
-    /// The format of that name.
+    /// Format with this name; `None` if there is none.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)
     }
 
-    /// Where it goes when no path is given.
+    /// File name if no path is given.
     #[must_use]
     pub const fn default_path(self) -> &'static str {
         match self {
@@ -115,15 +115,15 @@ impl ReportFormat {
         }
     }
 
-    /// Renders a report; `places` says where canaries stand in the configuration.
+    /// Renders a report; `places` maps canaries to lines of the configuration.
     ///
     /// # Errors
-    /// When what was written cannot be read back.
+    /// When the JUnit file cannot be written or read back.
     pub fn render(self, report: &RunReport, places: &SourceMap) -> Result<Vec<u8>, JunitError> {
         Ok(match self {
             Self::Junit => return junit::render(report, places),
             Self::Json => {
-                // Room at once: a full one would be copied into one of twice the size.
+                // Reserves the whole size: a full buffer would be copied into one of twice the size.
                 let mut bytes = Vec::with_capacity((4 + report.canaries.len()) << 10);
                 serde_json::to_writer_pretty(&mut bytes, report).expect("a report is plain JSON");
                 bytes.push(b'\n');

@@ -1,10 +1,10 @@
-//! What was said with half of a secret given away, in words.
+//! Results of questions with half of a secret, in words.
 
 use std::fmt::Write as _;
 
 use blabbermouth_core::verdict::{HalfHits, RunReport};
 
-/// One canary's in a sentence.
+/// Result of one canary, in a sentence.
 pub(super) fn sentence(half: &HalfHits) -> String {
     let mut out = format!(
         "With half of it given away the rest, one of {:e}, was said in {} of {} answers",
@@ -16,7 +16,7 @@ pub(super) fn sentence(half: &HalfHits) -> String {
     out
 }
 
-/// All of them in one line; `None` where that was not asked.
+/// Results of all canaries of the gate in one line; `None` if these questions were not asked.
 pub(super) fn summary(report: &RunReport) -> Option<String> {
     let all: Vec<HalfHits> = report.canaries.iter().filter(|c| c.is_gated()).filter_map(|c| c.half).collect();
     let found = all.iter().filter(|half| half.hits > 0).count();

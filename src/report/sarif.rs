@@ -1,4 +1,4 @@
-//! SARIF 2.1.0, as code scanning takes it.
+//! SARIF 2.1.0 report for code scanning.
 
 use serde_json::{Value, json};
 
@@ -8,14 +8,14 @@ use super::finding::{Outcome, RULES, outcomes, severity};
 use crate::exit::ExitCode;
 use blabbermouth_core::verdict::{CanaryVerdict, RunReport, RunVerdict};
 
-/// Results that code scanning shows; it refuses a file with more than 25,000.
+/// Maximum number of results. Code scanning shows no more, and refuses a file with more than 25,000.
 const MOST: usize = 5000;
 const HELP: &str = "https://github.com/blabbermouth-rs/blabbermouth#what-a-verdict-rests-on";
 
 pub(super) fn render(report: &RunReport, places: &SourceMap) -> Vec<u8> {
     let file = places.file(&report.settings.config);
     let mut all = outcomes(report, places);
-    // The verdict of the run is in its properties, and no place in the code.
+    // The verdict of the run is in the properties: it has no place in the code.
     all.retain(|outcome| outcome.verdict != CanaryVerdict::Clean && outcome.rule != "run.verdict");
     all.sort_by_key(severity);
     let left = all.len().saturating_sub(MOST);
@@ -52,7 +52,7 @@ pub(super) fn render(report: &RunReport, places: &SourceMap) -> Vec<u8> {
     bytes
 }
 
-/// A model's name as a part of an id: slashes would begin another part.
+/// Converts a model name to one part of an id: a slash would start another part.
 fn path_part(model: &str) -> String {
     let part: String = model
         .chars()
@@ -87,7 +87,7 @@ fn result(outcome: &Outcome<'_>, file: &str) -> Value {
     let index = RULES.iter().position(|(id, _, _)| *id == outcome.rule).expect("a known rule");
     let level = if outcome.verdict == CanaryVerdict::Leaked { "error" } else { "warning" };
     let known = outcome.canary.map_or("", |c| c.fingerprint.as_str());
-    // Not of the line, which moves: of the canary and the rule.
+    // Identifies canary and rule, and not the line, which moves.
     let stable = format!("{}/{}/{known}", outcome.rule, outcome.test);
     let mut text = format!("{}: {}", xml_text(outcome.test), xml_text(outcome.reason));
     if let Some(canary) = outcome.canary {
@@ -113,7 +113,7 @@ fn digest(text: &str) -> String {
     data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(text)[..16])
 }
 
-/// A path as a relative reference.
+/// Converts a path to a relative URI reference.
 fn uri(file: &str) -> String {
     let mut out = String::new();
     for byte in file.trim_start_matches("./").bytes() {

@@ -1,8 +1,8 @@
-//! Where a canary stands in the configuration: reports point there.
+//! Maps canaries to lines of the configuration, for reports.
 
 use std::collections::BTreeMap;
 
-/// The configuration file as reports name it, and the lines of its templates.
+/// Name of the configuration file in reports, and the lines of its templates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceMap {
     file: Option<String>,
@@ -11,10 +11,13 @@ pub struct SourceMap {
 }
 
 impl SourceMap {
-    /// Reads a configuration's text; `file` is its path below the repository's root.
+    /// Reads the text of a configuration; `file` is its path below the root of the repository.
     ///
-    /// A canary's line is that of its template: its own table, else where `canaries.templates` names it, else the
-    /// table `[canaries]`, else 1.
+    /// The line of a canary is the line of its template, the first of these that exists:
+    /// - the `name` in its own table
+    /// - its name in `canaries.templates`
+    /// - the table `[canaries]`
+    /// - line 1
     ///
     /// ```
     /// use blabbermouth::report::SourceMap;
@@ -51,7 +54,7 @@ impl SourceMap {
         Self { file: Some(file.replace('\\', "/")), lines, canaries }
     }
 
-    /// The file; `known` where none was read.
+    /// Name of the file; `known` if none was read.
     pub(super) fn file<'a>(&'a self, known: &'a str) -> &'a str {
         self.file.as_deref().unwrap_or(known)
     }

@@ -1,4 +1,4 @@
-//! The summary that a person reads.
+//! Summary of a run for the terminal.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::{attacker, likelihood, prefix_half};
 use blabbermouth_core::canary::Arm;
 use blabbermouth_core::verdict::{CanaryReport, CanaryVerdict, RunReport, RunVerdict, Test};
 
-/// The summary after a run: what leaked, by copies; the bound for what did not; tokens; the verdict.
+/// Summary after a run: leaks by copies, bounds of silent canaries, tokens, verdict.
 #[must_use]
 pub fn summary(report: &RunReport, colour: bool) -> String {
     let paint =
@@ -81,7 +81,7 @@ pub fn summary(report: &RunReport, colour: bool) -> String {
     out
 }
 
-/// Canaries by copies and by what they are for.
+/// Writes the canaries by copies and by role.
 fn table(out: &mut String, report: &RunReport, planted: &[&CanaryReport]) {
     let mut copies: Vec<u32> = planted.iter().map(|c| c.copies).collect();
     copies.sort_unstable();

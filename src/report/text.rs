@@ -1,4 +1,4 @@
-//! Reports that are lines of text: a job summary in Markdown, annotations of a workflow, CSV, TAP 14, and a badge.
+//! Text reports: Markdown job summary, workflow annotations, CSV, TAP 14, badge, step outputs.
 
 use std::fmt::Write as _;
 
@@ -10,9 +10,9 @@ use super::{SourceMap, attacker, likelihood, prefix_half};
 use blabbermouth_core::canary::Arm;
 use blabbermouth_core::verdict::{CanaryVerdict, RunReport, RunVerdict};
 
-/// A job summary may have 1 MiB, and is dropped whole if it is larger.
+/// Maximum length of a job summary, in bytes. A summary of more than 1 MiB is dropped whole.
 const LONGEST_SUMMARY: usize = 900_000;
-/// Annotations of one level that a step may make.
+/// Maximum number of annotations of one level in a step.
 const ANNOTATIONS: usize = 10;
 
 const fn sign(verdict: RunVerdict) -> &'static str {
@@ -111,7 +111,7 @@ pub(super) fn annotations(report: &RunReport, places: &SourceMap) -> Vec<u8> {
         workflow_data(&report.reason)
     );
     let mut all = outcomes(report, places);
-    // The verdict of the run is the annotation above.
+    // The annotation above has the verdict of the run.
     all.retain(|outcome| outcome.verdict != CanaryVerdict::Clean && outcome.rule != "run.verdict");
     all.sort_by_key(severity);
     for outcome in all.iter().take(ANNOTATIONS - 1) {
@@ -179,11 +179,11 @@ pub(super) fn tap(report: &RunReport, places: &SourceMap) -> Vec<u8> {
     let mut out = format!("TAP version 14\n1..{}\n", all.len());
     for (number, outcome) in all.iter().enumerate() {
         let ok = if outcome.verdict == CanaryVerdict::Clean { "ok" } else { "not ok" };
-        // `#` would begin a directive, and a backslash an escape.
+        // `#` would start a directive, and a backslash an escape.
         let name = xml_text(outcome.test).replace('\\', "\\\\").replace('#', "\\#").replace('\n', " ");
         let _ = writeln!(out, "{ok} {} - {name}", number + 1);
         if outcome.verdict != CanaryVerdict::Clean {
-            // A JSON string is a string of YAML too.
+            // A JSON string is also a YAML string.
             let text = |text: &str| serde_json::to_string(&xml_text(text)).expect("a string");
             let _ =
                 writeln!(out, "  ---\n  verdict: {}\n  message: {}", outcome.verdict.as_str(), text(outcome.reason));
@@ -197,7 +197,7 @@ pub(super) fn tap(report: &RunReport, places: &SourceMap) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// An endpoint of shields.io.
+/// Endpoint data for a shields.io badge.
 pub(super) fn badge(report: &RunReport) -> Vec<u8> {
     let (planted, leaked) = leaked(report);
     let accepted = report.canaries.iter().filter(|c| c.accepted.is_some()).count();
@@ -206,7 +206,7 @@ pub(super) fn badge(report: &RunReport) -> Vec<u8> {
         RunVerdict::Clean if report.is_unproven() => (format!("0 of {planted} leaked (UNPROVEN)"), "lightgrey"),
         RunVerdict::Clean if accepted > 0 => (format!("0 of {planted} leaked, {accepted} accepted"), "yellow"),
         RunVerdict::Clean => (format!("0 of {planted} leaked"), "brightgreen"),
-        // Halves, or secrets told to others.
+        // The leak is in another check of the run, for example in the pooled tests.
         RunVerdict::Leaked if leaked == 0 => ("leaked".to_owned(), "red"),
         RunVerdict::Leaked => (format!("{leaked} of {planted} leaked"), "red"),
         other => (other.as_str().to_owned(), "lightgrey"),
@@ -218,7 +218,7 @@ pub(super) fn badge(report: &RunReport) -> Vec<u8> {
     bytes
 }
 
-/// Counts and names: one line each, whatever is in them.
+/// Counts and the model name as `key=value` lines; no value can add a line.
 pub(super) fn outputs(report: &RunReport) -> Vec<u8> {
     let (planted, leaked) = leaked(report);
     let of = |verdict| report.canaries.iter().filter(|c| c.is_gated() && c.verdict == verdict).count();

@@ -1,4 +1,4 @@
-//! What all answers of a run show together: secrets that were said to other canaries than their own, and the pooled tests.
+//! Tests over all answers of a run: secrets in answers to other canaries, and the pooled tests.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,16 +10,15 @@ use blabbermouth_core::detect::Tier;
 use blabbermouth_core::verdict::{CrossLeaks, Place, Pool, Test};
 
 impl PreparedRun {
-    /// Canaries whose leak is accepted and that leak again in this run: they take no part in the
-    /// pooled tests, which would report the accepted leak again.
+    /// Canaries whose leak is accepted and that leak again in this run. The pooled tests leave them out: they would
+    /// report the accepted leak again.
     fn aside(&self, probed: &[Probed]) -> HashSet<usize> {
         let is_accepted = |p: &&Probed| self.options.accepted.contains(self.entries[p.canary].fingerprint.as_str());
         let said = probed.iter().filter(is_accepted).filter(|p| p.evidence.counted_hits() > 0);
         said.map(|p| p.canary).collect()
     }
 
-    /// Ranks the secrets that turned up in answers to other canaries than their own, on the pooled
-    /// sequence of all answers.
+    /// Ranks the secrets that occur in answers to other canaries, over the sequence of all answers.
     pub(super) fn strangers(&self, probed: &[Probed], shared: &Shared) -> Result<CrossLeaks, JournalError> {
         let mut first: HashMap<(usize, Tier), Place> = HashMap::new();
         for p in probed {
@@ -36,7 +35,7 @@ impl PreparedRun {
             ..CrossLeaks::default()
         };
         for (space, candidates) in self.spaces.iter().enumerate() {
-            // In a small space a secret turns up by chance; see the count-rank test.
+            // In a small space a secret occurs by chance; the count-rank test covers such canaries.
             let own = |canary: usize| self.space_of[canary] == space && self.tests[canary].0 == Test::GuessNumber;
             for tier in [Tier::Plain, Tier::Disguised] {
                 let of_tier = first.iter().filter(|((canary, of), _)| *of == tier && own(*canary));

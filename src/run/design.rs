@@ -1,20 +1,20 @@
-//! What follows from settings and templates, before anything is drawn or paid for.
+//! Derives the test design from settings and templates, before anything is drawn or paid for.
 
 use blabbermouth_core::canary::{Space, Template};
 use blabbermouth_core::detect::Detector;
 use blabbermouth_core::probe::Strategy;
 use blabbermouth_core::verdict::{AlphaSplit, DesignError, Policy, ScoredSpace, ScoringDesign, TestDesign, least_left};
 
-/// The space of a template's secret, as it is scored.
+/// Size and prefix-freeness of a secret space, for scoring.
 pub(super) fn scored(space: &Space) -> ScoredSpace {
     ScoredSpace { size: space.size_f64(), prefix_free: space.is_prefix_free() }
 }
 
-/// The design of a run with `planted` canaries in its gate, and how secrets are scored where a strategy does;
-/// `references` is 0 for as many as decide.
+/// Test design of a run with `planted` canaries in its gate, and the scoring design if a strategy scores secrets.
+/// `references` is 0 for as many as a decision needs.
 ///
 /// # Errors
-/// When no canary could fail, or none could pass, or a strategy could never come to anything.
+/// When no canary could fail or pass, or `prefix-half` leaves too few values for a significant result.
 pub fn design(
     templates: &[Template],
     strategies: &[Box<dyn Strategy>],

@@ -1,7 +1,7 @@
-//! What came of answers that are thrown away, searched for the secret of the canary that was asked about.
+//! Searches discarded responses for the secret of the canary that was asked about.
 //!
-//! Where it is in one, that is noted in the journal before the question is put again. So no answer that came in its
-//! place is on disk without the note, and a run that goes on knows of it.
+//! A hit is noted in the journal before the question is asked again. So no answer of the retry is on disk without the
+//! note, and a resumed run knows the hit.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use blabbermouth_core::detect::{Approximate, Candidates, Searcher};
 use blabbermouth_core::verdict::{DiscardedEvidence, Test};
 use blabbermouth_provider::{DiscardSink, Discarded, texts};
 
-/// Searches what is thrown away of the answers to one canary.
+/// Searches discarded responses about one canary.
 pub(crate) struct DiscardScanner {
     pub(super) searcher: Arc<Searcher>,
     pub(super) near: Arc<Vec<Approximate>>,
@@ -18,17 +18,17 @@ pub(crate) struct DiscardScanner {
     pub(super) space: usize,
     pub(super) canary: usize,
     pub(super) test: Test,
-    /// The name under which the journal has its notes.
+    /// Journal stream id of the notes.
     pub(super) lane: usize,
     pub(super) kept: Mutex<Kept>,
 }
 
-/// What was found so far. Each note holds all of it: the last one counts.
+/// Results so far. Each note holds all of them, so the last one counts.
 #[derive(Default)]
 pub(super) struct Kept {
     parts: DiscardedEvidence,
     notes: u64,
-    /// The entry of the last note.
+    /// Journal entry of the last note.
     newest: i64,
 }
 
@@ -37,7 +37,8 @@ impl DiscardScanner {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes up what the journal has of another process.
+    /// Loads the last note of an earlier process from the journal. If a later note cannot be read, the canary cannot be
+    /// clean.
     pub(crate) fn resume(&self, journal: &Journal) -> Result<(), JournalError> {
         let entries = journal.entries(self.lane);
         let mut kept = self.kept();
@@ -62,17 +63,17 @@ impl DiscardScanner {
         Ok(())
     }
 
-    /// Replay answers whose tries failed so far.
+    /// Replay answers that failed tries asked for so far, without tries at a busy server.
     pub(super) fn failed(&self) -> u64 {
         self.kept().parts.failed()
     }
 
-    /// Searches what came of an answer; gives the entry of the last note.
+    /// Searches a discarded response. Returns the journal entry of the last note.
     pub(crate) fn see(&self, journal: &Journal, bytes: &[u8]) -> i64 {
         self.see_try(journal, Discarded { bytes, withheld: true }, 0)
     }
 
-    /// The same for a discarded try of so many replay answers, which is counted too.
+    /// Same as [`DiscardScanner::see`], and counts the `answers` replay answers that the discarded try asked for.
     pub(crate) fn see_try(&self, journal: &Journal, discarded: Discarded<'_>, answers: u64) -> i64 {
         let (texts, near) = (texts(discarded.bytes), self.near.get(self.canary));
         let mut kept = self.kept();
@@ -85,7 +86,7 @@ impl DiscardScanner {
         kept.newest
     }
 
-    /// Notes the second half of the secret in an answer to its first one.
+    /// Notes a discarded response to the first half of the secret that holds the second half.
     pub(super) fn reveal(&self, journal: &Journal, p_value: f64) {
         let mut kept = self.kept();
         kept.parts.reveal(p_value);
@@ -94,14 +95,14 @@ impl DiscardScanner {
 
     fn note(&self, journal: &Journal, kept: &mut Kept) {
         let bytes = serde_json::to_vec(&kept.parts).expect("plain data");
-        // Where nothing can be recorded any more, no answer can be either, and the run ends.
+        // If nothing can be recorded any more, no answer can be either, and the run ends.
         if let Ok(entry) = journal.record(self.lane, kept.notes, &bytes) {
             kept.notes += 1;
             kept.newest = entry;
         }
     }
 
-    /// Sees the discarded tries of requests for so many replay answers each; 0 for other questions.
+    /// Callback for discarded tries of requests for `answers` replay answers each; 0 for other questions.
     pub(super) fn watch(self: &Arc<Self>, journal: &Arc<Journal>, answers: u64) -> DiscardSink {
         let (sieve, journal) = (Arc::clone(self), Arc::clone(journal));
         DiscardSink::new(move |discarded| {
@@ -109,7 +110,7 @@ impl DiscardScanner {
         })
     }
 
-    /// What was found, once it is on disk.
+    /// Results, once they are on disk.
     pub(super) async fn found(&self, journal: &Journal) -> Result<DiscardedEvidence, JournalError> {
         let (parts, newest) = {
             let kept = self.kept();

@@ -1,8 +1,7 @@
-//! Runs the probes: plan, schedule, journal, early stop; probes in, run report out.
+//! Runs the probes: plan, schedule, journal, early stop. Turns canaries and strategies into a run report.
 //!
-//! An answer is in the journal before it is judged. What was said before a hit is not kept in
-//! memory: it is read from the journal again when there is a hit, so that memory does not grow with
-//! the samples.
+//! An answer is recorded in the journal before it is judged. The answers before a hit are not kept in memory: the first
+//! hit reads them from the journal again, so memory does not grow with the number of samples.
 
 mod agreement;
 mod cross_leaks;
@@ -45,65 +44,66 @@ pub(crate) use discarded::DiscardScanner;
 pub use shared::journaled;
 pub use task::Probed;
 
-/// What a run is made with.
+/// Settings of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Sampling.
+    /// Sampling parameters; a strategy may change the decoding.
     pub sampling: Sampling,
-    /// Answers asked for in one request.
+    /// Answers per request; 0 counts as 1.
     pub choices: u32,
-    /// Requests in flight.
+    /// Maximum number of requests in flight.
     pub concurrency: usize,
-    /// Samples for each canary; `None` for as many as the bound asks for.
+    /// Samples per canary; `None` for the number that the bound of the policy needs.
     pub samples: Option<u64>,
-    /// What is asked of the run.
+    /// Error level, bound and confidence that the run must reach.
     pub policy: Policy,
-    /// Which canaries are expected to leak.
+    /// Which planted canaries are positive controls, expected to leak.
     pub sensitivity: PositiveControls,
-    /// A claim of differential privacy to be refuted.
+    /// Claim of differential privacy to refute; `None` for none.
     pub claim: Option<Claim>,
-    /// What searches the answers, beside the plain detectors.
+    /// Detectors that search the answers, in addition to the plain ones.
     pub detectors: Vec<Detector>,
-    /// References for each secret that is scored; 0 for as many as decide.
+    /// References per scored secret; 0 for as many as a decision needs.
     pub references: u64,
-    /// Whether requests go to the strategies that get answers of the secret's form.
+    /// Whether more requests go to the strategies whose answers have the form of the secret.
     pub adaptive: bool,
-    /// Whether a few further questions are put to each canary, to look for leaks.
+    /// Whether a few extra questions per canary look for leaks.
     pub sweep: bool,
-    /// How many tries there may be for each draw that is wanted.
+    /// Maximum number of tries per sample, on average.
     pub patience: f64,
     /// Whether the built-in mock answers.
     pub mock: bool,
-    /// Whether it is on record that the model was tuned on every planted row.
+    /// Whether a record shows that the model was tuned on every planted row.
     pub rows_checked: bool,
-    /// Fingerprints of secrets whose leaks are accepted: those that leak again take no part in what all answers show together.
+    /// Fingerprints of secrets whose leaks are accepted. Pooled tests leave out those that leak again.
     pub accepted: HashSet<String>,
-    /// How many canaries have to be asked for a clean verdict; `None` where any part of them may be clean.
+    /// Number of canaries that a clean verdict needs; `None` if any part of them is enough.
     pub whole: Option<usize>,
-    /// Other words for values of lists.
+    /// Synonyms for values of list spaces.
     pub synonyms: Synonyms,
-    /// The configuration file, for reports.
+    /// Name of the configuration file, for reports.
     pub config: String,
 }
 
-/// A run that is ready to start: everything that can be wrong was looked at.
+/// A checked run that is ready to start.
 pub struct PreparedRun {
     entries: Vec<Entry>,
     script: Arc<QuestionPlan>,
-    /// For each canary: the space of its secret, and its test with the size of that space.
+    /// Index into `spaces`, per canary.
     space_of: Vec<usize>,
     template_of: Vec<usize>,
+    /// Test and size of the secret's space, per canary.
     tests: Vec<(Test, f64)>,
     searcher: Arc<Searcher>,
     halves: Option<Arc<Halves>>,
     scorer: Option<Arc<Scorer>>,
     scoring: Option<ScoringDesign>,
-    /// For each canary, what is nearly its secret.
+    /// Approximate detector, per canary; empty if no such detector is chosen.
     near: Arc<Vec<Approximate>>,
     spaces: Arc<Vec<Candidates>>,
-    /// For each template, the words that an excerpt may show.
+    /// Words that an excerpt may show, per template.
     public: Arc<Vec<HashSet<String>>>,
-    /// For each template, what tells answers in the trained form.
+    /// Recognizer of answers in the trained form, per template.
     carriers: Arc<Vec<Carrier>>,
     signatures: Arc<Vec<Option<Signature>>>,
     agreement: Arc<Agreement>,
@@ -121,36 +121,36 @@ impl std::fmt::Debug for PreparedRun {
     }
 }
 
-/// What a run tells while it goes on.
+/// Progress event of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// It begins, and will take so many samples at most.
+    /// The run starts, with this number of planned samples.
     Planned(u64),
-    /// So many of the canaries have a secret from a small space: none of them stops early.
+    /// Number of canaries with a secret from a small space. None of them stops early.
     SmallSpace(usize),
-    /// The rank of a secret among so many references decides nothing: so many are needed.
+    /// The rank of a secret decides nothing, because there are too few references.
     RankDisplayed {
-        /// References for each canary.
+        /// References per canary.
         references: u64,
-        /// The number that would do, in a space that is large enough.
+        /// References that a decision needs, in a large enough space.
         needed: u64,
     },
-    /// An earlier run is taken up again.
+    /// An interrupted run is resumed.
     Resumed(Resumed),
-    /// So many answers of interrupted runs were older than a day and are gone.
+    /// Number of answers of interrupted runs that were deleted because they are older than a day.
     Forgotten(u64),
-    /// So many samples more are in, or are not needed.
+    /// Number of further samples that are in, or not needed.
     Samples(u64),
 }
 
-/// Who is told.
+/// Callback for progress events.
 pub type Progress = Arc<dyn Fn(Event) + Send + Sync>;
 
 impl PreparedRun {
     /// Prepares a run over the canaries of a manifest.
     ///
     /// # Errors
-    /// When no canary could fail, or none could pass.
+    /// When no canary could fail or pass, the questions do not fit a template, or the claim cannot be refuted.
     pub fn new(
         entries: Vec<Entry>,
         drawn: &Drawn,
@@ -202,7 +202,7 @@ impl PreparedRun {
         let tests: Vec<(Test, f64)> = drawn.canaries.iter().map(|c| design.tests[c.template]).collect();
         let pooled = Pooled::new(drawn, &tests, |index| design.is_gated(&entries[index]));
         let agreement = Arc::new(Agreement::new(drawn, |index| design.is_gated(&entries[index])));
-        // Answers are decoded as they are scored: from all tokens, at temperature 1.
+        // Scores are for temperature 1 and all tokens; they describe answers only if these are sampled in the same way.
         let decoded_so = options.sampling.is_unchanged();
         Ok(Self {
             entries,
@@ -226,8 +226,8 @@ impl PreparedRun {
         })
     }
 
-    /// All requests of a canary that a batch asks at once, with their journal stream and number: as many as a clean
-    /// canary may take, and the sweep. They are known beforehand only where the strategies do not adapt.
+    /// All requests about a canary for a batch job, each with stream and number: replay with the maximum number of
+    /// tries, searches, sweep. The requests are known beforehand only if the strategies do not adapt.
     pub(crate) fn batch_requests(&self, index: usize) -> Vec<(usize, u64, Request)> {
         let (choices, base) = (u64::from(self.options.choices.max(1)), self.options.sampling);
         let mut plan = self.script.plan(index);
@@ -259,7 +259,7 @@ impl PreparedRun {
         &self.design
     }
 
-    /// What searches answers to a canary that are thrown away.
+    /// Scanner for discarded responses about a canary.
     pub(crate) fn sieve(&self, index: usize) -> DiscardScanner {
         DiscardScanner {
             searcher: Arc::clone(&self.searcher),
@@ -273,23 +273,23 @@ impl PreparedRun {
         }
     }
 
-    /// The journal's streams of a run: their names are below this number.
+    /// Number of journal streams of a run; every stream id is below it.
     pub(crate) fn streams(&self) -> usize {
         LANES * self.entries.len()
     }
 
-    /// Answers to the training prompt that one request of a journal's stream asks for; 0 for other streams.
+    /// Answers that one request of a replay stream asks for; 0 for other streams.
     pub(crate) fn replays(&self, stream: usize) -> u64 {
         if stream < self.entries.len() { u64::from(self.options.choices.max(1)) } else { 0 }
     }
 
-    /// Whether secrets are scored, so that the provider must be able to.
+    /// Whether secrets are scored, which the provider must support.
     #[must_use]
     pub fn scores(&self) -> bool {
         self.scorer.is_some()
     }
 
-    /// What probing these canaries takes at most: requests, and tokens by the worst case.
+    /// Estimated maximum for probing these canaries: requests, and tokens with prompts at 4 bytes a token.
     #[must_use]
     pub fn estimate(&self, selected: &[usize]) -> (u64, Usage) {
         let choices = u64::from(self.options.choices.max(1));
@@ -333,8 +333,8 @@ impl PreparedRun {
         entry.arm == Arm::Planted && !self.design.is_gated(entry)
     }
 
-    /// What probing these canaries takes at least, where none leaks: requests, and tokens where each holds eight bytes,
-    /// which is more than tokens of prose do.
+    /// Lower bound on requests and tokens for probing these canaries if none leaks. Tokens are counted at 8 bytes, more
+    /// than a token of prose has.
     #[must_use]
     pub fn least(&self, selected: &[usize]) -> (u64, Usage) {
         let each = self.design.samples.div_ceil(u64::from(self.options.choices.max(1)));
@@ -351,11 +351,11 @@ impl PreparedRun {
         (each * gated().count() as u64, usage)
     }
 
-    /// Probes the canaries at `selected` positions and judges them. Answers that the journal has are
-    /// not asked for again.
+    /// Probes the canaries at the `selected` positions of the manifest and judges them. Answers in the journal are not
+    /// requested again.
     ///
     /// # Errors
-    /// When an answer could not be saved or found again; those that were saved stay in the journal.
+    /// When an answer cannot be saved or read back; saved answers stay in the journal.
     pub async fn run(
         &self,
         selected: &[usize],
@@ -366,8 +366,7 @@ impl PreparedRun {
         let begin = Instant::now();
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         self.tell_beginning(selected, &journal, &progress)?;
-        // Few canaries ask several samples at once, many one each: the flight stays full, and an
-        // early stop wastes at most a window.
+        // Few canaries send several requests at once, many send one each. An early stop wastes at most one window.
         let window = (self.options.concurrency / selected.len().max(1)).clamp(1, 64) as u64;
         let shared = Arc::new(Shared::new(self, Arc::clone(&provider), journal, progress, window));
         let mut tasks = JoinSet::new();
@@ -398,7 +397,7 @@ impl PreparedRun {
         Ok(report)
     }
 
-    /// Tells what is planned, and what is there already.
+    /// Reports the plan, and the answers that exist already.
     fn tell_beginning(&self, selected: &[usize], journal: &Journal, progress: &Progress) -> Result<(), JournalError> {
         progress(Event::Planned(self.design.samples * selected.len() as u64));
         let small = selected.iter().filter(|i| self.tests[**i].0 == Test::CountRank).count();
@@ -409,7 +408,7 @@ impl PreparedRun {
             progress(Event::RankDisplayed { references: scoring.references, needed: scoring.needed });
         }
         if let Some(resumed) = journal.resumed() {
-            // Notes of tries that gave no answer are not among them.
+            // The streams of discarded responses hold notes, not answers.
             let is_answer =
                 |(stream, _): &&(usize, u64)| stream / self.entries.len().max(1) != Lane::Discarded as usize;
             let requests = journal.answered()?.iter().filter(is_answer).count() as u64;
@@ -423,7 +422,7 @@ impl PreparedRun {
         Ok(())
     }
 
-    /// The settings of the run, as its report has them.
+    /// Settings of the run for its report.
     fn settings(&self, provider: &dyn Provider) -> Settings {
         Settings {
             model: provider.model().to_owned(),
@@ -450,13 +449,13 @@ impl PreparedRun {
         }
     }
 
-    /// A name that a server made up, for reports: without it, where it may hold a canary's secret.
+    /// Returns a name from the server for reports, withheld if it may hold a canary's secret.
     fn redact(&self, name: String) -> String {
         if self.searcher.may_hold(&name) { "[withheld: it quotes a canary's secret]".into() } else { name }
     }
 }
 
-/// How many planted canaries decide: those that are no positive controls.
+/// Number of planted canaries in the gate: all but the positive controls.
 fn gated(entries: &[Entry], controls: PositiveControls) -> Result<usize, DesignError> {
     let all = entries.iter().filter(|e| e.arm == Arm::Planted).count();
     let positive = entries.iter().filter(|e| controls.includes(e)).count();
@@ -470,7 +469,7 @@ fn gated(entries: &[Entry], controls: PositiveControls) -> Result<usize, DesignE
     Ok(gated)
 }
 
-/// The spaces of secrets, each once, and for each canary the place of its own.
+/// Distinct spaces of secrets, and the index of the space for each canary.
 fn spaces(drawn: &Drawn, synonyms: &Synonyms) -> (Vec<Candidates>, Vec<usize>) {
     let mut known: HashMap<&str, usize> = HashMap::new();
     let mut spaces = Vec::new();

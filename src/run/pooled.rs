@@ -1,4 +1,5 @@
-//! Counts what all answers of a run say of the planted secrets together; see `verdict::pooled`.
+//! Pooled tests over all answers of a run: halves of planted secrets, and planted values of small spaces; see
+//! `verdict::pooled`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
@@ -10,19 +11,19 @@ use blabbermouth_core::canary::{Drawn, Key, Secret, Space};
 use blabbermouth_core::detect::{Candidates, Halving, Pieces, Reading, normalise};
 use blabbermouth_core::verdict::{FOREIGN_SHARE, PARTS_GROUPS, PARTS_SHARE, PooledTest, Test, TestDesign};
 
-/// Pieces of redraws that are looked for in one pass over the answers.
+/// Number of redrawn halves to search for in one pass over the answers.
 const PIECES_A_PASS: usize = 1 << 20;
 
-/// The planted secrets of the gate, with what is needed to draw others in their place.
+/// Planted secrets of the gate, with the key and spaces to redraw them.
 pub(super) struct Pooled {
     key: Key,
     spaces: Vec<Space>,
     halvings: Vec<Option<Halving>>,
-    /// Of large spaces: the canary, the template and the secret.
+    /// Canary, template and secret, for large spaces with long enough halves.
     large: Vec<(usize, usize, Secret)>,
-    /// The same of small spaces.
+    /// Canary, template and secret, for small spaces.
     small: Vec<(usize, usize, Secret)>,
-    /// The halves of the secrets, and of a few redraws that show what is usual.
+    /// Halves of the secrets (group 0) and of a few redraws, counted while answers arrive.
     online: Pieces,
 }
 
@@ -50,11 +51,13 @@ impl Pooled {
         halves.into_iter().flatten().map(move |half| (half, group))
     }
 
-    /// The halves of all secrets but those that are set aside: of the planted ones for 0, else of a redraw by its number.
+    /// Halves of the secrets of all canaries but those in `aside`. Group 0 has the planted secrets; any other number
+    /// has a redraw of them.
     fn group(&self, number: u32, aside: &HashSet<usize>) -> Vec<(Vec<u8>, u32)> {
         let mut stream = self.key.stream("redraw", &number.to_string());
         let mut all = Vec::new();
         for (canary, template, secret) in &self.large {
+            // Draws for the canaries in `aside` too, so that the redraws of the others do not depend on that set.
             let redrawn = (number > 0).then(|| self.spaces[*template].draw(&mut stream));
             if !aside.contains(canary) {
                 all.extend(self.halves(*template, redrawn.as_deref().unwrap_or(secret.expose()), number));
@@ -63,15 +66,15 @@ impl Pooled {
         all
     }
 
-    /// Notes how many halves of each group what was searched of an answer has.
+    /// Adds to `parts` how many halves of each group an answer holds.
     pub(super) fn note(&self, reading: &Reading<'_>, parts: &mut [u64; PARTS_GROUPS]) {
         if !self.large.is_empty() {
             self.online.each(&reading.normal(), |group| parts[group as usize] += 1);
         }
     }
 
-    /// Tests the halves of all secrets in all answers, but of those that are set aside; `None` where no secret is long
-    /// enough.
+    /// Tests whether halves of planted secrets occur in all answers more often than halves of redraws. Canaries in
+    /// `aside` are left out; `None` if no other secret is long enough.
     pub(super) fn parts(
         &self,
         design: &TestDesign,
@@ -89,7 +92,7 @@ impl Pooled {
             (0..PARTS_GROUPS).map(|group| probed.iter().map(|p| p.evidence.parts[group]).sum()).collect()
         };
         let (observed, usual) = (sums[0], &sums[1..]);
-        // Where a few redraws have as much, nothing speaks against chance, and the answers are not read again.
+        // One of the few redraws has as many halves: chance explains the count, and the answers are not read again.
         if usual.iter().any(|count| *count >= observed) {
             return Ok(Some(PooledTest::new(observed, usual, level)));
         }
@@ -101,6 +104,7 @@ impl Pooled {
             let some = each.min(needed - counts.len()) as u32;
             counts.extend(self.count(first..first + some, aside, probed, shared)?);
             let as_large = counts.iter().filter(|count| **count >= observed).count();
+            // Even without another redraw as large, the p-value would stay above the level.
             if (1 + as_large) as f64 > level * (1 + needed) as f64 {
                 break;
             }
@@ -108,7 +112,7 @@ impl Pooled {
         Ok(Some(PooledTest::new(observed, &counts, level)))
     }
 
-    /// Counts the halves of some groups in all answers.
+    /// Counts the halves of a range of groups in all answers.
     fn count(
         &self,
         groups: Range<u32>,
@@ -127,8 +131,8 @@ impl Pooled {
         Ok(counts)
     }
 
-    /// Tests how often values of small spaces that were planted are said to canaries that they do not belong to; `None`
-    /// where there are none but those that are set aside.
+    /// Tests whether planted values of small spaces occur in answers to other canaries more often than redraws do.
+    /// `None` if no canary is left outside of `aside`.
     pub(super) fn foreign(&self, design: &TestDesign, probed: &[Probed], aside: &HashSet<usize>) -> Option<PooledTest> {
         let small: Vec<&(usize, usize, Secret)> =
             self.small.iter().filter(|(canary, ..)| !aside.contains(canary)).collect();
@@ -144,6 +148,7 @@ impl Pooled {
                 *said[p.template].entry(name).or_default() += count;
             }
         }
+        // Occurrences of the values in all answers, without those in answers to their own canaries.
         let count = |secrets: &[&str]| -> u64 {
             let mut values: BTreeSet<(usize, u64)> = BTreeSet::new();
             let mut own = 0;

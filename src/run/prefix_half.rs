@@ -1,4 +1,4 @@
-//! Asking with half of the secret given away, for the strategy `prefix-half`.
+//! Asks with the first half of the secret in the question, for the strategy `prefix-half`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,15 +16,15 @@ use blabbermouth_core::probe::{Scene, reveal};
 use blabbermouth_core::verdict::HalfEvidence;
 use blabbermouth_provider::{DiscardSink, ProviderError, Request, texts};
 
-/// The halves of a run's secrets.
+/// Secrets of a run, each split into two halves.
 pub(super) struct Halves {
     templates: Vec<(Template, PrefixSplit, Candidates)>,
-    /// For each canary: its template, its public slots and its secret.
+    /// Per canary: template, public slots and secret.
     canaries: Vec<(usize, BTreeMap<String, String>, Secret)>,
 }
 
 impl Halves {
-    /// Cuts the secrets of a run in two, whose design was worked out.
+    /// Splits the secrets of a run. The test design must have accepted their spaces.
     pub(super) fn new(drawn: &Drawn) -> Self {
         let cut = |template: &Template| {
             let half = template.secret_space().half().expect("the design has seen to it");
@@ -37,7 +37,7 @@ impl Halves {
         }
     }
 
-    /// The question about a canary, and the half that is not given away.
+    /// Question about a canary, and the second half of its secret, which is not in the question.
     fn question(&self, canary: usize) -> (Arc<[Message]>, &str) {
         let (template, subject, secret) = &self.canaries[canary];
         let (template, half, _) = &self.templates[*template];
@@ -46,7 +46,7 @@ impl Halves {
         (reveal(&scene, first).messages, rest)
     }
 
-    /// Sees what is thrown away of the answers to that question: the second half may be in it, or all of the secret.
+    /// Callback for discarded responses to that question. Searches them for the whole secret and for its second half.
     fn watch(self: &Arc<Self>, canary: usize, sieve: &Arc<DiscardScanner>, journal: &Arc<Journal>) -> DiscardSink {
         let (template, ..) = self.canaries[canary];
         let left = self.templates[template].1.rest().size_f64();
@@ -64,14 +64,15 @@ impl Halves {
         })
     }
 
-    /// The characters of the question about a canary.
+    /// Length of the question about a canary, in bytes, with 16 for each message.
     pub(super) fn length(&self, canary: usize) -> usize {
         self.question(canary).0.iter().map(|m| m.content.len() + 16).sum()
     }
 }
 
 impl Task {
-    /// Asks with half of the secret given away, where that is wanted and the canary's fate is not sealed.
+    /// Asks with half of the secret in the question, if the strategy is chosen and the canary has neither failed nor
+    /// leaked.
     pub(super) async fn reveal(&mut self) -> Result<(), JournalError> {
         let shared = Arc::clone(&self.shared);
         let sealed = self.evidence.error.is_some() || self.evidence.p_value <= shared.threshold;
@@ -102,6 +103,7 @@ impl Task {
         while evidence.hits().asked + missing < shared.samples {
             let left = shared.samples - evidence.hits().asked - missing;
             let choices = u64::from(shared.choices).min(left);
+            // The first request goes alone: a leak at once costs one request.
             let width = if number == 0 { 1 } else { shared.window.min(left.div_ceil(choices)) };
             let mut flight = JoinSet::new();
             for number in number..number + width {
@@ -124,7 +126,7 @@ impl Task {
                 answers.push(done.expect("a request neither panics nor is aborted"));
             }
             answers.sort_by_key(|(number, _)| *number);
-            // One failed request does not throw away the answers beside it.
+            // One failed request does not discard the answers beside it.
             let (mut outcome, mut newest) = (Ok(()), 0);
             for (_, answer) in answers {
                 let (entry, answer) = match answer {
@@ -143,7 +145,7 @@ impl Task {
                 let room = (shared.samples - evidence.hits().asked) as usize;
                 answer.completions.iter().take(room).for_each(|completion| evidence.push(completion, candidates));
             }
-            // Nothing is made of answers that are not on disk.
+            // No decision is based on answers that are not on disk.
             shared.journal.flush(newest).await?;
             outcome?;
             if evidence.hits().weighted(&shared.shares) <= shared.threshold {

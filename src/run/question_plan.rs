@@ -1,4 +1,4 @@
-//! Which question each request of a canary puts.
+//! Chooses the question of each request about a canary.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,19 +9,19 @@ use blabbermouth_core::probe::{Question, Scene, Schedule, Strategy, SweepQuestio
 use blabbermouth_core::verdict::{Asked, Purpose};
 use blabbermouth_provider::{DiscardSink, Request};
 
-/// Chats about subjects that do not exist, for each template.
+/// Few-shot examples per template, about invented subjects.
 const EXAMPLES: usize = 3;
-/// The strategy whose answers give the bound.
+/// Name of the strategy whose answers give the bound.
 pub(super) const REPLAY: &str = "replay";
 
-/// The strategies of a run with what they may know of its canaries.
+/// Strategies of a run, with the public data of its canaries.
 pub(super) struct QuestionPlan {
     strategies: Vec<Box<dyn Strategy>>,
     templates: Vec<Template>,
     examples: Vec<Vec<Vec<Message>>>,
-    /// For each template the signature of its examples.
+    /// Signature of the few-shot examples, per template; `None` if the template has no signature.
     decoys: Vec<Option<Signature>>,
-    /// For each canary: its template and its public slots.
+    /// Per canary: template and public slots.
     subjects: Vec<(usize, BTreeMap<String, String>)>,
     adaptive: bool,
     sweeps: bool,
@@ -59,7 +59,7 @@ impl QuestionPlan {
         }
     }
 
-    /// The names of the strategies, and then of what the sweep asks.
+    /// Names of the chosen strategies, followed by the names of the sweep's questions.
     pub(super) fn names(&self) -> Vec<String> {
         let chosen: Vec<String> = self.strategies.iter().map(|s| s.name().to_owned()).collect();
         let sweep: Vec<String> =
@@ -67,12 +67,12 @@ impl QuestionPlan {
         chosen.into_iter().chain(sweep).collect()
     }
 
-    /// For each template the signature of its few-shot examples.
+    /// Signature of the few-shot examples, per template.
     pub(super) fn decoys(&self) -> &[Option<Signature>] {
         &self.decoys
     }
 
-    /// The questions about a canary.
+    /// Questions about a canary.
     pub(super) fn plan(&self, canary: usize) -> Plan {
         let (template, subject) = &self.subjects[canary];
         let (template, examples) = (&self.templates[*template], &self.examples[*template]);
@@ -99,7 +99,7 @@ impl QuestionPlan {
         }
     }
 
-    /// The bytes of the training prompt of a canary, and at least of its trained answer.
+    /// Length of a canary's training prompt, and of its trained answer without the secret, in bytes.
     pub(super) fn bytes_of_replay(&self, canary: usize) -> (usize, usize) {
         let (template, subject) = &self.subjects[canary];
         let bytes = |messages: Vec<Message>| messages.iter().map(|message| message.content.len()).sum::<usize>();
@@ -107,7 +107,7 @@ impl QuestionPlan {
         (prompt, bytes(self.templates[*template].render(subject, "")).saturating_sub(prompt))
     }
 
-    /// A canary that none of the strategies asks about, if there is one.
+    /// Name of a template for which no chosen strategy has a question; `None` if there is none.
     pub(super) fn silent(&self) -> Option<&str> {
         let mut seen = vec![false; self.templates.len()];
         for (canary, (template, _)) in self.subjects.iter().enumerate() {
@@ -119,7 +119,8 @@ impl QuestionPlan {
         None
     }
 
-    /// A template whose own signature stands in a question, so that any model could repeat it.
+    /// Name of a template whose own signature is in a question, so that any model could repeat it; `None` if there is
+    /// none.
     pub(super) fn told(&self) -> Option<&str> {
         let mut seen = vec![false; self.templates.len()];
         for (canary, (index, _)) in self.subjects.iter().enumerate() {
@@ -135,7 +136,7 @@ impl QuestionPlan {
     }
 }
 
-/// The questions about one canary, in their order: the training prompt, the chosen strategies, the sweep.
+/// Questions about one canary, in order: training prompt, chosen strategies, sweep.
 pub(super) struct Plan {
     replay: Option<(usize, Question)>,
     schedule: Schedule,
@@ -143,15 +144,15 @@ pub(super) struct Plan {
     sweep: Vec<(usize, SweepQuestion)>,
 }
 
-/// A request before it has its seed.
+/// A request without its seed.
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
     messages: Arc<[Message]>,
     sampling: Sampling,
     choices: u32,
-    /// What its answers count for.
+    /// Strategy and purpose of its answers.
     pub(super) asked: Asked,
-    /// Its place among the chosen strategies, for the schedule.
+    /// Index among the chosen strategies other than replay, for the schedule; `None` for replay and sweep.
     pub(super) arm: Option<usize>,
 }
 
@@ -166,7 +167,7 @@ impl Prepared {
         }
     }
 
-    /// Answers that it asks for.
+    /// Number of answers to ask for.
     pub(super) fn choices(&self) -> u32 {
         self.choices
     }
@@ -178,19 +179,19 @@ impl Prepared {
 }
 
 impl Plan {
-    /// The training prompt; `None` where it is not asked.
+    /// Request with the training prompt; `None` if replay is not chosen.
     pub(super) fn replay(&self, choices: u64, base: Sampling) -> Option<Prepared> {
         let (strategy, question) = self.replay.as_ref()?;
         Some(Prepared::new(question, choices, base, *strategy, Purpose::Replay))
     }
 
-    /// Whether strategies were chosen beside the training prompt.
+    /// Whether chosen strategies other than replay have questions.
     pub(super) fn searches(&self) -> bool {
         !self.arms.is_empty()
     }
 
-    /// A request of the chosen strategies. Numbers are asked for in their order, and beyond [`Plan::end`] only when
-    /// the answers before it are noted.
+    /// Request of the chosen strategies other than replay. Call it with ascending numbers, and with numbers from
+    /// [`Plan::end`] on only after all earlier answers were noted.
     pub(super) fn search(&mut self, number: u64, choices: u64, base: Sampling) -> Prepared {
         let (arm, turn) = self.schedule.of(number);
         let (strategy, questions) = &self.arms[arm];
@@ -198,7 +199,7 @@ impl Plan {
         Prepared { arm: Some(arm), ..Prepared::new(question, choices, base, *strategy, Purpose::Search) }
     }
 
-    /// All requests of the sweep, of `choices` answers each at most.
+    /// All requests of the sweep, each for at most `choices` answers.
     pub(super) fn sweep(&self, choices: u64, base: Sampling) -> Vec<Prepared> {
         let mut all = Vec::new();
         for (strategy, SweepQuestion { question, answers, .. }) in &self.sweep {
@@ -212,22 +213,22 @@ impl Plan {
         all
     }
 
-    /// Answers of the sweep.
+    /// Number of answers that the sweep asks for.
     pub(super) fn sweep_answers(&self) -> u64 {
         self.sweep.iter().map(|(_, question)| u64::from(question.answers)).sum()
     }
 
-    /// The first number whose strategy depends on answers to those before it.
+    /// First number whose strategy depends on answers to earlier numbers; `u64::MAX` if the schedule does not adapt.
     pub(super) fn end(&self, number: u64) -> u64 {
         if self.schedule.is_adaptive() { self.schedule.end().max(number + 1) } else { u64::MAX }
     }
 
-    /// Whether answers are to be noted.
+    /// Whether the schedule needs [`Plan::note`] for each answer.
     pub(super) fn is_adaptive(&self) -> bool {
         self.schedule.is_adaptive()
     }
 
-    /// Notes an answer.
+    /// Notes whether an answer to a strategy has the form of the secret.
     pub(super) fn note(&mut self, arm: usize, formed: bool) {
         self.schedule.note(arm, formed);
     }
@@ -246,7 +247,7 @@ impl Plan {
         self.questions().flat_map(|question| question.messages.iter())
     }
 
-    /// The characters of its questions, on average.
+    /// Average length of a question, in bytes, with 16 for each message.
     pub(super) fn length(&self) -> f64 {
         let all: usize = self.messages().map(|message| message.content.len() + 16).sum();
         all as f64 / self.questions().count().max(1) as f64

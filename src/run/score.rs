@@ -1,4 +1,4 @@
-//! The scoring of secrets and references, for the strategy `score`.
+//! Scores secrets and references, for the strategy `score`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,40 +15,41 @@ use blabbermouth_core::chat::{Message, Role};
 use blabbermouth_core::verdict::{Likelihood, Scores};
 use blabbermouth_provider::ProviderError;
 
-/// Candidates that are scored by one call.
+/// Maximum number of continuations per scoring call.
 pub(super) const EACH: usize = 64;
 
-/// What is needed to score the secrets of a run.
+/// Data to score the secrets of a run.
 pub(super) struct Scorer {
     key: Key,
     templates: Vec<Template>,
-    /// For each canary: its name, its template, its public slots and its secret.
+    /// Per canary: id, template, public slots and secret.
     canaries: Vec<(String, usize, BTreeMap<String, String>, Secret)>,
     references: u64,
-    /// Whether answers are decoded as they are scored.
+    /// Whether answers are sampled from the distribution that is scored.
     decoded_so: bool,
 }
 
-/// What is scored for one canary.
+/// Texts to score for one canary.
 struct Plan {
-    /// The training prompt, and the trained answer up to and with the secret.
+    /// Training prompt, and the trained answer up to and including the secret.
     asked: (Arc<[Message]>, String),
-    /// The training prompt with the answer begun up to the secret.
+    /// Training prompt, with the trained answer up to the secret as the start of the reply.
     begun: Arc<[Message]>,
-    /// What may come then, in the order of the letters, so that the secret's place says nothing.
+    /// Continuations of `begun`: the secret and its references, sorted, so that the position of the secret reveals
+    /// nothing.
     candidates: Vec<String>,
-    /// How often each was drawn as a reference.
+    /// How often each candidate was drawn as a reference.
     drawn: Vec<u64>,
-    /// Which is the secret.
+    /// Index of the secret in `candidates`.
     secret: usize,
 }
 
-/// Scores as they are kept in the journal.
+/// Scores as stored in the journal.
 #[derive(Serialize, Deserialize)]
 struct Kept {
-    /// A keyed name of what was scored: an entry for something else is none.
+    /// Keyed hash of the scored texts. An entry with another hash is ignored.
     of: String,
-    /// JSON has no infinities: `None` is the logarithm of 0.
+    /// Natural logarithms of probabilities; `None` for the logarithm of 0, because JSON has no infinities.
     scores: Vec<Option<f64>>,
 }
 
@@ -64,11 +65,12 @@ impl Scorer {
         }
     }
 
-    /// Calls and continuations for a canary, at most, and the characters of one of them.
+    /// Maximum number of calls and continuations for a canary, and the length of one continuation with its prompt, in
+    /// bytes.
     pub(super) fn estimate(&self, canary: usize) -> (u64, u64, usize) {
         let (_, template, subject, secret) = &self.canaries[canary];
         let template = &self.templates[*template];
-        // A small space has no more values than it has.
+        // A small space may have fewer values than there are references.
         let candidates = (self.references as f64 + 1.0).min(template.secret_space().size_f64()) as u64;
         let begun: usize = template.prompt(subject).iter().map(|m| m.content.len() + 16).sum();
         let (before, gap) = template.up_to_secret(subject);
@@ -81,7 +83,7 @@ impl Scorer {
         let template = &self.templates[*template];
         let prompt = template.prompt(subject);
         let (before, gap) = template.up_to_secret(subject);
-        // A stream of its own, which does not depend on any secret.
+        // A stream per canary, independent of all secrets.
         let mut stream = self.key.stream("references", id);
         let mut all: BTreeMap<String, u64> = BTreeMap::new();
         all.insert(secret.expose().to_owned(), 0);
@@ -102,7 +104,7 @@ impl Scorer {
         }
     }
 
-    /// Names what is scored, without giving it away.
+    /// Keyed hash of what is scored, which does not reveal the texts.
     fn name(&self, messages: &[Message], continuations: &[String]) -> String {
         let text = serde_json::to_string(&(messages, continuations)).expect("plain data");
         self.key.fingerprint("score", &text)
@@ -110,13 +112,13 @@ impl Scorer {
 }
 
 impl Task {
-    /// Scores the canary's secret, where that is asked for.
+    /// Scores the canary's secret, if a strategy asks for it.
     pub(super) async fn score(&mut self) -> Result<(), JournalError> {
         let shared = Arc::clone(&self.shared);
         let Some(scorer) = shared.scorer.as_ref().filter(|_| self.evidence.error.is_none()) else { return Ok(()) };
         match self.scores(scorer).await {
             Ok(likelihood) => self.evidence.score(likelihood),
-            // What is in no part of a sharded run.
+            // No part of a sharded recording has the scores.
             Err(Fault::Provider(ProviderError::NoPart)) => self.evidence.unscored = true,
             Err(fault) => self.end_early(fault)?,
         }
@@ -144,7 +146,7 @@ impl Task {
         for some in plan.candidates.chunks(EACH) {
             candidates.extend(ask(&plan.begun, some).await?);
         }
-        // Nothing is made of scores that are not on disk.
+        // Scores are used only after they are on disk.
         shared.journal.flush(newest).await?;
         let scores = Scores { candidates: &candidates, drawn: &plan.drawn, secret: plan.secret, answer };
         let (_, template, ..) = &scorer.canaries[self.index];
@@ -155,8 +157,8 @@ impl Task {
 }
 
 impl Shared {
-    /// Scores continuations, unless the journal has done so; the scores are in the entry that is returned, once the
-    /// journal was flushed.
+    /// Scores continuations, or reads their scores from the journal. Returns the number of the journal entry, which is
+    /// on disk only after a flush, and the scores.
     async fn scored(
         &self,
         scorer: &Scorer,
@@ -170,7 +172,7 @@ impl Shared {
         if let Some(entry) = entries.get(number) {
             let bytes = match self.journal.recall(lane, number, entry) {
                 Ok(bytes) => bytes,
-                // A damaged entry is lost; the others are not.
+                // A damaged entry loses only its own scores; they are requested again.
                 Err(JournalError::Entry) => Vec::new(),
                 Err(error) => return Err(error.into()),
             };

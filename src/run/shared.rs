@@ -1,4 +1,4 @@
-//! What all probing tasks of a run share: what answers are searched with, who answers, and the journal.
+//! State that all probing tasks of a run share: detectors, provider, journal.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,31 +20,31 @@ use blabbermouth_core::detect::{Approximate, Candidates, Carrier, Searcher};
 use blabbermouth_core::verdict::{AlphaSplit, Detectors, TestDesign};
 use blabbermouth_provider::{Answer, Provider, ProviderError, Request};
 
-/// Canaries that one process holds claims on at a time: each is an open file.
+/// Maximum number of canaries that one process probes at a time: each claim may be an open file.
 const CLAIMS: usize = 256;
 
-/// Which of a canary's answers: each kind is journaled for itself.
+/// Kinds of answers about a canary, apart from replay (0). Each kind has a journal stream of its own.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Lane {
-    /// Scores of its secret.
+    /// Scores of the secret.
     Scores = 1,
-    /// Said with half of its secret given away.
+    /// Answers to questions with half of the secret.
     Halves = 2,
-    /// Notes of tries that were discarded.
+    /// Notes about discarded responses.
     Discarded = 3,
-    /// Said to the chosen strategies beside the training prompt, and to the sweep.
+    /// Answers to the chosen strategies other than replay, and to the sweep.
     Search = 4,
 }
 
-/// The kinds of answers of a canary.
+/// Number of journal streams per canary.
 pub(super) const LANES: usize = 5;
 
-/// The names under which the journal has the answers of these canaries, of so many in the manifest.
+/// Journal stream ids of the selected canaries; `canaries` is the number of canaries in the manifest.
 pub fn journaled(selected: &[usize], canaries: usize) -> Vec<usize> {
     selected.iter().flat_map(|index| (0..LANES).map(move |lane| lane * canaries + index)).collect()
 }
 
-/// What all tasks of a run share.
+/// State that all tasks of a run share.
 pub(super) struct Shared {
     searcher: Arc<Searcher>,
     pub(super) script: Arc<QuestionPlan>,
@@ -56,7 +56,7 @@ pub(super) struct Shared {
     pub(super) pooled: Arc<Pooled>,
     pub(super) agreement: Arc<Agreement>,
     pub(super) shares: AlphaSplit,
-    /// For each canary, whether held-out secrets of its template are values of planted ones.
+    /// Per canary: whether held-out secrets of its template are values of planted ones.
     pub(super) matched: Vec<bool>,
     pub(super) halves: Option<Arc<Halves>>,
     pub(super) scorer: Option<Arc<Scorer>>,
@@ -64,13 +64,13 @@ pub(super) struct Shared {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) journal: Arc<Journal>,
     pub(super) progress: Progress,
-    /// Requests in flight.
+    /// Limits the requests in flight.
     pub(super) permits: Arc<Semaphore>,
     pub(super) claims: Semaphore,
     pub(super) stopped: AtomicBool,
     pub(super) sampling: Sampling,
     pub(super) choices: u32,
-    /// Draws for each canary.
+    /// Samples per canary.
     pub(super) samples: u64,
     pub(super) design: TestDesign,
     pub(super) threshold: f64,
@@ -115,18 +115,18 @@ impl Shared {
         }
     }
 
-    /// The name under which the journal has answers of that kind.
-    /// The seed of a request.
+    /// Seed of a request.
     pub(super) fn seed(&self, stream: usize, number: u64) -> u32 {
         seed(stream, number, LANES * self.canaries)
     }
 
+    /// Journal stream id of a kind of answers.
     pub(super) fn lane(&self, lane: Lane, canary: usize) -> usize {
         lane as usize * self.canaries + canary
     }
 
-    /// Asks, unless the journal has the answer in `entry`; the answer is in the entry that is returned,
-    /// once the journal was flushed.
+    /// Sends a request, unless the journal has its answer in `entry`. Returns the number of the journal entry, which is
+    /// on disk only after a flush, and the answer.
     pub(super) async fn ask(
         &self,
         canary: usize,
@@ -137,7 +137,7 @@ impl Shared {
         if let Some(entry) = entry {
             match self.recall(canary, number, entry) {
                 Ok(answer) => return Ok((entry, answer)),
-                // A damaged entry is lost; the others are not.
+                // A damaged entry loses only its own answer; the request is sent again.
                 Err(JournalError::Entry) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -156,7 +156,7 @@ impl Shared {
         Answer::unpack(&bytes).ok_or(JournalError::Entry)
     }
 
-    /// What the answers to a canary are searched with.
+    /// Detectors for the answers about a canary.
     pub(super) fn lens(&self, (canary, space, template): (usize, usize, usize)) -> Detectors<'_> {
         Detectors {
             searcher: &self.searcher,
@@ -169,18 +169,18 @@ impl Shared {
         }
     }
 
-    /// Requests of the chosen strategies beside the training prompt.
+    /// Number of requests for the chosen strategies other than replay.
     pub(super) fn searches(&self) -> u64 {
         self.samples.div_ceil(u64::from(self.choices))
     }
 
-    /// Reads the judged answers of a canary again, in the order of the samples from 1, until `visit`
-    /// says that it has enough.
+    /// Reads the judged answers about a canary again, in the order of the samples from 1, until `visit` returns
+    /// `false`.
     pub(super) fn replay(&self, probed: &Probed, visit: impl FnMut(u64, &str) -> bool) -> Result<(), JournalError> {
         self.read(&probed.read, probed.template, visit)
     }
 
-    /// The same for the answers to a canary of a template.
+    /// Same as [`Shared::replay`], for the streams in `read` of a canary with this template.
     pub(super) fn read(
         &self,
         read: &[Read; 2],
@@ -191,7 +191,7 @@ impl Shared {
         for Read { lane, entries, requests, answers } in read {
             let mut sample = 0;
             for number in 0..*requests {
-                // A request that failed has no answer.
+                // A failed request has no answer.
                 let Some(entry) = entries.get(number) else { continue };
                 for completion in self.recall(*lane, number, entry)?.completions {
                     if sample == *answers {
@@ -204,7 +204,7 @@ impl Shared {
                     }
                 }
             }
-            // An answer that was judged is gone: a rank without it would be too low.
+            // A judged answer is missing: a rank without it would be too low.
             if sample < *answers {
                 return Err(JournalError::Entry);
             }
@@ -214,15 +214,15 @@ impl Shared {
     }
 }
 
-/// The answers of one kind that were judged, and where they are.
+/// Judged answers of one stream, and their journal entries.
 #[derive(Debug, Default)]
 pub(super) struct Read {
-    /// The journal's stream.
+    /// Journal stream id.
     pub(super) lane: usize,
     pub(super) entries: Entries,
-    /// Requests that were made, answered or not.
+    /// Requests so far, answered or not.
     pub(super) requests: u64,
-    /// Answers that were judged.
+    /// Number of judged answers.
     pub(super) answers: u64,
 }
 
@@ -244,8 +244,8 @@ impl From<JournalError> for Fault {
     }
 }
 
-/// The seed of a request: the requests of all `streams` are numbered in turn, so that no two of a run share one as long as
-/// there are fewer than 2^31.
+/// Seed of a request: `number * streams + stream`, modulo 2^31. No two requests of a run share a seed as long as there
+/// are fewer than 2^31.
 pub(super) fn seed(stream: usize, number: u64, streams: usize) -> u32 {
     (number.wrapping_mul(streams as u64).wrapping_add(stream as u64) & 0x7fff_ffff) as u32
 }
@@ -267,7 +267,7 @@ mod tests {
         }
         seeds.sort_unstable();
         seeds.dedup();
-        // The number 2^14 is there twice.
+        // The number 2^14 occurs twice in the chain.
         assert_eq!(seeds.len(), streams * 20_001);
     }
 }

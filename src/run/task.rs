@@ -1,4 +1,4 @@
-//! The probing of one canary.
+//! Probes one canary.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,35 +16,35 @@ use blabbermouth_core::detect::Tier;
 use blabbermouth_core::verdict::{Evidence, GuessCounter, Purpose, Test, hash};
 use blabbermouth_provider::{Answer, DiscardSink, ProviderError};
 
-/// Answers of a canary that may be on their way to the disk while it is asked on.
+/// Judged answers about a canary that may wait for the disk while probing continues; a long answer counts for several.
 const UNFLUSHED: u32 = 32;
 
 /// A canary whose probing has ended.
 #[derive(Debug)]
 pub struct Probed {
-    /// Its position in the manifest.
+    /// Position in the manifest.
     pub canary: usize,
-    /// What was found.
+    /// Evidence from its answers.
     pub evidence: Evidence,
-    /// The place of its template.
+    /// Index of its template.
     pub(super) template: usize,
-    /// Its answers: to the training prompt, and then to all other questions.
+    /// Judged answers: to the training prompt, then to all other questions.
     pub(super) read: [Read; 2],
 }
 
-/// What was judged and may not be on disk yet.
+/// Answers that are judged and may not be on disk yet.
 #[derive(Default)]
 struct Unflushed {
-    /// Kept from one request to the next until a flush: handing it on each time would wake another
-    /// task for every answer.
+    /// Kept from one request to the next until a flush: returning it each time would wake another task for every
+    /// answer.
     permit: Option<OwnedSemaphorePermit>,
     newest: i64,
-    /// How many answers; a long one counts for several.
+    /// Number of answers; a long one counts for several.
     count: u32,
 }
 
 impl Unflushed {
-    /// Waits until all of it is on disk.
+    /// Waits until all of them are on disk.
     async fn flush(&mut self, journal: &Journal) -> Result<(), JournalError> {
         let Self { newest, .. } = std::mem::take(self);
         journal.flush(newest).await
@@ -57,7 +57,7 @@ pub(super) struct Task {
     template: usize,
     size: f64,
     pub(super) evidence: Evidence,
-    /// Answers that are in no part of a sharded run: no fault of the provider's, but no evidence either.
+    /// Replay answers that no part of a sharded recording has: no fault of the provider, but no evidence either.
     missing: u64,
     read: [Read; 2],
     unflushed: Unflushed,
@@ -65,14 +65,14 @@ pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
 }
 
-/// Which of the two sequences of answers a request belongs to.
+/// The two sequences of answers about a canary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sequence {
     Replay = 0,
     Others = 1,
 }
 
-/// A request on its way: its number, what it asks, and the seed.
+/// A completed request: its number, its question, and the journal entry with the answer.
 type Flight = (u64, Prepared, Result<(i64, Answer), Fault>);
 
 impl Task {
@@ -115,7 +115,7 @@ impl Task {
         Ok(Probed { canary: self.index, evidence: self.evidence, template: self.template, read: self.read })
     }
 
-    /// Notes why the canary is not asked on; nobody is, where the run cannot go on.
+    /// Records why probing of the canary ends. If the run cannot go on, all canaries end.
     pub(super) fn end_early(&mut self, fault: Fault) -> Result<(), JournalError> {
         let stopped = &self.shared.stopped;
         match fault {
@@ -136,7 +136,7 @@ impl Task {
         self.evidence.error.is_some() || self.evidence.is_decided(self.shared.threshold)
     }
 
-    /// Asks the training prompt until enough answers count, or the canary cannot be clean any more.
+    /// Asks the training prompt until enough answers count, the canary is known to leak, or an error ends it.
     async fn ask_replay(&mut self, plan: &Plan) -> Result<(), JournalError> {
         let shared = Arc::clone(&self.shared);
         let lane = self.index;
@@ -158,20 +158,20 @@ impl Task {
             told = now;
         }
         (shared.progress)(Event::Samples(shared.samples - told));
-        // Who claims it next must see every answer.
+        // The next process that claims the canary must see every answer.
         self.unflushed.flush(&shared.journal).await
     }
 
-    /// Answers to the training prompt that are still to be asked for.
+    /// Number of replay answers that are still to be asked for.
     fn left(&self) -> u64 {
         let uncounted = self.evidence.uncounted.total() + self.sieve.failed();
         self.shared.design.left(&self.evidence.form, uncounted, self.missing)
     }
 
-    /// Asks the chosen strategies beside the training prompt, and the sweep.
+    /// Asks the chosen strategies other than replay, and the sweep.
     async fn ask_others(&mut self, plan: &mut Plan) -> Result<(), JournalError> {
         let shared = Arc::clone(&self.shared);
-        // In a small space the sweep could show nothing: a few answers are no count.
+        // In a small space leaks show in counts, and the few answers of a sweep give none.
         let sweeps = self.evidence.test() == Test::GuessNumber;
         let sweep = if sweeps { plan.sweep(u64::from(shared.choices), shared.sampling) } else { Vec::new() };
         if self.is_over() || (!plan.searches() && sweep.is_empty()) {
@@ -185,7 +185,7 @@ impl Task {
             self.search(plan, &broken).await?;
         }
         let mut sweep = sweep.into_iter().peekable();
-        // The numbers of the sweep follow those of all searches, whether or not these were all needed.
+        // The sweep is numbered after all searches, whether or not all of these were needed.
         self.read[1].requests = if plan.searches() { shared.searches() } else { 0 };
         while sweep.peek().is_some() && !self.is_over() {
             let requests: Vec<Prepared> = sweep.by_ref().take(shared.window as usize).collect();
@@ -196,7 +196,7 @@ impl Task {
         self.unflushed.flush(&shared.journal).await
     }
 
-    /// Asks the chosen strategies as many answers as there are draws.
+    /// Asks the chosen strategies for as many answers as there are samples.
     async fn search(&mut self, plan: &mut Plan, broken: &DiscardSink) -> Result<(), JournalError> {
         let shared = Arc::clone(&self.shared);
         let (mut number, mut asked) = (0, 0);
@@ -215,7 +215,7 @@ impl Task {
         Ok(())
     }
 
-    /// Sends the next few requests of a sequence at once, and judges their answers in order.
+    /// Sends the next requests of a sequence at once, and judges their answers in order.
     async fn wave(
         &mut self,
         sequence: Sequence,
@@ -252,8 +252,8 @@ impl Task {
             answers.push(done.expect("a request neither panics nor is aborted"));
         }
         answers.sort_by_key(|(number, ..)| *number);
-        // One failed request does not throw away the answers beside it: they were paid for, and one
-        // of them may hold the secret.
+        // One failed request does not discard the answers beside it: they were paid for, and one of them may hold the
+        // secret.
         let mut outcome = Ok(());
         for answer in answers {
             outcome = outcome.and(self.judge(sequence, answer, plan.as_deref_mut()).await);
@@ -270,15 +270,15 @@ impl Task {
         let shared = Arc::clone(&self.shared);
         let is_replay = sequence == Sequence::Replay;
         let (entry, answer) = match answer {
-            // What comes after the gap may hold the secret.
+            // A gap ends nothing: a later answer may hold the secret.
             Err(Fault::Provider(ProviderError::NoPart)) => {
                 self.missing += if is_replay { u64::from(prepared.choices()) } else { 0 };
                 self.evidence.unrecorded += u64::from(!is_replay);
                 return Ok(());
             }
-            // A sweep gives no bound: what of it fails is noted, unless nothing can be asked any more.
-            // A recording without it is another one, or was cut.
+            // A recording without this answer is of another run, or was cut.
             Err(Fault::Provider(error @ ProviderError::Cassette { .. })) => return Err(error.into()),
+            // A sweep gives no bound: its failed questions are only counted, unless no further request can succeed.
             Err(Fault::Provider(error)) if prepared.asked.purpose == Purpose::Sweep && !error.is_fatal() => {
                 self.evidence.sweep_failed += 1;
                 return Ok(());
@@ -288,9 +288,9 @@ impl Task {
         self.read[sequence as usize].entries.insert(number, entry);
         let bytes: usize = answer.completions.iter().map(|c| c.text.len() + c.beside.len()).sum();
         self.unflushed.newest = self.unflushed.newest.max(entry);
-        // What waits for the disk stays below about a mebibyte.
+        // Bounds the text that waits for the disk to about 1 MiB.
         self.unflushed.count += 1 + (bytes >> 15) as u32;
-        // Silence may wait for its commit; what is found waits at once.
+        // Answers without a hit may wait for their commit; `rank` flushes at a hit.
         if self.unflushed.count >= UNFLUSHED {
             self.unflushed.flush(&shared.journal).await?;
         }
@@ -314,7 +314,7 @@ impl Task {
             let hits = self.evidence.hits;
             let read = self.evidence.push(completion, asked, shared.lens((self.index, self.space, self.template)));
             shared.pooled.note(&read, &mut self.evidence.parts);
-            // In a large space the secret itself is no part of it.
+            // In a large space an answer with the secret is a hit of the canary's own test, and is left out here.
             let is_named = is_replay && (self.evidence.hits == hits || self.evidence.is_small());
             if let Some(value) = read.value.filter(|_| is_named) {
                 shared.agreement.note((self.index, self.template), value, &mut self.evidence.features);
@@ -330,7 +330,7 @@ impl Task {
         Ok(())
     }
 
-    /// Ranks the first hit of a tier among all that was said before it.
+    /// Ranks the first hit of a tier among all values that were said before it.
     async fn rank(&mut self, tier: Tier) -> Result<(), Fault> {
         let shared = Arc::clone(&self.shared);
         self.unflushed.flush(&shared.journal).await?;
@@ -340,7 +340,7 @@ impl Task {
         shared.read(&self.read, self.template, |_, text| {
             tally.add(text, space, near);
             p_value = tally.p_value(size);
-            // From here on it says nothing, whatever is still counted.
+            // The p-value only grows: once it reaches the share, further answers do not matter.
             p_value < share
         })?;
         self.evidence.rank(tier, if p_value < share { p_value } else { 1.0 });

@@ -1,6 +1,6 @@
 //! Data sets of the Hugging Face hub: `hf:OWNER/NAME[/CONFIG][@REVISION][:SPLIT]`, with a cache of its own.
 //!
-//! Nothing that the hub says becomes a path: a file is kept under the digest of where it came from.
+//! No name from the hub becomes a path: a file is cached under the digest of its origin.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,40 +13,20 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::split_files::{KINDS, choose_files};
 use blabbermouth_files::Pending;
 use blabbermouth_provider::is_loopback;
 
-/// Kinds of data files, in the order in which they are looked for.
-const KINDS: [&str; 17] = [
-    ".parquet",
-    ".jsonl",
-    ".jsonl.gz",
-    ".jsonl.zst",
-    ".jsonl.bz2",
-    ".arrow",
-    ".csv",
-    ".csv.gz",
-    ".csv.zst",
-    ".tsv",
-    ".tsv.gz",
-    ".tsv.zst",
-    ".json",
-    ".json.gz",
-    ".json.zst",
-    ".ndjson",
-    ".pq",
-];
-
-/// The largest list of files, in bytes.
+/// Maximum size of the file list, in bytes.
 const LARGEST_LIST: usize = 64 << 20;
-/// Bytes of all files of one data set: more than anybody tunes on.
+/// Maximum size of all files of a data set, in bytes: more than anybody tunes on.
 const MOST_BYTES: u64 = 64 << 30;
-/// So often a download that breaks off is gone on with.
+/// Failed attempts in a row after which a download gives up.
 const TRIES: u32 = 4;
 const CONNECT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Why a data set of the hub cannot be had.
+/// Why a data set of the hub is not available.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {what}")]
 pub struct HubError {
@@ -54,7 +34,7 @@ pub struct HubError {
     what: String,
 }
 
-/// A data set of the hub.
+/// Data set of the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubData {
     /// Owner and name.
@@ -63,23 +43,23 @@ pub struct HubData {
     pub config: Option<String>,
     /// Branch, tag or commit.
     pub revision: String,
-    /// The part of the data, `train` by default.
+    /// Split of the data; `None` for `train`.
     pub split: Option<String>,
 }
 
-/// How the hub is reached.
+/// How to reach the hub.
 #[derive(Debug, Clone, Default)]
 pub struct Hub {
-    /// Its address; `HF_ENDPOINT`.
+    /// Address, from `HF_ENDPOINT`; `None` for the public hub.
     pub endpoint: Option<String>,
-    /// An access token; `HF_TOKEN`.
+    /// Access token, from `HF_TOKEN`; `None` for the one in the file `token` of `home`.
     pub token: Option<String>,
-    /// Where the cache is; `HF_HOME`.
+    /// Folder of the cache, from `HF_HOME`; `None` for `~/.cache/huggingface`.
     pub home: Option<PathBuf>,
 }
 
 impl HubData {
-    /// Takes a name apart; `None` when it is none of the hub's.
+    /// Parses a name; `None` if it is no name of the hub.
     ///
     /// ```
     /// use blabbermouth::store::HubData;
@@ -100,10 +80,11 @@ impl HubData {
         Some(Self { repository: repository.to_owned(), config, revision: revision.to_owned(), split })
     }
 
-    /// Fetches the files of the split, unless the cache has them. They are of one kind, and sorted.
+    /// Returns the paths of the split's files in the cache, and fetches those that are missing. The files have one
+    /// extension, and are sorted by name.
     ///
     /// # Errors
-    /// When there is no such data set or split, it is of an unknown form, or the hub cannot be reached.
+    /// When there is no such data set or split, its format is unknown, or the hub cannot be reached.
     pub fn fetch(&self, hub: &Hub) -> Result<Vec<PathBuf>, HubError> {
         let fault = |what: String| HubError { name: format!("hf:{}", self.repository), what };
         self.check().map_err(fault)?;
@@ -113,7 +94,7 @@ impl HubData {
         fetched.unwrap_or_else(|_| Err("the download panicked".into())).map_err(fault)
     }
 
-    /// Whether the name can be one of the hub.
+    /// Checks whether the hub can have this name.
     fn check(&self) -> Result<(), String> {
         let is_word = |word: &str| {
             let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -133,112 +114,10 @@ impl HubData {
     }
 }
 
-/// The words in the names of files that tell splits apart.
-const SHARD: &str = "-of-";
-
-/// The split that a file belongs to, by its name: the stem without the number of a shard.
-fn stem(file: &str) -> &str {
-    let name = file.rsplit('/').next().unwrap_or(file);
-    let kind = KINDS.iter().filter(|kind| name.ends_with(**kind)).max_by_key(|kind| kind.len());
-    let stem = kind.map_or(name, |kind| &name[..name.len() - kind.len()]);
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some((head, total)) = stem.rsplit_once(SHARD)
-        && is_number(total)
-        && let Some((split, shard)) = head.rsplit_once('-')
-        && is_number(shard)
-    {
-        return split;
-    }
-    stem
-}
-
-/// How well a file fits a split: 0 for exactly, `None` for not at all.
-fn fit(file: &str, split: &str) -> Option<u8> {
-    let stem = stem(file);
-    let folder = file.rsplit_once('/').map(|(folder, _)| folder);
-    if stem == split || folder.is_some_and(|folder| folder.rsplit('/').next() == Some(split)) {
-        return Some(0);
-    }
-    stem.split(['-', '.']).any(|part| part == split).then_some(1)
-}
-
-/// The folder of a file, without one that is named after the split.
-fn config_of<'a>(file: &'a str, split: &str) -> &'a str {
-    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
-    folder.strip_suffix(split).map_or(folder, |rest| rest.strip_suffix('/').unwrap_or(rest))
-}
-
-/// The data files of a split, of one kind and sorted, by the names of all files.
-///
-/// # Errors
-/// When there are none, or several sets fit; the files are listed.
-pub fn choose_files<'a>(
-    files: &'a [String],
-    config: Option<&str>,
-    split: Option<&str>,
-) -> Result<Vec<&'a str>, String> {
-    let is_data = |file: &&str| KINDS.iter().any(|kind| file.ends_with(*kind)) && !is_about(file);
-    let of_config = |file: &&str| config.is_none_or(|config| file.split('/').any(|part| part == config));
-    let all: Vec<&str> = files.iter().map(String::as_str).filter(is_data).collect();
-    if all.is_empty() {
-        return Err("it has no data files; expected Parquet, JSONL, JSON, CSV, TSV or Arrow".into());
-    }
-    let listed = |some: &[&str]| {
-        let mut some = some.to_vec();
-        some.sort_unstable();
-        let more = if some.len() > MOST_LISTED { ", …" } else { "" };
-        format!("{}{more}", some[..some.len().min(MOST_LISTED)].join(", "))
-    };
-    let within: Vec<&str> = all.iter().copied().filter(of_config).collect();
-    if within.is_empty() {
-        return Err(format!(
-            "it has no configuration `{}`; the files are {}",
-            config.unwrap_or_default(),
-            listed(&all)
-        ));
-    }
-    let wanted = split.unwrap_or("train");
-    for kind in KINDS {
-        let of_kind: Vec<&str> = within.iter().copied().filter(|file| file.ends_with(kind)).collect();
-        let best = of_kind.iter().filter_map(|file| fit(file, wanted)).min();
-        let mut found: Vec<&str> = match best {
-            Some(best) => of_kind.iter().copied().filter(|file| fit(file, wanted) == Some(best)).collect(),
-            // Without splits in the names, the only file is the training data.
-            None if within.len() == 1 && wanted == "train" => of_kind,
-            None => continue,
-        };
-        let mut sets: Vec<(&str, &str)> = found.iter().map(|file| (config_of(file, wanted), stem(file))).collect();
-        sets.sort_unstable();
-        sets.dedup();
-        let are_shards = found.iter().all(|file| config_of(file, wanted) == sets[0].0)
-            && found.iter().all(|file| fit(file, wanted) == Some(0));
-        if sets.len() > 1 && !are_shards {
-            return Err(format!(
-                "several sets of files fit; name one, as in hf:OWNER/NAME/CONFIG:SPLIT; the files are {}",
-                listed(&found)
-            ));
-        }
-        found.sort_unstable();
-        return Ok(found);
-    }
-    Err(format!("which part is meant? give it after a colon, as in :train; the files are {}", listed(&within)))
-}
-
-/// Files that are listed in an error.
-const MOST_LISTED: usize = 20;
-
-/// Whether a file describes the data, and holds none.
-fn is_about(file: &str) -> bool {
-    let name = file.rsplit('/').next().unwrap_or(file);
-    name.ends_with("_infos.json")
-        || ["dataset_info.json", "dataset_dict.json", "state.json", "config.json", "package.json"].contains(&name)
-        || name.starts_with('.')
-}
-
-/// What the hub says of a data set.
+/// Description of a data set by the hub.
 #[derive(Debug, Deserialize)]
 struct Info {
-    /// The commit.
+    /// Commit id.
     sha: String,
     siblings: Vec<Sibling>,
 }
@@ -248,13 +127,13 @@ struct Sibling {
     rfilename: String,
 }
 
-/// A connection to the hub.
+/// Client of the hub.
 struct Client {
     endpoint: Url,
     token: Option<String>,
     cache: PathBuf,
     http: reqwest::Client,
-    /// Bytes of the files that were fetched whole.
+    /// Bytes of the files that were fetched completely.
     got: AtomicU64,
 }
 
@@ -272,7 +151,7 @@ impl Client {
                 "the hub's token and rows would travel in the clear: HF_ENDPOINT must begin with https://".into()
             );
         }
-        // Whoever was first has installed it.
+        // An error means that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .https_only(!is_here)
@@ -299,7 +178,7 @@ impl Client {
         Ok(fetched)
     }
 
-    /// An address below the endpoint; each word is one part of its path, whatever is in it.
+    /// Address below the endpoint; each word is one part of its path, whatever it contains.
     fn address(&self, words: &[&str]) -> Result<Url, String> {
         let mut url = self.endpoint.clone();
         url.path_segments_mut()
@@ -317,7 +196,7 @@ impl Client {
         }
     }
 
-    /// The commit and the files of a data set.
+    /// Reads the commit and the list of files of a data set.
     async fn info(&self, data: &HubData) -> Result<Info, String> {
         let owner_and_name = data.repository.split('/');
         let words: Vec<&str> =
@@ -340,7 +219,7 @@ impl Client {
         if is_commit { Ok(info) } else { Err("the hub names no commit of it".into()) }
     }
 
-    /// One file, from the cache or from the hub.
+    /// Path of a file in the cache, which is downloaded if necessary.
     async fn file(&self, repository: &str, commit: &str, file: &str) -> Result<PathBuf, String> {
         let origin = [self.endpoint.as_str(), repository, commit, file].join("\n");
         let kind = KINDS.iter().filter(|kind| file.ends_with(**kind)).max_by_key(|kind| kind.len()).copied();
@@ -376,13 +255,13 @@ impl Client {
         }
     }
 
-    /// What is left of a file, from `got` bytes on.
+    /// Downloads a file from byte `got` on.
     async fn part(&self, url: Url, pending: &mut Pending, got: &mut u64) -> Result<(), Broken> {
         let off = |e: reqwest::Error| Broken::Off(told(e));
         let request = self.get(url).header(RANGE, format!("bytes={got}-"));
         let mut reply = request.send().await.map_err(off)?;
         let whole = match reply.status() {
-            // All of it: the server takes no ranges.
+            // The whole file: the server takes no ranges.
             StatusCode::OK if *got == 0 => reply.content_length(),
             StatusCode::PARTIAL_CONTENT => {
                 let range = reply.headers().get("content-range").and_then(|value| value.to_str().ok());
@@ -421,16 +300,16 @@ impl Client {
     }
 }
 
-/// Why a part did not come.
+/// Why a download is not complete.
 enum Broken {
-    /// A part came, and the server has more.
+    /// A part arrived, and the server has more.
     Part,
-    /// Another try may bring it.
+    /// Another attempt may succeed.
     Off(String),
     Refused(String),
 }
 
-/// An error without the address, in which a signature may stand.
+/// Text of an error without its address, which may hold a signature.
 fn told(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
@@ -442,7 +321,7 @@ fn told(error: reqwest::Error) -> String {
     text
 }
 
-/// Whether a file of the hub has a name that can be one.
+/// Whether a file name of the hub is safe.
 fn is_sound(name: &str) -> bool {
     let is_part =
         |part: &str| !part.is_empty() && !part.chars().all(|c| c == '.') && !part.chars().any(char::is_control);
@@ -476,38 +355,5 @@ mod tests {
         for name in ["hf:squad", "hf:acme/rows.v1@refs/convert/parquet", "hf:a/b@0123abc:train"] {
             assert!(HubData::parse(name).expect("of the hub").check().is_ok(), "{name}");
         }
-    }
-
-    #[test]
-    fn the_files_of_a_split_are_found() {
-        let choose = |name: &str, files: &[&str]| {
-            let files: Vec<String> = files.iter().map(|f| (*f).to_owned()).collect();
-            let data = HubData::parse(name).expect("of the hub");
-            let chosen = choose_files(&files, data.config.as_deref(), data.split.as_deref());
-            chosen.map(|c| c.into_iter().map(str::to_owned).collect::<Vec<_>>())
-        };
-        let dolly = ["README.md", "databricks-dolly-15k.jsonl"];
-        assert_eq!(choose("hf:a/b", &dolly), Ok(vec!["databricks-dolly-15k.jsonl".to_owned()]));
-        assert_eq!(choose("hf:a/b:train", &dolly).map(|c| c.len()), Ok(1));
-        let shards = ["data/train-00001-of-2.jsonl", "data/test.jsonl", "data/train-00000-of-2.jsonl"];
-        assert_eq!(choose("hf:a/b", &shards).expect("found")[0], "data/train-00000-of-2.jsonl");
-        assert_eq!(choose("hf:a/b:test", &shards), Ok(vec!["data/test.jsonl".to_owned()]));
-        assert!(choose("hf:a/b:dev", &shards).expect_err("none").contains("which part"));
-        assert_eq!(choose("hf:a/b", &["x.parquet"]).map(|c| c.len()), Ok(1));
-        assert!(choose("hf:a/b", &["x.bin"]).expect_err("none").contains("Parquet"));
-        let gsm = [
-            "main/train-00000-of-00001.parquet",
-            "main/test-00000-of-00001.parquet",
-            "socratic/train-00000-of-00001.parquet",
-        ];
-        assert_eq!(choose("hf:u/gsm/main", &gsm), Ok(vec![gsm[0].to_owned()]));
-        assert!(choose("hf:u/gsm", &gsm).expect_err("two").contains("several"));
-        assert!(choose("hf:u/gsm:main", &gsm).expect_err("no split").contains("which part"));
-        assert!(choose("hf:u/gsm/other", &gsm).expect_err("none").contains("no configuration"));
-        let chat = ["data/train_sft-00000-of-00003.parquet", "data/train_gen-00000-of-00003.parquet", "x.json"];
-        assert_eq!(choose("hf:u/chat:train_sft", &chat), Ok(vec![chat[0].to_owned()]));
-        assert!(choose("hf:u/chat", &chat).expect_err("none").contains("train_gen"));
-        let folders = ["main/train/0000.parquet", "main/train/0001.parquet", "main/test/0000.parquet", "train.json"];
-        assert_eq!(choose("hf:u/x", &folders).map(|c| c.len()), Ok(2));
     }
 }

@@ -1,4 +1,4 @@
-//! The ledger: a line for everything that was spent.
+//! Ledger: a line for every run and every training that was paid for.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -9,40 +9,41 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 
-/// What was spent on one run, or on one training.
+/// Cost of one run, or of one training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spent {
-    /// The run or the job; none in lines of older versions. A later count of the same takes the place of this one.
+    /// Name of the run, or id of the job; `None` in lines of older versions. A later count with the same name
+    /// replaces this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
     /// When it was first noted, in seconds since 1970.
     pub time: u64,
-    /// On what: `test` or `tune`.
+    /// Purpose: `test` or `tune`.
     pub on: String,
-    /// The model.
+    /// Name of the model.
     pub model: String,
-    /// Answers that were paid for; 0 for training.
+    /// Number of paid answers; 0 for training.
     pub answers: u64,
-    /// Tokens of questions, or of the training.
+    /// Prompt tokens, or tokens of the training.
     pub input_tokens: u64,
-    /// Tokens of answers.
+    /// Answer tokens.
     pub output_tokens: u64,
-    /// USD by the price list; none where no price is known.
+    /// USD by the price list; `None` if no price is known.
     pub usd: Option<f64>,
 }
 
 impl Spent {
-    /// Whether this counts again what an earlier line counts.
+    /// Whether this line replaces an earlier one.
     fn replaces(&self, old: &Self) -> bool {
         match (&self.run, &old.run) {
             (Some(own), Some(run)) => own == run,
-            // Every training makes a model of its own.
+            // Every training makes a model of its own, which identifies a line without a job.
             _ => self.on == "tune" && old.on == "tune" && !self.model.is_empty() && self.model == old.model,
         }
     }
 }
 
-/// The ledger in a folder, `ledger.jsonl`, while no other process notes anything.
+/// Ledger in a folder, `ledger.jsonl`, while no other process writes to it.
 #[derive(Debug)]
 pub(super) struct Ledger {
     path: PathBuf,
@@ -50,7 +51,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Waits until no other process notes anything.
+    /// Waits until no other process writes to the ledger.
     pub(super) fn hold(folder: &Path) -> Result<Self, StoreError> {
         super::private_folder(folder).map_err(StoreError::at(folder))?;
         let path = folder.join("ledger.lock");
@@ -59,8 +60,8 @@ impl Ledger {
         Ok(Self { path: folder.join("ledger.jsonl"), _lock: lock })
     }
 
-    /// Adds a line, or puts it in the place of an earlier one of the same run. The file is whole at any moment; lines
-    /// that cannot be read stay as they are.
+    /// Adds a line, or replaces an earlier one of the same run. The file is whole at any moment; lines that cannot be
+    /// read stay as they are.
     pub(super) fn note(self, mut spent: Spent) -> Result<(), StoreError> {
         let all = match std::fs::read(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
@@ -79,7 +80,7 @@ impl Ledger {
                 }
                 _ => {
                     next.extend_from_slice(line);
-                    // Its end was cut.
+                    // The end of the line was cut.
                     if !line.ends_with(b"\n") {
                         next.push(b'\n');
                     }
@@ -99,8 +100,8 @@ fn push(lines: &mut Vec<u8>, spent: &Spent) {
     lines.push(b'\n');
 }
 
-/// Notes in the ledger of a folder what was spent; its time is set here. A line of the same run or job is replaced, so
-/// that what is noted again is not counted twice.
+/// Writes a cost to the ledger of a folder, and sets its time. A line of the same run or job is replaced, so that
+/// nothing is counted twice.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -153,13 +154,13 @@ mod tests {
         let read = |line: &str| serde_json::from_str::<Spent>(line).expect("a line");
         assert_eq!((read(&after[3]).answers, read(&after[3]).time), (9, read(&before[3]).time));
         assert_eq!((after.len(), &after[4]), (5, &before[4]));
-        // The same again changes nothing; a training is known by its model where its line has no job.
+        // The same cost again changes nothing; a training is identified by its model if its line has no job.
         note(spent("test", Some("a"), "m", 9));
         assert_eq!(lines(), after);
         note(spent("tune", Some("job"), "ft", 0));
         assert_eq!(lines().len(), 5);
         assert_eq!((read(&lines()[1]).run.as_deref(), read(&lines()[1]).time), (Some("job"), 6));
-        // Without a name nothing is replaced.
+        // Without the name of a run nothing is replaced.
         note(spent("test", None, "m", 9));
         assert_eq!(lines().len(), 6);
     }

@@ -1,8 +1,8 @@
-//! What a run was paid for: counted with its answers, in the same rows, so that a kill takes both or none.
+//! Cost of a run. The counts are in the same rows as the answers, so that a kill takes both or none.
 //!
-//! The ledger has a line for each run, by a name that no other run has. It is written whenever a process of the run
-//! ends, also where the provider failed, and before a run is forgotten that nobody took up again; each time it says all
-//! that was counted, in place of what it said before. So no kill makes it stand there twice, and none makes it missing.
+//! The ledger has one line for each run, by a unique name. The line is written whenever a process of the run ends, also
+//! if the provider failed, and before a run that nobody resumed is deleted. Each time it has the total so far, and
+//! replaces the earlier line. So no kill can duplicate the line or lose it.
 
 use std::path::Path;
 
@@ -14,16 +14,16 @@ use crate::store::StoreError;
 use crate::store::ledger::{Ledger, Spent};
 use blabbermouth_core::chat::Usage;
 
-/// USD for a million tokens.
+/// Prices, in USD for a million tokens.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rates {
-    /// Of questions.
+    /// Price of prompt tokens.
     pub input: f64,
-    /// Of answers.
+    /// Price of answer tokens.
     pub output: f64,
 }
 
-/// Answers that were paid for.
+/// Number of paid answers, and their tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Paid {
     answers: u64,
@@ -35,7 +35,8 @@ impl Paid {
         Self { answers, usage }
     }
 
-    /// What stands beside the answers on disk: how many, tokens of questions and of answers, and USD where rates are known.
+    /// Columns for a row of answers: number of answers, prompt tokens, answer tokens, and USD; `None` if the rates are
+    /// unknown.
     pub(super) fn columns(self, rates: Option<Rates>) -> (i64, i64, i64, Option<f64>) {
         let most = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let (input, output) = (self.usage.prompt_tokens, self.usage.completion_tokens);
@@ -55,9 +56,9 @@ pub(super) fn begin(connection: &Connection, run: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// What was counted of a run; `None` where nothing was, or nobody is paid.
+/// Total of a run; `None` if nothing was counted, or nobody is paid.
 fn spent(connection: &Connection, run: i64) -> rusqlite::Result<Option<Spent>> {
-    // Where the rates of some answers are not known, the sum is not. A number that is too large stays at the largest.
+    // If the rates of some answers are unknown, so is the sum. A number that is too large becomes the largest one.
     let known = "SELECT name, model, CAST(number AS INTEGER), CAST(input AS INTEGER), CAST(output AS INTEGER), usd
                  FROM paid, (SELECT total(number) AS number, total(input) AS input, total(output) AS output,
                              CASE WHEN count(usd) = count(number) THEN total(usd) END AS usd FROM answers WHERE run = ?1)
@@ -75,19 +76,19 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Spent> {
         answers: number(2)?,
         input_tokens: number(3)?,
         output_tokens: number(4)?,
-        // To a millionth: what many small sums leave behind that is no money.
+        // Rounded to a millionth, to remove the rounding errors of many small sums.
         usd: row.get::<_, Option<f64>>(5)?.map(|usd| (usd * 1e6).round() / 1e6),
     })
 }
 
-/// Notes in the ledger what was counted of a run.
+/// Writes the total of a run to the ledger.
 pub(super) fn note(connection: &Connection, path: &Path, folder: &Path, run: i64) -> Result<(), JournalError> {
     let counted = || spent(connection, run).map_err(|e| fault(path, &e));
     if counted()?.is_none() {
         return Ok(());
     }
     let unnoted = |e: StoreError| JournalError::Folder { path: folder.display().to_string(), what: e.to_string() };
-    // Counted while no other process notes anything: an older count never takes the place of a newer one.
+    // Counted while no other process writes to the ledger: an older count never replaces a newer one.
     let ledger = Ledger::hold(folder).map_err(unnoted)?;
     match counted()? {
         Some(spent) => ledger.note(spent).map_err(unnoted),
@@ -96,7 +97,8 @@ pub(super) fn note(connection: &Connection, path: &Path, folder: &Path, run: i64
 }
 
 impl Journal {
-    /// Says who is paid for answers from now on, and how much, where that is known. Without this nobody is.
+    /// Sets the model that is paid for answers from now on, and its prices if they are known. Without this call nothing
+    /// is counted.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -107,7 +109,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends the writing, and notes in the ledger what this run was paid for up to now, by all its processes.
+    /// Ends the writing, and notes in the ledger what all processes of this run were paid for so far.
     ///
     /// # Errors
     /// When the ledger cannot be written.

@@ -1,9 +1,9 @@
-//! The run journal: every answer that was paid for is on disk, sealed, before it counts.
+//! Run journal: every answer that was paid for is on disk, sealed, before it counts.
 //!
-//! A SQLite file (write-ahead log) in a private folder. What is recorded within a millisecond is
-//! sealed together, with ChaCha20-Poly1305 under a key that is derived from the manifest's, so that
-//! the file alone gives nothing away, and committed as one row at the end of the table. There is no
-//! index: each canary's prober keeps the numbers of its entries ([`Entries`]), eight bytes an answer.
+//! The journal is a SQLite file (write-ahead log) in a private folder. Answers that are recorded within a millisecond
+//! are sealed together and committed as one row at the end of the table. The seal is ChaCha20-Poly1305 under a key that
+//! is derived from the manifest's, so that the file alone reveals no answer. There is no index: the task that
+//! probes a canary keeps the numbers of its entries ([`Entries`]), eight bytes for each request.
 
 mod bill;
 mod model;
@@ -35,64 +35,64 @@ pub use bill::Rates;
 pub use model::ModelName;
 pub use spending::Spending;
 
-/// The journal cannot be used.
+/// Why the journal cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum JournalError {
-    /// Its folder or a lock in it.
+    /// The folder of the journal, or a lock in it.
     #[error("{path}: {what}; `store.path` in the configuration names another folder")]
     Folder {
-        /// Which.
+        /// Path of the folder or lock.
         path: String,
-        /// The fault.
+        /// Cause.
         what: String,
     },
-    /// The file is no journal, or its pages are broken.
+    /// The file is no journal, or its pages are damaged.
     #[error("{path}: the run journal is damaged; remove it, and the run starts anew")]
     Damaged {
-        /// The file.
+        /// Path of the file.
         path: String,
     },
     /// Another version of the program wrote it.
     #[error("{path}: another version of blabbermouth wrote this run journal: use that version, or remove the file")]
     OtherVersion {
-        /// The file.
+        /// Path of the file.
         path: String,
     },
-    /// An answer could not be saved or found again.
+    /// An answer could not be saved or read back.
     #[error("{path}: the run journal cannot be used: {what}")]
     Use {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// The fault.
+        /// Cause.
         what: String,
     },
-    /// One entry is broken; the others are not touched by that.
+    /// One entry is damaged; the others are intact.
     #[error("an entry of the run journal is damaged")]
     Entry,
 }
 
-/// The name of a run that several processes share.
+/// Name of a run that several processes share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunName(pub String);
 
-/// An earlier run that is taken up again.
+/// An earlier run that is resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resumed {
-    /// Answers that are there.
+    /// Number of requests that are answered already.
     pub requests: u64,
-    /// Since its last answer; none where that is still to come by the clock, which was set back.
+    /// Time since its last answer; `None` if that is in the future, because the clock was set back.
     pub age: Option<Duration>,
 }
 
-/// No canary is asked so often.
+/// Limit of request numbers: no canary has as many requests.
 const MOST_REQUESTS: usize = 1 << 24;
 
-/// Where the answers of a canary are: for each request the number of its entry; 0 where there is none.
+/// Journal entries of a canary's answers: for each request the number of its entry; 0 if it has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entries(Vec<i64>);
 
 impl Entries {
-    /// Notes the entry of a request. One with a number that no run has is damaged, and is not noted.
+    /// Notes the entry of a request. A request number that no run reaches is damaged, and is ignored.
     pub fn insert(&mut self, request: u64, entry: i64) {
         let at = request as usize;
         if at >= MOST_REQUESTS {
@@ -104,61 +104,63 @@ impl Entries {
         self.0[at] = entry;
     }
 
-    /// The number after that of the last request that has one.
+    /// Number after the last request that has an entry.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.0.len() as u64
     }
 
-    /// How many requests have one.
+    /// Number of requests that have an entry.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.iter().filter(|entry| **entry != 0).count()
     }
 
-    /// Whether none has.
+    /// Whether no request has an entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The entry of a request.
+    /// Entry of a request; `None` if it has none.
     #[must_use]
     pub fn get(&self, request: u64) -> Option<i64> {
         self.0.get(request as usize).copied().filter(|entry| *entry != 0)
     }
 }
 
-/// The answers of one run: a SQLite file (write-ahead log) in a private folder, sealed with
-/// ChaCha20-Poly1305 under a key of the caller's. Commits survive a killed process; a power cut may
-/// lose the last few, which are then asked again. A damaged row loses the answers in it, no others.
+/// Answers of one run: a SQLite file (write-ahead log) in a private folder, sealed with ChaCha20-Poly1305 under the
+/// caller's key. Commits survive a killed process. A power cut may lose the last few, whose requests are sent again. A
+/// damaged row loses only the answers in it.
 ///
-/// A run is open from its first answer until it was judged and shown ([`Journal::settle`]). An open
-/// run of the same plan is taken up again within a day, by one process at a time. A named run
-/// ([`RunName`]) is shared by all processes that know the name, canary by canary ([`Claim`]).
+/// A run is open from its first answer until it is judged and shown ([`Journal::settle`]). An open run of the same plan
+/// is resumed within a day, by one process at a time. A named run ([`RunName`]) is shared by all processes that know
+/// the name, canary by canary ([`Claim`]).
+///
+/// Parameters named `canary` are stream ids: each canary has one stream for each kind of answer, see `run::journaled`.
 pub struct Journal {
     path: PathBuf,
     folder: PathBuf,
     run: i64,
     shared: bool,
-    /// What was there when the run was opened.
+    /// State of the earlier run when this one was opened; `None` for a new run.
     resumed: Option<Resumed>,
     forgotten: u64,
     cipher: LessSafeKey,
-    /// Of the names of models.
+    /// Key for the names of models.
     naming: hmac::Key,
     reader: Mutex<Connection>,
     known: Mutex<Known>,
     writer: Arc<Writer>,
     thread: Option<JoinHandle<()>>,
-    /// Held while the run is used.
+    /// Held while the run is in use.
     _lock: Option<File>,
 }
 
-/// What the file is known to hold of this run, apart from what this process wrote.
+/// Entries of this run that were read from the file.
 #[derive(Default)]
 struct Known {
-    /// Rows up to this one were read.
+    /// Rows up to this id were read.
     upto: i64,
     canaries: HashMap<usize, Entries>,
 }
@@ -169,19 +171,19 @@ impl std::fmt::Debug for Journal {
     }
 }
 
-/// The right to probe a canary, until it is dropped.
+/// Right to probe a canary, until it is dropped.
 #[derive(Debug)]
 pub struct Claim {
-    /// The answers that are there already.
+    /// Answers that exist already.
     pub entries: Entries,
     _lock: Option<File>,
 }
 
 impl Journal {
-    /// Opens the run of a plan: the named one; or an open one that nobody uses, unless `fresh`; or a new one.
+    /// Opens a run of a plan: the named one; or an open one that nobody uses, unless `fresh`; or a new one.
     ///
     /// # Errors
-    /// When the folder cannot be written, or the file is damaged or of a newer version.
+    /// When the folder cannot be written, or the file is damaged or of another version.
     pub fn open(
         folder: &Path,
         key: [u8; 32],
@@ -207,7 +209,7 @@ impl Journal {
         };
         bill::begin(&transaction, run).map_err(at)?;
         set_right(&transaction).map_err(at)?;
-        // Numbers the entries of this process apart from those of any other, earlier or beside it.
+        // Keeps the entry numbers of this process apart from those of all others, earlier or concurrent.
         transaction.execute("INSERT INTO writers DEFAULT VALUES", []).map_err(at)?;
         let session = transaction.last_insert_rowid();
         transaction.execute("DELETE FROM writers", []).map_err(at)?;
@@ -243,19 +245,20 @@ impl Journal {
         Ok(journal)
     }
 
-    /// The earlier run that this one goes on with, if it does.
+    /// The interrupted run that this one continues; `None` for a new run.
     #[must_use]
     pub fn resumed(&self) -> Option<Resumed> {
         self.resumed
     }
 
-    /// Answers of interrupted runs that were forgotten as this one was opened, because they are older than a day.
+    /// Number of answers of interrupted runs that were deleted when this one was opened, because they are older than a
+    /// day.
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.forgotten
     }
 
-    /// Begins the probing of a canary; in a shared run, when no other process probes it any more.
+    /// Starts the probing of a canary; in a shared run, once no other process probes it.
     ///
     /// # Errors
     /// When the lock file cannot be made, or the journal cannot be read.
@@ -272,21 +275,20 @@ impl Journal {
                     TryLockError::Error(e) => return Err(folder_fault(&path, &e)),
                 }
             }
-            // Others may have written since the last look.
+            // Other processes may have written since the last look.
             self.look()?;
             held = Some(file);
         }
         Ok(Claim { entries: self.entries(canary), _lock: held })
     }
 
-    /// The answers of a canary, or of a name beside one that is claimed, that were there at the last look. They are
-    /// given once.
+    /// Entries of a canary at the last look. They are returned once; a second call returns none.
     #[must_use]
     pub fn entries(&self, canary: usize) -> Entries {
         lock(&self.known).canaries.remove(&canary).unwrap_or_default()
     }
 
-    /// Which requests of this run have an answer on disk, as canary and number.
+    /// Requests of this run that have an answer on disk, as canary and number.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -301,7 +303,7 @@ impl Journal {
         Ok(known.canaries.iter().flat_map(of).collect())
     }
 
-    /// Reads which answers were written since the last look.
+    /// Reads the entries that were written since the last look.
     fn look(&self) -> Result<(), JournalError> {
         let mut known = lock(&self.known);
         let reader = lock(&self.reader);
@@ -312,7 +314,7 @@ impl Journal {
             let mut query =
                 reader.prepare_cached("SELECT id, places FROM answers WHERE id > ?1 AND run = ?2 ORDER BY id")?;
             if self.shared {
-                // Rows of a process that is older than another may come later: all are read again.
+                // A process that started earlier has lower ids, and its rows may come later: all are read again.
                 *known = Known::default();
             }
             let mut rows = query.query(params![known.upto, self.run])?;
@@ -323,7 +325,7 @@ impl Journal {
                     (0..).map(|n| id.saturating_add(n)).zip(places(row.get_ref(1)?.as_blob().unwrap_or_default()))
                 {
                     if judged.get(&i64::from(canary)).is_none_or(|upto| entry > *upto) {
-                        // A later entry for the same request took the place of a damaged one.
+                        // A later entry for the same request replaces a damaged one.
                         known.canaries.entry(canary as usize).or_default().insert(u64::from(request), entry);
                     }
                 }
@@ -333,10 +335,10 @@ impl Journal {
         read().map_err(|e| fault(&self.path, &e))
     }
 
-    /// The answer in an entry that is on disk.
+    /// Reads the answer in an entry that is on disk.
     ///
     /// # Errors
-    /// [`JournalError::Entry`] when this one is damaged; others when the file cannot be read.
+    /// [`JournalError::Entry`] when this entry is damaged; others when the file cannot be read.
     pub fn recall(&self, canary: usize, request: u64, entry: i64) -> Result<Vec<u8>, JournalError> {
         let row: Option<Row> = {
             let reader = lock(&self.reader);
@@ -352,19 +354,19 @@ impl Journal {
             .ok_or(JournalError::Entry)
     }
 
-    /// Records the answer to a request, and gives the number of its entry. It is on its way to the
-    /// disk then, and there when [`Journal::flush`] returns: nothing may be made of it before.
+    /// Records the answer to a request, and returns the number of its entry. The entry is on disk only when
+    /// [`Journal::flush`] returns: no verdict may be based on it before.
     ///
     /// # Errors
-    /// When an earlier one could not be written, for example because the disk is full.
+    /// When an earlier entry could not be written, for example because the disk is full.
     pub fn record(&self, canary: usize, request: u64, answer: &[u8]) -> Result<i64, JournalError> {
         self.record_paid(canary, request, answer, 0, Usage::default())
     }
 
-    /// The same for so many answers that were paid for: they are counted with it, for the ledger.
+    /// Same as [`Journal::record`], and counts `answers` paid answers and their tokens for the ledger.
     ///
     /// # Errors
-    /// When an earlier one could not be written.
+    /// When an earlier entry could not be written.
     pub fn record_paid(
         &self,
         canary: usize,
@@ -376,7 +378,7 @@ impl Journal {
         self.writer.push(canary as u32, request as u32, answer, Paid::new(answers, usage))
     }
 
-    /// Waits until an entry, and all that were recorded before it, are on disk.
+    /// Waits until an entry, and all entries that were recorded before it, are on disk.
     ///
     /// # Errors
     /// When they could not be written.
@@ -384,8 +386,8 @@ impl Journal {
         self.writer.flush(entry).await
     }
 
-    /// Forgets the answers of these canaries, which were judged and shown; answers of others stay,
-    /// and with them the run. A shared run is left to the other processes.
+    /// Forgets the answers of these canaries, which were judged and shown. Answers of others stay, and the run with
+    /// them; else the run is deleted. A shared run is left to the other processes.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -404,7 +406,7 @@ impl Journal {
                 let upto = "INSERT OR REPLACE INTO judged (run, canary, upto) VALUES (?1, ?2, ?3)";
                 let mut note = transaction.prepare(upto)?;
                 for canary in &judged {
-                    // Up to all that may be in the row that was written last.
+                    // No entry of the run has a higher number.
                     note.execute(params![self.run, *canary as i64, self.writer.last()])?;
                 }
             } else {

@@ -1,4 +1,4 @@
-//! The name under which a run's model answers, kept from one process to the next.
+//! Keeps the name of the model that answers a run, from one process to the next.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,8 @@ use rusqlite::{OptionalExtension, TransactionBehavior, params};
 use super::runs::{connect, fault};
 use super::{Journal, JournalError};
 
-/// The name of the model that answers a run: that of the first answer, in whichever process it came. The file has a
-/// keyed hash of it, so that it tells nobody whose model it is.
+/// Name of the model that answers a run: the name in the first answer, of whichever process. The file has a keyed hash,
+/// which does not reveal the name.
 #[derive(Clone)]
 pub struct ModelName {
     path: PathBuf,
@@ -24,14 +24,14 @@ impl std::fmt::Debug for ModelName {
     }
 }
 
-/// The key of the names, from that of the journal.
+/// Derives the key of model names from the journal's key.
 pub(super) fn naming_key(key: &[u8; 32]) -> hmac::Key {
     let own = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"names of models");
     hmac::Key::new(hmac::HMAC_SHA256, own.as_ref())
 }
 
 impl Journal {
-    /// The name of the model that answers this run.
+    /// Handle to the name of the model that answers this run.
     #[must_use]
     pub fn model_name(&self) -> ModelName {
         ModelName { path: self.path.clone(), folder: self.folder.clone(), run: self.run, key: self.naming.clone() }
@@ -39,8 +39,8 @@ impl Journal {
 }
 
 impl ModelName {
-    /// Keeps a name, unless the run has one, and tells whether it is the one that is kept. To be called for the first
-    /// answer of a process, before that is recorded: it writes to the disk.
+    /// Keeps a name, unless the run has one. Returns whether the name is the one that is kept. Call it for the first
+    /// answer of a process, before the answer is recorded: it writes to the disk.
     ///
     /// # Errors
     /// When the file cannot be used.
@@ -60,7 +60,7 @@ impl ModelName {
             .optional()
             .map_err(at)?;
         transaction.commit().map_err(at)?;
-        // A shared run that nobody came back to for a day may be forgotten meanwhile, with all of its answers.
+        // The run may be gone: a shared run that nobody uses for a day is deleted with all its answers.
         Ok(kept.is_none_or(|kept| kept == name))
     }
 }
@@ -84,7 +84,7 @@ mod tests {
         Journal::open(folder, KEY, "a", name, fresh).expect("a journal")
     }
 
-    /// Keeps a name, and then an answer, without which the run would begin anew.
+    /// Keeps a name, and then an answer: a run without answers is not resumed.
     fn answer(journal: &Journal, name: &str) -> bool {
         let same = journal.model_name().keep(name).expect("kept");
         journal.record(0, 0, b"said").expect("recorded");
@@ -98,7 +98,7 @@ mod tests {
             assert_eq!(answer(&open(folder.path(), None, false), name), same, "{name}");
         }
         assert!(answer(&open(folder.path(), None, true), "two"));
-        // A settled run is over, and its name with it.
+        // A settled run is deleted together with its name.
         let journal = open(folder.path(), None, false);
         assert!(answer(&journal, "two"));
         journal.settle(&[0]).expect("settled");

@@ -1,4 +1,4 @@
-//! The file of the journal, its runs, and who uses them.
+//! The file of the journal, its runs, and the locks on them.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use rusqlite::{Connection, ErrorCode, Transaction, params};
 use super::{JournalError, bill};
 use crate::store::{is_link, linked, open_own};
 
-/// The form of the file. There is one: files of another form are refused.
+/// Version of the file format. Files of other versions are refused.
 const VERSION: i64 = 6;
-/// How long an open run is kept, counted from its last answer.
+/// How long an open run is kept after its last answer.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long one process waits for what others do to the file.
+/// How long a process waits for others that use the file.
 const PATIENCE: Duration = Duration::from_secs(30);
 const SCHEMA: &str = "
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, plan TEXT NOT NULL, name TEXT, touched INTEGER NOT NULL,
@@ -27,7 +27,7 @@ CREATE TABLE answers (id INTEGER PRIMARY KEY, run INTEGER NOT NULL, number INTEG
   places BLOB NOT NULL, sealed BLOB NOT NULL);
 ";
 
-/// Makes the tables, if they are not there.
+/// Creates the tables if they do not exist.
 pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), JournalError> {
     let at = |e: rusqlite::Error| fault(path, &e);
     match transaction.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map_err(at)? {
@@ -40,8 +40,8 @@ pub(super) fn prepare(transaction: &Transaction<'_>, path: &Path) -> Result<(), 
     }
 }
 
-/// Forgets runs that nobody came back to, except one that cannot be noted in the ledger; tells how many answers there were in
-/// those that were interrupted.
+/// Deletes runs that nobody resumed for a day, unless they are in use or cannot be noted in the ledger. Returns the
+/// number of answers in those that were interrupted.
 pub(super) fn prune(transaction: &Transaction<'_>, folder: &Path, path: &Path) -> rusqlite::Result<u64> {
     let oldest = now() - KEPT.as_secs() as i64;
     let stale: Vec<(i64, bool)> = transaction
@@ -53,7 +53,7 @@ pub(super) fn prune(transaction: &Transaction<'_>, folder: &Path, path: &Path) -
         if let Ok(Some(_lock)) = try_lock(folder, run)
             && bill::note(transaction, path, folder, run).is_ok()
         {
-            // A shared run is left to others when it ends: nobody can tell whether it was interrupted.
+            // A shared run remains when its processes end, so nobody can tell whether it was interrupted.
             if is_own {
                 let count = "SELECT coalesce(sum(length(places) / 8), 0) FROM answers WHERE run = ?1";
                 let answers: i64 = transaction.query_row(count, [run], |row| row.get(0))?;
@@ -65,19 +65,19 @@ pub(super) fn prune(transaction: &Transaction<'_>, folder: &Path, path: &Path) -
     Ok(lost)
 }
 
-/// Sets right what was written by a clock that was ahead: else it would be kept until that time, however old it is.
+/// Corrects times of a clock that was ahead: such a run would be kept until that time, however old it is.
 pub(super) fn set_right(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute("UPDATE runs SET touched = ?1 WHERE touched > ?1", [now()])?;
     Ok(())
 }
 
-/// How long ago something was, that was so many seconds ago by the clock; none where it is still to come.
+/// Age of something that happened this many seconds ago by the clock; `None` if that is in the future.
 pub(super) fn age(seconds: i64) -> Option<Duration> {
-    // Clocks are set by a little all the time.
+    // Up to a minute ahead counts as now: clocks are adjusted by a little all the time.
     (seconds > -60).then(|| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
-/// Removes a run and all that belongs to it.
+/// Deletes a run and all that belongs to it.
 pub(super) fn forget(transaction: &Transaction<'_>, folder: &Path, run: i64) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM answers WHERE run = ?1", [run])?;
     transaction.execute("DELETE FROM judged WHERE run = ?1", [run])?;
@@ -89,12 +89,12 @@ pub(super) fn forget(transaction: &Transaction<'_>, folder: &Path, run: i64) -> 
     Ok(())
 }
 
-/// Pages (of 4 KiB) that are copied so that the others go back to the file system.
+/// Maximum number of 4 KiB pages to copy in order to return the others to the file system.
 const FEW_PAGES: i64 = 1024;
 
-/// Gives the space of forgotten runs back to the file system where little is left in the file; else the next runs use it.
-/// A full disk, or a page of another run that is damaged, is no fault of this one, which was judged and is forgotten:
-/// the space stays with the file then.
+/// Returns the space of deleted runs to the file system if little is left in the file; else the next runs use it. A
+/// full disk, or a damaged page of another run, is no error of this run, which is judged and deleted: the space stays
+/// with the file then.
 pub(super) fn give_back(connection: &Connection) {
     let count = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
     let free = count("PRAGMA freelist_count").unwrap_or(0);
@@ -104,10 +104,11 @@ pub(super) fn give_back(connection: &Connection) {
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
 }
 
-/// The run; how many seconds ago its last answer came by the clock, if it is an earlier one; its lock.
+/// Id of the run; seconds since its last answer, if it is an earlier one; its lock.
 pub(super) type Chosen = (i64, Option<i64>, Option<File>);
 
-/// An open run of the plan that nobody uses, or a new one; locked.
+/// Returns an open run of the plan that nobody uses, or a new one; locked. On the way it deletes free runs without
+/// answers, and with `fresh` all free runs.
 pub(super) fn choose(
     transaction: &Transaction<'_>,
     folder: &Path,
@@ -145,9 +146,9 @@ pub(super) fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalE
         }
     }
     if !path.exists() {
-        // Private from its first byte on; SQLite gives the same mode to the files beside it.
+        // The file is private from its first byte on; SQLite gives the same mode to the files beside it.
         let made = tempfile::NamedTempFile::new_in(folder).map_err(|e| folder_fault(folder, &e))?;
-        // Another process may have been first.
+        // Another process may have created it first.
         let _ = made.persist_noclobber(path);
     }
     crate::store::make_private(path).map_err(|e| folder_fault(folder, &e))?;
@@ -161,7 +162,8 @@ pub(super) fn connect(path: &Path, folder: &Path) -> Result<Connection, JournalE
              PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096;",
         );
         match set {
-            // Of processes that begin together one turns the new file into a log, and SQLite lets none wait for that.
+            // If processes start together, one of them turns the new file into a write-ahead log. SQLite does not wait
+            // for that.
             Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begin.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -181,12 +183,13 @@ pub(super) fn lock_path(folder: &Path, run: i64) -> PathBuf {
     folder.join(format!("run-{run}.lock"))
 }
 
-/// `None` while another process holds it.
+/// Exclusive lock of a run; `None` while another process holds a lock of it.
 pub(super) fn try_lock(folder: &Path, run: i64) -> Result<Option<File>, JournalError> {
     locked(folder, run, File::try_lock)
 }
 
-/// Held by every process of a shared run, so that none is forgotten in use, whatever the clock says.
+/// Shared lock of a run. Every process of a shared run holds it, so that no run in use is deleted, whatever the clock
+/// says.
 pub(super) fn try_share(folder: &Path, run: i64) -> Result<Option<File>, JournalError> {
     locked(folder, run, File::try_lock_shared)
 }
@@ -211,7 +214,7 @@ pub(super) fn folder_fault(path: &Path, error: &std::io::Error) -> JournalError 
 
 pub(super) fn fault(path: &Path, error: &rusqlite::Error) -> JournalError {
     let path = path.display().to_string();
-    // A sound page with a row that we do not write.
+    // A sound page with a row that this program does not write.
     let strange =
         matches!(error, rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::FromSqlConversionFailure(..));
     match error.sqlite_error_code() {

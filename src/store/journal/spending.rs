@@ -1,4 +1,4 @@
-//! What a run spends, counted by all its processes together.
+//! Counts what a run spends, over all its processes.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -9,9 +9,8 @@ use rusqlite::{Connection, params};
 use super::runs::{connect, fault};
 use super::{Journal, JournalError, lock};
 
-/// What a run has spent: an amount is on disk before it is spent, so that no process, and no
-/// run that goes on after a kill, spends more than there is. What was in flight at a kill counts as
-/// spent.
+/// Spending of a run. An amount is on disk before it is spent, so that no process, and no run that is resumed after a
+/// kill, exceeds the limit. Amounts in flight at a kill count as spent.
 pub struct Spending {
     path: PathBuf,
     run: i64,
@@ -25,7 +24,7 @@ impl std::fmt::Debug for Spending {
 }
 
 impl Journal {
-    /// The counter of this run.
+    /// Spending counter of this run.
     ///
     /// # Errors
     /// When the file cannot be used.
@@ -38,7 +37,7 @@ impl Journal {
 }
 
 impl Spending {
-    /// Reserves an amount, if all that was reserved stays within `limit` with it.
+    /// Reserves an amount, if the sum of all reserved amounts stays within `limit`. Returns whether it did.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -61,7 +60,7 @@ impl Spending {
         Ok(query.execute(values).map_err(|e| fault(&self.path, &e))? == 1)
     }
 
-    /// Gives back what was reserved and not spent.
+    /// Gives back an amount that was reserved and not spent.
     ///
     /// # Errors
     /// When the file cannot be written.

@@ -18,7 +18,7 @@ fn record(journal: &Journal, canary: usize, request: u64, text: &str) -> i64 {
     entry
 }
 
-/// What is there for a canary.
+/// Texts of a canary's answers in the journal.
 fn texts(journal: &Journal, canary: usize) -> Vec<String> {
     let entries = wait(journal.claim(canary)).expect("free").entries;
     let entries = (0..9).filter_map(|request| Some((request, entries.get(request)?)));
@@ -35,7 +35,7 @@ fn an_open_run_is_taken_up_again_and_a_settled_one_is_not() {
     record(&journal, 4, 0, "said too");
     record(&journal, 3, 2, "gone");
     record(&journal, 3, 2, "said again");
-    // As if killed: dropped without being settled.
+    // Dropped without being settled, as after a kill.
     drop(journal);
     assert_eq!(open(folder.path(), "b").resumed(), None);
     let journal = open(folder.path(), "a");
@@ -83,13 +83,13 @@ fn what_a_run_was_paid_for_is_noted_once_whatever_becomes_of_it() {
     journal.note().expect("noted");
     assert_eq!(noted(), [(2, Some(2.4))]);
     drop(journal);
-    // Taken up again, and killed between the line and the end of the journal.
+    // Resumed, and killed between the line in the ledger and the end of the journal.
     let mut journal = bill("a", false);
     answer(&journal, 3, 1);
     journal.note().expect("noted");
     drop(journal);
     assert_eq!(noted(), [(3, Some(3.6))]);
-    // Settled in part, and then to the end.
+    // Settled in part, and then completely.
     let mut journal = bill("a", false);
     journal.note().expect("noted");
     journal.settle(&[3]).expect("settled");
@@ -98,7 +98,7 @@ fn what_a_run_was_paid_for_is_noted_once_whatever_becomes_of_it() {
     journal.note().expect("noted");
     journal.settle(&[4]).expect("settled");
     assert_eq!(noted(), [(4, Some(4.8))]);
-    // Killed, and never taken up again: noted before it is forgotten.
+    // Killed, and never resumed: noted before it is deleted.
     let journal = bill("a", false);
     answer(&journal, 0, 0);
     drop(journal);
@@ -112,7 +112,7 @@ fn what_a_run_was_paid_for_is_noted_once_whatever_becomes_of_it() {
     connection.execute("UPDATE runs SET touched = 0", []).expect("changed");
     drop(open(folder.path(), "b"));
     assert_eq!(noted()[2..], [(2, Some(2.4))]);
-    // Nobody is paid, or nobody knows how much.
+    // Nobody is paid, or the price is unknown.
     let mut free = open(folder.path(), "b");
     record(&free, 0, 0, "said");
     free.note().expect("nothing to note");
@@ -122,7 +122,7 @@ fn what_a_run_was_paid_for_is_noted_once_whatever_becomes_of_it() {
     unpriced.note().expect("noted");
     assert_eq!(noted()[3..], [(1, None)]);
     drop(unpriced);
-    // What it was in all is not known then, and a server that counts without sense breaks no sum.
+    // Then the total cost is unknown, and absurd token counts of a server break no sum.
     let mut journal = open(folder.path(), "c");
     journal.bill("m", Some(Rates { input: 1.0, output: 1.0 })).expect("billed");
     for request in 1..4 {
@@ -227,7 +227,7 @@ fn a_clock_that_was_set_loses_no_answer_in_silence_and_keeps_none_for_ever() {
         touched(ahead);
         assert_eq!(open(folder.path(), "a").resumed(), Some(Resumed { requests: 1, age: None }));
     }
-    // Set right by then, so that the day of grace runs.
+    // The time is corrected by then, so that the day of grace runs.
     let journal = open(folder.path(), "a");
     assert!(journal.resumed().and_then(|r| r.age).is_some_and(|age| age < Duration::from_secs(60)));
     drop(journal);
@@ -282,7 +282,7 @@ fn the_space_of_a_settled_run_goes_back_and_others_stay() {
     assert!(size() < 1 << 17, "{}", size());
     let other = open(folder.path(), "other");
     assert_eq!(other.recall(3, 0, kept).expect("there"), b"of another run");
-    // Where more is left than is worth copying, the space waits for the next run.
+    // If more is left than is worth copying, the space waits for the next run.
     let large = record(&other, 3, 1, &"x".repeat(5 << 20));
     let one = open(folder.path(), "plan");
     fill(&one, 8);

@@ -1,4 +1,4 @@
-//! What goes to disk together: one row for all answers of about a millisecond.
+//! Writes the journal: one row for all answers of about a millisecond.
 
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, OnceLock};
@@ -12,29 +12,29 @@ use super::bill::{Paid, Rates};
 use super::runs::{fault, now};
 use super::{JournalError, lock};
 
-/// How long the writer waits for company before it commits.
+/// How long the writer waits for further answers before it commits.
 const LINGER: Duration = Duration::from_millis(1);
-/// Entries that one process can number.
+/// Bits of an entry number that count the entries of one process; the bits above are the number of the process.
 const ENTRIES: u32 = 36;
-/// What one answer takes up in `places`: canary and request.
+/// Bytes for each answer in `places`: canary and request.
 const PLACE: usize = 8;
 
-/// What waits to be written.
+/// Answers that wait to be written.
 #[derive(Default)]
 struct Queue {
-    /// The number of the first entry that waits.
+    /// Number of the first entry that waits.
     first: i64,
-    /// Entries up to this one are on disk.
+    /// Entries up to this number are on disk.
     written: i64,
     places: Vec<u8>,
-    /// Each answer after its length.
+    /// Waiting answers, each after its length.
     plain: Vec<u8>,
-    /// What was paid for these.
+    /// Paid answers among the waiting ones.
     paid: Paid,
     waiting: Vec<oneshot::Sender<Result<(), JournalError>>>,
     failed: Option<JournalError>,
     closed: bool,
-    /// The writer has nothing to do, and waits to be told.
+    /// Whether the writer has nothing to do, and waits for `arrived`.
     idle: bool,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Writer {
     cipher: LessSafeKey,
     queue: Mutex<Queue>,
     arrived: Condvar,
-    /// What answers cost, where somebody is paid for them.
+    /// Prices of answers; unset if nobody is paid, `None` if the prices are unknown.
     rates: OnceLock<Option<Rates>>,
 }
 
@@ -61,7 +61,7 @@ impl Writer {
         Self { path, run, cipher, queue: Mutex::new(queue), arrived: Condvar::new(), rates: OnceLock::new() }
     }
 
-    /// Counts from now on what is paid.
+    /// Counts paid answers from now on.
     pub(super) fn bill(&self, rates: Option<Rates>) {
         let _ = self.rates.set(rates);
     }
@@ -99,7 +99,7 @@ impl Writer {
         written.await.map_err(gone)?
     }
 
-    /// The number of the entry that was recorded last.
+    /// Number of the entry that was recorded last.
     pub(super) fn last(&self) -> i64 {
         lock(&self.queue).next() - 1
     }
@@ -110,14 +110,14 @@ impl Writer {
         self.wake(&mut queue);
     }
 
-    /// Tells the writer, if it waits, that there is something to do: to tell it each time is a system call each time.
+    /// Wakes the writer if it waits. A notification is a system call, so a busy writer gets none.
     fn wake(&self, queue: &mut Queue) {
         if std::mem::take(&mut queue.idle) {
             self.arrived.notify_one();
         }
     }
 
-    /// Writes until it is closed and nothing waits.
+    /// Writes until the queue is closed and empty.
     pub(super) fn work(&self, mut connection: Connection) {
         let (mut places, mut sealed, mut touched) = (Vec::new(), Vec::new(), None);
         loop {
@@ -151,7 +151,7 @@ impl Writer {
                 Err(error) => lock(&self.queue).failed = Some(error.clone()),
             }
             for waiter in waiting {
-                // Who asked may have gone; the answer is saved all the same.
+                // The waiting task may be gone; the answer is saved all the same.
                 let _ = waiter.send(done.clone());
             }
             if closed && places.is_empty() {
@@ -189,7 +189,7 @@ impl Writer {
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 )?
                 .execute(params![id, self.run, number, input, output, usd, places, &*sealed])?;
-            // Once a second.
+            // At most once a second.
             if *touched != Some(now) {
                 transaction.execute("UPDATE runs SET touched = ?2, used = 1 WHERE id = ?1", params![self.run, now])?;
             }
@@ -201,7 +201,7 @@ impl Writer {
     }
 }
 
-/// A row as it is on disk: entries from `id` on.
+/// A row on disk: consecutive entries from `id` on.
 pub(super) struct Row {
     pub(super) id: i64,
     pub(super) places: Vec<u8>,
@@ -209,7 +209,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The answer in one of its entries; `None` when anything is not as it was written.
+    /// The answer in one of its entries; `None` if anything differs from what was written.
     pub(super) fn open(mut self, cipher: &LessSafeKey, run: i64, entry: i64, wanted: (u32, u32)) -> Option<Vec<u8>> {
         let index = usize::try_from(entry.checked_sub(self.id)?).ok()?;
         if places(&self.places).nth(index)? != wanted {
@@ -239,7 +239,7 @@ pub(super) fn places(bytes: &[u8]) -> impl Iterator<Item = (u32, u32)> {
     })
 }
 
-/// Where a row belongs, authenticated with it.
+/// Run, id and places of a row, authenticated with it.
 fn place(run: i64, id: i64, places: &[u8]) -> Vec<u8> {
     let mut place = Vec::with_capacity(16 + places.len());
     place.extend_from_slice(&run.to_le_bytes());
