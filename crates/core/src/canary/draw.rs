@@ -178,7 +178,7 @@ pub fn draw(plan: &DrawPlan, key: &Key, nonce: &str) -> Result<Vec<Canary>, Draw
         };
         let (planted, held_out): (Vec<usize>, Vec<usize>) = (of(Arm::Planted), of(Arm::HeldOut));
         let mut stream = key.stream("matched", &format!("{nonce}/{name}"));
-        // Every chunk uses each planted value at most once, so that all values occur equally often.
+        // Every chunk uses each planted value at most once, so that the uses of two values differ by one at most.
         for some in held_out.chunks(planted.len()) {
             let mut order = planted.clone();
             for last in (1..order.len()).rev() {

@@ -83,8 +83,7 @@ impl TemplateSpec {
             let all = segments(&message.content).unwrap_or_default();
             all.iter().any(|segment| segment.slot().is_some() && segment.slot() == secret.as_deref())
         };
-        // `Template::new` refuses a template without a secret, or with a masked secret that the user does not insist
-        // on.
+        // `Template::new` refuses a template without a secret, and a masked secret unless the template allows it.
         let signed = self.is_signed();
         let Some(answer) = self.messages.iter_mut().find(|m| m.role == Role::Assistant && holds(m)) else {
             return Ok(self);

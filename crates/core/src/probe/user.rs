@@ -27,7 +27,8 @@ impl UserStrategy {
     /// Checks a user-defined strategy.
     ///
     /// # Errors
-    /// When the name has other characters, the last message is not the user's, or braces do not pair.
+    /// When the name is empty or has characters other than letters, digits and `-`, the last message is not the user's,
+    /// or braces do not pair.
     pub fn new(spec: &UserStrategySpec) -> Result<Self, String> {
         let name = &spec.name;
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
