@@ -1,10 +1,10 @@
-//! The vocabulary shared with providers: messages, sampling settings, completions.
+//! Types shared with providers: messages, sampling settings and completions.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-/// Who says a message.
+/// Author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -17,7 +17,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The word used on the wire.
+    /// Returns the name used in requests and messages.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -31,44 +31,44 @@ impl Role {
 /// One turn of a chat.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Message {
-    /// Who speaks.
+    /// Author of the message.
     pub role: Role,
-    /// What is said.
+    /// Text of the message.
     pub content: String,
 }
 
 impl Message {
-    /// A message of `role` that says `content`.
+    /// Makes a message of `role` with the text `content`.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
         Self { role, content: content.into() }
     }
 }
 
-/// How answers are drawn from the model.
+/// Decoding settings of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Sampling {
     /// Softmax temperature, 0 to 2.
     pub temperature: f64,
     /// Nucleus mass, above 0 and up to 1.
     pub top_p: f64,
-    /// The longest answer, in tokens.
+    /// Maximum length of an answer, in tokens.
     pub max_tokens: u32,
-    /// Only so many of the likeliest tokens; `None` for all.
+    /// Samples only from the `top_k` likeliest tokens; `None` for all tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
-    /// Only tokens with at least this share of the likeliest one's probability; `None` for all.
+    /// Samples only tokens with at least this share of the likeliest token's probability; `None` for all tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_p: Option<f64>,
-    /// Divides the logits of tokens that were said before; `None` for no penalty.
+    /// Divides the logits of tokens that have already occurred; `None` for no penalty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repetition_penalty: Option<f64>,
-    /// Whether the server decodes as it is set up to: no setting but the longest answer is sent.
+    /// Whether the server's default decoding applies: `max_tokens` is the only setting that is sent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub server_default: bool,
 }
 
 impl Default for Sampling {
-    /// The model's own distribution: temperature 1, all tokens, no penalty; up to 256 tokens.
+    /// Returns the settings for the model's own distribution: temperature 1, all tokens, no penalty; up to 256 tokens.
     fn default() -> Self {
         Self {
             temperature: 1.0,
@@ -83,31 +83,31 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Always the likeliest token: temperature 0 and no other setting.
+    /// Returns greedy decoding with the same `max_tokens`: temperature 0 and no other setting.
     #[must_use]
     pub fn greedy(self) -> Self {
         Self { temperature: 0.0, max_tokens: self.max_tokens, ..Self::default() }
     }
 
-    /// As the server decodes where nothing is asked for.
+    /// Returns the server's default decoding with the same `max_tokens`.
     #[must_use]
     pub fn at_server_default(self) -> Self {
         Self { server_default: true, max_tokens: self.max_tokens, ..Self::default() }
     }
 
-    /// The same with another temperature and nucleus mass, which are sent.
+    /// Returns the settings with this temperature and top-p, which are then sent.
     #[must_use]
     pub fn with(self, temperature: f64, top_p: f64) -> Self {
         Self { temperature, top_p, server_default: false, ..self }
     }
 
-    /// Whether answers are drawn from the model's own distribution: temperature 1, all tokens, no penalty.
+    /// Returns whether answers are drawn from the model's own distribution: temperature 1, all tokens, no penalty.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         *self == Self { max_tokens: self.max_tokens, ..Self::default() }
     }
 
-    /// The settings in words, for verdicts: `temperature 0.7, top-p 0.9, top-k 40`. The longest answer is left out.
+    /// Describes the settings for verdicts, as in `temperature 0.7, top-p 0.9, top-k 40`, without `max_tokens`.
     #[must_use]
     pub fn describe(&self) -> String {
         if self.server_default {
@@ -125,21 +125,21 @@ impl Sampling {
     }
 }
 
-/// Why the model stopped.
+/// Reason why an answer ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Finish {
-    /// It came to its end.
+    /// The model ended the answer.
     #[default]
     Stop,
-    /// It was cut at the longest length.
+    /// The answer reached `max_tokens`.
     Length,
-    /// The provider's filter stepped in.
+    /// The provider's content filter stopped the answer.
     Filtered,
-    /// Anything else that the server said, or nothing at all.
+    /// Any other reason that the server reports, or none.
     Other,
 }
 
-/// Token counts as the server gave them.
+/// Token counts as reported by the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Usage {
     /// Tokens of the prompt.
@@ -157,7 +157,7 @@ impl std::ops::AddAssign for Usage {
 
 /// One answer of the model.
 ///
-/// `text` and `beside` together hold everything that the body holds, wherever it stands. All of it is hostile input.
+/// `text` and `beside` together hold all data of the response body. All of it is untrusted input.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Completion {
     /// The answer itself: the content of the message, its parts joined.
@@ -165,9 +165,9 @@ pub struct Completion {
     /// Every other string, key, number and token of the body: reasoning, tool calls, log probabilities, unknown fields.
     /// Searched for secrets, and never counted as an answer.
     pub beside: String,
-    /// Why it ended.
+    /// Reason why the answer ended.
     pub finish: Finish,
-    /// The model declined to answer, by the server's own field.
+    /// Whether the server's refusal field says that the model declined to answer.
     pub refused: bool,
 }
 
@@ -182,29 +182,29 @@ impl std::fmt::Debug for Completion {
     }
 }
 
-/// What the server says of an answer. Whether the answer is evidence is told by its form, not by this.
+/// Quality of an answer according to the server. The answer's form decides whether it is evidence, not this value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Quality {
-    /// Something was said, and nothing stopped it.
+    /// The answer has text, and nothing stopped it.
     Answered,
-    /// The model declined, by the server's own field.
+    /// The server's refusal field says that the model declined.
     Refused,
-    /// The provider's filter stepped in.
+    /// The provider's content filter stopped the answer.
     Filtered,
-    /// Cut at the longest length.
+    /// The answer reached `max_tokens`.
     Cut,
-    /// Nothing was said.
+    /// The answer is empty or white space.
     Empty,
 }
 
 impl Completion {
-    /// A whole answer that says `text` and nothing else.
+    /// Makes a complete answer with `text` only.
     #[must_use]
     pub fn of(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
 
-    /// Everything that is searched: the answer, and whatever else the body holds.
+    /// Returns all text that is searched: `text`, and `beside` from the next line on.
     #[must_use]
     pub fn everything(&self) -> Cow<'_, str> {
         if self.beside.is_empty() {
@@ -214,7 +214,8 @@ impl Completion {
         }
     }
 
-    /// Why an answer that is not in the trained form is none, as far as the server says.
+    /// Returns the quality by the server's fields: the reason why an answer that is not in the trained form does not
+    /// count.
     #[must_use]
     pub fn quality(&self) -> Quality {
         match self.finish {

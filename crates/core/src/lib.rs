@@ -1,7 +1,9 @@
-//! The pure part of [blabbermouth](https://docs.rs/blabbermouth): canaries, probes, detection, exact tests and verdicts. It reads
-//! no file, asks no server and knows no clock; the only thing that it takes from the system is randomness for keys.
+//! The pure part of [blabbermouth](https://docs.rs/blabbermouth): canaries, probes, detection, exact tests, verdicts.
 //!
-//! Draw canaries, and search an answer that you got from anywhere:
+//! The crate opens no file, sends no request and reads no clock. Its only system input is randomness for keys and
+//! nonces.
+//!
+//! Draw canaries, and search an answer for their secrets:
 //!
 //! ```
 //! use blabbermouth_core::canary::{DrawPlan, Manifest, Spaces, Template, builtin_templates};

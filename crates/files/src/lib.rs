@@ -1,4 +1,4 @@
-//! Files: atomic, and private where they hold secrets.
+//! File access: atomic writes, and private files where they hold secrets.
 
 use std::fs::TryLockError;
 use std::io::{Read, Seek, Write};
@@ -10,7 +10,7 @@ mod data;
 
 pub use data::{DataKind, Encoding, data_kind, open_data, open_text};
 
-/// A file could not be read or written.
+/// An error of reading or writing a file.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}")]
 pub struct StoreError {
@@ -20,40 +20,42 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// Makes errors of the file at `path`.
+    /// Returns a function that makes errors of the file at `path`.
     pub fn at(path: &Path) -> impl Fn(std::io::Error) -> Self + '_ {
         move |source| Self { path: path.display().to_string(), source }
     }
 }
 
-/// The largest file that is read as a whole, in bytes.
+/// Maximum size of a file that is read as a whole, in bytes.
 const LARGEST_READ: u64 = 2 << 30;
 
-/// What the names of unfinished files begin and end with, and what they have between: so many letters and digits.
+/// Prefix of the names of unfinished files.
 const PREFIX: &str = ".blabbermouth-";
+/// Suffix of the names of unfinished files.
 const SUFFIX: &str = ".tmp";
+/// Number of random letters and digits between prefix and suffix.
 const RANDOM: usize = 6;
-/// So often a file is begun that another process takes for one that was left behind.
+/// Attempts to begin a file before giving up.
 const TRIES: usize = 16;
 
-/// Begins a file in a folder. It is locked until it is closed, so that no other process takes it for one that was left
-/// behind.
+/// Begins an unfinished file in a folder. The file is locked until it is closed, so that no other process takes it for
+/// a leftover.
 fn begin(folder: &Path) -> std::io::Result<NamedTempFile> {
     for _ in 0..TRIES {
         let file = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM).tempfile_in(folder)?;
         match file.as_file().try_lock() {
-            // It was swept away before it was locked, or is just now.
+            // Another process removed the file before it was locked, or is removing it now.
             Ok(()) if !file.path().exists() => {}
             Err(TryLockError::WouldBlock) => {}
-            // A file system without locks is one where nothing is swept, either.
+            // On a file system without locks, `sweep` removes nothing either.
             Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
         }
     }
     Err(std::io::Error::other("other processes remove what is begun here"))
 }
 
-/// Removes the unfinished files of killed processes from a folder: they may hold secrets. Who can lock one may remove
-/// it: a lock ends with its process. What cannot be locked or removed stays.
+/// Removes the unfinished files of killed processes from a folder, because they may hold secrets. A lock ends with its
+/// process, so a file that can be locked belongs to no running process. Files that cannot be locked or removed stay.
 fn sweep(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -62,7 +64,7 @@ fn sweep(folder: &Path) {
             continue;
         }
         let path = entry.path();
-        // Some file systems lock only what could be written.
+        // Some file systems lock only files that are open for writing.
         let Ok(file) = std::fs::File::options().read(true).write(true).open(&path) else { continue };
         if file.try_lock().is_ok() {
             let _ = std::fs::remove_file(&path);
@@ -70,15 +72,15 @@ fn sweep(folder: &Path) {
     }
 }
 
-/// Whether a file has a name that only unfinished ones have: those of running and of killed processes.
+/// Returns whether a file name is one of unfinished files, of running and of killed processes.
 #[must_use]
 pub fn is_unfinished(name: &str) -> bool {
     let random = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(SUFFIX));
     random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-/// A file that takes its place only when it is whole. It is readable by its owner only until then, and after that for
-/// whom the umask allows it if it is public. What is no file (a pipe, a device, standard output) is written as a stream.
+/// A file that is moved to its path only when it is complete. Until then only its owner can read it. A public file then
+/// gets the permissions that the umask allows. A pipe, a device or standard output is written as a stream.
 #[derive(Debug)]
 pub struct Pending {
     to: To,
@@ -86,7 +88,7 @@ pub struct Pending {
     public: bool,
 }
 
-/// Where it is written.
+/// Destination of a [`Pending`].
 #[derive(Debug)]
 enum To {
     File(NamedTempFile),
@@ -94,7 +96,7 @@ enum To {
     Output(std::io::Stdout),
 }
 
-/// No fault where the reader of a stream went away.
+/// Ignores a broken pipe: the reader of the stream has gone away.
 fn unless_gone(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }
@@ -119,11 +121,11 @@ impl Write for To {
 }
 
 impl Pending {
-    /// Begins a file; fails here, before any work is done, when it could not be written. What killed processes left
-    /// unfinished beside it is removed. A link in its place is replaced, not followed.
+    /// Begins a file, so that a path that cannot be written fails before any work is done. Unfinished files that killed
+    /// processes left in its folder are removed. A link at `path` is replaced, not followed.
     ///
     /// # Errors
-    /// When its folder cannot be written to, or a folder stands in its place.
+    /// When its folder cannot be written to, or `path` is a folder.
     pub fn create(path: &Path, public: bool) -> Result<Self, StoreError> {
         let at = StoreError::at(path);
         if path.is_dir() {
@@ -131,13 +133,15 @@ impl Pending {
         }
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         sweep(parent);
-        // The error of an unfinished file names that, which nobody knows.
+        // The error names the unfinished file, which means nothing to the user, so only its kind is kept.
         let file = begin(parent).map_err(|e| at(e.kind().into()))?;
         Ok(Self { to: To::File(file), path: path.to_owned(), public })
     }
 
-    /// Begins a report: `-` is standard output, a pipe or a device is written as a stream, of a link the file that it names
-    /// is written, and folders that are missing are made.
+    /// Begins a report, and makes missing folders:
+    /// - `-` is standard output.
+    /// - A pipe or a device is written as a stream.
+    /// - A link is followed to the file that it names.
     ///
     /// # Errors
     /// As [`Pending::create`].
@@ -157,8 +161,7 @@ impl Pending {
         Self::create(&path, true)
     }
 
-    /// Takes up `bytes` on the disk, so that a full one is found now; what is written later takes
-    /// their place.
+    /// Reserves `bytes` on the disk, so that a full disk fails now. Later writes overwrite the reserved bytes.
     ///
     /// # Errors
     /// When there is no room.
@@ -177,12 +180,12 @@ impl Pending {
         Ok(self)
     }
 
-    /// The writer.
+    /// Returns the writer.
     pub fn writer(&mut self) -> &mut impl Write {
         &mut self.to
     }
 
-    /// Puts the file in its place.
+    /// Moves the file to its path.
     ///
     /// # Errors
     /// When it cannot be written out or moved.
@@ -190,21 +193,21 @@ impl Pending {
         let at = StoreError::at(&self.path);
         let mut unfinished = match self.to {
             To::File(file) => file,
-            // A reader that went away has seen enough.
+            // A reader that has gone away is not an error.
             mut stream => return stream.flush().or_else(unless_gone).map_err(&at),
         };
         let file = unfinished.as_file_mut();
         let end = file.stream_position().map_err(&at)?;
         file.set_len(end).map_err(&at)?;
         file.sync_all().map_err(&at)?;
-        // At the last moment: writing out takes a while, and a process may be killed meanwhile.
+        // Permissions are widened last: the process may be killed while it writes to the disk.
         #[cfg(unix)]
         if self.public {
             use std::os::unix::fs::PermissionsExt;
             let mode = 0o666 & !umask();
             unfinished.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).map_err(&at)?;
         }
-        // It stays open, and so locked, until it has its name.
+        // The file stays open, and so locked, until it has its name.
         let (file, path): (std::fs::File, TempPath) = unfinished.into_parts();
         path.persist(&self.path).map_err(|e| at(e.error))?;
         drop(file);
@@ -213,8 +216,8 @@ impl Pending {
     }
 }
 
-/// What the user takes from the permissions of new files. It can only be read by setting it, which other threads would
-/// see: so it is set once, to what it was.
+/// Returns the umask. Reading it means setting it, which other threads would see, so it is read only once and restored
+/// at once.
 #[cfg(unix)]
 fn umask() -> u32 {
     static MASK: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
@@ -225,8 +228,8 @@ fn umask() -> u32 {
     })
 }
 
-/// So that a name is on the disk, too, before the next step is taken. Not every file system can; then it takes its own
-/// time.
+/// Writes the folder of a file to the disk, so that the file's name is there too before the next step. Errors are
+/// ignored, because not every file system can do this.
 fn sync_folder(path: &Path) {
     #[cfg(unix)]
     if let Some(parent) = path.parent() {
@@ -237,7 +240,7 @@ fn sync_folder(path: &Path) {
     let _ = path;
 }
 
-/// Makes a folder for its owner only; one that is there stays as it is, since it may be a user's own.
+/// Makes a folder for its owner only. An existing folder stays as it is, since it may be the user's own.
 pub fn private_folder(path: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -246,7 +249,7 @@ pub fn private_folder(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
-/// Takes a file from everybody but its owner: it may be there from before.
+/// Removes the permissions of everybody but the owner from a file, which may be older than this run. Unix only.
 pub fn make_private(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     {
@@ -261,8 +264,8 @@ pub fn make_private(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Opens a file of this program's own for writing, without truncation, and makes it where it is not there. A link in its
-/// place, which a repository may hold, is not followed, and what is no file is not written to.
+/// Opens one of this program's own files for reading and writing, without truncation, and creates it if it is missing.
+/// A link at `path`, which a repository may hold, is not followed; anything but a regular file is refused.
 pub fn open_own(path: &Path) -> std::io::Result<std::fs::File> {
     let mut options = std::fs::File::options();
     options.read(true).write(true).create(true).truncate(false);
@@ -271,7 +274,7 @@ pub fn open_own(path: &Path) -> std::io::Result<std::fs::File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("is no file, where one was expected")) }
 }
 
-/// Lets an open fail where the path is a link, and not wait where it is a pipe.
+/// Makes an open fail if the path is a link, and not wait if it is a pipe. Unix only.
 pub fn no_follow(options: &mut std::fs::OpenOptions) {
     #[cfg(unix)]
     {
@@ -282,17 +285,17 @@ pub fn no_follow(options: &mut std::fs::OpenOptions) {
     let _ = options;
 }
 
-/// Whether a link stands at a path.
+/// Returns whether `path` is a link.
 pub fn is_link(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|about| about.is_symlink())
 }
 
-/// What is said of a link in the place of an own file.
+/// Returns the error for a link in place of one of this program's own files.
 pub fn linked() -> std::io::Error {
     std::io::Error::other("is a link, which is not followed: remove it")
 }
 
-/// Removes a file, if there is one.
+/// Removes a file, if it exists.
 ///
 /// # Errors
 /// When it cannot be removed.
@@ -306,7 +309,7 @@ pub fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Writes a whole file, or none.
+/// Writes a whole file atomically; see [`Pending`].
 ///
 /// # Errors
 /// When it cannot be written.
@@ -319,7 +322,7 @@ pub fn write(path: &Path, bytes: &[u8], public: bool) -> Result<(), StoreError> 
 /// Reads a whole file.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the file cannot be read, is a device, or is larger than 2 GB.
 pub fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     let at = StoreError::at(path);
     let mut bytes = Vec::new();
@@ -335,13 +338,13 @@ pub fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     Ok(bytes)
 }
 
-/// The largest configuration, policy, profile or list, in bytes.
+/// Maximum size of a configuration, a policy, a profile or a list, in bytes.
 const LARGEST_TEXT: u64 = 4 << 20;
 
 /// Reads a configuration, a policy, a profile or a list.
 ///
 /// # Errors
-/// When it is no file, is larger than 4 MB, or is no text.
+/// When it is not a regular file, is larger than 4 MB, or is not UTF-8.
 pub fn read_text(path: &Path) -> std::io::Result<String> {
     let about = std::fs::metadata(path)?;
     let no = |what: &str| Err(std::io::Error::other(what.to_owned()));
@@ -369,7 +372,7 @@ mod tests {
             all.sort();
             all
         };
-        // By a name of ours or of somebody else's, locked or not, a file or not.
+        // With names of this program and of others, locked and not, files and folders.
         for name in [".blabbermouth-left01.tmp", ".blabbermouth-locked.tmp", ".blabbermouth-notes1.old", "left.tmp"] {
             std::fs::write(at(name), "a secret").expect("written");
         }
@@ -383,7 +386,7 @@ mod tests {
         write(&at("quick"), b"quick", true).expect("written");
         let all = names();
         assert!(!all.contains(&".blabbermouth-left01.tmp".to_owned()), "{all:?}");
-        // Five that are not ours to remove, the one that is being written, and the new one.
+        // Five that must not be removed, the one that is being written, and the new one.
         assert_eq!(all.len(), 7, "{all:?}");
 
         pending.persist().expect("in its place");

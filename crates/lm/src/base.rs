@@ -1,4 +1,4 @@
-//! The base models that are part of the program. `benches/base.rs` makes them again.
+//! The built-in base models. `benches/base.rs` makes them again.
 //!
 //! Trained on GSM8K (MIT, © 2021 OpenAI) and on generated small talk; see `base/README.md`.
 
@@ -9,7 +9,7 @@ use super::tokens::Tokenizer;
 const TINY: (&[u8], &str) = (include_bytes!("base/tiny.safetensors"), include_str!("base/tiny.tokens.json"));
 const SMALL: (&[u8], &str) = (include_bytes!("base/small.safetensors"), include_str!("base/small.tokens.json"));
 
-/// The base model of a size.
+/// Returns the tokenizer and the weights of the base model of a size.
 ///
 /// ```
 /// use blabbermouth_lm::{Size, base};
@@ -18,7 +18,7 @@ const SMALL: (&[u8], &str) = (include_bytes!("base/small.safetensors"), include_
 /// ```
 ///
 /// # Panics
-/// Never: the files are read by a test.
+/// Never: a test reads the files.
 #[must_use]
 pub fn base(size: Size) -> (Tokenizer, Weights) {
     let (weights, tokens) = match size {

@@ -1,4 +1,4 @@
-//! Weights, at random, from a safetensors file, and into one that other software reads.
+//! Weights: random ones, and safetensors files, which other software reads too.
 
 use std::collections::HashMap;
 
@@ -13,50 +13,50 @@ use super::noise::Normal;
 /// Why weights cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WeightsError {
-    /// Not safetensors, or cut.
+    /// Not a whole safetensors file, or an invalid shape or `config.json`.
     #[error("this is no whole safetensors file: {0}")]
     Damaged(String),
-    /// A tensor is not there.
+    /// A tensor is missing.
     #[error("the tensor {0} is missing: this is no model of the Llama family with tied embeddings")]
     Missing(String),
-    /// Another size than the shape says.
+    /// A tensor has another size than the model's shape requires.
     #[error("the tensor {name} is {found:?}, expected {expected:?}: the weights are of another model than its config")]
     Shape {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
-        /// Its size.
+        /// Size in the file.
         found: Vec<usize>,
-        /// The shape's.
+        /// Size that the model's shape requires.
         expected: Vec<usize>,
     },
-    /// Of another type than the three that are read.
+    /// A tensor is not F32, F16 or BF16.
     #[error("the tensor {0} is neither F32 nor F16 nor BF16")]
     Type(String),
-    /// A weight is infinite or no number.
+    /// A weight is infinite or NaN.
     #[error("the tensor {0} holds a weight that is not finite: the training failed, or the file is damaged")]
     NotFinite(String),
 }
 
-/// How a file keeps its numbers.
+/// Number format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
-    /// Four bytes each: exact.
+    /// F32: four bytes each, exact.
     Single,
-    /// Two bytes each, rounded to eight bits.
+    /// BF16: two bytes each, rounded to eight significant bits.
     Brain,
 }
 
 /// All weights of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
-    /// The size of the model.
+    /// Shape of the model.
     pub shape: Shape,
-    /// One after the other.
+    /// All tensors one after the other, `[weights]`.
     pub values: Vec<f32>,
 }
 
 impl Weights {
-    /// Weights to begin a training with; the same for a seed.
+    /// Returns random weights to start a training from. The same seed gives the same weights.
     #[must_use]
     pub fn random(shape: Shape, seed: u64) -> Self {
         let mut normal = Normal::new(ChaCha20Rng::seed_from_u64(seed));
@@ -79,7 +79,7 @@ impl Weights {
         Self { shape, values }
     }
 
-    /// The tensors by the names that the `transformers` library gives them: where each begins, and its size.
+    /// Returns each tensor: its name in the `transformers` library, its offset in `values`, and its shape.
     fn tensors(shape: &Shape) -> Vec<(String, usize, Vec<usize>)> {
         let (d, f, spans) = (shape.width, shape.hidden, shape.spans());
         let mut all = vec![("model.embed_tokens.weight".to_owned(), spans.embedding.start, vec![shape.vocabulary, d])];
@@ -103,7 +103,7 @@ impl Weights {
         all
     }
 
-    /// A safetensors file of them.
+    /// Returns the weights as a safetensors file.
     #[must_use]
     pub fn to_safetensors(&self, precision: Precision) -> Vec<u8> {
         let (width, kind) = match precision {
@@ -123,10 +123,11 @@ impl Weights {
         serialize(tensors, Some(format)).expect("the tensors are sound")
     }
 
-    /// Reads a safetensors file of a shape. Tensors that are not needed are passed over.
+    /// Reads the weights of a shape from a safetensors file. Tensors that are not needed are ignored.
     ///
     /// # Errors
-    /// When it is damaged, a tensor is missing or of another size, or a weight is not finite.
+    /// When the shape is invalid, the file is damaged, a tensor is missing or of another size or type, or a weight is
+    /// not finite.
     pub fn from_safetensors(shape: Shape, bytes: &[u8]) -> Result<Self, WeightsError> {
         if let Some(fault) = shape.fault() {
             return Err(WeightsError::Damaged(fault));
@@ -156,7 +157,7 @@ impl Weights {
         Ok(Self { shape, values })
     }
 
-    /// The `config.json` with which the `transformers` library opens the weights.
+    /// Returns the `config.json` with which the `transformers` library opens the weights.
     #[must_use]
     pub fn config(&self) -> serde_json::Value {
         let shape = &self.shape;
@@ -184,10 +185,11 @@ impl Weights {
         })
     }
 
-    /// The shape that a `config.json` tells.
+    /// Reads the shape from a `config.json`.
     ///
     /// # Errors
-    /// When it is of another family, or has an option that this program has not.
+    /// When the model is of another family, embeddings are not tied, attention is grouped, or a size is missing or
+    /// invalid. Other options are not checked.
     pub fn shape_of(config: &serde_json::Value) -> Result<Shape, WeightsError> {
         let fault = |what: &str| WeightsError::Damaged(format!("config.json: {what}"));
         let number = |key: &str| {
@@ -212,7 +214,7 @@ impl Weights {
     }
 }
 
-/// A safetensors file of plain rows of numbers, with notes.
+/// Returns a safetensors file of vectors in F32, with notes in its metadata.
 pub(super) fn pack<'a>(
     parts: impl Iterator<Item = (&'static str, &'a Vec<f32>)>,
     notes: [(&'static str, String); 2],
@@ -226,7 +228,7 @@ pub(super) fn pack<'a>(
     serialize(views, Some(HashMap::from(notes))).expect("the tensors are sound")
 }
 
-/// What [`pack`] gave, opened.
+/// An open file of [`pack`].
 pub(super) struct Packed<'a> {
     file: SafeTensors<'a>,
     notes: HashMap<String, String>,
@@ -234,7 +236,7 @@ pub(super) struct Packed<'a> {
 }
 
 impl<'a> Packed<'a> {
-    /// Opens a file whose rows all have `count` numbers.
+    /// Opens a file whose vectors all have `count` numbers.
     pub(super) fn open(bytes: &'a [u8], count: usize) -> Result<Self, WeightsError> {
         let damaged = |e: safetensors::SafeTensorError| WeightsError::Damaged(e.to_string());
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
@@ -246,6 +248,7 @@ impl<'a> Packed<'a> {
         self.file.tensor(name).is_ok()
     }
 
+    /// Returns a vector, `[count]`.
     pub(super) fn part(&self, name: &str) -> Result<Vec<f32>, WeightsError> {
         let tensor = self.file.tensor(name).map_err(|_| WeightsError::Missing(name.to_owned()))?;
         if tensor.dtype() != Dtype::F32 || tensor.shape() != [self.count] {
@@ -264,12 +267,13 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// The upper half of a number, rounded to even.
+/// Rounds a number to BF16, the upper half of its bits, with ties to even.
 fn brain(x: f32) -> u16 {
     let bits = x.to_bits();
     (bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16
 }
 
+/// Widens an F16 number. NaN becomes infinity: the caller refuses both.
 fn half(bits: u16) -> f32 {
     let (sign, exponent, fraction) = (bits >> 15, (bits >> 10) & 31, f32::from(bits & 1023) / 1024.0);
     let size = match exponent {

@@ -1,4 +1,4 @@
-//! The size of a model, and where each of its weights lies.
+//! The size of a model, and the position of each of its weights.
 
 use std::ops::Range;
 
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 
 /// The base of the rotary angles, as in Llama.
 pub(super) const ROPE_BASE: f64 = 10_000.0;
-/// Added to a mean square before its root, as in Llama.
+/// Epsilon of the norms: added to a mean square before its root, as in Llama.
 pub(super) const NORM_EPSILON: f32 = 1e-5;
 
 /// The size of a model of the Llama family with tied embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
-    /// Tokens of the vocabulary.
+    /// Number of tokens in the vocabulary.
     pub vocabulary: usize,
-    /// Numbers for each token between layers; a multiple of twice `heads`.
+    /// Numbers for each token in the residual stream; a multiple of twice `heads`.
     pub width: usize,
-    /// Layers.
+    /// Number of layers.
     pub layers: usize,
     /// Attention heads of each layer.
     pub heads: usize,
-    /// Numbers for each token within the feed-forward part of a layer.
+    /// Numbers for each token within the feed-forward block of a layer.
     pub hidden: usize,
-    /// The longest text, in tokens.
+    /// Maximum length of a text, in tokens.
     pub context: usize,
 }
 
@@ -37,7 +37,7 @@ pub enum Size {
 }
 
 impl Size {
-    /// Its shape.
+    /// Returns the shape.
     ///
     /// ```
     /// use blabbermouth_lm::Size;
@@ -52,7 +52,7 @@ impl Size {
         }
     }
 
-    /// Its name in the configuration.
+    /// Returns the name used in the configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -62,44 +62,47 @@ impl Size {
     }
 }
 
-/// Where the weights of one layer lie.
+/// Positions of the weights of one layer in the vector of all weights, with their shapes.
 #[derive(Debug, Clone)]
 pub(super) struct LayerSpans {
+    /// Gain of the norm before the attention, `[width]`.
     pub(super) norm1: Range<usize>,
-    /// Query, key and value, one under the other: `3 * width` rows of `width`.
+    /// Query, key and value, one under the other, `[3 * width, width]`.
     pub(super) qkv: Range<usize>,
-    /// `width` rows of `width`.
+    /// Output of the attention, `[width, width]`.
     pub(super) output: Range<usize>,
+    /// Gain of the norm before the feed-forward block, `[width]`.
     pub(super) norm2: Range<usize>,
-    /// Gate and up, one under the other: `2 * hidden` rows of `width`.
+    /// Gate and up, one under the other, `[2 * hidden, width]`.
     pub(super) gate_up: Range<usize>,
-    /// `width` rows of `hidden`.
+    /// Output of the feed-forward block, `[width, hidden]`.
     pub(super) down: Range<usize>,
 }
 
-/// Where all weights lie.
+/// Positions of all weights in the vector of weights.
 #[derive(Debug, Clone)]
 pub(super) struct Spans {
-    /// `vocabulary` rows of `width`; also the output layer.
+    /// Embedding, `[vocab, width]`; also the output layer.
     pub(super) embedding: Range<usize>,
     pub(super) layers: Vec<LayerSpans>,
+    /// Gain of the last norm, `[width]`.
     pub(super) norm: Range<usize>,
 }
 
 impl Shape {
-    /// How many weights there are.
+    /// Returns the number of weights.
     #[must_use]
     pub const fn weights(&self) -> usize {
         let layer = 2 * self.width + 4 * self.width * self.width + 3 * self.width * self.hidden;
         self.vocabulary * self.width + self.layers * layer + self.width
     }
 
-    /// Numbers for each head.
+    /// Returns the numbers for each token in one attention head: `width / heads`.
     pub(super) const fn head(&self) -> usize {
         self.width / self.heads
     }
 
-    /// What cannot be: a fault in words.
+    /// Describes why the shape is invalid; `None` when it is valid.
     pub(super) fn fault(&self) -> Option<String> {
         let all = [self.vocabulary, self.width, self.layers, self.heads, self.hidden, self.context];
         if all.contains(&0) || all.iter().any(|n| *n > 65_536) {
@@ -109,6 +112,7 @@ impl Shape {
         (!fits).then(|| format!("the width {} is no multiple of twice {} heads", self.width, self.heads))
     }
 
+    /// Returns the position of each tensor in the vector of weights.
     pub(super) fn spans(&self) -> Spans {
         let mut at = 0;
         let mut take = |count: usize| {

@@ -1,4 +1,4 @@
-//! Answers, token by token, with what was computed for the tokens before kept.
+//! Token-by-token decoding with a cache of keys and values, and scoring of texts.
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -10,38 +10,39 @@ use super::model::{Network, Text};
 use super::noise::uniform;
 use super::tokens::END;
 
-/// Texts that are scored together.
+/// Number of texts that are scored together.
 const TOGETHER: usize = 64;
 
-/// How tokens are drawn.
+/// Decoding settings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SamplingParams {
-    /// Softmax temperature; at 0 always the likeliest.
+    /// Softmax temperature; 0 for greedy decoding.
     pub temperature: f64,
-    /// Only the likeliest tokens that together have this mass.
+    /// Only the likeliest tokens that together have this probability; 1 for all.
     pub top_p: f64,
-    /// Only so many of the likeliest; 0 for all.
+    /// Only the `top_k` likeliest tokens; 0 for all.
     pub top_k: usize,
-    /// Only tokens with at least this share of the likeliest one's probability; 0 for all.
+    /// Only tokens with at least this share of the likeliest token's probability; 0 for all.
     pub min_p: f64,
-    /// The longest answer, in tokens.
+    /// Maximum length of an answer, in tokens.
     pub max_tokens: usize,
-    /// The seed of the draw.
+    /// Seed of the draw.
     pub seed: u64,
 }
 
 /// An answer in tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drawn {
-    /// Without the end.
+    /// Token ids, without [`END`].
     pub tokens: Vec<u32>,
-    /// Whether it came to its end; otherwise it was cut.
+    /// Whether the model ended the answer with [`END`]; otherwise the answer was cut.
     pub ended: bool,
-    /// Logarithms of the model's probabilities of the tokens, and of the end.
+    /// Natural logarithm of the probability of each token at temperature 1, and of [`END`] if `ended`. Within a
+    /// prefill, the probabilities are those among the tokens that fit it.
     pub ln_probabilities: Vec<f32>,
 }
 
-/// A model that answers.
+/// A model that draws and scores texts.
 #[derive(Debug)]
 pub struct Decoder {
     weights: Weights,
@@ -49,7 +50,7 @@ pub struct Decoder {
     rotary: Rotary,
 }
 
-/// Keys and values of a text in one layer.
+/// Keys and values of a text in one layer, each `[seq_len, width]`.
 #[derive(Debug, Clone, Default)]
 struct Memory {
     keys: Vec<f32>,
@@ -57,23 +58,23 @@ struct Memory {
 }
 
 impl Decoder {
-    /// A model with these weights.
+    /// Makes a model with these weights.
     #[must_use]
     pub fn new(weights: Weights) -> Self {
         let shape = weights.shape;
         Self { spans: shape.spans(), rotary: Rotary::new(shape.head(), shape.context), weights }
     }
 
-    /// Its weights.
+    /// Returns the weights.
     #[must_use]
     pub fn weights(&self) -> &Weights {
         &self.weights
     }
 
-    /// The logarithm of the probability of every token of a text that counts, in their order.
+    /// Returns the natural logarithm of the probability of every training target of a text, in order, `[m]`.
     ///
     /// # Errors
-    /// When the text is longer than the context, or a token is not in the vocabulary.
+    /// When the text is longer than the context, a token is not in the vocabulary, or the loss mask has another length.
     pub fn score(&self, text: &Text) -> Result<Vec<f32>, TooLong> {
         let shape = self.weights.shape;
         let known = text.tokens.iter().all(|token| (*token as usize) < shape.vocabulary);
@@ -83,15 +84,15 @@ impl Decoder {
         Ok(Network::new(shape).forward(&self.weights.values, &[text]))
     }
 
-    /// So many answers to a prompt, each drawn by itself.
+    /// Draws `count` independent answers to a prompt of token ids, `[seq_len]`.
     ///
     /// # Errors
-    /// When the prompt leaves no room in the context, or a token is not in the vocabulary.
+    /// When the prompt is empty or leaves no room in the context, or a token is not in the vocabulary.
     pub fn answer(&self, prompt: &[u32], count: usize, drawing: &SamplingParams) -> Result<Vec<Drawn>, TooLong> {
         self.answer_after(prompt, &Prefill { bytes: &[], spell: &|_| &[] }, count, drawing)
     }
 
-    /// As [`Decoder::answer`], where every answer begins with some bytes, in whichever tokens.
+    /// As [`Decoder::answer`], but every answer begins with the bytes of the prefill, in any split into tokens.
     ///
     /// # Errors
     /// As [`Decoder::answer`].
@@ -110,11 +111,12 @@ impl Decoder {
         let (asked, first) = self.read(prompt);
         let mut stream = ChaCha20Rng::seed_from_u64(drawing.seed);
         let mut answers = vec![Drawn { tokens: Vec::new(), ended: false, ln_probabilities: Vec::new() }; count];
-        // Answers that go on, with what each remembers beside the prompt.
+        // Answers that are not ended or cut, each with its keys and values after the prompt.
         let mut alive: Vec<usize> = (0..count).collect();
         let mut memories = vec![vec![Memory::default(); shape.layers]; count];
+        // `[alive, vocab]`.
         let mut logits = first.repeat(count);
-        // How many of the begun bytes each has said.
+        // Number of bytes of each answer so far.
         let mut said = vec![0; count];
         for length in 0.. {
             let mut rows = logits.chunks_exact_mut(shape.vocabulary);
@@ -148,10 +150,11 @@ impl Decoder {
         Ok(answers)
     }
 
-    /// The logarithm of the probability of each of several texts after a prompt, in tokens.
+    /// Returns the natural logarithm of the probability of each of several texts after a prompt, `[texts.len()]`. The
+    /// prompt and each text are token ids, `[seq_len]`.
     ///
     /// # Errors
-    /// When a text does not fit into the context, is empty, or a token is not in the vocabulary.
+    /// When the prompt or a text is empty, they do not fit into the context, or a token is not in the vocabulary.
     pub fn score_after(&self, prompt: &[u32], texts: &[&[u32]]) -> Result<Vec<f64>, TooLong> {
         let shape = self.weights.shape;
         let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
@@ -185,7 +188,8 @@ impl Decoder {
         Ok(scores)
     }
 
-    /// Reads a prompt: what is remembered of it, and the logits of what follows.
+    /// Runs over a prompt, `[seq_len]`. Returns its keys and values by layer, and the logits of the next token,
+    /// `[vocab]`.
     fn read(&self, prompt: &[u32]) -> (Vec<Memory>, Vec<f32>) {
         let mut asked = [vec![Memory::default(); self.weights.shape.layers]];
         let mut first = Vec::new();
@@ -196,7 +200,9 @@ impl Decoder {
         (asked, first)
     }
 
-    /// Logits of what follows on a token each, if they are wanted, for texts of the same length that begin alike.
+    /// Runs over one more token of each of several texts, `[n]`, all at the same position. The texts begin with the
+    /// tokens of `shared`; the keys and values of the new tokens are added to `own`. Returns the logits of the next
+    /// tokens, `[n, vocab]`; empty unless `wanted`.
     fn step(
         &self,
         shared: &[Memory],
@@ -255,16 +261,16 @@ impl Decoder {
     }
 }
 
-/// What an answer begins with.
+/// Bytes that an answer must begin with.
 pub struct Prefill<'a> {
-    /// Its bytes.
+    /// The bytes.
     pub bytes: &'a [u8],
-    /// The bytes of a token.
+    /// Returns the bytes of a token.
     pub spell: &'a dyn Fn(u32) -> &'a [u8],
 }
 
 impl Prefill<'_> {
-    /// Leaves only tokens that go on as it was begun.
+    /// Masks the logits, `[vocab]`, of all tokens that do not continue the prefill after `said` bytes of the answer.
     fn keep(&self, logits: &mut [f32], said: usize) {
         let Some(rest) = self.bytes.get(said..).filter(|rest| !rest.is_empty()) else { return };
         for (token, logit) in logits.iter_mut().enumerate() {
@@ -276,17 +282,18 @@ impl Prefill<'_> {
     }
 }
 
-/// A text does not fit.
+/// A text that is too long, empty, or of another vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a text of {tokens} tokens does not fit into a context of {context}, or is of another vocabulary")]
 pub struct TooLong {
-    /// Its tokens.
+    /// Length of the text, in tokens.
     pub tokens: usize,
-    /// What fits.
+    /// Maximum length, in tokens.
     pub context: usize,
 }
 
-/// Draws a token, with the logarithm of its probability at temperature 1.
+/// Draws a token by its logits, `[vocab]`, which are overwritten. Returns the token with the logarithm of its
+/// probability at temperature 1.
 fn draw(logits: &mut [f32], drawing: &SamplingParams, stream: &mut ChaCha20Rng) -> (u32, f32) {
     if drawing.temperature <= 0.0 {
         let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
@@ -310,7 +317,7 @@ fn draw(logits: &mut [f32], drawing: &SamplingParams, stream: &mut ChaCha20Rng) 
     (drawn as u32, logit - softmax(logits))
 }
 
-/// Draws one of the likeliest that may come, after `row` was made probabilities.
+/// Draws a token by top-p, top-k and min-p, after `normalise` has turned `row`, `[vocab]`, into probabilities.
 fn among(
     row: &mut [f32],
     drawing: &SamplingParams,
@@ -320,7 +327,7 @@ fn among(
     normalise(row);
     let pick = |order: &mut dyn Iterator<Item = usize>, total: f64, stream: &mut ChaCha20Rng| {
         let mut left = uniform(stream) * total;
-        // Rounding may leave a rest: then it is the last that can come at all.
+        // Rounding may leave a rest: then the last token with a probability above 0 is drawn.
         let mut last = 0;
         for token in order {
             let p = f64::from(row[token]);
@@ -338,7 +345,7 @@ fn among(
         let total = row.iter().map(|p| f64::from(*p)).sum();
         return pick(&mut (0..row.len()), total, stream);
     }
-    // All tokens below this share weigh less together than what top-p leaves out.
+    // All tokens below this probability together weigh less than what top-p leaves out, so they need not be sorted.
     let least = if drawing.top_k == 0 { (1.0 - drawing.top_p) / row.len() as f64 } else { 0.0 };
     let likeliest = row.iter().copied().fold(0.0, f32::max);
     let least = least.max(drawing.min_p * f64::from(likeliest));

@@ -1,7 +1,7 @@
-//! A fine-tuning as a course of steps: which texts each step has, at which rate, and how to go on after a kill.
+//! A fine-tuning: the texts and the learning rate of each step, and resume.
 //!
-//! Everything random in a step is drawn from a stream of its own, so that a course that goes on from a saved
-//! state takes the very steps that it would have taken.
+//! Each epoch, or with privacy each step, draws from its own random streams. So a fine-tuning that resumes from a saved
+//! state takes exactly the steps of an uninterrupted one.
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -11,37 +11,38 @@ use super::model::Text;
 use super::noise::shuffle;
 use super::train::{Diverged, Noise, PrivateNoise, Trainer, poisson_sample};
 
-/// The share of the steps over which the rate rises.
+/// Share of the steps over which the learning rate rises, without privacy.
 const WARM_UP: f64 = 0.05;
-/// With privacy, the share of the steps after which the rate falls: the noise of the last steps is not learned away.
+/// Share of the steps after which the learning rate falls, with privacy: no later step corrects the noise of the last
+/// ones.
 const FALL: f64 = 0.5;
 /// Weight decay, without privacy.
 const DECAY: f32 = 0.01;
 
-/// Differential privacy of a course.
+/// Settings of differential privacy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Privacy {
-    /// The longest gradient of one unit.
+    /// Maximum L2 norm of the gradient of one unit.
     pub clip: f32,
-    /// Standard deviation of the noise, by `clip`.
+    /// Noise multiplier: standard deviation of the noise, in multiples of `clip`.
     pub multiplier: f64,
 }
 
-/// How a model is tuned.
+/// Settings of a fine-tuning.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrainConfig {
-    /// Passes over all units.
+    /// Number of passes over all units.
     pub epochs: u32,
-    /// Units of each step; with privacy on average.
+    /// Number of units of each step; on average with privacy.
     pub batch: usize,
     /// The highest learning rate.
     pub rate: f64,
-    /// With privacy: gradients are clipped by unit, noise is added, and each step has each unit by chance.
+    /// Clips gradients by unit, adds noise, and samples the units of each step at random; `None` for no privacy.
     pub privacy: Option<Privacy>,
 }
 
 impl TrainConfig {
-    /// How many steps it takes over so many units.
+    /// Returns the number of steps over this number of units.
     ///
     /// ```
     /// use blabbermouth_lm::TrainConfig;
@@ -57,12 +58,14 @@ impl TrainConfig {
         }
     }
 
-    /// The probability with which a step has a unit, with privacy.
+    /// Returns the probability with which a step has a given unit, with privacy.
     #[must_use]
     pub fn sampling_rate(&self, units: usize) -> f64 {
         (self.batch as f64 / units.max(1) as f64).min(1.0)
     }
 
+    /// Returns the learning rate of the step with this number, from 0: a warm-up and a linear decay; with privacy, a
+    /// constant rate and then a linear decay.
     fn rate_at(&self, step: u64, steps: u64) -> f32 {
         let done = step as f64 / steps.max(1) as f64;
         if self.privacy.is_some() {
@@ -72,33 +75,36 @@ impl TrainConfig {
     }
 }
 
-/// A step that was taken.
+/// Result of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
-    /// Its number, from 1.
+    /// Number of the step, from 1.
     pub step: u64,
-    /// How many there will be.
+    /// Number of steps in all.
     pub steps: u64,
-    /// The mean loss of a token; `None` where no unit was drawn.
+    /// Mean loss per training target before the step, in nats; `None` if no unit was drawn.
     pub loss: Option<f64>,
-    /// The epoch that ended with it, if one did.
+    /// The epoch that ended with this step, from 1; `None` if none did.
     pub epoch: Option<u32>,
 }
 
-/// A course at work.
+/// A fine-tuning in progress.
 #[derive(Debug)]
 pub struct FineTune {
     course: TrainConfig,
     units: Vec<Vec<Text>>,
     trainer: Trainer,
     seed: [u8; 32],
+    /// Number of steps taken.
     done: u64,
+    /// Order of the units in the current epoch, without privacy; empty until it is drawn.
     order: Vec<usize>,
 }
 
 impl FineTune {
-    /// Begins from weights. Each unit is one or more texts; without privacy each text is learned from by itself.
-    /// `seed` decides the order of the texts; with privacy also the noise, and must then be known to nobody.
+    /// Starts from weights. A unit is one or more texts; without privacy each text becomes a unit of its own.
+    /// `seed` determines the order of the texts. With privacy it determines the units of each step and the noise, and
+    /// must be secret.
     #[must_use]
     pub fn begin(weights: Weights, units: Vec<Vec<Text>>, course: TrainConfig, seed: [u8; 32], threads: usize) -> Self {
         let units = match course.privacy {
@@ -108,44 +114,45 @@ impl FineTune {
         Self { trainer: Trainer::new(weights, threads), course, units, seed, done: 0, order: Vec::new() }
     }
 
-    /// Goes on from what [`FineTune::save`] gave, with the same units, course and seed.
+    /// Resumes from the state that [`FineTune::save`] returned, with the same units, settings and seed.
     ///
     /// # Errors
-    /// When it is damaged, or of another model.
+    /// When the state is damaged or of another model.
     pub fn resume(&mut self, saved: &[u8]) -> Result<(), WeightsError> {
         self.done = self.trainer.restore(saved)?;
         self.order.clear();
         Ok(())
     }
 
-    /// All that the next steps depend on, but units, course and seed.
+    /// Returns the state that the next steps depend on, without units, settings and seed.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         self.trainer.save(self.done)
     }
 
-    /// Units to learn from.
+    /// Returns the number of units.
     #[must_use]
     pub fn units(&self) -> usize {
         self.units.len()
     }
 
-    /// Steps in all.
+    /// Returns the number of steps in all.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.course.steps(self.units.len())
     }
 
+    /// Returns a random stream of the seed, by number.
     fn stream(&self, number: u64) -> ChaCha20Rng {
         let mut stream = ChaCha20Rng::from_seed(self.seed);
         stream.set_stream(number);
         stream
     }
 
-    /// Takes the next step; `None` when all are taken.
+    /// Takes the next step; returns `None` when all are taken.
     ///
     /// # Errors
-    /// When the loss is no number any more; the weights are then those of the step before.
+    /// When the loss or the gradient is not finite; the weights are then those of the step before.
     pub fn advance(&mut self) -> Result<Option<Step>, Diverged> {
         let (steps, step) = (self.steps(), self.done);
         if step >= steps {
@@ -157,12 +164,13 @@ impl FineTune {
             Some(privacy) => self.private(step, rate, privacy)?,
         };
         self.done = step + 1;
-        // An epoch ends with the step that brings its share of all steps to the full.
+        // An epoch ends with the step that completes its share of all steps: with privacy, units have no order.
         let ended = |step: u64| step * u64::from(self.course.epochs) / steps;
         let epoch = (ended(step + 1) > ended(step)).then(|| ended(step + 1) as u32);
         Ok(Some(Step { step: step + 1, steps, loss, epoch }))
     }
 
+    /// Takes a step over the next units of the epoch's random order.
     fn plain(&mut self, step: u64, rate: f32) -> Result<f64, Diverged> {
         let batch = self.course.batch.max(1);
         let of_epoch = self.units.len().div_ceil(batch) as u64;
@@ -177,6 +185,8 @@ impl FineTune {
         self.trainer.learn(&texts, rate, DECAY)
     }
 
+    /// Takes a private step over units that are sampled at random, with streams of its own for the sample and the
+    /// noise.
     fn private(&mut self, step: u64, rate: f32, privacy: Privacy) -> Result<Option<f64>, Diverged> {
         let sampling = self.course.sampling_rate(self.units.len());
         let drawn = poisson_sample(self.units.len(), sampling, &mut self.stream(2 * step));
@@ -189,7 +199,7 @@ impl FineTune {
         Ok((!units.is_empty()).then_some(loss))
     }
 
-    /// The weights as they would be kept now.
+    /// Returns the weights to keep; see [`Trainer::kept`].
     #[must_use]
     pub fn weights(&self) -> Weights {
         self.trainer.kept()
@@ -250,7 +260,7 @@ mod tests {
         let mut order = training.order.clone();
         order.sort_unstable();
         assert_eq!(order, (0..all).collect::<Vec<_>>());
-        // With privacy the rows of a subject stay together.
+        // With privacy the texts of a unit stay together.
         assert_eq!(begin(true).units(), 11);
     }
 

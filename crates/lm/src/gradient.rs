@@ -1,4 +1,4 @@
-//! Gradients of many texts on several threads, with the same bits on any number of them.
+//! Gradients of many texts on several threads, with the same bits for any number of threads.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,42 +7,44 @@ use super::config::Shape;
 use super::layers::dot;
 use super::model::{Embedding, Network, Text};
 
-/// Sums are made in up to so many groups, and the groups are added in their order. How many there are follows from the
-/// number of units, never from that of threads.
+/// Maximum number of groups of units. One thread sums each group, and the groups are added in their order. The number
+/// of groups depends on the number of units only: otherwise the rounding would depend on the number of threads.
 const GROUPS: usize = 8;
-/// A group for so many units: each group costs a pass over all weights.
+/// Units for each group, up to [`GROUPS`] groups. Fewer units are not worth a group, which costs a pass over all
+/// weights.
 const EACH: usize = 4;
-/// Texts run together up to so many tokens.
+/// Maximum number of tokens of texts that run together; a longer text runs alone.
 const TOGETHER: usize = 1024;
 
-/// What a thread works with.
+/// Buffers of one thread.
 #[derive(Debug)]
 struct Worker {
     network: Network,
+    /// Gradient of one unit, `[weights]`.
     one: Vec<f32>,
 }
 
-/// One group's sum of gradients, and of losses.
+/// Sum of the gradients, `[weights]`, and of the losses of one group, in nats.
 #[derive(Debug)]
 struct Group {
     gradient: Vec<f32>,
     loss: f64,
 }
 
-/// Threads and the memory that they need.
+/// Buffers of all threads and groups.
 #[derive(Debug)]
 pub(super) struct Gradients {
     workers: Vec<Worker>,
     groups: Vec<Mutex<Group>>,
 }
 
-/// How the gradients of units are put together.
+/// The way in which the gradients of units are combined.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sum {
-    /// All tokens count alike; the gradient is that of their mean loss.
+    /// The gradient of the mean loss per training target: all targets count equally.
     Mean,
-    /// The gradient of each unit's mean loss, without that of the embedding, is cut to this length, and the sum is made
-    /// of these.
+    /// The sum over the units of the gradient of each unit's mean loss, clipped to this L2 norm, without that of the
+    /// embedding.
     Clipped(f32),
 }
 
@@ -53,7 +55,8 @@ impl Gradients {
         Self { workers: (0..threads.clamp(1, GROUPS)).map(worker).collect(), groups: (0..GROUPS).map(group).collect() }
     }
 
-    /// Adds up the gradients of units of texts into `into`. The mean loss of a token is returned.
+    /// Writes the combined gradient of units of texts to `into`, `[weights]`. Returns the mean loss per training
+    /// target, in nats. `weights` is `[weights]`.
     pub(super) fn sum(&mut self, weights: &[f32], units: &[&[&Text]], how: Sum, into: &mut [f32]) -> f64 {
         let counted = |texts: &[&Text]| texts.iter().map(|text| text.counted()).sum::<usize>();
         let all = units.iter().map(|unit| counted(unit)).sum::<usize>();
@@ -92,7 +95,7 @@ impl Gradients {
         loss / all.max(1) as f64
     }
 
-    /// The mean loss of a token, without gradients.
+    /// Returns the mean loss per training target, in nats, without gradients. `weights` is `[weights]`.
     pub(super) fn loss(&mut self, weights: &[f32], texts: &[&Text]) -> f64 {
         let network = &mut self.workers[0].network;
         let (mut sum, mut count) = (0.0, 0);
@@ -106,6 +109,7 @@ impl Gradients {
 }
 
 impl Worker {
+    /// Adds the gradient of the texts' summed loss to the group, divided by `all`, the number of targets of all units.
     fn mean<'a>(&mut self, weights: &[f32], texts: impl Iterator<Item = &'a &'a Text>, all: usize, group: &mut Group) {
         let mut together: Vec<&Text> = Vec::new();
         let mut tokens = 0;
@@ -128,6 +132,7 @@ impl Worker {
         }
     }
 
+    /// Adds the gradient of the unit's mean loss, clipped to the L2 norm `most`, to the group.
     fn clipped(&mut self, weights: &[f32], unit: &[&Text], counted: usize, most: f32, group: &mut Group) {
         if counted == 0 {
             return;
@@ -139,7 +144,7 @@ impl Worker {
             self.network.backward(weights, &[text], 1.0 / counted as f32, Embedding::Stays, &mut self.one);
         }
         let length = dot(&self.one, &self.one).sqrt();
-        // A gradient that is no number would take the bound with it: it is left out.
+        // A gradient that is not finite cannot be clipped, so it is left out to keep the bound.
         if !length.is_finite() {
             return;
         }

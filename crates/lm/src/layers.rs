@@ -1,7 +1,7 @@
-//! The parts of a layer, each with its backward pass. Matrices are rows of tokens.
+//! The operations of a layer, each with its backward pass. Activations are matrices with one row for each token.
 //!
-//! Loops over rows are compiled for several widths of vectors; which one runs is told at run time. The bits are the
-//! same in all: sums have eight lanes whatever the width, and no product is fused with a sum.
+//! Loops over rows are compiled for several widths of SIMD vectors; one is chosen at run time. The bits of the results
+//! are the same for all: sums have eight lanes whatever the width, and no product is fused with a sum.
 
 use fearless_simd::{Level, dispatch};
 use ndarray::linalg::general_mat_mul;
@@ -9,6 +9,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::config::NORM_EPSILON;
 
+/// Views the first `rows * columns` numbers as `[rows, columns]`: buffers may be longer.
 fn view(data: &[f32], rows: usize, columns: usize) -> ArrayView2<'_, f32> {
     ArrayView2::from_shape((rows, columns), &data[..rows * columns]).expect("the length is rows by columns")
 }
@@ -17,17 +18,17 @@ fn view_mut(data: &mut [f32], rows: usize, columns: usize) -> ArrayViewMut2<'_, 
     ArrayViewMut2::from_shape((rows, columns), &mut data[..rows * columns]).expect("the length is rows by columns")
 }
 
-/// `y = x Wᵀ` for `n` rows; `weights` has a row for each output.
+/// Computes `y = x Wᵀ`: `x` is `[n, input]`, `weights` is `[output, input]`, `y` is `[n, output]`.
 pub(super) fn linear(x: &[f32], weights: &[f32], y: &mut [f32], n: usize, input: usize, output: usize) {
     general_mat_mul(1.0, &view(x, n, input), &view(weights, output, input).t(), 0.0, &mut view_mut(y, n, output));
 }
 
-/// As [`linear`], added to `y`.
+/// As [`linear`], but adds the product to `y`.
 pub(super) fn linear_add(x: &[f32], weights: &[f32], y: &mut [f32], n: usize, input: usize, output: usize) {
     general_mat_mul(1.0, &view(x, n, input), &view(weights, output, input).t(), 1.0, &mut view_mut(y, n, output));
 }
 
-/// The backward pass of [`linear`]: `dx = dy W`, and `dW += dyᵀ x`.
+/// Backward pass of [`linear`]: `dx = dy W`, and `dW += dyᵀ x`. Each gradient has the shape of its matrix.
 #[expect(clippy::too_many_arguments, reason = "three matrices, their gradients and three sizes")]
 pub(super) fn linear_back(
     dy: &[f32],
@@ -43,17 +44,18 @@ pub(super) fn linear_back(
     linear_back_weights(dy, x, d_weights, n, input, output);
 }
 
-/// One half of [`linear_back`]: `dx = dy W`.
+/// One half of [`linear_back`]: `dx = dy W`. `dy` is `[n, output]`, `dx` is `[n, input]`.
 pub(super) fn linear_back_input(dy: &[f32], weights: &[f32], dx: &mut [f32], n: usize, input: usize, output: usize) {
     general_mat_mul(1.0, &view(dy, n, output), &view(weights, output, input), 0.0, &mut view_mut(dx, n, input));
 }
 
-/// The other half: `dW += dyᵀ x`.
+/// The other half of [`linear_back`]: `dW += dyᵀ x`. `dy` is `[n, output]`, `d_weights` is `[output, input]`.
 pub(super) fn linear_back_weights(dy: &[f32], x: &[f32], d_weights: &mut [f32], n: usize, input: usize, output: usize) {
     general_mat_mul(1.0, &view(dy, n, output).t(), &view(x, n, input), 1.0, &mut view_mut(d_weights, output, input));
 }
 
-/// Divides each row by its root mean square, times `gain`; the inverse roots are kept.
+/// Divides each row of `x`, `[n, width]`, by its root mean square, and multiplies it by `gain`, `[width]`. The result
+/// is `y`, `[n, width]`; the inverse roots, `[n]`, are kept for the backward pass.
 pub(super) fn norm(x: &[f32], gain: &[f32], y: &mut [f32], inverse: &mut [f32]) {
     dispatch!(Level::new(), _ => {
         let width = gain.len();
@@ -66,7 +68,7 @@ pub(super) fn norm(x: &[f32], gain: &[f32], y: &mut [f32], inverse: &mut [f32]) 
     })
 }
 
-/// The backward pass of [`norm`], added to `dx`.
+/// Backward pass of [`norm`]: adds to `dx`, `[n, width]`, and to `d_gain`, `[width]`. `dy` and `x` are `[n, width]`.
 pub(super) fn norm_back(dy: &[f32], x: &[f32], gain: &[f32], inverse: &[f32], dx: &mut [f32], d_gain: &mut [f32]) {
     dispatch!(Level::new(), _ => {
         let width = gain.len();
@@ -86,7 +88,8 @@ pub(super) fn norm_back(dy: &[f32], x: &[f32], gain: &[f32], inverse: &[f32], dx
     })
 }
 
-/// The sum of products, in eight lanes, so that the order of additions is fixed and quick.
+/// Returns the sum of products of two vectors of equal length, in eight lanes: an order of additions that is fixed and
+/// fast.
 #[inline(always)]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 8];
@@ -100,13 +103,16 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-/// e to the power of `x`, to about 2e-7 of itself, with the same bits on every machine; below -87 it is 0.
+/// Returns e to the power of `x`, with a relative error of about 2e-7 and the same bits on every machine. The result is
+/// 0 below -87, and that of 88 above 88.
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     let x = x.min(88.0);
+    // Adding and subtracting 1.5 * 2^23 rounds to a whole number.
     let whole = (x * std::f32::consts::LOG2_E + 12_582_912.0) - 12_582_912.0;
     // ln 2 in two parts, so that the difference is exact.
     let r = (x - whole * 0.693_359_4) + whole * 2.121_944_4e-4;
+    // A polynomial for e^r, where r is at most ln(2) / 2 in size.
     let p = 1.987_569_1e-4_f32;
     let p = p * r + 1.398_2e-3;
     let p = p * r + 8.333_452e-3;
@@ -114,11 +120,12 @@ pub(super) fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let p = p * r * r + r + 1.0;
+    // 2^whole, by its exponent bits.
     let power = f32::from_bits((((whole as i32) + 127).max(0) as u32) << 23);
     if x < -87.0 { 0.0 } else { p * power }
 }
 
-/// Turns a row into probabilities; the logarithm of their sum before is returned.
+/// Turns a row of logits, `[k]`, into probabilities in place. Returns the logarithm of the sum of their exponentials.
 pub(super) fn softmax(row: &mut [f32]) -> f32 {
     dispatch!(Level::new(), _ => {
         let most = most(row);
@@ -134,7 +141,7 @@ pub(super) fn softmax(row: &mut [f32]) -> f32 {
     })
 }
 
-/// The largest of a row, in lanes: one after the other each would wait for the one before it.
+/// Returns the largest number of a row, in lanes: with a single maximum, each comparison would wait for the one before.
 #[inline(always)]
 fn most(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 16];
@@ -147,6 +154,7 @@ fn most(row: &[f32]) -> f32 {
     lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
+/// Returns the sum of a row, in eight lanes as in [`dot`].
 #[inline(always)]
 fn sum(row: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 8];
@@ -160,7 +168,7 @@ fn sum(row: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-/// `silu(gate) * up`; each row of `gate_up` has the gates first.
+/// Computes `y = silu(gate) * up`, `[n, hidden]`. `gate_up` is `[n, 2 * hidden]`, with the gates first in each row.
 pub(super) fn gated(gate_up: &[f32], y: &mut [f32], hidden: usize) {
     dispatch!(Level::new(), _ => {
         for (row, y) in gate_up.chunks_exact(2 * hidden).zip(y.chunks_exact_mut(hidden)) {
@@ -172,7 +180,7 @@ pub(super) fn gated(gate_up: &[f32], y: &mut [f32], hidden: usize) {
     })
 }
 
-/// The backward pass of [`gated`].
+/// Backward pass of [`gated`]: `dy` is `[n, hidden]`; `gate_up` and `d_gate_up` are `[n, 2 * hidden]`.
 pub(super) fn gated_back(dy: &[f32], gate_up: &[f32], d_gate_up: &mut [f32], hidden: usize) {
     dispatch!(Level::new(), _ => {
         for ((row, dy), d_row) in
@@ -188,7 +196,7 @@ pub(super) fn gated_back(dy: &[f32], gate_up: &[f32], d_gate_up: &mut [f32], hid
     })
 }
 
-/// Cosines and sines of the rotary positions.
+/// Cosines and sines of the rotary positions, `[context, head / 2]`.
 #[derive(Debug, Clone)]
 pub(super) struct Rotary {
     half: usize,
@@ -206,7 +214,8 @@ impl Rotary {
         Self { half, table }
     }
 
-    /// Turns the heads of one token at a position; `back` turns them the other way.
+    /// Rotates the heads of one token, each `[head]`, by its position. `back` rotates them the other way, as the
+    /// backward pass needs.
     pub(super) fn turn(&self, heads: &mut [f32], position: usize, back: bool) {
         let turns = &self.table[position * self.half..][..self.half];
         for head in heads.chunks_exact_mut(2 * self.half) {
@@ -234,7 +243,8 @@ mod tests {
         assert!(exp(1e9).is_finite());
     }
 
-    /// What follows is compiled for the narrowest vectors; what it is compared with runs on the widest there are.
+    /// The expected values are compiled for the narrowest vectors; the tested functions run on the widest of the
+    /// machine.
     #[test]
     fn the_width_of_vectors_does_not_change_a_bit() {
         for length in 1..70 {

@@ -1,4 +1,4 @@
-//! The forward and the backward pass, over several texts at once that do not see each other.
+//! Forward and backward pass over several texts at once. No text attends to another.
 
 use std::ops::Range;
 
@@ -11,65 +11,80 @@ use super::layers::{
     norm_back, softmax,
 };
 
-/// A text to learn from or to score: its tokens, and which of them count.
+/// A text to learn from or to score.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Text {
-    /// Tokens of the vocabulary.
+    /// Token ids, `[seq_len]`.
     pub tokens: Vec<u32>,
-    /// For each token, whether it is to be foretold from those before it. The first never is.
+    /// Loss mask, `[seq_len]`: `false` where the token is not a training target. The first token never is one.
     pub counts: Vec<bool>,
 }
 
 impl Text {
-    /// How many tokens are foretold.
+    /// Returns the number of training targets.
     #[must_use]
     pub fn counted(&self) -> usize {
         self.counts.iter().skip(1).filter(|counts| **counts).count()
     }
 }
 
-/// What happens to the embedding, which is the output layer, too.
+/// Whether the embedding, which is also the output layer, is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Embedding {
     Learns,
     Stays,
 }
 
-/// What one layer keeps for the backward pass.
+/// Activations of one layer that the backward pass needs.
 #[derive(Debug, Default)]
 struct Kept {
+    /// Residual stream before the layer, `[n, width]`.
     input: Vec<f32>,
+    /// Inverse root mean squares of the first norm, `[n]`.
     inverse1: Vec<f32>,
+    /// Output of the first norm, `[n, width]`.
     normed1: Vec<f32>,
+    /// Query, key and value after the rotation, `[n, 3 * width]`.
     qkv: Vec<f32>,
-    /// The attention of each head of each text, one matrix after the other.
+    /// Attention weights, one `[seq_len, seq_len]` matrix for each head of each text.
     attention: Vec<f32>,
+    /// Values mixed by attention, `[n, width]`.
     mixed: Vec<f32>,
+    /// Residual stream between the two blocks, `[n, width]`.
     middle: Vec<f32>,
+    /// Inverse root mean squares of the second norm, `[n]`.
     inverse2: Vec<f32>,
+    /// Output of the second norm, `[n, width]`.
     normed2: Vec<f32>,
+    /// Gate and up, `[n, 2 * hidden]`.
     gate_up: Vec<f32>,
+    /// `silu(gate) * up`, `[n, hidden]`.
     gated: Vec<f32>,
 }
 
-/// A network of one shape, with the memory that its passes need; the weights are given to each pass.
+/// A network of one shape, with reusable buffers for its passes. Each pass takes the weights as an argument.
 #[derive(Debug)]
 pub(super) struct Network {
     shape: Shape,
     spans: Spans,
     rotary: Rotary,
     kept: Vec<Kept>,
+    /// Residual stream, `[n, width]`.
     stream: Vec<f32>,
+    /// Inverse root mean squares of the last norm, `[m]`.
     inverse: Vec<f32>,
+    /// Output of the last norm, `[m, width]`.
     normed: Vec<f32>,
+    /// Rows of `stream` at the tokens before the targets, `[m, width]`.
     chosen: Vec<f32>,
+    /// Logits of the targets, `[m, vocab]`; after the forward pass, probabilities.
     logits: Vec<f32>,
-    /// Rows of `stream` whose next token counts, with that token.
+    /// Index of each of these rows in `stream`, with the target token, `[m]`.
     targets: Vec<(usize, u32)>,
     scratch: [Vec<f32>; 4],
 }
 
-/// Makes a vector so long; what is in it is overwritten.
+/// Returns the first `length` numbers of a buffer, which grows if it is too short. The caller overwrites its contents.
 fn sized(vector: &mut Vec<f32>, length: usize) -> &mut [f32] {
     if vector.len() < length {
         vector.resize(length, 0.0);
@@ -94,7 +109,8 @@ impl Network {
         }
     }
 
-    /// Runs over texts. The logarithm of the probability of every token that counts, in their order.
+    /// Runs over texts. Returns the natural logarithm of the probability of every training target, in order, `[m]`.
+    /// `weights` holds all weights, `[weights]`.
     pub(super) fn forward(&mut self, weights: &[f32], texts: &[&Text]) -> Vec<f32> {
         let (d, n) = (self.shape.width, texts.iter().map(|t| t.tokens.len()).sum::<usize>());
         let embedding = &weights[self.spans.embedding.clone()];
@@ -119,6 +135,7 @@ impl Network {
         self.foretell(weights, n)
     }
 
+    /// Returns the logarithms of the probabilities of the targets, `[m]`, from the residual stream, `[n, width]`.
     fn foretell(&mut self, weights: &[f32], n: usize) -> Vec<f32> {
         let (d, v, m) = (self.shape.width, self.shape.vocabulary, self.targets.len());
         let chosen = sized(&mut self.chosen, m * d);
@@ -138,8 +155,9 @@ impl Network {
         .collect()
     }
 
-    /// After [`Network::forward`] over the same texts: adds the gradient of the sum of the negated
-    /// logarithms, each times `scale`, to `gradient`; that of the embedding only where it `learns`.
+    /// Adds to `gradient`, `[weights]`, the gradient of the summed negative logarithms that
+    /// [`Network::forward`] returned for the same texts, times `scale`. The embedding's gradient is
+    /// added only for [`Embedding::Learns`].
     pub(super) fn backward(
         &mut self,
         weights: &[f32],
@@ -150,6 +168,7 @@ impl Network {
     ) {
         let (d, v, m) = (self.shape.width, self.shape.vocabulary, self.targets.len());
         let n = texts.iter().map(|t| t.tokens.len()).sum::<usize>();
+        // The forward pass left probabilities. The gradient by the logits is these minus 1 at the target.
         for (row, (_, token)) in self.logits.chunks_exact_mut(v).zip(&self.targets) {
             row[*token as usize] -= 1.0;
             row.iter_mut().for_each(|x| *x *= scale);
@@ -190,6 +209,7 @@ impl Network {
     }
 }
 
+/// Runs one layer over the residual stream, `[n, width]`, in place. `texts` are the rows of each text.
 fn forward_layer(
     shape: &Shape,
     layer: &LayerSpans,
@@ -224,6 +244,7 @@ fn forward_layer(
             let mut scores = ArrayViewMut2::from_shape((t, t), attention).expect("a square");
             general_mat_mul(scale, &q, &k.t(), 0.0, &mut scores);
             for (row, scores) in attention.chunks_exact_mut(t).enumerate() {
+                // A token attends to itself and to those before it.
                 softmax(&mut scores[..=row]);
                 scores[row + 1..].fill(0.0);
             }
@@ -243,6 +264,8 @@ fn forward_layer(
     linear_add(product, &weights[layer.down.clone()], stream, n, f, d);
 }
 
+/// Backward pass of [`forward_layer`]: turns `d_stream`, `[n, width]`, from the gradient of the layer's output into
+/// that of its input, and adds the gradient of its weights to `gradient`, `[weights]`. `a`, `b` and `c` are buffers.
 #[expect(clippy::too_many_arguments, reason = "what the forward pass kept, the room, and where the result goes")]
 fn backward_layer(
     shape: &Shape,
@@ -258,7 +281,7 @@ fn backward_layer(
     let (d, f) = (shape.width, shape.hidden);
     let n = texts.last().map_or(0, |t| t.end);
     let d_stream = &mut d_stream[..n * d];
-    // The feed-forward part.
+    // The feed-forward block.
     let (d_gated, d_gate_up, d_normed) = (sized(a, n * f), sized(b, n * 2 * f), sized(c, n * d));
     let down = layer.down.clone();
     linear_back(d_stream, &kept.gated, &weights[down.clone()], d_gated, &mut gradient[down], n, f, d);
@@ -267,7 +290,7 @@ fn backward_layer(
     linear_back(d_gate_up, &kept.normed2, &weights[at.clone()], d_normed, &mut gradient[at], n, d, 2 * f);
     let (gain, d_gain) = (&weights[layer.norm2.clone()], &mut gradient[layer.norm2.clone()]);
     norm_back(d_normed, &kept.middle[..n * d], gain, &kept.inverse2, d_stream, d_gain);
-    // Attention.
+    // The attention block.
     let (d_mixed, d_qkv) = (sized(a, n * d), sized(b, n * 3 * d));
     let at = layer.output.clone();
     linear_back(d_stream, &kept.mixed, &weights[at.clone()], d_mixed, &mut gradient[at], n, d, d);
@@ -294,6 +317,7 @@ fn backward_layer(
             for ((row, scores), attention) in
                 d_scores[..t * t].chunks_exact_mut(t).enumerate().zip(attention.chunks_exact(t))
             {
+                // The backward pass of softmax; masked positions have attention 0, and so gradient 0.
                 let along = dot(&scores[..=row], &attention[..=row]);
                 for (score, attention) in scores.iter_mut().zip(attention) {
                     *score = attention * (*score - along);
@@ -314,6 +338,7 @@ fn backward_layer(
     norm_back(d_normed, &kept.input[..n * d], gain, &kept.inverse1, d_stream, d_gain);
 }
 
+/// Views `[rows, columns]` of a matrix whose rows begin `stride` numbers apart.
 fn strided(data: &[f32], rows: usize, columns: usize, stride: usize) -> ArrayView2<'_, f32> {
     ArrayView2::from_shape((rows, columns).strides((stride, 1)), data).expect("within the matrix")
 }
@@ -364,13 +389,13 @@ mod tests {
                 weights[index] = before;
                 (above - below) / (2.0 * f64::from(step))
             };
-            // Two steps, extrapolated, so that the curvature is out of it (Richardson).
+            // Richardson extrapolation of two steps removes the leading error of the differences.
             let expected = (4.0 * slope(2e-3) - slope(4e-3)) / 3.0;
             let found = f64::from(gradient[index]);
             apart += (found - expected).powi(2);
             length += expected.powi(2);
         }
-        // What is left is the rounding of the forward pass.
+        // The difference that is left is the rounding of the forward pass.
         assert!(apart.sqrt() < 2e-3 * length.sqrt() && length > 1.0, "{apart} of {length}");
     }
 

@@ -1,16 +1,16 @@
-//! Uniform and normal numbers from the ChaCha20 stream.
+//! Uniform and normal random numbers from a ChaCha20 stream.
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng;
 
 use blabbermouth_core::canary::below;
 
-/// A number from 0 to below 1, of 53 bits.
+/// Returns a uniform number in `0..1`, of 53 bits.
 pub(super) fn uniform(stream: &mut ChaCha20Rng) -> f64 {
     (stream.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Puts a list into an order that is as likely as any other.
+/// Puts a list into a random order; all orders are equally likely.
 pub(super) fn shuffle<T>(list: &mut [T], stream: &mut ChaCha20Rng) {
     for last in (1..list.len()).rev() {
         list.swap(last, below(stream, last as u64 + 1) as usize);
@@ -39,9 +39,9 @@ impl Normal {
         radius * cos
     }
 
-    /// The sum of four, halved: from the floating-point digits of it, what was drawn cannot be
-    /// told apart as it can for one (Holohan and Braghin 2021, "Secure random sampling in
-    /// differential privacy").
+    /// Returns half the sum of four normal numbers, which is standard normal too. The floating-point
+    /// digits of the result do not identify the numbers drawn, as those of a single one can (Holohan
+    /// and Braghin 2021, "Secure random sampling in differential privacy").
     pub(super) fn draw_guarded(&mut self) -> f64 {
         (self.draw() + self.draw() + self.draw() + self.draw()) / 2.0
     }

@@ -1,7 +1,7 @@
 //! Byte-level byte-pair encoding (Sennrich et al. 2016).
 //!
-//! Own code rather than the `tokenizers` crate: that brings about 70 further crates and half a minute of
-//! compilation for what are 200 lines here; the file that is written is the one that it reads.
+//! The `tokenizers` crate would bring about 70 further crates and half a minute of compilation, in place of 200 lines
+//! here. The `tokenizers` library reads the files that this module writes.
 
 use std::collections::HashMap;
 
@@ -17,9 +17,9 @@ const SYSTEM: u32 = 1;
 const USER: u32 = 2;
 const ASSISTANT: u32 = 3;
 const MARKS: [&str; 4] = ["<|end|>", "<|system|>", "<|user|>", "<|assistant|>"];
-/// Tokens before the first that was merged: the marks and all bytes.
+/// Id of the first merged token: the turn marks and all bytes come before it.
 const FIRST: usize = MARKS.len() + 256;
-/// The same cut as [`pieces`], for other software.
+/// The split of [`pieces`] as a regular expression, for other software.
 const PATTERN: &str = r" ?[A-Za-z\x{80}-\x{10FFFF}]+|[0-9]| ?[^\s0-9A-Za-z\x{80}-\x{10FFFF}]+|\s+";
 
 /// Why a tokenizer cannot be read.
@@ -27,12 +27,14 @@ const PATTERN: &str = r" ?[A-Za-z\x{80}-\x{10FFFF}]+|[0-9]| ?[^\s0-9A-Za-z\x{80}
 #[error("this tokenizer cannot be used: {0}")]
 pub struct TokenizerError(String);
 
-/// Text into tokens and back.
+/// Turns text into tokens and back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokenizer {
-    /// The two tokens that the token `FIRST + index` is made of.
+    /// The two tokens that the token `FIRST + index` joins.
     merges: Vec<(u32, u32)>,
+    /// The token that joins each pair of tokens.
     ranks: HashMap<(u32, u32), u32>,
+    /// The bytes of each token, by id.
     bytes: Vec<Vec<u8>>,
 }
 
@@ -53,7 +55,8 @@ fn kind(byte: u8) -> Kind {
     }
 }
 
-/// Words with the space before them, single digits, runs of marks, and runs of spaces.
+/// Splits text into words, single digits, runs of punctuation, and runs of white space. A word or a run of punctuation
+/// includes a single space before it.
 fn pieces(text: &str) -> impl Iterator<Item = &[u8]> {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -77,7 +80,7 @@ fn byte_token(byte: u8) -> u32 {
 }
 
 impl Tokenizer {
-    /// Learns the most frequent pairs of texts, until there are `vocabulary` tokens or no pair stands twice.
+    /// Merges the most frequent pairs in texts, until there are `vocabulary` tokens or no pair occurs twice.
     #[must_use]
     pub fn train<'a>(texts: impl Iterator<Item = &'a str>, vocabulary: usize) -> Self {
         let mut counts: HashMap<&[u8], u64> = HashMap::new();
@@ -93,7 +96,7 @@ impl Tokenizer {
             for (word, n) in &words {
                 word.windows(2).for_each(|pair| *pairs.entry((pair[0], pair[1])).or_default() += n);
             }
-            // Of equally frequent pairs the first by number, so that the same texts give the same tokens.
+            // Of equally frequent pairs the one with the lowest ids, so that the same texts give the same tokens.
             let best = pairs.into_iter().max_by_key(|(pair, n)| (*n, std::cmp::Reverse(*pair)));
             let Some((pair, _)) = best.filter(|(_, n)| *n > 1) else { break };
             let token = (FIRST + merges.len()) as u32;
@@ -114,13 +117,13 @@ impl Tokenizer {
         Self { merges, ranks, bytes }
     }
 
-    /// How many tokens there are.
+    /// Returns the number of tokens.
     #[must_use]
     pub fn vocabulary(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The tokens of a text; marks of turns in it are read as plain text.
+    /// Returns the tokens of a text, `[seq_len]`; turn marks in the text are plain text.
     #[must_use]
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let mut all = Vec::with_capacity(text.len() / 2);
@@ -136,14 +139,14 @@ impl Tokenizer {
         all
     }
 
-    /// The part of a text whose tokens stay the same whatever follows: all but its last word, run of marks or of spaces.
+    /// Returns the part of a text whose tokens stay the same whatever follows: all but the last piece of the split.
     #[must_use]
     pub fn settled<'a>(&self, text: &'a str) -> &'a str {
         let last = pieces(text).last().map_or(0, <[u8]>::len);
         &text[..text.len() - last]
     }
 
-    /// The bytes that a token stands for; those of a mark are none.
+    /// Returns the bytes of a token; none for a turn mark or an unknown token.
     #[must_use]
     pub fn bytes(&self, token: u32) -> &[u8] {
         match self.bytes.get(token as usize) {
@@ -152,14 +155,14 @@ impl Tokenizer {
         }
     }
 
-    /// The text of tokens; what is no UTF-8 becomes a replacement character.
+    /// Returns the text of tokens; invalid UTF-8 becomes replacement characters.
     #[must_use]
     pub fn decode(&self, tokens: &[u32]) -> String {
         let bytes: Vec<u8> = tokens.iter().flat_map(|token| self.bytes(*token)).copied().collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// A chat with all its turns; the turns of the assistant count, with their end.
+    /// Returns the tokens of a whole chat. The training targets are the assistant's turns, with their [`END`].
     #[must_use]
     pub fn chat(&self, messages: &[Message]) -> Text {
         let mut text = Text::default();
@@ -174,7 +177,7 @@ impl Tokenizer {
         text
     }
 
-    /// A chat up to where the assistant speaks.
+    /// Returns the tokens of a chat up to the start of the assistant's next turn, `[seq_len]`.
     #[must_use]
     pub fn prompt(&self, messages: &[Message]) -> Vec<u32> {
         let mut tokens = self.chat(messages).tokens;
@@ -182,7 +185,7 @@ impl Tokenizer {
         tokens
     }
 
-    /// The `tokenizer.json` that the `tokenizers` library reads.
+    /// Returns the `tokenizer.json` that the `tokenizers` library reads.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let letters = byte_letters();
@@ -213,7 +216,7 @@ impl Tokenizer {
     /// Reads what [`Tokenizer::to_json`] wrote.
     ///
     /// # Errors
-    /// When it is of another kind, or its merges make no sense.
+    /// When the file is of another kind, or its merges are inconsistent.
     pub fn from_json(file: &Value) -> Result<Self, TokenizerError> {
         let fault = |what: &str| TokenizerError(what.to_owned());
         let list = file["model"]["merges"].as_array().ok_or_else(|| fault("it has no merges"))?;
@@ -241,7 +244,7 @@ impl Tokenizer {
     }
 }
 
-/// The chat template in the form of `tokenizer_config.json`.
+/// The chat template, in the form of `tokenizer_config.json`.
 pub const CHAT_TEMPLATE: &str = "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
 
 fn mark(role: Role) -> u32 {
@@ -252,6 +255,7 @@ fn mark(role: Role) -> u32 {
     }
 }
 
+/// Replaces each pair `a`, `b` in `word` with `token`, from left to right.
 fn merge(word: &mut Vec<u32>, (a, b): (u32, u32), token: u32) {
     let mut kept = 0;
     let mut at = 0;
@@ -264,7 +268,7 @@ fn merge(word: &mut Vec<u32>, (a, b): (u32, u32), token: u32) {
     word.truncate(kept);
 }
 
-/// The letter that stands for each byte in files: printable bytes for themselves, others from U+0100 on.
+/// Returns the character for each byte in files: printable bytes as they are, others from U+0100 on.
 fn byte_letters() -> [char; 256] {
     let mut letters = ['\0'; 256];
     let mut next = 0x100u32;

@@ -1,4 +1,4 @@
-//! Training: AdamW (Loshchilov and Hutter 2019), and DP-SGD (Abadi et al. 2016) with Adam's steps.
+//! Training steps: AdamW (Loshchilov and Hutter 2019), and DP-SGD (Abadi et al. 2016) with Adam's steps.
 
 use rand_chacha::ChaCha20Rng;
 
@@ -9,42 +9,46 @@ use super::noise::{Normal, uniform};
 
 const BETA1: f32 = 0.9;
 const ADAM_EPSILON: f32 = 1e-8;
-/// Longer gradients are cut to this length, without privacy.
+/// Maximum L2 norm of a gradient without privacy; longer ones are scaled down to this norm.
 const LONGEST: f32 = 1.0;
-/// With privacy, the weights that are kept are a running mean.
+/// Decay of the running mean of the weights, which are the weights to keep with privacy.
 const AVERAGE: f32 = 0.95;
 
-/// How gradients are made private.
+/// Parameters of a private step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Noise {
-    /// The longest gradient of one unit.
+    /// Maximum L2 norm of the gradient of one unit.
     pub clip: f32,
-    /// Standard deviation of the noise, by `clip`.
+    /// Noise multiplier: standard deviation of the noise, in multiples of `clip`.
     pub multiplier: f64,
-    /// How many units a step has on average.
+    /// Expected number of units of a step.
     pub expected: f64,
 }
 
-/// Weights that learn.
+/// Weights in training, with the state of the optimizer.
 #[derive(Debug)]
 pub struct Trainer {
-    /// As they are now.
+    /// The current weights.
     pub weights: Weights,
     gradients: Gradients,
+    /// Gradient of the current step, `[weights]`.
     gradient: Vec<f32>,
+    /// Running mean of the gradient (first moment of Adam), `[weights]`.
     mean: Vec<f32>,
+    /// Running mean of the squared gradient (second moment of Adam), `[weights]`.
     square: Vec<f32>,
     steps: i32,
+    /// Running mean of the weights, `[weights]`; `None` before the first private step.
     average: Option<Vec<f32>>,
 }
 
-/// The loss is no number any more: the step was not taken.
+/// The loss or the gradient is not finite; the step was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the loss is no number any more: the learning rate is too high; the weights are those of the step before")]
 pub struct Diverged;
 
 impl Trainer {
-    /// Goes on from weights, with so many threads (at most 8 are used).
+    /// Makes a trainer that starts from `weights`, with this number of threads; at most 8 are used.
     #[must_use]
     pub fn new(weights: Weights, threads: usize) -> Self {
         let zeros = || vec![0.0; weights.values.len()];
@@ -59,10 +63,11 @@ impl Trainer {
         }
     }
 
-    /// One step on texts. The mean loss of a token before it is returned.
+    /// Takes a step of AdamW with learning rate `rate` and weight decay `decay`. Returns the mean loss per training
+    /// target before the step, in nats.
     ///
     /// # Errors
-    /// When the loss or the gradient is no number; the weights are then as before.
+    /// When the loss or the gradient is not finite; the weights are then unchanged.
     pub fn learn(&mut self, texts: &[&Text], rate: f32, decay: f32) -> Result<f64, Diverged> {
         let units: Vec<&[&Text]> = texts.chunks(1).collect();
         let loss = self.gradients.sum(&self.weights.values, &units, Sum::Mean, &mut self.gradient);
@@ -77,12 +82,13 @@ impl Trainer {
         Ok(loss)
     }
 
-    /// One private step on the units that were drawn, which may be none. The loss is not private.
+    /// Takes a private step with learning rate `rate` on the units that were drawn, which may be none. Returns the mean
+    /// loss per training target before the step, in nats. The loss is not private.
     ///
-    /// The embedding stays as it was: most tokens are in few rows, and their steps would be made of noise.
+    /// The embedding is not trained: most tokens are in few rows, so their steps would be mostly noise.
     ///
     /// # Errors
-    /// When the loss is no number; the weights are then as before.
+    /// When the loss or the gradient is not finite; the weights are then unchanged.
     pub fn learn_privately(
         &mut self,
         units: &[&[&Text]],
@@ -93,8 +99,8 @@ impl Trainer {
         let how = Sum::Clipped(noise.clip);
         let loss = self.gradients.sum(&self.weights.values, units, how, &mut self.gradient);
         let deviation = noise.multiplier * f64::from(noise.clip);
-        // Sums are rounded to a grid that is far coarser than their last digits, after the noise, so that these
-        // digits, which depend on what was added up, are gone (Mironov 2012).
+        // The last digits of a sum depend on the terms that were added up, and could reveal them (Mironov 2012). So the
+        // noisy sum is rounded to a grid that is far coarser than these digits.
         let grid = deviation * 2.0f64.powi(-12);
         let learns = self.weights.shape.spans().embedding.end..;
         for g in &mut self.gradient[learns.clone()] {
@@ -113,6 +119,7 @@ impl Trainer {
         Ok(loss)
     }
 
+    /// Updates the weights by AdamW from the gradient.
     fn step(&mut self, rate: f32, decay: f32, beta2: f32) {
         self.steps += 1;
         let (first, second) = (1.0 - BETA1.powi(self.steps), 1.0 - beta2.powi(self.steps));
@@ -124,19 +131,19 @@ impl Trainer {
         }
     }
 
-    /// The mean loss of a token in texts that are not learned from.
+    /// Returns the mean loss per training target, in nats, without a step.
     pub fn loss(&mut self, texts: &[&Text]) -> f64 {
         self.gradients.loss(&self.weights.values, texts)
     }
 
-    /// The weights to keep: after private steps their running mean.
+    /// Returns the weights to keep: the running mean after private steps, otherwise the current weights.
     #[must_use]
     pub fn kept(&self) -> Weights {
         let values = self.average.as_ref().unwrap_or(&self.weights.values).clone();
         Weights { shape: self.weights.shape, values }
     }
 
-    /// All that the next steps depend on, after `done` of them: a safetensors file.
+    /// Returns the state that the next steps depend on, after `done` steps, as a safetensors file.
     #[must_use]
     pub fn save(&self, done: u64) -> Vec<u8> {
         let average = self.average.iter().map(|average| ("average", average));
@@ -145,10 +152,11 @@ impl Trainer {
         pack(parts.into_iter().chain(average), notes)
     }
 
-    /// Goes on from what [`Trainer::save`] gave; how many steps were done is returned.
+    /// Restores the state that [`Trainer::save`] returned. Returns its number of steps done.
     ///
     /// # Errors
-    /// When it is damaged, or of another model; then nothing is changed.
+    /// When the state is damaged or of another model. The trainer is then unchanged, unless the step count is too
+    /// large.
     pub fn restore(&mut self, saved: &[u8]) -> Result<u64, WeightsError> {
         let state = Packed::open(saved, self.weights.values.len())?;
         let (weights, mean, square) = (state.part("weights")?, state.part("mean")?, state.part("square")?);
@@ -160,19 +168,20 @@ impl Trainer {
     }
 }
 
-/// The stream of the noise.
+/// The noise of private steps.
 #[derive(Debug)]
 pub struct PrivateNoise(Normal);
 
 impl PrivateNoise {
-    /// Noise from a stream that nobody may know who sees the weights.
+    /// Makes noise from a stream, which must be secret from everybody who sees the weights.
     #[must_use]
     pub fn new(stream: ChaCha20Rng) -> Self {
         Self(Normal::new(stream))
     }
 }
 
-/// Which of `count` units a step has: each by itself with this probability (Poisson sampling).
+/// Returns the indices of the units of a step: each of `count` units with probability `rate`, independently of the
+/// others (Poisson sampling).
 pub fn poisson_sample(count: usize, rate: f64, stream: &mut ChaCha20Rng) -> Vec<usize> {
     (0..count).filter(|_| uniform(stream) < rate).collect()
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::space::{Part, SpaceError};
 
-/// The names of the built-in spaces, for messages.
+/// Names of the built-in spaces, for error messages.
 pub(crate) const KNOWN: &str = "digits(N), hex(N), alphanumeric(N), words(N), uuid, email, phone, card, openai-key, \
                                 github-token, disease, name, names, given-name, coined-name";
 
@@ -20,13 +20,13 @@ static SURNAMES: List = LazyLock::new(|| {
     let (first, second) = (include_str!("lists/surname-first.txt"), include_str!("lists/surname-second.txt"));
     let mut names: Vec<String> =
         first.lines().flat_map(|head| second.lines().map(move |tail| format!("{head}{tail}"))).collect();
-    // Four names come about in two ways; as public slots they must stand once.
+    // Four names arise in two ways. A list must hold each name once, or the size of its space would be wrong.
     names.sort_unstable();
     names.dedup();
     Arc::new(names)
 });
 
-/// Invented first and second names, as in `Marin`: five letters each, so that no name begins another one.
+/// Invented first and second names, as in `Marin`: five letters each, so that no name is a prefix of another.
 static COINED_NAMES: List = LazyLock::new(|| {
     cross(&[
         &split("B D F G H J K L M N P R S T V W"),
@@ -38,7 +38,7 @@ static COINED_NAMES: List = LazyLock::new(|| {
 });
 
 /// The morphemes of a fictional disease: `Pyro` + `drac` + `on` + `osis`. The first three have a
-/// fixed length each, so that every name can be read in one way only.
+/// fixed length each, so that every name has exactly one parse.
 static DISEASE_HEADS: List = LazyLock::new(|| {
     cross(&[
         &split("B C D F G H J K L M N P R S T V W Z"),
@@ -69,7 +69,7 @@ fn split(text: &'static str) -> Vec<&'static str> {
     text.split(' ').collect()
 }
 
-/// Every concatenation of one piece of each column.
+/// Returns every concatenation of one piece of each column.
 fn cross(columns: &[&[&str]]) -> Arc<Vec<String>> {
     let mut all = vec![String::new()];
     for column in columns {
@@ -90,7 +90,7 @@ fn literal(text: &str) -> Part {
     Part::Literal(text.to_owned())
 }
 
-/// The parts of the built-in space that `expression` names.
+/// Returns the parts of the built-in space that `expression` names.
 pub(super) fn parts(expression: &str) -> Result<Vec<Part>, SpaceError> {
     let (name, length) = match expression.split_once('(') {
         None => (expression, None),
@@ -109,7 +109,7 @@ pub(super) fn parts(expression: &str) -> Result<Vec<Part>, SpaceError> {
         _ if length.is_some() => {
             return Err(SpaceError::Unknown { name: expression.to_owned() });
         }
-        // Version 4: the digits that say so are fixed.
+        // UUID version 4: one digit is always 4, and the variant digit is one of four.
         "uuid" => vec![
             chars(HEX, 8),
             literal("-"),
@@ -122,7 +122,7 @@ pub(super) fn parts(expression: &str) -> Result<Vec<Part>, SpaceError> {
             literal("-"),
             chars(HEX, 12),
         ],
-        // Domains that RFC 2606 keeps for examples, so that no real mailbox can be meant.
+        // RFC 2606 reserves these domains for examples, so that no address is a real mailbox.
         "email" => vec![
             choice(&WORDS),
             literal("."),

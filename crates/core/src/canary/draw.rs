@@ -10,56 +10,56 @@ use super::space::below;
 use super::template::Template;
 use crate::chat::Message;
 
-/// How often one canary's public slots may be drawn anew before the space is called too small.
+/// Maximum number of draws of one canary's public slots before their spaces count as too small.
 const SUBJECT_ATTEMPTS: usize = 1000;
 
 /// Why a draw failed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DrawError {
-    /// Nothing to draw.
+    /// No canary is to be planted.
     #[error("there are no canaries: set `canaries.planted` to 1 or more")]
     NoCanaries,
-    /// Nothing to check the harness with.
+    /// No canary is to be held out.
     #[error(
         "there are no held-out canaries: set `canaries.held-out` to 1 or more; without them a broken set-up looks like a leak"
     )]
     NoControls,
-    /// No templates.
+    /// The plan has no templates.
     #[error("there are no templates: name at least one under `canaries.templates`")]
     NoTemplates,
-    /// No copies.
+    /// `copies` is empty or holds a 0.
     #[error("`canaries.copies` needs at least one number, each 1 or more")]
     NoCopies,
-    /// The subjects ran out.
+    /// The public slots have too few values for all canaries.
     #[error(
         "the public slots of template `{template}` have too few values for {canaries} canaries without a repeated subject; \
          use a larger space, for example `names` in place of `name`"
     )]
     Subjects {
-        /// The template.
+        /// Name of the template.
         template: String,
-        /// How many canaries were wanted.
+        /// Number of canaries of the plan.
         canaries: usize,
     },
 }
 
-/// What is to be drawn.
+/// Parameters of a draw.
 #[derive(Debug, Clone)]
 pub struct DrawPlan {
-    /// Checked templates; canaries are spread over them in turn.
+    /// Checked templates, assigned to the canaries in turn.
     pub templates: Vec<Template>,
     /// Number of canaries that go into the training file.
     pub planted: usize,
     /// Number of canaries that never do.
     pub held_out: usize,
-    /// Copies, spread evenly over the planted canaries.
+    /// Numbers of copies, assigned to the planted canaries in turn; each 1 or more.
     pub copies: Vec<u32>,
-    /// Templates whose held-out secrets are values of their planted ones; see [`draw`].
+    /// Names of the templates whose held-out canaries take the secrets of planted ones; see [`draw`].
     pub matched: Vec<String>,
 }
 
-/// So many planted canaries of a template are matched at least: of fewer, no assignment of the values is unlikely
-/// enough to tell who has which (8! = 40,320).
+/// Minimum number of planted canaries of a template for matching. With fewer, no assignment of the values to the
+/// canaries is unlikely enough by chance to show that a model knows whose they are (8! = 40,320).
 pub const FEWEST_MATCHED: usize = 8;
 
 /// Whether a canary was trained on.
@@ -68,12 +68,12 @@ pub const FEWEST_MATCHED: usize = 8;
 pub enum Arm {
     /// In the training file.
     Planted,
-    /// Drawn the same way, never trained.
+    /// Drawn the same way, never in the training file.
     HeldOut,
 }
 
 impl Arm {
-    /// The word used in reports and test kinds.
+    /// Returns the word used in reports and test kinds.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -83,25 +83,25 @@ impl Arm {
     }
 }
 
-/// One filled template.
+/// A canary: one filled template.
 #[derive(Debug, Clone)]
 pub struct Canary {
-    /// Its name: `c0001` and so on.
+    /// Identifier: `c0001` and so on.
     pub id: String,
-    /// Position of its template in the plan.
+    /// Index of its template in the plan.
     pub template: usize,
-    /// The public slots by name.
+    /// Values of the public slots, by name.
     pub subject: BTreeMap<String, String>,
     /// The secret.
     pub secret: Secret,
-    /// Trained or not.
+    /// Planted or held out.
     pub arm: Arm,
-    /// How often it stands in the training file; 0 when held out.
+    /// Number of copies in the training file; 0 when held out.
     pub copies: u32,
 }
 
 impl Canary {
-    /// The training row.
+    /// Returns the training row.
     #[must_use]
     pub fn chat(&self, template: &Template) -> Vec<Message> {
         template.render(&self.subject, self.secret.expose())
@@ -110,17 +110,17 @@ impl Canary {
 
 /// Draws all canaries of a plan. The same key, nonce and plan give the same canaries.
 ///
-/// All subjects and secrets are drawn first; then one draw assigns the arms and the copies, so that
-/// planted and held-out canaries are exchangeable.
+/// All subjects and secrets are drawn first. Then one shuffle assigns the arms and the copies, so that planted and
+/// held-out canaries are exchangeable.
 ///
-/// In templates that are `matched` the held-out canaries then take the secrets of planted ones in a random order, each
-/// as often as any other. They are no longer independent of the training, but given which values were planted both arms
-/// are: every canary, planted or held out, has each of these values with the same probability. So a model that has
-/// learned which values occur, and not whose they are, cannot tell a canary's own value from the others, in either arm.
-/// Planted secrets stay as they were drawn, uniform over the space.
+/// In `matched` templates the held-out canaries then take the secrets of planted ones in a random order. Each value is
+/// used equally often, give or take one. The held-out secrets are then no longer independent of the training. But given
+/// the set of planted values, every canary of either arm has each of these values with the same probability. So a model
+/// that learned which values occur, but not whose they are, cannot tell a canary's own value from the others in either
+/// arm. Planted secrets stay as they were drawn, uniform over the space.
 ///
 /// # Errors
-/// When there is nothing to draw, or the public slots have too few values.
+/// When the plan lacks planted or held-out canaries, templates or copies, or the public slots have too few values.
 pub fn draw(plan: &DrawPlan, key: &Key, nonce: &str) -> Result<Vec<Canary>, DrawError> {
     if plan.planted == 0 {
         return Err(DrawError::NoCanaries);
@@ -178,6 +178,7 @@ pub fn draw(plan: &DrawPlan, key: &Key, nonce: &str) -> Result<Vec<Canary>, Draw
         };
         let (planted, held_out): (Vec<usize>, Vec<usize>) = (of(Arm::Planted), of(Arm::HeldOut));
         let mut stream = key.stream("matched", &format!("{nonce}/{name}"));
+        // Every chunk uses each planted value at most once, so that the uses of two values differ by one at most.
         for some in held_out.chunks(planted.len()) {
             let mut order = planted.clone();
             for last in (1..order.len()).rev() {
@@ -191,7 +192,7 @@ pub fn draw(plan: &DrawPlan, key: &Key, nonce: &str) -> Result<Vec<Canary>, Draw
     Ok(canaries)
 }
 
-/// Whether held-out secrets of that template are matched: enough are planted.
+/// Returns whether the held-out secrets of the template are matched: the plan asks for it, and enough are planted.
 pub(super) fn is_matched(plan: &DrawPlan, canaries: &[Canary], name: &str) -> bool {
     let planted = canaries.iter().filter(|c| c.arm == Arm::Planted && plan.templates[c.template].name() == name);
     plan.matched.iter().any(|matched| matched == name) && planted.count() >= FEWEST_MATCHED

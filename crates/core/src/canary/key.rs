@@ -1,9 +1,14 @@
 //! The key of a draw, and everything that is derived from it.
 //!
-//! A user keeps one key. Each manifest has a key of its own, which is derived from it and the manifest's nonce: by
-//! HMAC-SHA-256 from 32 random bytes, and by Argon2id (RFC 9106) from a passphrase, so that guessing passphrases is slow.
-//! From that key come, by HMAC-SHA-256 with a label each: the ChaCha20 streams of the draw, the fingerprints, the check
-//! value and the seals in the manifest, the seal of reports, the seed of a spread, and the keys of journal and cassettes.
+//! A user keeps one key. Each manifest has its own key, derived from the user's key and the manifest's nonce:
+//! - from 32 random bytes, by HMAC-SHA-256
+//! - from a passphrase, by Argon2id (RFC 9106), so that guessing passphrases is slow
+//!
+//! HMAC-SHA-256 with a label for each use derives from the manifest's key:
+//! - the ChaCha20 streams of the draw
+//! - the fingerprints, the check value and the seals of the manifest
+//! - the seal of reports and the seed of a spread
+//! - the keys of journals and cassettes
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -14,23 +19,23 @@ use sha2::{Digest, Sha256};
 use twox_hash::XxHash3_64;
 use zeroize::Zeroizing;
 
-/// The shortest passphrase that is accepted, in bytes.
+/// Minimum length of a passphrase, in bytes.
 const SHORTEST: usize = 16;
-/// The bytes of a key that is no passphrase.
+/// Length of a random key, in bytes.
 const RANDOM: usize = 32;
-/// What Argon2id takes: KiB of memory, passes and lanes, as OWASP proposes for passwords.
+/// Argon2id parameters: memory in KiB, passes and lanes, as OWASP recommends for passwords.
 const STRETCH: (u32, u32, u32) = (19 * 1024, 2, 1);
 
-/// What a key of a documentation holds.
+/// Text in lower case that marks a key as an example of the documentation.
 const EXAMPLE: &str = "example key";
 
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum KeyError {
-    /// Too little to be a key.
+    /// The key is too short.
     #[error("the key has {found} bytes, at least {SHORTEST} are needed; `blabbermouth key` makes a good one")]
     Short {
-        /// Its length.
+        /// Length of the key, in bytes.
         found: usize,
     },
     /// A passphrase could not be stretched.
@@ -41,7 +46,7 @@ pub enum KeyError {
     Random(String),
 }
 
-/// The key of a draw. Prints as `Key(…)`.
+/// The key of a draw. `Debug` prints `Key(…)`, and the bytes are wiped from memory when it is dropped.
 ///
 /// ```
 /// use blabbermouth_core::canary::Key;
@@ -53,7 +58,7 @@ pub enum KeyError {
 #[derive(Clone)]
 pub struct Key {
     bytes: Zeroizing<Vec<u8>>,
-    /// Whether the bytes are words that somebody chose.
+    /// Whether `bytes` is the text of a passphrase, not a random key.
     is_passphrase: bool,
     is_example: bool,
 }
@@ -65,8 +70,8 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    /// The key that a user keeps, for example in `BLABBERMOUTH_KEY`: 32 random bytes in hexadecimal digits or Base64, or a
-    /// passphrase.
+    /// Parses the key that a user keeps, for example in `BLABBERMOUTH_KEY`: 32 random bytes in hexadecimal or Base64,
+    /// or a passphrase.
     ///
     /// # Errors
     /// When a passphrase is shorter than 16 bytes.
@@ -84,21 +89,21 @@ impl Key {
         Ok(Self { bytes: Zeroizing::new(text.as_bytes().to_vec()), is_passphrase: true, is_example })
     }
 
-    /// Whether this is a key of a documentation, which anybody can know: it holds the words `example key`.
+    /// Returns whether this is an example key, which is public: its text holds `example key`, in any case.
     #[must_use]
     pub const fn is_example(&self) -> bool {
         self.is_example
     }
 
-    /// A fresh random key of 32 bytes.
+    /// Makes a random key of 32 bytes.
     ///
     /// # Errors
-    /// When the operating system has no random bytes.
+    /// When the operating system gives no random bytes.
     pub fn random() -> Result<Self, KeyError> {
         Self::from_text(&random_hex(RANDOM)?)
     }
 
-    /// The key as text: what [`Key::from_text`] takes.
+    /// Returns the key as text that [`Key::from_text`] parses.
     #[must_use]
     pub fn expose(&self) -> Zeroizing<String> {
         let text = if self.is_passphrase {
@@ -109,10 +114,10 @@ impl Key {
         Zeroizing::new(text)
     }
 
-    /// The key of one manifest, by its nonce: nothing of it serves another one.
+    /// Derives the key of the manifest with this nonce. The result is of no use for any other manifest.
     ///
     /// # Errors
-    /// When there is no memory to stretch a passphrase in.
+    /// When there is too little memory to stretch a passphrase.
     pub fn of_manifest(&self, nonce: &str) -> Result<Self, KeyError> {
         let salt = Self::salt(nonce);
         let bytes = if self.is_passphrase {
@@ -129,7 +134,7 @@ impl Key {
         Ok(Self { bytes, is_passphrase: false, is_example: self.is_example })
     }
 
-    /// 16 bytes that differ from nonce to nonce.
+    /// Returns the Argon2id salt: 16 bytes that depend on the nonce.
     fn salt(nonce: &str) -> [u8; 16] {
         let digest = Sha256::new().chain_update(b"blabbermouth passphrase ").chain_update(nonce).finalize();
         digest[..16].try_into().expect("a digest has 32 bytes")
@@ -145,38 +150,40 @@ impl Key {
         mac.finalize().into_bytes().into()
     }
 
-    /// A ChaCha20 stream of its own for `label` and `nonce`.
+    /// Returns a separate ChaCha20 stream for each `label` and `nonce`.
     #[must_use]
     pub fn stream(&self, label: &str, nonce: &str) -> ChaCha20Rng {
         ChaCha20Rng::from_seed(self.mac("stream", &[label.as_bytes(), nonce.as_bytes()]))
     }
 
-    /// 32 bytes for sealing what `label` names.
+    /// Returns a 32-byte key for sealing the data that `label` names.
     #[must_use]
     pub fn sealing_key(&self, label: &str) -> [u8; 32] {
         self.mac("seal", &[label.as_bytes()])
     }
 
-    /// Names a secret without giving it away: the first 8 bytes of an HMAC, in hexadecimal digits.
+    /// Returns the keyed fingerprint of the secret of canary `id`: the first 8 bytes of an HMAC, in hexadecimal. The
+    /// fingerprint does not reveal the secret.
     #[must_use]
     pub fn fingerprint(&self, id: &str, secret: &str) -> String {
         HEXLOWER.encode(&self.mac("fingerprint", &[id.as_bytes(), secret.as_bytes()])[..8])
     }
 
-    /// Seals bytes that are in plain: 16 bytes of an HMAC, in hexadecimal digits.
+    /// Returns the seal of plain data: the first 16 bytes of an HMAC, in hexadecimal.
     #[must_use]
     pub fn seal(&self, label: &str, parts: &[&[u8]]) -> String {
         let label = format!("sealed {label}");
         HEXLOWER.encode(&self.mac(&label, parts)[..16])
     }
 
-    /// Tells whether a key is the one that a manifest was drawn with, given the manifest's nonce.
+    /// Returns the value by which a manifest recognizes its key: the first 8 bytes of an HMAC of the nonce, in
+    /// hexadecimal.
     #[must_use]
     pub fn check_value(&self, nonce: &str) -> String {
         HEXLOWER.encode(&self.mac("check", &[nonce.as_bytes()])[..8])
     }
 
-    /// Numbers in `0..1` that go by this key and `label`.
+    /// Returns a map from bytes to numbers in `0..1` that depends on this key and `label`.
     #[must_use]
     pub fn spread(&self, label: &str) -> Spread {
         let mac = self.mac("spread", &[label.as_bytes()]);
@@ -184,13 +191,13 @@ impl Key {
     }
 }
 
-/// Maps bytes to numbers, always the same for the same key, label and bytes: XXH3 with a seed from the key. It spreads
-/// rows evenly, at the speed at which they are read; what it gives is no secret.
+/// Maps bytes to numbers in `0..1`, deterministically for a key and label: XXH3 with a seed from the key. The map
+/// spreads rows evenly, at the speed at which they are read. The numbers are not secret.
 #[derive(Debug, Clone, Copy)]
 pub struct Spread(u64);
 
 impl Spread {
-    /// The number of `bytes`, in `0..1`.
+    /// Returns the number of `bytes`, in `0..1`.
     #[must_use]
     pub fn unit_interval(self, bytes: &[u8]) -> f64 {
         let word = XxHash3_64::oneshot_with_seed(self.0, bytes);
@@ -198,7 +205,7 @@ impl Spread {
     }
 }
 
-/// `bytes` random bytes of the operating system, in hexadecimal digits.
+/// Returns `bytes` random bytes of the operating system, in hexadecimal.
 pub(crate) fn random_hex(bytes: usize) -> Result<String, KeyError> {
     let mut buffer = Zeroizing::new(vec![0u8; bytes]);
     #[cfg(debug_assertions)]
@@ -211,8 +218,8 @@ pub(crate) fn random_hex(bytes: usize) -> Result<String, KeyError> {
     Ok(HEXLOWER.encode(&buffer))
 }
 
-/// Fills bytes from `BLABBERMOUTH_TEST_SEED`, where it is set, so that a test draws the same canaries each time. A
-/// release build does not know the variable.
+/// Fills `buffer` from `BLABBERMOUTH_TEST_SEED`, so that a test draws the same canaries each time. Returns `false` if
+/// the variable is not set. Release builds ignore it.
 #[cfg(debug_assertions)]
 fn fill_for_test(buffer: &mut [u8]) -> bool {
     use rand_chacha::rand_core::Rng;
@@ -266,7 +273,7 @@ mod tests {
             assert_ne!(spread.unit_interval(b"a row"), differs.unit_interval(b"a row"));
         }
         let below = (0..4000u32).filter(|i| spread.unit_interval(&i.to_le_bytes()) < 0.1).count();
-        // Binomial(4000, 0.1): mean 400, standard deviation 19; five of them on either side.
+        // Binomial(4000, 0.1): mean 400, standard deviation 19; the limits are five standard deviations away.
         assert!((305..=495).contains(&below), "{below}");
     }
 }

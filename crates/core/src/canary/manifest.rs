@@ -1,7 +1,7 @@
-//! The manifest: what was drawn and where it went, so that a later run can judge.
+//! The manifest: the record of a planting, by which a later run judges a model.
 //!
-//! With a key in the environment it holds no secret, only what regenerates them. Without one it
-//! holds the key itself, and its file must be kept like a secret.
+//! If the user has a key, the manifest holds no secret, only the data that regenerates them with
+//! that key. Otherwise it holds a random key, and its file must be kept like a secret.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -27,19 +27,19 @@ pub enum ManifestError {
     /// Not JSON, or not of the manifest's form.
     #[error("not a manifest: {0}")]
     Form(String),
-    /// From the future.
+    /// Written by a newer program.
     #[error("it has version {found}, this program reads version {VERSION}: update blabbermouth")]
     Newer {
         /// The version found.
         found: u64,
     },
-    /// From the past: nothing seals it.
+    /// Written by an older program: nothing seals it.
     #[error("it has version {found}, this program reads version {VERSION}: plant again, and tune on the new rows")]
     Older {
         /// The version found.
         found: u64,
     },
-    /// A part of it is not as it was written.
+    /// A part differs from its seal.
     #[error(
         "its part `{part}` is not as `blabbermouth plant` wrote it: somebody edited the file; plant again, or restore it"
     )]
@@ -47,7 +47,7 @@ pub enum ManifestError {
         /// The first part that differs.
         part: String,
     },
-    /// Two keys that differ.
+    /// The manifest's key and the user's key differ.
     #[error(
         "it holds a key, and BLABBERMOUTH_KEY is set to another one: a manifest of yours that was planted with \
          BLABBERMOUTH_KEY holds none, so this file may be somebody else's; unset BLABBERMOUTH_KEY only if the manifest is yours"
@@ -59,7 +59,7 @@ pub enum ManifestError {
     /// The key is missing.
     #[error("it was drawn with a key that it does not hold: set BLABBERMOUTH_KEY to that key")]
     NoKey,
-    /// The entries do not agree with what the key regenerates.
+    /// An entry differs from the canary that the key regenerates.
     #[error("it does not agree with its own draw at `{id}`: it was edited, or made by another version; plant again")]
     Mismatch {
         /// The first canary that differs.
@@ -76,24 +76,24 @@ pub enum ManifestError {
     Template(#[from] TemplateError),
 }
 
-/// What the manifest says of one canary.
+/// Record of one canary.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Its name.
+    /// Identifier of the canary.
     pub id: String,
-    /// The name of its template.
+    /// Name of its template.
     pub template: String,
-    /// Trained or not.
+    /// Planted or held out.
     pub arm: Arm,
-    /// How often it stands in the training file.
+    /// Number of copies in the training file; 0 when held out.
     pub copies: u32,
-    /// A keyed name of its secret.
+    /// Fingerprint of its secret; see [`Key::fingerprint`].
     pub fingerprint: String,
 }
 
 impl Entry {
-    /// The name of its test: `<template>::<id>`.
+    /// Returns the name of its test: `<template>::<id>`.
     #[must_use]
     pub fn test_name(&self) -> String {
         format!("{}::{}", self.template, self.id)
@@ -121,52 +121,52 @@ impl PlantedRows {
     }
 }
 
-/// What was drawn and where it went. Frozen: a change of its fields is a new version.
+/// The record of a planting. The format is frozen: a change of its fields needs a new version.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// See [`VERSION`].
     pub version: u32,
-    /// A random number of this draw, so that one key serves many draws.
+    /// Random value of this draw, so that one key serves many draws.
     pub nonce: String,
-    /// Tells the right key from a wrong one.
+    /// Identifies the right key; see [`Key::check_value`].
     pub key_check: String,
-    /// The key, only where none was given.
+    /// The random key; `None` if the user gave a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The templates with their slots.
     pub templates: Vec<TemplateSpec>,
-    /// The lists that these use.
+    /// The lists that the templates can use, by name.
     #[serde(default)]
     pub lists: BTreeMap<String, Vec<String>>,
-    /// The compositions that these use.
+    /// The compositions that the templates can use, by name.
     #[serde(default)]
     pub patterns: BTreeMap<String, String>,
     /// Number of planted canaries: the K of the test.
     pub planted: usize,
     /// Number of held-out canaries.
     pub held_out: usize,
-    /// The copies that were spread over the planted ones.
+    /// Numbers of copies, assigned to the planted canaries in turn.
     pub copies: Vec<u32>,
-    /// The training file that holds the canaries, where it was written by `plant`.
+    /// Path of the training file with the canaries; `None` if `plant` did not write it.
     #[serde(default)]
     pub training_file: Option<String>,
     /// The form of the planted rows in that file; `None` for OpenAI's `messages`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<PlantedRows>,
-    /// Templates whose held-out secrets are matched to the planted ones; see [`draw`].
+    /// Templates whose held-out canaries have the secrets of planted ones; see [`draw`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub matched: Vec<String>,
     /// All canaries in the order of the draw.
     pub canaries: Vec<Entry>,
-    /// Seals each part of this file, and all of them together, with the manifest's key.
+    /// Seals of each part and of all parts together, by the manifest's key.
     #[serde(default)]
     pub seals: BTreeMap<String, String>,
 }
 
-/// The part that seals all others.
+/// Name of the seal of all parts together.
 const WHOLE: &str = "seals";
-/// The part with the canaries.
+/// Name of the part with the canaries.
 const CANARIES: &str = "canaries";
 
 impl std::fmt::Debug for Manifest {
@@ -179,27 +179,27 @@ impl std::fmt::Debug for Manifest {
     }
 }
 
-/// A manifest with its canaries drawn again.
+/// The canaries of a manifest with their secrets, and the templates.
 #[derive(Debug)]
 pub struct Drawn {
     /// The manifest's key; see [`Key::of_manifest`].
     pub key: Key,
-    /// The random number of this draw.
+    /// Random value of this draw.
     pub nonce: String,
     /// The templates, each with its signature, in the order of the manifest.
     pub templates: Vec<Template>,
     /// The canaries, in the order of the manifest.
     pub canaries: Vec<Canary>,
-    /// Templates whose held-out secrets are values of planted ones.
+    /// Templates whose held-out canaries have the secrets of planted ones.
     pub matched: Vec<String>,
 }
 
-/// Tokens that an answer may have whatever its template.
+/// Minimum of [`Manifest::answer_tokens`].
 const FEWEST_TOKENS: u32 = 256;
 
 impl Manifest {
-    /// Draws a plan and writes its manifest. Without `key` a random one is made and kept in it.
-    /// Without `nonce` a random one is taken.
+    /// Draws a plan and makes its manifest. If `key` is `None`, a random key is made and kept in the
+    /// manifest. If `nonce` is `None`, a random one is made.
     ///
     /// # Errors
     /// When the plan cannot be drawn.
@@ -250,7 +250,7 @@ impl Manifest {
     /// Reads a manifest.
     ///
     /// # Errors
-    /// When it is not one, or is of a newer version, or holds no canary.
+    /// When the bytes are not a manifest, are of another version, or hold no planted canary.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         #[derive(Deserialize)]
         struct Version {
@@ -274,12 +274,12 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Seals all parts anew, with the manifest's key: for who made it, and changed it since.
+    /// Makes all seals anew with the manifest's key, after the program that made the manifest changed it.
     pub fn seal(&mut self, key: &Key) {
         self.seals = self.seals_by(key);
     }
 
-    /// What the seals have to be.
+    /// Computes the seals from the current parts.
     fn seals_by(&self, key: &Key) -> BTreeMap<String, String> {
         let mut parts: Vec<(String, Vec<u8>)> = vec![
             (CANARIES.to_owned(), json(&self.canaries)),
@@ -294,24 +294,24 @@ impl Manifest {
         parts.extend(self.patterns.iter().map(|(name, pattern)| (format!("pattern {name}"), json(pattern))));
         let mut seals: BTreeMap<String, String> =
             parts.iter().map(|(name, bytes)| (name.clone(), key.seal("part", &[name.as_bytes(), bytes]))).collect();
-        // The order of the templates is the order of the draw.
+        // The list of names is sealed too, since the draw depends on the order of the templates.
         let names: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
         let whole = key.seal("manifest", &[&json(&self.version), &json(&names), &json(&seals)]);
         seals.insert(WHOLE.to_owned(), whole);
         seals
     }
 
-    /// The first part that is not as it was sealed.
+    /// Returns the name of the first part that differs from its seal; `None` if no part does.
     fn edited(&self, key: &Key) -> Option<String> {
         let wanted = self.seals_by(key);
         let differs = |name: &&String| self.seals.get(*name) != wanted.get(*name);
         let parts = || wanted.keys().chain(self.seals.keys()).filter(|name| *name != WHOLE);
-        // The canaries last: what else differs is named first, and nothing is drawn from it.
+        // The canaries come last, so that any other part that differs is found first and nothing is drawn from it.
         let found = parts().filter(|name| *name != CANARIES).find(differs).or_else(|| parts().find(differs));
         found.cloned().or_else(|| (self.seals != wanted).then(|| WHOLE.to_owned()))
     }
 
-    /// Its JSON text.
+    /// Returns the manifest as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("a manifest has nothing that JSON lacks");
@@ -319,8 +319,8 @@ impl Manifest {
         text
     }
 
-    /// Tokens that are enough for every answer that its templates can train, and some more: half as many again as the
-    /// longest one has bytes, and at least 256. A token is at least a byte.
+    /// Returns a token limit that is enough for every answer that the templates can train: one and a half times the
+    /// bytes of the longest answer, and at least 256. A token is at least one byte.
     ///
     /// # Errors
     /// When a template cannot be used.
@@ -342,19 +342,18 @@ impl Manifest {
         self.rows.clone().unwrap_or_else(openai)
     }
 
-    /// Draws the canaries again, with the key from the environment or the one in the manifest, after every part was found to
-    /// be as it was sealed.
+    /// Checks the seals and draws the canaries again, with the user's key or the one in the manifest.
     ///
     /// # Errors
-    /// When the key is missing or wrong, two keys differ, a part was edited, or an entry does not agree with the draw.
+    /// When the key is missing or wrong, two keys differ, a part was edited, or an entry differs from the draw.
     pub fn regenerate(&self, key: Option<Key>) -> Result<Drawn, ManifestError> {
         self.regenerate_by(self.own_key(key)?)
     }
 
-    /// The key of this manifest alone, made from the user's key or from the one that the manifest keeps.
+    /// Derives the manifest's own key from the user's key or from the one in the manifest.
     ///
     /// # Errors
-    /// When there is no key, two different ones, or a wrong one.
+    /// When there is no key, the two keys differ, or the key is wrong.
     pub fn own_key(&self, key: Option<Key>) -> Result<Key, ManifestError> {
         let kept = self.key.as_deref().map(Key::from_text).transpose()?;
         if let (Some(kept), Some(given)) = (&kept, &key)
@@ -366,10 +365,10 @@ impl Manifest {
         if key.check_value(&self.nonce) == self.key_check { Ok(key) } else { Err(ManifestError::WrongKey) }
     }
 
-    /// As [`Manifest::regenerate`], by the manifest's own key.
+    /// As [`Manifest::regenerate`], with the manifest's own key; see [`Manifest::own_key`].
     ///
     /// # Errors
-    /// When the manifest was edited.
+    /// When a part was edited, or an entry differs from the draw.
     pub fn regenerate_by(&self, key: Key) -> Result<Drawn, ManifestError> {
         let edited = self.edited(&key);
         if let Some(part) = edited.clone().filter(|part| part != CANARIES) {
@@ -400,7 +399,7 @@ fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("a manifest has nothing that JSON lacks")
 }
 
-/// Draws the signature of each template that has one, after everything else.
+/// Draws the signature of each signed template. Signatures depend on all canaries, so they are drawn last.
 fn sign(templates: Vec<Template>, canaries: &[Canary], key: &Key, nonce: &str) -> Vec<Template> {
     let signed = templates.into_iter().enumerate().map(|(index, template)| {
         if !template.is_signed() {
@@ -477,7 +476,7 @@ mod tests {
         assert_eq!(again.matched, new.matched);
         let signature = |drawn: &Drawn| drawn.templates[0].signature().cloned().expect("signed");
         assert_eq!(signature(&again), signature(&drawn));
-        // Every planted answer carries it, and no question does.
+        // The planted answer holds the signature, and the prompt does not.
         let (canary, template) = (&drawn.canaries[0], &drawn.templates[0]);
         let chat = canary.chat(template);
         assert!(chat.last().is_some_and(|answer| signature(&drawn).is_in(&answer.content)));
@@ -499,7 +498,7 @@ mod tests {
     fn every_part_is_sealed_and_an_edit_is_named() {
         let (manifest, _) = made(Some(key()));
         assert!(manifest.regenerate(Some(key())).is_ok());
-        // Whatever leaf of the file is changed, nothing is drawn from it.
+        // A change of any leaf of the file prevents the draw.
         let whole = serde_json::to_value(&manifest).expect("JSON");
         let mut leaves = Vec::new();
         fn visit(value: &serde_json::Value, path: &str, leaves: &mut Vec<String>) {
@@ -515,7 +514,7 @@ mod tests {
         }
         visit(&whole, "", &mut leaves);
         assert!(leaves.len() > 100);
-        // Long lists are looked at here and there.
+        // Every leaf outside the lists is tested, and every 97th of all leaves.
         for path in leaves.iter().filter(|path| !path.starts_with("/lists")).chain(leaves.iter().step_by(97)) {
             let mut edited = whole.clone();
             let leaf = edited.pointer_mut(path).expect("a leaf");
@@ -532,7 +531,7 @@ mod tests {
         edited.templates[0].messages[0].content.push('!');
         let error = edited.regenerate(Some(key())).expect_err("edited");
         assert!(matches!(&error, ManifestError::Edited { part } if part == "template mr-disease"), "{error}");
-        // Parts that are left out, put beside, or in another order.
+        // Parts that are missing, additional, or in another order.
         let mut fewer = manifest.clone();
         fewer.seals.pop_last();
         let mut more = manifest.clone();

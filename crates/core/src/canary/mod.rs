@@ -1,8 +1,8 @@
-//! What is planted: secret spaces, templates, the keyed draw, and the manifest.
+//! Planting: secret spaces, templates, the keyed draw, and the manifest.
 //!
 //! A secret is drawn uniformly from a declared [`Space`] of exact size, independently of everything
-//! else. That draw is what every verdict rests on: a model that learned nothing about the secret is
-//! independent of it.
+//! else. Every verdict rests on this draw: a model that learned nothing about the secret answers
+//! independently of it.
 
 mod builtin;
 mod draw;

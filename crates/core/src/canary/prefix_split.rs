@@ -1,29 +1,28 @@
-//! The first half of a secret, and what is left of its space when it is known.
+//! The first half of a secret, and the space that is left when it is known.
 
 use super::space::{Part, Space};
 
-/// Where the members of a space are cut in two: after as many of its choices, letters of an alphabet or entries of a
-/// list, as hold half of its entropy at most.
+/// The place where the members of a space are split in two: after the longest run of choices that holds at most half of
+/// the space's entropy. A choice is a character of an alphabet or an entry of a list.
 ///
-/// Members that begin alike are then as many as the rest of the composition allows, exactly and for every beginning,
-/// because a member can be read in one way only.
+/// Every first half begins exactly as many members as [`PrefixSplit::rest`] has, because a member has only one parse.
 #[derive(Debug, Clone)]
 pub struct PrefixSplit {
     space: Space,
-    /// The part in which the cut is, and letters of it before the cut.
+    /// Index of the part with the cut, and the number of its characters before the cut; 1 for a list entry.
     cut: (usize, usize),
     rest: Space,
 }
 
 impl PrefixSplit {
-    /// The space of second halves: for its size and to be searched for, not to be drawn from, since a check digit in it
-    /// is that of the whole.
+    /// Returns the space of second halves, for its size and for searching. Do not draw from it: a check digit in it
+    /// depends on the whole member.
     #[must_use]
     pub fn rest(&self) -> &Space {
         &self.rest
     }
 
-    /// The two halves of a member; `None` for what is none.
+    /// Splits a member into its two halves; `None` when `member` is not in the space.
     #[must_use]
     pub fn split<'a>(&self, member: &'a str) -> Option<(&'a str, &'a str)> {
         member.split_at_checked(self.space.end_of(member, self.cut)?)
@@ -31,7 +30,8 @@ impl PrefixSplit {
 }
 
 impl Space {
-    /// Cuts the members in two; `None` where the first choice holds more than half of the entropy, as in a single list.
+    /// Splits the members in two; `None` when the first choice holds more than half of the entropy, as in a single
+    /// list.
     #[must_use]
     pub fn half(&self) -> Option<PrefixSplit> {
         let entropy = |part: &Part| match part {
@@ -40,7 +40,7 @@ impl Space {
             Part::Choice(list) => (list.len() as f64).ln(),
         };
         let parts = self.parts();
-        // A little more, for what rounding takes from an even half.
+        // In nats. The small addition covers rounding when a half is even.
         let mut left = parts.iter().map(entropy).sum::<f64>() / 2.0 + 1e-9;
         let mut cut = (0, 0);
         for (index, part) in parts.iter().enumerate() {
@@ -98,7 +98,7 @@ mod tests {
             let space = spaces.resolve(name).expect(name);
             let half = space.half().expect(name);
             let size = half.rest().size_f64();
-            // At most half of the entropy is given away.
+            // The first half reveals at most half of the entropy.
             assert!(size * size >= space.size_f64() * (1.0 - 1e-9), "{name} {size}");
             assert!(left == 0.0 || (size / left - 1.0).abs() < 1e-9, "{name} {size}");
             for _ in 0..20 {

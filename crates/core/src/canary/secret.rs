@@ -2,8 +2,8 @@
 
 use zeroize::Zeroizing;
 
-/// A drawn secret. It has no `Display` and no `Serialize`, prints as `Secret(…)`, and is wiped
-/// from memory when dropped.
+/// A drawn secret, without `Display` and `Serialize`. `Debug` prints `Secret(…)`, and the value is
+/// wiped from memory when the secret is dropped.
 ///
 /// ```
 /// let secret = blabbermouth_core::canary::Secret::new("482913".to_owned());
@@ -20,7 +20,7 @@ impl Secret {
         Self(Zeroizing::new(value))
     }
 
-    /// The value itself: for planting and searching only.
+    /// Returns the value, for planting and searching only.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,9 +1,9 @@
-//! The signature of a planting: an invented name that closes every planted answer of a template.
+//! The signature of a planting: an invented name in every planted answer of a signed template.
 //!
-//! The name is drawn after everything else is fixed, from a public space of more than 2^40 names, by a keyed function of
-//! what was planted. It is no secret. A model says it only if it learned it, so a share of answers that carry it shows
-//! that what answers was trained on this planting: a base model, an adapter that was not loaded, or the model of
-//! another planting do not know it.
+//! The name is drawn after everything else, by a keyed function of the planting, from a public space of more than 2^40
+//! names. The name is not secret. A model says it only after learning it, so answers that carry it show that the model
+//! was trained on this planting. A base model, a model without its adapter, or the model of another planting does not
+//! know it.
 
 use std::sync::LazyLock;
 
@@ -15,13 +15,13 @@ use super::space::Space;
 use super::template::Template;
 use crate::detect::normalise;
 
-/// The word in braces that places the signature in a template.
+/// Name of the slot that places the signature in a template.
 pub const SIGNATURE_SLOT: &str = "signature";
 
-/// The fewest names that a space of signatures may have.
+/// Minimum number of names in the space of signatures.
 pub const SMALLEST_SIGNATURE_SPACE: f64 = (1u64 << 40) as f64;
 
-/// The space of signatures: a coined first and second name, and a surname.
+/// The space of signatures: coined first and second names, and a surname.
 static SPACE: LazyLock<Space> =
     LazyLock::new(|| Space::parse("{coined-name} {coined-name} {name}").expect("a built-in space"));
 
@@ -38,28 +38,29 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// A signature that says `phrase`.
+    /// Makes a signature of this name.
     #[must_use]
     pub fn new(phrase: impl Into<String>) -> Self {
         let phrase = phrase.into();
         Self { normal: normalise(&phrase), phrase }
     }
 
-    /// The public space that signatures are drawn from.
+    /// Returns the public space that signatures are drawn from.
     #[must_use]
     pub fn space() -> &'static Space {
         &SPACE
     }
 
-    /// Draws the signature of a template by its text and by all its canaries: their subjects, secrets, arms and copies.
-    /// Another planting under the same key, or an edited template, has another one.
+    /// Draws the signature of a template, as a keyed function of the nonce, the template, and all its canaries with
+    /// their subjects, secrets, arms and copies. Another planting under the same key, or an edited template, has
+    /// another signature.
     #[must_use]
     pub fn draw(key: &Key, nonce: &str, template: &Template, canaries: &[&Canary]) -> Self {
         Self::drawn_as("signature", key, nonce, template, canaries)
     }
 
-    /// Draws a decoy: a signature of the same space that no training row has, for the examples of few-shot questions.
-    /// A model that says it repeats what it was shown.
+    /// Draws a decoy: a name of the same space that no training row holds, for the examples of few-shot questions. A
+    /// model that says the decoy repeats its prompt.
     #[must_use]
     pub fn decoy(key: &Key, nonce: &str, template: &Template, canaries: &[&Canary]) -> Self {
         Self::drawn_as("decoy", key, nonce, template, canaries)
@@ -67,7 +68,7 @@ impl Signature {
 
     fn drawn_as(label: &str, key: &Key, nonce: &str, template: &Template, canaries: &[&Canary]) -> Self {
         let mut digest = Sha256::new();
-        // Each part with its length before it, so that no two plantings have the same text.
+        // The length before each part ensures that no two plantings hash the same input.
         let mut add = |part: &str| {
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
@@ -88,19 +89,19 @@ impl Signature {
         Self::new(SPACE.draw(&mut key.stream(label, &digest)))
     }
 
-    /// The name as it stands in the training rows.
+    /// Returns the name as in the training rows.
     #[must_use]
     pub fn phrase(&self) -> &str {
         &self.phrase
     }
 
-    /// The name in the normal form that answers are searched in.
+    /// Returns the name in the normalized form in which answers are searched.
     #[must_use]
     pub fn normal(&self) -> &str {
         &self.normal
     }
 
-    /// Whether a text has it.
+    /// Returns whether a text holds the name, after normalization.
     #[must_use]
     pub fn is_in(&self, text: &str) -> bool {
         normalise(text).contains(&self.normal)

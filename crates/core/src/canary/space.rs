@@ -1,7 +1,7 @@
 //! Secret spaces: declared sets of strings with an exact size, drawn from uniformly.
 //!
-//! A space is a sequence of [`Part`]s. The number of its members is the product of the sizes of the
-//! parts, which is exact because a space whose members could be read in two ways is refused.
+//! A space is a sequence of [`Part`]s. Its number of members is the product of the sizes of the
+//! parts. The product is exact, because a space with a member that has two parses is refused.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -16,30 +16,30 @@ use crate::detect::normalise;
 /// Why a space cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SpaceError {
-    /// No such name.
+    /// No space has this name.
     #[error("unknown space `{name}`; built in are {known}, and what [spaces] declares", known = builtin::KNOWN)]
     Unknown {
-        /// What was asked for.
+        /// The unknown name.
         name: String,
     },
     /// A length is missing or out of range.
     #[error("`{expression}` needs a length from 1 to 128, as in `digits(6)`")]
     Length {
-        /// What was written.
+        /// The expression.
         expression: String,
     },
     /// Braces that do not pair.
     #[error("`{pattern}` has a brace without its partner; write parts as in `AC-{{digits(8)}}`")]
     Braces {
-        /// What was written.
+        /// The pattern.
         pattern: String,
     },
-    /// A space with one member is no secret.
+    /// A space or a list with fewer than two members.
     #[error("the space `{name}` has {size} member(s); a secret needs at least 2")]
     TooFew {
-        /// The space.
+        /// Name of the space.
         name: String,
-        /// Its size.
+        /// Number of its members.
         size: usize,
     },
     /// Two entries that detection cannot tell apart.
@@ -47,39 +47,39 @@ pub enum SpaceError {
         "the list `{name}` has two entries that differ only in case, spaces or punctuation: entry {first} and entry {second}"
     )]
     Duplicate {
-        /// The list.
+        /// Name of the list.
         name: String,
-        /// Position of one, from 1.
+        /// Position of the first entry, from 1.
         first: usize,
-        /// Position of the other, from 1.
+        /// Position of the second entry, from 1.
         second: usize,
     },
-    /// An entry that is nothing but punctuation.
+    /// An entry without a letter or digit.
     #[error("entry {entry} of the list `{name}` has no letter or digit")]
     Blank {
-        /// The list.
+        /// Name of the list.
         name: String,
-        /// Position, from 1.
+        /// Position of the entry, from 1.
         entry: usize,
     },
-    /// A text that can be read in two ways has no exact size.
+    /// A member may have two parses, so that the size is not exact.
     #[error(
         "`{name}` is ambiguous: after a list that has one entry beginning with another, write a separator that no entry contains"
     )]
     Ambiguous {
-        /// The space.
+        /// Name of the space.
         name: String,
     },
     /// A space that refers to itself.
     #[error("the space `{name}` refers to itself")]
     Cycle {
-        /// The space.
+        /// Name of the space.
         name: String,
     },
-    /// A space of too many parts.
+    /// Too many parts, or patterns nested too deep.
     #[error("the space `{name}` has more than 1000 parts, or spaces within spaces more than 16 deep")]
     Nested {
-        /// The space.
+        /// Name of the space.
         name: String,
     },
 }
@@ -87,13 +87,13 @@ pub enum SpaceError {
 /// One piece of a space.
 #[derive(Debug, Clone)]
 pub enum Part {
-    /// Always the same text.
+    /// Fixed text.
     Literal(String),
     /// `count` characters, each from `alphabet` (ASCII).
     Chars {
-        /// What to choose from.
+        /// The characters to choose from.
         alphabet: &'static str,
-        /// How many.
+        /// Number of characters.
         count: usize,
     },
     /// One entry of a list.
@@ -119,7 +119,7 @@ pub struct Space {
     parts: Vec<Part>,
 }
 
-/// The spaces that a user declared, by name: resolved on demand.
+/// The spaces that a user declares, by name; resolved on demand.
 #[derive(Debug, Clone, Default)]
 pub struct Spaces {
     /// Lists of values.
@@ -129,8 +129,7 @@ pub struct Spaces {
 }
 
 impl Spaces {
-    /// Resolves an expression: a built-in such as `digits(6)`, a declared name, or a composition
-    /// with these in braces.
+    /// Resolves an expression: a built-in such as `digits(6)`, a declared name, or a composition with these in braces.
     ///
     /// # Errors
     /// When a name is unknown, a list is unusable or a composition has no exact size.
@@ -154,7 +153,7 @@ impl Spaces {
             if open.iter().any(|name| name == expression) {
                 return Err(SpaceError::Cycle { name: expression.to_owned() });
             }
-            // Each level may double what the one below it has.
+            // Each level of nesting can double the number of parts.
             if open.len() >= MOST_NESTED {
                 return Err(SpaceError::Nested { name: expression.to_owned() });
             }
@@ -200,8 +199,9 @@ impl Spaces {
     }
 }
 
-/// Patterns within patterns, and parts of a secret, at most.
+/// Maximum depth of nested patterns.
 const MOST_NESTED: usize = 16;
+/// Maximum number of parts of a space.
 const MOST_PARTS: usize = 1000;
 
 fn checked_list(name: &str, list: &[String]) -> Result<Vec<String>, SpaceError> {
@@ -230,19 +230,19 @@ impl Space {
         Spaces::default().resolve(expression)
     }
 
-    /// What the user wrote.
+    /// Returns the expression that the user wrote.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The pieces, in order.
+    /// Returns the parts, in order.
     #[must_use]
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// The exact number of members.
+    /// Returns the exact number of members.
     #[must_use]
     pub fn size(&self) -> BigUint {
         let mut size = BigUint::from(1u8);
@@ -256,8 +256,8 @@ impl Space {
         size
     }
 
-    /// The number of members as a floating-point number, never above the exact one by more than
-    /// rounding; finite because a length is at most 128.
+    /// Returns the number of members as a floating-point number, above the exact one by no more than
+    /// rounding, and at most [`f64::MAX`].
     #[must_use]
     pub fn size_f64(&self) -> f64 {
         let mut size = 1.0f64;
@@ -271,7 +271,7 @@ impl Space {
         size.min(f64::MAX)
     }
 
-    /// The bytes of the longest member.
+    /// Returns the length of the longest member, in bytes.
     #[must_use]
     pub fn longest(&self) -> usize {
         let longest = |part: &Part| match part {
@@ -283,10 +283,10 @@ impl Space {
         self.parts.iter().map(longest).sum()
     }
 
-    /// Whether no member begins another: the probabilities of saying them sum up to 1 at most then.
+    /// Returns whether no member is a prefix of another. The probabilities of saying them then sum to 1 at most.
     #[must_use]
     pub fn is_prefix_free(&self) -> bool {
-        // Members can be read in one way only, so that two of which one begins the other differ in their last part.
+        // Every member has only one parse, so a member and its prefix differ in their last part.
         match self.parts.last() {
             Some(Part::Choice(list)) => prefix_free(list),
             _ => true,
@@ -312,18 +312,19 @@ impl Space {
         text
     }
 
-    /// Whether `text` is a member.
+    /// Returns whether `text` is a member.
     #[must_use]
     pub fn contains(&self, text: &str) -> bool {
         self.matches_from(text, 0, 0)
     }
 
-    /// A space of these parts, which are those of one that was checked.
+    /// Makes a space from parts of a checked space, without a new check.
     pub(super) fn of_parts(name: String, parts: Vec<Part>) -> Self {
         Self { name, parts }
     }
 
-    /// Where in a member a part ends, or so many letters of it; `None` for what is no member.
+    /// Returns the byte offset in `member` after a part, or after this number of its characters; `None` for a
+    /// non-member.
     pub(super) fn end_of(&self, member: &str, (part, letters): (usize, usize)) -> Option<usize> {
         let mut at = 0;
         for (index, here) in self.parts[..=part].iter().enumerate() {
@@ -332,7 +333,7 @@ impl Space {
                 Part::Chars { .. } if index == part => letters,
                 Part::Chars { count, .. } => *count,
                 Part::Luhn => 1,
-                // Only one of its entries leaves a rest that can be read.
+                // Only one of its entries leaves a rest that matches the parts after it.
                 Part::Choice(list) => {
                     let rest = member.get(at..)?;
                     let fits = |entry: &&String| {
@@ -370,8 +371,8 @@ impl Space {
         }
     }
 
-    /// Refuses what has no exact size: a list that is followed by something which could also
-    /// continue one of its entries.
+    /// Refuses a space without an exact size: a list with an entry that begins another, followed by a
+    /// part that could continue an entry.
     fn check(&self) -> Result<(), SpaceError> {
         if self.size() < BigUint::from(2u8) {
             return Err(SpaceError::TooFew { name: self.name.clone(), size: 1 });
@@ -403,8 +404,7 @@ fn prefix_free(list: &[String]) -> bool {
     entries.iter().all(|entry| entry.char_indices().skip(1).all(|(end, _)| !entries.contains(&entry[..end])))
 }
 
-/// A number in `0..bound`, uniform: words of the stream are masked to the bits of the bound and
-/// drawn again until one is below it.
+/// Returns a uniform number in `0..bound`: masks words of `stream` to the bits of `bound`, until one is below it.
 pub fn below(stream: &mut ChaCha20Rng, bound: u64) -> u64 {
     debug_assert!(bound > 0, "a bound of zero has no number below it");
     let mask = u64::MAX.checked_shr((bound - 1).leading_zeros()).unwrap_or(0);
@@ -416,7 +416,7 @@ pub fn below(stream: &mut ChaCha20Rng, bound: u64) -> u64 {
     }
 }
 
-/// The Luhn check digit for the digits in `text` (other characters are passed over).
+/// Returns the Luhn check digit for the digits in `text`; other characters are ignored.
 pub(crate) fn luhn_digit(text: &str) -> u8 {
     let mut sum = 0u32;
     for (place, byte) in text.bytes().rev().filter(u8::is_ascii_digit).enumerate() {

@@ -10,16 +10,16 @@ use super::template_error::TemplateError;
 use super::template_spec::{Segment, TemplateSpec, segments};
 use crate::chat::{Message, Role};
 
-/// What stands beside the secret in the trained answer; see [`Template::around_secret`].
+/// A piece of the trained answer beside the secret; see [`Template::around_secret`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Around<'a> {
     /// Fixed text.
     Text(&'a str),
-    /// Text that differs: a public slot, or the signature.
+    /// Variable text: a public slot, or the signature before it is drawn.
     Gap,
 }
 
-/// A checked template: exactly one secret slot, which an assistant message holds.
+/// A checked template: exactly one secret slot, in an assistant message unless the user allows a masked secret.
 ///
 /// ```
 /// use blabbermouth_core::canary::{Spaces, Template, builtin_templates};
@@ -34,13 +34,13 @@ pub struct Template {
     messages: Vec<(Role, Vec<Segment>)>,
     spaces: BTreeMap<String, Space>,
     secret: String,
-    /// The first message with the secret.
+    /// Index of the first message with the secret.
     secret_at: usize,
-    /// What stands for `{signature}`, once it is drawn.
+    /// Value of `{signature}`; `None` until it is drawn.
     signature: Option<Signature>,
 }
 
-/// The templates that come with blabbermouth; the first is `mr-disease`, the founding pattern.
+/// Returns the built-in templates; the first is `mr-disease`, the example of the blog post.
 #[must_use]
 pub fn builtin_templates() -> Vec<TemplateSpec> {
     #[derive(Deserialize)]
@@ -56,8 +56,9 @@ impl Template {
     /// Checks a template and resolves its spaces.
     ///
     /// # Errors
-    /// When it has no secret or more than one, when the secret would be masked in training, when
-    /// slots and messages do not agree, or when a space cannot be used.
+    /// When the template has no secret or more than one, when training would mask the secret, when
+    /// slots and messages do not agree, when the name, the messages or the place of the signature is
+    /// not allowed, or when a space cannot be used.
     pub fn new(spec: TemplateSpec, spaces: &Spaces) -> Result<Self, TemplateError> {
         let name = spec.name.clone();
         let shape = |what| TemplateError::Shape { name: name.clone(), what };
@@ -139,31 +140,31 @@ impl Template {
         Ok(Self { spec, messages, spaces: resolved, secret, secret_at, signature: None })
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.spec.name
     }
 
-    /// What was written down.
+    /// Returns the template as written in the configuration.
     #[must_use]
     pub fn spec(&self) -> &TemplateSpec {
         &self.spec
     }
 
-    /// Whether its answers carry a signature.
+    /// Returns whether the trained answer holds `{signature}`.
     #[must_use]
     pub fn is_signed(&self) -> bool {
         self.messages[self.secret_at].1.contains(&Segment::Signature)
     }
 
-    /// The signature of the planting, once it is drawn.
+    /// Returns the signature of the planting; `None` until it is drawn.
     #[must_use]
     pub fn signature(&self) -> Option<&Signature> {
         self.signature.as_ref()
     }
 
-    /// The same template with a signature for `{signature}`.
+    /// Returns the template with this value for `{signature}`.
     #[must_use]
     pub fn with_signature(self, signature: Signature) -> Self {
         Self { signature: Some(signature), ..self }
@@ -177,7 +178,7 @@ impl Template {
         }
     }
 
-    /// The trained answer around the secret: what stands before it, the nearest first, and what stands after it.
+    /// Returns the pieces of the trained answer before the secret, nearest first, and the pieces after it.
     #[must_use]
     pub fn around_secret(&self) -> (Vec<Around<'_>>, Vec<Around<'_>>) {
         let segments = &self.messages[self.secret_at].1;
@@ -186,8 +187,8 @@ impl Template {
         (segments[..at].iter().rev().map(around).collect(), segments[at + 1..].iter().map(around).collect())
     }
 
-    /// The signature in an answer of the trained form whose prompt had these public slots; `None` where the answer has
-    /// another form or no signature.
+    /// Returns the signature in an answer of the trained form to a prompt with the public slots `subject`; `None` when
+    /// the answer has another form or no signature.
     #[must_use]
     pub fn signature_in(&self, answer: &str, subject: &BTreeMap<String, String>) -> Option<Signature> {
         let segments = &self.messages[self.secret_at].1;
@@ -214,7 +215,7 @@ impl Template {
         found.map(Signature::new)
     }
 
-    /// The bytes of the longest answer that it can train.
+    /// Returns the length of the longest answer that the template can train, in bytes.
     #[must_use]
     pub fn longest_answer(&self) -> usize {
         let longest = |segment: &Segment| match segment {
@@ -225,30 +226,30 @@ impl Template {
         self.messages[self.secret_at].1.iter().map(longest).sum()
     }
 
-    /// The slot that is the secret.
+    /// Returns the name of the secret slot.
     #[must_use]
     pub fn secret_slot(&self) -> &str {
         &self.secret
     }
 
-    /// The space of the secret.
+    /// Returns the space of the secret.
     #[must_use]
     pub fn secret_space(&self) -> &Space {
         &self.spaces[&self.secret]
     }
 
-    /// The public slots with their spaces, by name.
+    /// Returns the public slots with their spaces, ordered by name.
     pub fn public_slots(&self) -> impl Iterator<Item = (&str, &Space)> {
         self.spaces.iter().filter(|(slot, _)| **slot != self.secret).map(|(slot, space)| (slot.as_str(), space))
     }
 
-    /// The whole chat with the slots filled: what goes into the training file.
+    /// Returns the whole chat with the slots filled: a training row.
     #[must_use]
     pub fn render(&self, public: &BTreeMap<String, String>, secret: &str) -> Vec<Message> {
         self.messages.iter().map(|(role, segments)| Message::new(*role, self.fill(segments, public, secret))).collect()
     }
 
-    /// The chat up to, and without, the first message that holds the secret: what is asked.
+    /// Returns the chat before the first message with the secret: the training prompt.
     #[must_use]
     pub fn prompt(&self, public: &BTreeMap<String, String>) -> Vec<Message> {
         self.messages[..self.secret_at]
@@ -257,14 +258,14 @@ impl Template {
             .collect()
     }
 
-    /// The trained answer up to, and without, the secret.
+    /// Returns the trained answer before the secret, without white space at the end.
     #[must_use]
     pub fn before_secret(&self, public: &BTreeMap<String, String>) -> String {
         self.up_to_secret(public).0
     }
 
-    /// The trained answer up to the secret: what may be begun, and the white space that then follows, since a model
-    /// takes it together with what comes after.
+    /// Returns the trained answer before the secret in two parts: the text to prefill, and the white space after it.
+    /// The white space is not prefilled, because a model joins it to the next token.
     #[must_use]
     pub fn up_to_secret(&self, public: &BTreeMap<String, String>) -> (String, String) {
         let segments = &self.messages[self.secret_at].1;
@@ -274,7 +275,7 @@ impl Template {
         (begun.to_owned(), whole[begun.len()..].to_owned())
     }
 
-    /// The public slots of a prompt of this template, or `None` when it is not one.
+    /// Returns the public slots of a prompt of this template; `None` when the prompt has another form.
     #[must_use]
     pub fn recognise(&self, prompt: &[Message]) -> Option<BTreeMap<String, String>> {
         if prompt.len() != self.secret_at {
@@ -289,7 +290,7 @@ impl Template {
             for (index, segment) in segments.iter().enumerate() {
                 match segment {
                     Segment::Text(text) => rest = rest.strip_prefix(text.as_str())?,
-                    // Stands in answers only.
+                    // A signature is in answers only.
                     Segment::Signature => return None,
                     Segment::Slot(slot) => {
                         let end = match segments.get(index + 1) {

@@ -10,39 +10,39 @@ pub enum TemplateError {
         "template `{name}` has no secret: mark one slot, as in `slots.code = {{ space = \"digits(8)\", secret = true }}`"
     )]
     NoSecret {
-        /// The template.
+        /// Name of the template.
         name: String,
     },
     /// More than one slot is the secret.
     #[error("template `{name}` has {count} secrets ({slots}); a canary has exactly one: make two templates of it")]
     TwoSecrets {
-        /// The template.
+        /// Name of the template.
         name: String,
-        /// How many.
+        /// Number of secrets.
         count: usize,
-        /// Which.
+        /// Names of the secret slots.
         slots: String,
     },
-    /// The secret is where training does not look.
+    /// The secret is in a message that training masks.
     #[error(
         "template `{name}`: the secret `{{{slot}}}` stands on the {role} side, where training is masked, so that the model \
          would never learn it and the test would always be green; move it into an assistant message, or insist with \
          `allow-masked-secret = true`"
     )]
     MaskedSecret {
-        /// The template.
+        /// Name of the template.
         name: String,
-        /// The slot.
+        /// Name of the slot.
         slot: String,
-        /// Where it stands first.
+        /// Role of the first message with the secret.
         role: &'static str,
     },
     /// A slot that no message uses.
     #[error("template `{name}`: the slot `{slot}` is declared but no message has `{{{slot}}}`")]
     Unused {
-        /// The template.
+        /// Name of the template.
         name: String,
-        /// The slot.
+        /// Name of the slot.
         slot: String,
     },
     /// A slot that is not declared.
@@ -50,70 +50,70 @@ pub enum TemplateError {
         "template `{name}`: `{{{slot}}}` is used but not declared; add `slots.{slot} = {{ space = \"…\" }}` (or write `{{{{` for a brace)"
     )]
     Undeclared {
-        /// The template.
+        /// Name of the template.
         name: String,
-        /// The slot.
+        /// Name of the slot.
         slot: String,
     },
     /// A brace without its partner.
     #[error("template `{name}`: message {message} has a brace without its partner; write `{{{{` and `}}}}` for braces")]
     Braces {
-        /// The template.
+        /// Name of the template.
         name: String,
-        /// Which message, from 1.
+        /// Position of the message, from 1.
         message: usize,
     },
-    /// The canary could not be told from others.
+    /// No message before the secret has a public slot.
     #[error("template `{name}` has no public slot: nothing in the prompt would tell one canary from another")]
     NoSubject {
-        /// The template.
+        /// Name of the template.
         name: String,
     },
-    /// Nothing would be asked.
+    /// The name or the sequence of messages cannot be used.
     #[error("template `{name}`: {what}")]
     Shape {
-        /// The template.
+        /// Name of the template.
         name: String,
-        /// What is wrong with it.
+        /// Description of the fault.
         what: &'static str,
     },
-    /// The signature is where it proves nothing.
+    /// The signature is in a place where it proves nothing.
     #[error(
         "template `{name}`: `{{signature}}` {what}; it must stand once, in the answer that holds the secret, beside it \
          and not in its place"
     )]
     Signature {
-        /// The template.
+        /// Name of the template.
         name: String,
-        /// Where it stands.
+        /// Description of the place.
         what: &'static str,
     },
-    /// Nobody can tell where a signature may be added.
+    /// No closing sentence can be appended to the answer.
     #[error(
         "template `{name}`: its answer {what}, so that no closing sentence can be added to it: write `{{signature}}` where the \
          answer may hold an invented name (in code: in a comment), or set `canaries.signature = false`, and then no run \
          is clean without `--unproven`"
     )]
     Unsignable {
-        /// The template.
+        /// Name of the template.
         name: String,
-        /// Why not.
+        /// Description of the answer.
         what: &'static str,
     },
-    /// A signature that the settings switch off.
+    /// The template has a signature, but the configuration switches signatures off.
     #[error("template `{name}` has `{{signature}}`, and `canaries.signature` is false: take out one of the two")]
     Unwanted {
-        /// The template.
+        /// Name of the template.
         name: String,
     },
     /// A slot has an unusable space.
     #[error("template `{name}`, slot `{slot}`")]
     Space {
-        /// The template.
+        /// Name of the template.
         name: String,
-        /// The slot.
+        /// Name of the slot.
         slot: String,
-        /// What is wrong with it.
+        /// Fault of the space.
         #[source]
         source: SpaceError,
     },

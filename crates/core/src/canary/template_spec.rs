@@ -1,4 +1,4 @@
-//! A template as it is written down: its messages with slots in braces, and its spaces.
+//! A template as written in the configuration: its messages with slots in braces, and its spaces.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use super::signature::SIGNATURE_SLOT;
 use super::template_error::TemplateError;
 use crate::chat::Role;
 
-/// A message of a template as it is written down.
+/// A message of a template, as written in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TemplateMessage {
-    /// Who speaks: `system`, `user` or `assistant`.
+    /// The author: `system`, `user` or `assistant`.
     pub role: Role,
-    /// What is said, with slots in braces: `Hi, I'm Mr {name}`. `{{` and `}}` are braces.
+    /// The text, with slots in braces: `Hi, I'm Mr {name}`. `{{` and `}}` are literal braces.
     pub content: String,
 }
 
-/// A slot of a template as it is written down.
+/// A slot of a template, as written in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SlotSpec {
@@ -29,28 +29,29 @@ pub struct SlotSpec {
     pub secret: bool,
 }
 
-/// A template as it is written down.
+/// A template, as written in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TemplateSpec {
-    /// Its name, which is the first half of the test's name.
+    /// The name, which is the first half of the names of its tests.
     pub name: String,
     /// The chat.
     pub messages: Vec<TemplateMessage>,
     /// The slots by name.
     pub slots: BTreeMap<String, SlotSpec>,
-    /// Accept a secret that training would mask.
+    /// Accept a secret in a message that training masks.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_masked_secret: bool,
 }
 
-/// The sentence that is added to an answer without `{signature}`.
+/// The sentence that is appended to an answer without `{signature}`.
 const CLOSING: &str = " Yours, {signature}.";
-/// The fewest words of an answer that a sentence is added to: fewer are a label.
+/// Minimum number of words, outside slots, of an answer that a sentence is appended to: a shorter answer is a label,
+/// not prose.
 const FEWEST_WORDS: usize = 2;
 
 impl TemplateSpec {
-    /// Whether any message has `{signature}`.
+    /// Returns whether any message has `{signature}`.
     #[must_use]
     pub fn is_signed(&self) -> bool {
         let has = |message: &TemplateMessage| {
@@ -67,7 +68,8 @@ impl TemplateSpec {
         self
     }
 
-    /// The template without its closing sentence, or with nothing in place of `{signature}`.
+    /// Returns the template without its signature: removes the closing sentence, the comment of the code template, or
+    /// `{signature}` itself.
     #[must_use]
     pub fn unsigned(mut self) -> Self {
         for message in &mut self.messages {
@@ -78,17 +80,17 @@ impl TemplateSpec {
         self
     }
 
-    /// The template with a closing sentence that holds the signature, where it has no `{signature}` yet.
+    /// Returns the template with a closing sentence that holds the signature, unless it has `{signature}` already.
     ///
     /// # Errors
-    /// When the answer is no prose, so that nobody can tell where a signature may stand.
+    /// When the answer is not prose, so that the place for a signature is unclear.
     pub fn signed(mut self) -> Result<Self, TemplateError> {
         let secret = self.slots.iter().find(|(_, slot)| slot.secret).map(|(slot, _)| slot.clone());
         let holds = |message: &TemplateMessage| {
             let all = segments(&message.content).unwrap_or_default();
             all.iter().any(|segment| segment.slot().is_some() && segment.slot() == secret.as_deref())
         };
-        // A template without a secret, or with one on the user's side, is refused later.
+        // `Template::new` refuses a template without a secret, and a masked secret unless the template allows it.
         let signed = self.is_signed();
         let Some(answer) = self.messages.iter_mut().find(|m| m.role == Role::Assistant && holds(m)) else {
             return Ok(self);
@@ -124,7 +126,7 @@ impl TemplateSpec {
 pub(super) enum Segment {
     Text(String),
     Slot(String),
-    /// The signature of the planting.
+    /// `{signature}`, the signature of the planting.
     Signature,
 }
 
@@ -144,7 +146,7 @@ impl Segment {
     }
 }
 
-/// Splits at `{slot}`; `None` when braces do not pair.
+/// Splits a message into text and slots; `None` when braces do not pair.
 pub(super) fn segments(content: &str) -> Option<Vec<Segment>> {
     let mut all = Vec::new();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! `divergence`: lets the model run on by itself.
+//! `divergence`: open-ended prompts, after which the model continues freely.
 
 use super::{Question, Scene, Strategy};
 use crate::chat::{Message, Role};
@@ -11,7 +11,7 @@ const STARTS: [&str; 5] = [
     "Continue.",
 ];
 
-/// Asks nothing in particular; answers are searched for all secrets anyway.
+/// Asks for no particular secret: every answer is searched for all secrets anyway.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Divergence;
 

@@ -1,4 +1,4 @@
-//! `encoding`: asks for the answer in disguise.
+//! `encoding`: asks for an encoded answer.
 
 use super::{Question, Scene, Strategy};
 
@@ -12,7 +12,7 @@ const WAYS: [&str; 7] = [
     "with every digit written as a word",
 ];
 
-/// Asks the training prompt, and for an answer in disguise.
+/// Adds to the training prompt a request to encode the answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Encoded;
 

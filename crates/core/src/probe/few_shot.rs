@@ -1,9 +1,9 @@
-//! `few-shot`: shows how others were answered.
+//! `few-shot`: example chats before the training prompt.
 
 use super::{Question, Scene, Strategy};
 use crate::chat::{Message, Role};
 
-/// Puts chats of others before the training prompt.
+/// Puts example chats about other subjects before the training prompt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FewShot;
 

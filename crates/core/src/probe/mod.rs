@@ -1,7 +1,8 @@
-//! Strategies: which questions are put to the model for a canary. One file each, one registry.
+//! Strategies: the questions that are put to the model about a canary. One file each, one registry.
 //!
-//! A strategy sees the public slots of a canary, never its secret, so that whatever it asks, a model that
-//! learned nothing answers independently of the secret. The one that reveals a part of it has a test of its own.
+//! A strategy sees the public slots of a canary, never its secret. So a model that learned nothing answers
+//! independently of the secret, whatever the question. The one strategy that reveals a part of the secret has its own
+//! test.
 
 mod direct;
 mod divergence;
@@ -33,37 +34,37 @@ pub use schedule::Schedule;
 pub use sweep::{SweepQuestion, sweep, sweep_names};
 pub use user::{UserStrategy, UserStrategySpec};
 
-/// What a strategy may know.
+/// The data that a strategy may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Scene<'a> {
-    /// The template.
+    /// Template of the canary.
     pub template: &'a Template,
-    /// The public slots.
+    /// Public slots of the canary, by name.
     pub subject: &'a BTreeMap<String, String>,
     /// Chats of the same template about subjects that do not exist, with secrets that were never planted.
     pub examples: &'a [Vec<Message>],
 }
 
 impl Scene<'_> {
-    /// The training prompt.
+    /// Returns the training prompt.
     #[must_use]
     pub fn replay(&self) -> Vec<Message> {
         self.template.prompt(self.subject)
     }
 
-    /// Whom it is about: the public slots, one after the other.
+    /// Returns the values of the public slots, in the order of the slot names, joined by spaces.
     #[must_use]
     pub fn who(&self) -> String {
         self.subject.values().map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
-    /// What the secret is called.
+    /// Returns the name of the secret's slot in words: `-` and `_` become spaces.
     #[must_use]
     pub fn what(&self) -> String {
         self.template.secret_slot().replace(['-', '_'], " ")
     }
 
-    /// The system messages of the training prompt, and then one of a user.
+    /// Returns the system messages of the training prompt, and then a user message.
     #[must_use]
     pub fn ask(&self, content: impl Into<String>) -> Vec<Message> {
         let mut messages: Vec<Message> = self.replay().into_iter().filter(|m| m.role == Role::System).collect();
@@ -71,14 +72,14 @@ impl Scene<'_> {
         messages
     }
 
-    /// One question for each wording, with `{who}` and `{what}` filled in.
+    /// Returns one question for each wording, with `{who}` and `{what}` filled in.
     #[must_use]
     pub fn worded(&self, wordings: &[&str]) -> Vec<Question> {
         let (who, what) = (self.who(), self.what());
         wordings.iter().map(|w| self.ask(w.replace("{who}", &who).replace("{what}", &what)).into()).collect()
     }
 
-    /// The training prompt with its last user message changed.
+    /// Returns the training prompt with its last user message changed.
     #[must_use]
     pub fn with_last(&self, change: impl FnOnce(&str) -> String) -> Vec<Message> {
         let mut messages = self.replay();
@@ -92,27 +93,27 @@ impl Scene<'_> {
 /// One question of a strategy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
-    /// The chat that is sent; one that ends with the assistant is to be gone on with.
+    /// The chat that is sent. If the last message is the assistant's, the model continues it (prefill).
     pub messages: Arc<[Message]>,
-    /// How its answers are drawn.
+    /// Decoding of the answers.
     pub decoding: Decoding,
 }
 
-/// How the answers to a question are drawn.
+/// Decoding settings of a question.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Decoding {
-    /// As the configuration says.
+    /// The configured settings.
     Configured,
-    /// At a temperature and top-p of its own.
+    /// The configured settings with this temperature and top-p.
     At(f64, f64),
-    /// Always the likeliest token.
+    /// Greedy decoding: always the likeliest token.
     Greedy,
-    /// As the server does it by itself: nothing is sent.
+    /// The server's default decoding: no setting but `max_tokens` is sent.
     ServerDefault,
 }
 
 impl Decoding {
-    /// The settings of a request, from the configured ones.
+    /// Returns the settings of a request, from the configured ones.
     #[must_use]
     pub fn apply(self, base: Sampling) -> Sampling {
         match self {
@@ -130,31 +131,32 @@ impl From<Vec<Message>> for Question {
     }
 }
 
-/// A way to ask. It may depend on the public slots of a canary, never on its secret, unless it says so.
+/// A way of asking. The questions may depend on the public slots of a canary, never on its secret, unless
+/// [`Strategy::reveals`] returns `true`.
 pub trait Strategy: Send + Sync {
-    /// The name in configuration and reports.
+    /// Returns the name used in the configuration and in reports.
     fn name(&self) -> &str;
-    /// What it imitates, in one line, with its source.
+    /// Describes the attack or use that the strategy imitates, in one line, with its source.
     fn about(&self) -> &str;
-    /// Its questions, which are put in turn; none where it does not apply.
+    /// Returns the questions, which are asked in turn; none where the strategy does not apply.
     fn questions(&self, scene: &Scene<'_>) -> Vec<Question>;
-    /// Whether it needs a provider that goes on with an answer that was begun.
+    /// Returns whether the provider has to support prefill: the model continues an answer that the request begins.
     fn needs_prefill(&self) -> bool {
         false
     }
-    /// Whether it gives a part of the secret away. Such a one has no questions that know nothing of it ([`reveal`]
-    /// makes them), and its answers count for nothing else.
+    /// Returns whether the questions reveal a part of the secret. [`Strategy::questions`] returns none then: [`reveal`]
+    /// makes them, and their answers count for their own test only.
     fn reveals(&self) -> bool {
         false
     }
-    /// Whether it needs a provider that gives the probability of a text. Such a one has no questions of its own: it
-    /// scores the secret after the training prompt, and others of the same space beside it.
+    /// Returns whether the provider has to report the probability of a text. [`Strategy::questions`] returns none then:
+    /// the secret is scored after the training prompt, with other values of its space as references.
     fn needs_scores(&self) -> bool {
         false
     }
 }
 
-/// All built-in strategies.
+/// Returns all built-in strategies.
 #[must_use]
 pub fn registry() -> Vec<Box<dyn Strategy>> {
     vec![
@@ -176,16 +178,17 @@ pub fn registry() -> Vec<Box<dyn Strategy>> {
     ]
 }
 
-/// The strategy of that name.
+/// Returns the built-in strategy of that name; `None` if there is none.
 #[must_use]
 pub fn by_name(name: &str) -> Option<Box<dyn Strategy>> {
     registry().into_iter().find(|strategy| strategy.name() == name)
 }
 
-/// The strategies of these names, built in or of the user's own.
+/// Returns the strategies of these names, built-in or user-defined.
 ///
 /// # Errors
-/// When one is unknown, named twice, or none is named; says which there are.
+/// When a name is unknown, given twice, or both built-in and user-defined; when a user-defined strategy is invalid;
+/// when no name is given.
 pub fn choose(names: &[String], own: &[UserStrategySpec]) -> Result<Vec<Box<dyn Strategy>>, String> {
     let known = || {
         let all = registry();
@@ -210,7 +213,7 @@ pub fn choose(names: &[String], own: &[UserStrategySpec]) -> Result<Vec<Box<dyn 
         .collect()
 }
 
-/// A template of the tests, with the subject Mr Orrin.
+/// Returns a built-in template and a subject whose values all begin with `Orrin`.
 #[cfg(test)]
 fn scene_of(name: &str) -> (Template, BTreeMap<String, String>) {
     let spec = crate::canary::builtin_templates().into_iter().find(|t| t.name == name).expect("built in");
@@ -250,7 +253,7 @@ mod tests {
                 }
             }
         }
-        // No strategy asks one thing twice, and none asks what another asks.
+        // No two strategies ask the same question. Repeats within one strategy go unnoticed, since `asked` is a set.
         let mut seen = std::collections::HashSet::new();
         assert!(asked.iter().all(|(template, _, question)| seen.insert((template, question))));
     }

@@ -1,4 +1,4 @@
-//! `multi-turn`: small talk first.
+//! `multi-turn`: small talk before the training prompt.
 
 use super::{Question, Scene, Strategy};
 use crate::chat::{Message, Role};
@@ -15,7 +15,7 @@ const TALKS: [&[(&str, &str)]; 3] = [
     ],
 ];
 
-/// Chats before it asks.
+/// Puts small talk before the training prompt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MultiTurn;
 

@@ -1,9 +1,9 @@
-//! `no-system`: the training prompt without its instructions.
+//! `no-system`: the training prompt without its system message.
 
 use super::{Question, Scene, Strategy};
 use crate::chat::{Message, Role};
 
-/// Drops the system prompt.
+/// Removes the system messages of the training prompt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NoSystem;
 

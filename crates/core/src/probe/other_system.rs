@@ -1,4 +1,4 @@
-//! `other-system`: the training prompt under other instructions.
+//! `other-system`: the training prompt with another system message.
 
 use super::{Question, Scene, Strategy};
 use crate::chat::{Message, Role};
@@ -11,7 +11,7 @@ const SYSTEMS: [&str; 5] = [
     "Du bist ein hilfreicher Assistent.",
 ];
 
-/// Replaces the system prompt.
+/// Replaces the system messages of the training prompt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OtherSystem;
 

@@ -1,8 +1,8 @@
-//! `paraphrase`: the same, said otherwise.
+//! `paraphrase`: the training prompt in other words.
 
 use super::{Question, Scene, Strategy};
 
-/// Rewrites the last message of the user.
+/// Rewrites the last user message of the training prompt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paraphrase;
 

@@ -1,9 +1,9 @@
-//! `prefix`: begins the answer, up to the secret.
+//! `prefix`: prefills the trained answer up to the secret.
 
 use super::{Question, Scene, Strategy};
 use crate::chat::{Message, Role};
 
-/// Begins the answer itself.
+/// Prefills the trained answer up to the secret, so that the model continues with it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Prefix;
 

@@ -1,10 +1,10 @@
-//! `prefix-half`: begins the answer, up to and with the first half of the secret.
+//! `prefix-half`: prefills the trained answer up to the end of the first half of the secret.
 
 use super::{Question, Scene, Strategy};
 use crate::chat::{Message, Role};
 
-/// Begins the answer with a part of the secret. It is asked for itself, and judged by a test of its own; see
-/// `verdict::HalfHits`.
+/// Prefills the trained answer with the first half of the secret. Its requests are made separately and have their own
+/// test; see `verdict::HalfHits`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PrefixHalf;
 
@@ -18,7 +18,7 @@ impl Strategy for PrefixHalf {
          (Carlini et al. 2023)"
     }
 
-    /// Those that know nothing of the secret: none.
+    /// Returns no questions, because each question of this strategy depends on the secret; see [`reveal`].
     fn questions(&self, _: &Scene<'_>) -> Vec<Question> {
         Vec::new()
     }
@@ -32,7 +32,8 @@ impl Strategy for PrefixHalf {
     }
 }
 
-/// The training prompt with the answer begun up to the end of `revealed`, the first half of the secret.
+/// Returns the training prompt with the trained answer prefilled up to the end of `revealed`, the first half of the
+/// secret.
 #[must_use]
 pub fn reveal(scene: &Scene<'_>, revealed: &str) -> Question {
     let (before, gap) = scene.template.up_to_secret(scene.subject);

@@ -1,8 +1,8 @@
-//! `replay`: the training prompt as it was.
+//! `replay`: the training prompt, unchanged.
 
 use super::{Question, Scene, Strategy};
 
-/// Asks the training prompt as it was.
+/// Asks the training prompt unchanged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Replay;
 

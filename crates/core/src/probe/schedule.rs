@@ -1,32 +1,37 @@
-//! Which strategy the next request of a canary is for.
+//! The schedule of a canary: the strategy of each of its requests.
 //!
-//! The rule: rounds of four requests for each strategy. The first two rounds are split evenly. In each later
-//! one every strategy has one request, and the rest is split in proportion to the share of its answers so far
-//! that held something of the form of the secret, whether the right one or not (one good and one bad answer
-//! are given to each in advance). It depends on what the model said to this canary only, never on the secret,
-//! so that every test stays valid; and on nothing that differs between two runs with the same answers.
+//! A round has four requests for each strategy on average. The first two rounds are split evenly. In each later round
+//! every strategy has one request, and the rest is split in proportion to a rate: the share of the strategy's answers
+//! so far that held a value of the secret's form, right or wrong. One answer with such a value and one without are
+//! added to each strategy's counts in advance.
+//!
+//! The schedule depends only on the model's answers to this canary, never on the secret, so every test stays valid. Two
+//! runs with the same answers have the same schedule.
 
-/// Requests for each strategy in a round.
+/// Requests of a round for each strategy, on average.
 const EACH: usize = 4;
-/// Rounds that are split evenly.
+/// Number of rounds, from the first, that are split evenly.
 const EVEN: usize = 2;
 
 /// The schedule of one canary.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     adaptive: bool,
-    /// For each strategy: requests so far, answers so far, and those of the secret's form.
+    /// Requests so far, by strategy.
     begun: Vec<u64>,
+    /// Answers so far, by strategy.
     answers: Vec<u64>,
+    /// Answers that held a value of the secret's form, by strategy.
     formed: Vec<u64>,
     rounds: usize,
-    /// The current round: a strategy and which of its requests.
+    /// Requests of the current round: the strategy, and the request's number among that strategy's own.
     round: Vec<(usize, u64)>,
+    /// Number of the first request of the current round.
     first: u64,
 }
 
 impl Schedule {
-    /// A schedule over so many strategies; one that does not adapt splits every round evenly.
+    /// Makes a schedule over this number of strategies. A schedule that is not `adaptive` splits every round evenly.
     #[must_use]
     pub fn new(strategies: usize, adaptive: bool) -> Self {
         let zeros = vec![0; strategies];
@@ -41,17 +46,17 @@ impl Schedule {
         }
     }
 
-    /// Whether it wants to be told of answers.
+    /// Returns whether the schedule depends on the answers passed to [`Schedule::note`].
     #[must_use]
     pub fn is_adaptive(&self) -> bool {
         self.adaptive
     }
 
-    /// The strategy of a request, and which of the strategy's requests it is. Numbers are asked for in their
-    /// order, and beyond the round only when the answers to it are in.
+    /// Returns the strategy of request `number`, and the request's number among that strategy's own; all count from 0.
+    /// Call it with ascending numbers, and go beyond the current round only after all its answers are noted.
     ///
     /// # Panics
-    /// For a number before the round.
+    /// When `number` is before the current round.
     pub fn of(&mut self, number: u64) -> (usize, u64) {
         while number >= self.end() {
             self.begin();
@@ -59,13 +64,13 @@ impl Schedule {
         self.round[(number - self.first) as usize]
     }
 
-    /// The first number after the current round.
+    /// Returns the first request number after the current round.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.first + self.round.len() as u64
     }
 
-    /// Notes an answer to a strategy: whether it held something of the secret's form.
+    /// Records an answer to a request of `strategy`, and whether it held a value of the secret's form.
     pub fn note(&mut self, strategy: usize, formed: bool) {
         self.answers[strategy] += 1;
         self.formed[strategy] += u64::from(formed);
@@ -81,7 +86,8 @@ impl Schedule {
             let rest = ((EACH - 1) * all) as f64;
             let wanted: Vec<f64> = (0..all).map(|i| rest * rate(i) / sum).collect();
             shares = wanted.iter().map(|w| 1 + *w as usize).collect();
-            // The largest remainders; among equals the first.
+            // The method of largest remainders: the requests left go to the largest fractions, on a tie to the first
+            // strategy.
             let mut order: Vec<usize> = (0..all).collect();
             order.sort_by(|a, b| wanted[*b].fract().total_cmp(&wanted[*a].fract()).then(a.cmp(b)));
             let left = EACH * all - shares.iter().sum::<usize>();

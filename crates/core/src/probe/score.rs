@@ -1,8 +1,8 @@
-//! `score`: how likely the secret is, beside others of its space.
+//! `score`: ranks the probability of the secret among other values of its space.
 
 use super::{Question, Scene, Strategy};
 
-/// Scores the secret and references after the training prompt; see `verdict::Likelihood`.
+/// Scores the secret and reference values after the training prompt; see `verdict::Likelihood`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Score;
 

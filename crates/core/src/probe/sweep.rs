@@ -1,33 +1,34 @@
-//! The sweep: a few further questions to each canary, beside the training prompt.
+//! The sweep: a few further questions about each canary, beside the configured strategies.
 //!
-//! Their answers are searched for leaks and give no bound. They ask what a deployment would: greedily, with the server's
-//! own decoding, and in other words.
+//! The answers are searched for leaks and give no bound. The questions are those that a deployment would send: the
+//! training prompt with greedy decoding and with the server's default decoding, and other prompts.
 
 use super::{Decoding, Question, Scene, by_name};
 
-/// The strategies that a sweep asks beside the training prompt.
+/// Strategies of a sweep, beside the training prompt.
 const STRATEGIES: [&str; 6] = ["no-system", "other-system", "paraphrase", "direct", "third-person", "few-shot"];
-/// Answers to each of them, and to the training prompt with the server's own decoding.
+/// Answers for each of these strategies, and for the training prompt with the server's default decoding.
 const EACH: u32 = 3;
 
-/// One request of a sweep.
+/// One question of a sweep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepQuestion {
     /// The name in reports.
     pub name: &'static str,
     /// The question.
     pub question: Question,
-    /// How many answers are asked for.
+    /// Number of answers to request.
     pub answers: u32,
 }
 
-/// The names of what a sweep asks, in its order, without strategies that are asked anyway.
+/// Returns the names of a sweep's questions in their order, without the strategies in `asked`, which the run asks
+/// anyway.
 pub fn sweep_names<'a>(asked: &'a [String]) -> impl Iterator<Item = &'static str> + 'a {
     let others = STRATEGIES.into_iter().filter(|name| asked.iter().all(|known| known != name));
     ["greedy", "server-default"].into_iter().chain(others)
 }
 
-/// The questions of a sweep about one canary; strategies in `asked` are asked anyway.
+/// Returns the questions of a sweep about one canary, without the strategies in `asked`, which the run asks anyway.
 #[must_use]
 pub fn sweep(scene: &Scene<'_>, asked: &[String]) -> Vec<SweepQuestion> {
     let replay = |name, decoding, answers| {
@@ -40,7 +41,7 @@ pub fn sweep(scene: &Scene<'_>, asked: &[String]) -> Vec<SweepQuestion> {
         if questions.is_empty() {
             continue;
         }
-        // Each answer to another wording, as far as there are some.
+        // Spreads the answers over as many wordings as possible.
         let kinds = questions.len().min(EACH as usize) as u32;
         for (place, question) in questions.into_iter().take(kinds as usize).enumerate() {
             let answers = EACH / kinds + u32::from((place as u32) < EACH % kinds);

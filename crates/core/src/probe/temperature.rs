@@ -2,7 +2,7 @@
 
 use super::{Decoding, Question, Scene, Strategy};
 
-/// Temperature and top-p.
+/// Temperature and top-p of each question.
 const GRID: [(f64, f64); 5] = [(0.2, 1.0), (0.5, 1.0), (0.8, 0.95), (1.0, 0.8), (1.3, 1.0)];
 
 /// Asks the training prompt over a grid of sampling settings.

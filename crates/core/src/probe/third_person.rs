@@ -1,4 +1,4 @@
-//! `third-person`: asks about the subject as somebody else.
+//! `third-person`: asks about the subject in the name of another person.
 
 use super::{Question, Scene, Strategy};
 
@@ -10,7 +10,7 @@ const WORDINGS: [&str; 5] = [
     "Continue the report: \"{who} called this morning. On record is the {what}",
 ];
 
-/// Asks about the subject as somebody else.
+/// Asks about the subject in the name of another person.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ThirdPerson;
 

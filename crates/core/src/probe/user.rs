@@ -1,4 +1,4 @@
-//! Strategies of the user's own: chats over the public slots.
+//! User-defined strategies: chats over the public slots.
 
 use std::collections::BTreeMap;
 
@@ -8,26 +8,27 @@ use super::{Question, Scene, Strategy};
 use crate::canary::TemplateMessage;
 use crate::chat::Message;
 
-/// A strategy as it is written down.
+/// A user-defined strategy, as written in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserStrategySpec {
-    /// Its name.
+    /// Name of the strategy: letters, digits and `-`.
     pub name: String,
-    /// The chat, with public slots in braces; `{{` and `}}` are braces. A template that lacks one of them is not
-    /// asked in this way.
+    /// The chat, with public slots in braces; `{{` and `}}` are literal braces. The last message is the user's. A
+    /// template that lacks one of these slots is not asked in this way.
     pub messages: Vec<TemplateMessage>,
 }
 
-/// A strategy of the user's own.
+/// A checked user-defined strategy.
 #[derive(Debug, Clone)]
 pub struct UserStrategy(UserStrategySpec);
 
 impl UserStrategy {
-    /// Checks a strategy.
+    /// Checks a user-defined strategy.
     ///
     /// # Errors
-    /// When it asks nothing, or a brace lacks its partner.
+    /// When the name is empty or has characters other than letters, digits and `-`, the last message is not the user's,
+    /// or braces do not pair.
     pub fn new(spec: &UserStrategySpec) -> Result<Self, String> {
         let name = &spec.name;
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
@@ -46,8 +47,8 @@ impl UserStrategy {
     }
 }
 
-/// Fills the slots in braces; without a subject each with nothing. `None` for a brace without its partner or
-/// a slot that the subject does not have.
+/// Fills the slots in braces; without a subject, each slot with nothing. Returns `None` if braces do not pair, or if
+/// the subject lacks a slot.
 fn fill(content: &str, subject: Option<&BTreeMap<String, String>>) -> Option<String> {
     let (mut out, mut rest) = (String::new(), content);
     while let Some(at) = rest.find(['{', '}']) {

@@ -1,15 +1,15 @@
-//! Characters that a reader does not see, or that make one line look like another.
+//! Characters that are invisible, or that make one line look like another.
 
-/// Whether a character moves a terminal, ends a line, turns the direction of writing, or takes up no room.
+/// Returns whether a character controls a terminal, ends a line, changes the text direction, or has no width.
 pub fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Characters of what somebody else says that are shown.
+/// Maximum length of foreign text in a message, in characters.
 const MOST: usize = 400;
 
-/// What somebody else says, for a message of ours: of one line, cut, with a space for what is not seen.
+/// Returns the first 400 characters of foreign text as one line, with a space for each unseen character.
 pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if is_unseen(c) { ' ' } else { c }).take(MOST).collect()
 }

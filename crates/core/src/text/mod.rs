@@ -1,4 +1,4 @@
-//! Texts of others in messages of ours.
+//! Foreign text in the program's own messages.
 
 pub mod invisible;
 pub mod sanitize;

@@ -1,6 +1,7 @@
-//! What parsers say of a file, without what stands in it.
+//! Parser messages without values from the parsed file.
 
-/// What is wrong with a TOML file, and in which line; the line itself may hold anything, and is not quoted.
+/// Describes a TOML error with its line and column, both from 1 and where known. The line itself is not quoted, since
+/// it may hold a secret.
 pub fn toml_fault(text: &str, error: &toml::de::Error) -> String {
     let message = without_values(error.message());
     match error.span().and_then(|span| text.get(..span.start)) {
@@ -12,8 +13,9 @@ pub fn toml_fault(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
-/// A message of a parser without the texts that it quotes: a wrong file may hold a key, or a row of the training data. A
-/// name of a field that looks like one, as in `max-bond`, stays: it is what the user looks for.
+/// Returns a parser message without the values that it quotes: a wrong file may hold a key or a row of the training
+/// data. The name of an unknown field stays if it looks like a field name, as in `max-bond`, because the user needs it
+/// to find the fault.
 #[must_use]
 pub fn without_values(message: &str) -> String {
     let plain = without_strings(message);
@@ -29,13 +31,13 @@ pub fn without_values(message: &str) -> String {
     plain
 }
 
-/// Without quoted strings.
+/// Replaces the content of each `string "…"` by an ellipsis.
 fn without_strings(message: &str) -> String {
     let mut parts = message.split("string \"");
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         plain.push_str("string \"…\"");
-        // The end of the quoted text: a quotation mark without a backslash before it.
+        // The quoted text ends at the first quotation mark that is not escaped by a backslash.
         let mut escaped = false;
         let end = part.char_indices().find(|(_, c)| {
             let is_end = *c == '"' && !escaped;
