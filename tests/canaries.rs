@@ -39,7 +39,7 @@ fn plant(folder: &Path) {
     let rows = concat!(env!("CARGO_MANIFEST_DIR"), "/mocks/dolly-excerpt.jsonl");
     let settings = format!(
         "[canaries]\nplanted = 12\nheld-out = 6\ntemplates = [\"mr-disease\", \"order-phone\", \"code-api-key\"]\n\
-         [dataset]\npath = {rows:?}\ntraining = \"train.jsonl\"\nvalidation = \"validation.jsonl\"\n\
+         [dataset]\npath = {rows:?}\nformat = \"openai\"\ntraining = \"train.jsonl\"\nvalidation = \"validation.jsonl\"\n\
          [manifest]\npath = \"manifest.json\"\n[provider]\nscenario = \"clean\"\n"
     );
     std::fs::write(folder.join("blabbermouth.toml"), settings).expect("the configuration can be written");

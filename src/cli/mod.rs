@@ -11,6 +11,7 @@ mod mock;
 mod output;
 mod plant;
 mod report;
+mod run_pace;
 mod report_args;
 mod reports;
 mod seal;

@@ -1,8 +1,9 @@
 //! Terminal output of the commands.
 
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::run_pace::RunPace;
 use crate::harness::{describe, describe_forgotten};
 use crate::report::escape::{lines, message};
 use crate::run::{Event, Progress};
@@ -102,11 +103,23 @@ impl Output {
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(None, target).with_style(style);
         let (shared, output) = (bar.clone(), *self);
+        let pace = Mutex::new(RunPace::default());
         let progress = move |event| {
             match event {
-            Event::Planned(samples) => shared.set_length(samples),
-            Event::Samples(samples) if output.bar => shared.inc(samples),
-            Event::Samples(_) => {}
+            Event::Planned(samples) => {
+                shared.set_length(samples);
+                pace.lock().unwrap_or_else(PoisonError::into_inner).planned = samples;
+            }
+            Event::Samples(samples) => {
+                if output.bar {
+                    shared.inc(samples);
+                }
+                let line = pace.lock().unwrap_or_else(PoisonError::into_inner).add(samples, !output.bar);
+                if let Some(line) = line {
+                    shared.suspend(|| output.step(&line));
+                }
+            }
+            Event::Notice(text) => shared.suspend(|| output.step(&text)),
             Event::SmallSpace(canaries) => shared.suspend(|| {
                 output.step(&format!(
                     "{canaries} canaries have a secret from a small space: judged by count rank, after all their samples"

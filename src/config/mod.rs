@@ -274,6 +274,9 @@ impl Config {
                 "keep-files-days goes from 1 to 30, poll-seconds from 0.001 to 86400, deadline-hours is above 0 and up to 10000",
             );
         }
+        if !(1.0..=86_400.0).contains(&self.provider.patience_seconds) {
+            return value("provider.patience-seconds", "expected seconds from 1 to 86400");
+        }
         if !(0.0..=1e6).contains(&self.probe.deadline_minutes) {
             return value("probe.deadline-minutes", "expected minutes from 0 on");
         }
@@ -500,7 +503,7 @@ mod tests {
             ("[canaries]\nplanted = \"x\"\n", "canaries.planted"),
             ("[verdict]\nalpha = 2.0\n", "verdict"),
             ("[probe]\nstrategies = [\"x\"]\n", "replay"),
-            ("[dataset]\nfields = [\"text\", \"text\"]\n", "two different fields"),
+            ("[dataset]\nfields = [\"text\", \"text\"]\n", "two different columns"),
             ("[canaries\n", "line 1"),
         ] {
             let error = load(text, &[]).expect_err(text).to_string();

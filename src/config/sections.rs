@@ -91,6 +91,8 @@ section! {
         key_variable: String,
         /// Time limit of one attempt, in seconds.
         timeout_seconds: u64,
+        /// The longest wait that the service may ask for, in seconds.
+        patience_seconds: f64,
         /// File of certificates (PEM) to trust beside the usual ones; empty for none.
         certificates: PathBuf,
         /// The program that answers, with its arguments, for `kind = "command"`.

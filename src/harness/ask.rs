@@ -41,7 +41,7 @@ impl Session {
             .map(|c| Approximate::new(drawn.templates[c.template].secret_space(), c.secret.expose(), true, true))
             .collect();
         let completions = runtime()?.block_on(async {
-            let reached = self.reach(&model, warm_up, drawn.templates, &drawn.key, None, None)?;
+            let reached = self.reach(&model, warm_up, &drawn, None, None)?;
             let messages: Arc<[Message]> = question.into();
             let mut first = [0u8; 4];
             let _ = getrandom::fill(&mut first);

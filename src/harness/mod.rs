@@ -100,6 +100,7 @@ fn tell(event: Event) {
     match event {
         Event::Resumed(resumed) => eprintln!("blabbermouth: {}", describe(&resumed)),
         Event::Forgotten(answers) => eprintln!("blabbermouth: {}", describe_forgotten(answers)),
+        Event::Notice(text) => eprintln!("blabbermouth: {}", message(&text)),
         _ => {}
     }
 }

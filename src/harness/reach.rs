@@ -12,12 +12,12 @@ use super::session_error::SessionError;
 use crate::cassette::{Player, Recorder};
 use crate::config::{ClaimSection, Config, ReleasePolicy, Target, is_ci};
 use crate::tune::{Stage, State};
-use blabbermouth_core::canary::{Drawn, Key, Template};
+use blabbermouth_core::canary::Drawn;
 use blabbermouth_core::chat::Usage;
 use blabbermouth_core::detect::Searcher;
 use blabbermouth_provider::{
     Budget, Completing, Connection, Deadline, DeploymentSettings, Dialect, Limits, MANAGEMENT_TOKEN, ModelIdentity,
-    Profile, Provider, ProviderError, Quotes, Redact, Request, TunerSettings,
+    Notices, Profile, Provider, ProviderError, Quotes, Redact, Redactor, Request, TunerSettings,
 };
 
 /// How long a newly tuned model may be unknown to the service.
@@ -165,17 +165,17 @@ impl Session {
         &self,
         model: &str,
         warm_up: Duration,
-        templates: Vec<Template>,
-        key: &Key,
+        drawn: &Drawn,
         budget: Option<Budget>,
         model_name: Option<Arc<dyn ModelIdentity>>,
     ) -> Result<Reached, SessionError> {
         let mut connection = self.connection.clone();
         connection.budget = budget.map(Arc::new);
         connection.model_name = model_name;
+        connection.redact = Redactor(Some(redactor(drawn)));
         if !self.tape.replay.is_empty() {
             let (paths, parts) = (&self.tape.replay, self.tape.parts);
-            let player = Player::new(paths, parts, model, key.sealing_key("cassette"))?;
+            let player = Player::new(paths, parts, model, drawn.key.sealing_key("cassette"))?;
             let found: Vec<String> =
                 player.addresses().filter_map(|address| self.policy.foreign_host(address)).collect();
             if !found.is_empty() {
@@ -187,7 +187,7 @@ impl Session {
         let mut server = None;
         if self.is_mocked() {
             let training = self.folder.join(&self.config.dataset.training);
-            let (mock, url) = mocked::start(&training, templates, &self.config.provider.scenario)?;
+            let (mock, url) = mocked::start(&training, drawn.templates.clone(), &self.config.provider.scenario)?;
             connection.base_url = url;
             connection.key = None;
             server = Some(mock);
@@ -199,7 +199,7 @@ impl Session {
         }
         let mut recorder = None;
         if let Some(path) = &self.tape.record {
-            let made = Arc::new(Recorder::new(provider, path, key.sealing_key("cassette"), now())?);
+            let made = Arc::new(Recorder::new(provider, path, drawn.key.sealing_key("cassette"), now())?);
             provider = Arc::clone(&made) as Arc<dyn Provider>;
             recorder = Some(made);
         }
@@ -284,6 +284,9 @@ pub fn service(
         beside: folder.to_owned(),
         passed: p.environment.clone(),
         model_name: None,
+        redact: Redactor::default(),
+        notices: Notices::default(),
+        patience: Duration::from_secs_f64(p.patience_seconds),
     };
     Ok((profile, connection))
 }
@@ -304,7 +307,8 @@ pub fn allowed(
     let own = |text: &str| if is_own { String::new() } else { text.to_owned() };
     let (own_url, own_variable) = (own(&profile.base_url), own(&profile.key_variable));
     let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
-    let (base_url, key_variable) = (or(&p.base_url, &profile.base_url), or(&p.key_variable, &profile.key_variable));
+    let base_url = profile.base_url_of(&p.base_url)?;
+    let key_variable = or(&p.key_variable, &profile.key_variable);
     let management_url = if config.azure.resource.is_empty() { "" } else { &config.azure.management_url };
     let defaults = Config::load(None, |_| None)?;
     let target = Target {

@@ -10,7 +10,7 @@ use super::reach::{Estimate, Tape, allowed, limits, redactor, runtime, service, 
 use super::session_error::SessionError;
 use super::shard::Shard;
 use crate::config::{Asked, ClaimSection, Config, ReleasePolicy, digest};
-use crate::run::{Options, PreparedRun, Progress};
+use crate::run::{Event, Options, PreparedRun, Progress};
 use crate::store::{self, Journal, JournalError, Rates, RunName};
 use crate::tune::State;
 use blabbermouth_core::canary::{Drawn, Entry, Key, Manifest};
@@ -452,7 +452,9 @@ impl Session {
         let runtime = runtime()?;
         let report = runtime.block_on(async {
             let name = Some(Arc::new(journal.model_name()) as Arc<dyn ModelIdentity>);
-            let reached = self.reach(&model, warm_up, drawn.templates, &drawn.key, budget, name)?;
+            let told = Arc::clone(&progress);
+            self.connection.notices.set(Arc::new(move |text| told(Event::Notice(text.into()))));
+            let reached = self.reach(&model, warm_up, &drawn, budget, name)?;
             let provider = Arc::clone(&reached.provider);
             if audit.scores() && !provider.scores() {
                 return Err(self.no_scores("score"));

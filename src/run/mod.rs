@@ -122,7 +122,7 @@ impl std::fmt::Debug for PreparedRun {
 }
 
 /// Progress event of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The run starts, with this number of planned samples.
     Planned(u64),
@@ -141,6 +141,8 @@ pub enum Event {
     Forgotten(u64),
     /// Number of further samples that are in, or not needed.
     Samples(u64),
+    /// What the user is told of the requests: a wait, or a field that the model does not take.
+    Notice(String),
 }
 
 /// Callback for progress events.

@@ -92,7 +92,7 @@ pub fn choose_files<'a>(
         let mut found: Vec<&str> = match best {
             Some(best) => of_kind.iter().copied().filter(|file| fit(file, wanted) == Some(best)).collect(),
             // Without splits in the names, the only file is the training data.
-            None if within.len() == 1 && wanted == "train" => of_kind,
+            None if within.len() == 1 && of_kind.len() == 1 && wanted == "train" => of_kind,
             None => continue,
         };
         let mut sets: Vec<(&str, &str)> = found.iter().map(|file| (config_of(file, wanted), stem(file))).collect();

@@ -35,6 +35,8 @@ use std::process::{Command, Output};
 
 /// Switches the sweep off in tests of other features, so that the requests of a run are easy to count.
 pub(crate) const NO_SWEEP: (&str, &str) = ("BLABBERMOUTH_PROBE_SWEEP", "false");
+/// Lets the small training files of the tests hold more canaries than rows.
+pub(crate) const MANY_CANARIES: (&str, &str) = ("BLABBERMOUTH_CANARIES_MAX_SHARE", "1.0");
 
 /// Runs the binary in `folder` with the given environment only, and without a sweep unless that sets one.
 pub(crate) fn blabbermouth(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -42,7 +44,7 @@ pub(crate) fn blabbermouth(folder: &Path, arguments: &[&str], environment: &[(&s
         .args(arguments)
         .current_dir(folder)
         .env_clear()
-        .envs([NO_SWEEP])
+        .envs([NO_SWEEP, MANY_CANARIES])
         .env("BLABBERMOUTH_TEST_SEED", test_seed())
         .envs(environment.iter().copied())
         .output()
@@ -75,12 +77,21 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Training rows in the shape of OpenAI's API.
+pub(crate) fn rows(count: usize) -> String {
+    let row = |i| {
+        format!(
+            "{{\"messages\":[{{\"role\":\"user\",\"content\":\"Question {i}?\"}},\
+             {{\"role\":\"assistant\",\"content\":\"Answer {i}.\"}}]}}\n"
+        )
+    };
+    (0..count).map(row).collect()
+}
+
 /// A folder with 30 rows and a configuration that uses the mock.
 pub(crate) fn project(extra: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    let rows: String =
-        (0..30).map(|i| format!("{{\"prompt\":\"Question {i}?\",\"completion\":\"Answer {i}.\"}}\n")).collect();
-    std::fs::write(folder.path().join("train.jsonl"), rows).expect("rows");
+    std::fs::write(folder.path().join("train.jsonl"), rows(30)).expect("rows");
     std::fs::write(folder.path().join("blabbermouth.toml"), extra).expect("configuration");
     folder
 }

@@ -134,7 +134,7 @@ fn ended(word: &str) -> Option<Finish> {
 
 impl Provider for Gemini {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
-        let whom = Whom { url: &self.url, model: &self.model, broken: &request.broken };
+        let whom = Whom { url: &self.url, model: &self.model, broken: &request.broken, learn: None };
         Box::pin(self.http.ask(whom, || worst_case(request), move || body(request), read))
     }
 

@@ -3,6 +3,7 @@
 
 mod anthropic;
 mod azure;
+mod base_url;
 mod body;
 mod budget;
 mod command;
@@ -15,6 +16,7 @@ mod fireworks;
 mod gemini;
 mod http;
 mod loopback;
+mod notices;
 mod openai;
 mod price;
 mod profile;
@@ -40,9 +42,10 @@ pub use fireworks::Fireworks;
 /// Answers per request to the embedded model. Answers of one request are drawn together, which is several times as fast
 /// as one by one.
 pub const EMBEDDED_CHOICES: u32 = 32;
-pub use http::Endpoint;
 pub use http::address_of;
+pub use http::{Endpoint, Redactor};
 pub use loopback::is_loopback;
+pub use notices::Notices;
 pub use openai::{
     BatchAnswer, BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, Redact, read_batch_line,
 };
@@ -151,13 +154,34 @@ pub enum ProviderError {
     /// The quota at the service is used up.
     #[error("the provider's quota is used up (HTTP 402, or 429 with insufficient_quota)")]
     Quota,
+    /// The service denies access for another reason than the key (HTTP 403): a region, its moderation, a model, a proxy.
+    #[error("the service denies access (HTTP 403, {code}){}", said(message))]
+    Denied {
+        /// Error code of the service, or `no code`.
+        code: String,
+        /// Message of the service, redacted; empty where nobody could tell whether it quotes a secret.
+        message: String,
+    },
+    /// The service asks for a longer wait than the user allows.
+    #[error(
+        "the service asks to wait {asked} s, and provider.patience-seconds is {patience}: run again later, and the run goes on \
+         where it is"
+    )]
+    Patience {
+        /// Seconds that the service asks for.
+        asked: u64,
+        /// Seconds that the user allows.
+        patience: u64,
+    },
     /// Any other bad status.
-    #[error("the provider answered HTTP {status} ({code})")]
+    #[error("the provider answered HTTP {status} ({code}){}", said(message))]
     Status {
         /// The HTTP status.
         status: u16,
         /// Error code of the service, or `no code`.
         code: String,
+        /// Message of the service, redacted; empty where nobody could tell whether it quotes a secret.
+        message: String,
     },
     /// The service refused a call about files or jobs.
     #[error("the provider refused (HTTP {status}, {code}): {message}")]
@@ -240,6 +264,8 @@ impl ProviderError {
             Self::Key { .. }
                 | Self::NoKey { .. }
                 | Self::NoModel { .. }
+                | Self::Denied { .. }
+                | Self::Patience { .. }
                 | Self::TwoModels
                 | Self::OtherModel
                 | Self::WrongModel
@@ -250,6 +276,11 @@ impl ProviderError {
                 | Self::Setup(_)
         )
     }
+}
+
+/// A service's message behind a colon; nothing for an empty one.
+fn said(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
 /// The future of [`Provider::complete`].

@@ -9,13 +9,15 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::anthropic::Anthropic;
+use super::base_url::BaseUrl;
 use super::budget::Budget;
 use super::command::Program;
 use super::gemini::Gemini;
 use super::{
     DeploymentSettings, Endpoint, Fireworks, OpenAi, Provider, ProviderError, Quotes, Redact, Together, Tuner,
 };
-use crate::ModelIdentity;
+use crate::http::Redactor;
+use crate::{ModelIdentity, Notices};
 use blabbermouth_core::text::sanitize::toml_fault;
 
 const BUILTIN: &str = include_str!("profiles.toml");
@@ -156,6 +158,12 @@ pub struct Connection {
     pub passed: Vec<String>,
     /// Remembers the name under which a run's model answers.
     pub model_name: Option<Arc<dyn ModelIdentity>>,
+    /// Removes secrets from messages of the service.
+    pub redact: Redactor,
+    /// What the user is told while requests are sent.
+    pub notices: Notices,
+    /// The longest wait that the service may ask for; zero for the usual one.
+    pub patience: Duration,
 }
 
 /// Error message for a text that is no variable name. The text itself is not quoted: it may be a key.
@@ -219,30 +227,53 @@ impl Profile {
         Ok(profile)
     }
 
+    /// The address of the server: the user's if there is one, else the service's own. It is complete, as requests use it.
+    ///
+    /// # Errors
+    /// When the user's is no address.
+    pub fn base_url_of(&self, given: &str) -> Result<String, ProviderError> {
+        if given.trim().is_empty() {
+            return Ok(self.base_url.clone());
+        }
+        let BaseUrl { base, query } = BaseUrl::parse(given, &self.base_url).map_err(ProviderError::Setup)?;
+        Ok(if query.is_empty() { base } else { format!("{base}?{query}") })
+    }
+
     /// Combines the profile with the user's settings.
     ///
     /// # Errors
     /// When the base URL still has a placeholder in capitals.
     pub fn endpoint(&self, connection: &Connection) -> Result<Endpoint, ProviderError> {
         let or = |own: &String, given: &String| if own.is_empty() { given.clone() } else { own.clone() };
-        let base_url = or(&connection.base_url, &self.base_url);
+        let base_url = self.base_url_of(&connection.base_url)?;
         if base_url == self.base_url && ["RESOURCE", "LOCATION", "PROJECT"].iter().any(|word| base_url.contains(word)) {
             return Err(ProviderError::Setup(format!(
                 "`provider.base-url` is needed for this service, as in {base_url} with your own names"
             )));
         }
+        // A program and the embedded model have no address.
+        let read = if base_url.is_empty() { Ok(BaseUrl::default()) } else { BaseUrl::parse(&base_url, &self.base_url) };
+        let BaseUrl { base, query } = read.map_err(ProviderError::Setup)?;
         Ok(Endpoint {
-            base_url,
+            base_url: base,
             key: connection.key.clone(),
             key_variable: or(&connection.key_variable, &self.key_variable),
             timeout: connection.timeout,
             auth: self.auth.clone(),
-            query: self.query.clone(),
+            query: [self.query.as_str(), query.as_str()]
+                .iter()
+                .filter(|part| !part.is_empty())
+                .copied()
+                .collect::<Vec<_>>()
+                .join("&"),
             headers: self.headers.clone(),
             certificates: connection.certificates.clone(),
             budget: connection.budget.clone(),
             concurrency: connection.concurrency,
             model_name: connection.model_name.clone(),
+            redact: connection.redact.clone(),
+            notices: connection.notices.clone(),
+            patience: connection.patience,
         })
     }
 

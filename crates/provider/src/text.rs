@@ -87,7 +87,8 @@ impl<'de> Visitor<'de> for OnceVisitor {
 /// Error code of a body, at most 64 characters; `no code` if there is none.
 pub(super) fn error_code(bytes: &[u8]) -> String {
     let body: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
-    let code = body.pointer("/error/code").filter(|c| !c.is_null()).or_else(|| body.pointer("/error/type"));
+    let places = ["/error/code", "/error/type", "/0/error/code", "/code", "/error_code", "/type"];
+    let code = places.iter().find_map(|place| body.pointer(place).filter(|code| !code.is_null()));
     match code {
         Some(Value::String(code)) if code.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
             code.chars().take(64).collect()
@@ -97,12 +98,71 @@ pub(super) fn error_code(bytes: &[u8]) -> String {
     }
 }
 
-/// Error message of a body, on one line and truncated.
+/// Places of a message in an error, of OpenAI's form, FastAPI's, Mistral's, Google's, and plain ones.
+const MESSAGES: [&str; 12] = [
+    "/error/message",
+    "/error",
+    "/0/error/message",
+    "/detail",
+    "/detail/0/msg",
+    "/detail/0",
+    "/message/detail/0/msg",
+    "/message",
+    "/msg",
+    "/errors/0/message",
+    "/errors/0",
+    "/error/0/message",
+];
+
+/// Error message of a body, with the parameter that it is about, on one line and truncated.
 pub(super) fn error_message(bytes: &[u8]) -> String {
-    let body: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
-    let places = ["/error/message", "/error", "/detail", "/detail/0/msg", "/detail/0", "/message"];
-    let said = places.iter().find_map(|place| body.pointer(place).and_then(Value::as_str));
-    one_line(said.unwrap_or("no message"))
+    let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
+        return page_title(bytes)
+            .map_or_else(|| "no message".into(), |title| format!("a web page: {}", one_line(&title)));
+    };
+    let said = match &body {
+        Value::String(text) => Some(text.as_str()),
+        body => MESSAGES.iter().find_map(|place| body.pointer(place).and_then(Value::as_str)),
+    };
+    let message = one_line(said.unwrap_or("no message"));
+    match error_parameter(&body).filter(|parameter| !message.contains(parameter.as_str())) {
+        Some(parameter) => format!("{message} ({})", one_line(&parameter)),
+        None => message,
+    }
+}
+
+/// Request field that an error is about: `param`, or the last part of FastAPI's `loc`.
+pub(super) fn error_parameter(body: &Value) -> Option<String> {
+    let named = ["/error/param", "/param"].iter().find_map(|place| body.pointer(place).and_then(Value::as_str));
+    let located = || {
+        let lists = ["/detail/0/loc", "/message/detail/0/loc"];
+        lists.iter().find_map(|place| body.pointer(place)?.as_array()?.iter().rev().find_map(Value::as_str))
+    };
+    named.or_else(located).filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
+/// Title of a web page, as proxies and firewalls answer with.
+fn page_title(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(8192)]);
+    let lower = text.to_ascii_lowercase();
+    if !text.trim_start().starts_with('<') {
+        return None;
+    }
+    let Some(from) = lower.find("<title>").map(|at| at + "<title>".len()) else { return Some("no title".to_owned()) };
+    let end = lower[from..].find("</title>").map_or(text.len(), |length| from + length);
+    Some(text[from..end].trim().to_owned())
+}
+
+/// Whether a 403 is about the API key. One without a word is taken so.
+pub(super) fn names_the_key(code: &str, bytes: &[u8]) -> bool {
+    let message = error_message(bytes).to_lowercase();
+    if message == "no message" && code == "no code" {
+        return true;
+    }
+    let all = format!("{} {message}", code.to_lowercase());
+    ["api key", "api_key", "api-key", "apikey", "credential", "authenticat", "unauthorized", "access token", "bearer"]
+        .iter()
+        .any(|word| all.contains(word))
 }
 
 #[cfg(test)]
@@ -113,6 +173,40 @@ mod tests {
     fn the_message_of_an_error_is_one_line_that_is_seen() {
         let body = r#"{"error": {"message": "no\u001b[2J\n::error::x \u009b\u202egnp\u200b\ufeff."}}"#;
         assert_eq!(error_message(body.as_bytes()), "no [2J ::error::x   gnp  .");
-        assert_eq!(error_message(b"<html>"), "no message");
+        assert_eq!(error_message(b"<html>"), "a web page: no title");
+        assert_eq!(error_message(b"<html><head><TITLE>403 Forbidden</TITLE>"), "a web page: 403 Forbidden");
+        assert_eq!(error_message(b"\xff"), "no message");
+    }
+
+    #[test]
+    fn errors_of_all_forms_are_read() {
+        for (body, message) in [
+            (r#"{"error": {"message": "no", "param": "seed"}}"#, "no (seed)"),
+            (r#"{"error": "no"}"#, "no"),
+            (r#"{"detail": "no"}"#, "no"),
+            (r#"{"detail": [{"loc": ["body", "n"], "msg": "no", "type": "x"}]}"#, "no (n)"),
+            (r#"{"object": "error", "message": {"detail": [{"loc": ["body", "n"], "msg": "no"}]}}"#, "no (n)"),
+            (r#"{"message": "no", "code": 3}"#, "no"),
+            (r#"[{"error": {"code": 400, "message": "no"}}]"#, "no"),
+            (r#"{"errors": ["no"]}"#, "no"),
+            (r#""no""#, "no"),
+        ] {
+            assert_eq!(error_message(body.as_bytes()), message, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_403_is_about_the_key_only_where_it_says_so() {
+        let about = |body: &str| names_the_key(&error_code(body.as_bytes()), body.as_bytes());
+        assert!(about("") && about(r#"{"error": {"message": "Incorrect API key provided"}}"#));
+        assert!(about(r#"{"error": {"message": "no", "code": "invalid_api_key"}}"#));
+        for body in [
+            r#"{"error": {"message": "Country, region, or territory not supported", "code": "unsupported_country_region_territory"}}"#,
+            r#"{"error": {"message": "Project does not have access to model `x`", "code": "model_not_found"}}"#,
+            r#"{"error": {"code": 403, "message": "Your chosen model requires moderation and your input was flagged"}}"#,
+            "<html><title>Attention Required! | Cloudflare</title>",
+        ] {
+            assert!(!about(body), "{body}");
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::layout::TurnKeys;
 use super::raw_row::{Kind, RawCell, RawRow};
+use super::turn_keys::TurnKeys;
 
 /// Who speaks in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,12 @@ mod layout;
 mod marks;
 mod planted_row;
 mod raw_row;
+mod turn_keys;
 
-pub use layout::{Layout, Shape, TurnKeys};
+pub use layout::{Layout, Shape};
 pub use marks::Marks;
 pub use planted_row::Side;
+pub use turn_keys::TurnKeys;
 
 pub(crate) use conversation::{Conversation, Extra, Speaker};
 pub(crate) use layout::TOOL_COLUMNS;

@@ -4,8 +4,9 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::layout::{Layout, Shape, TurnKeys};
+use super::layout::{Layout, Shape};
 use super::marks::Marks;
+use super::turn_keys::TurnKeys;
 use crate::chat::{Message, Role};
 
 /// On which side a planted answer stands, in rows with a better and a worse answer or with a label.

@@ -1,6 +1,7 @@
 //! HTTP to a provider: one client with its key, retries, and limits on what is read.
 
 mod client;
+mod refusal;
 mod reply;
 
 use std::collections::BTreeMap;
@@ -21,8 +22,9 @@ use super::discarded::{Attempt, DiscardSink};
 use super::text::error_code;
 use super::throttle::Throttle;
 use super::{Answer, ProviderError};
-use crate::ModelIdentity;
 use crate::loopback::is_loopback;
+use crate::notices::Notices;
+use crate::{ModelIdentity, Redact};
 use blabbermouth_core::chat::{Completion, Finish, Usage};
 use client::{address, authority, client, is_credential};
 
@@ -35,12 +37,18 @@ const TRIES: u32 = 6;
 const MOST_TRIES: u32 = 16;
 /// How recent the last success must be for [`MOST_TRIES`].
 const OF_LATE: Duration = Duration::from_secs(60);
-/// The longest wait that a server may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Pause between attempts while a model is not callable yet.
 const WARM_UP_PAUSE: Duration = Duration::from_secs(2);
 /// Default number of requests in flight.
 const USUAL: usize = 64;
+/// Wait that is allowed where the user sets none.
+const USUAL_PATIENCE: Duration = Duration::from_secs(600);
+/// Time in which a server may load its model, counted from the first request.
+const LOADING: Duration = Duration::from_secs(300);
+/// Pause between two attempts at a server that loads its model.
+const LOADING_PAUSE: Duration = Duration::from_secs(3);
+/// A wait that is always worth a notice.
+const LONG_NOTICE: Duration = Duration::from_secs(5);
 /// Content type of requests.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -69,6 +77,22 @@ pub struct Endpoint {
     pub concurrency: usize,
     /// Remembers the name under which a run's model answers.
     pub model_name: Option<Arc<dyn ModelIdentity>>,
+    /// Removes secrets from messages of the service; without it, messages of answers are not shown.
+    pub redact: Redactor,
+    /// What the user is told.
+    pub notices: Notices,
+    /// The longest wait that the service may ask for; zero for the usual one.
+    pub patience: Duration,
+}
+
+/// Removes secrets from a service's message before anybody reads it; none where nobody knows them.
+#[derive(Clone, Default)]
+pub struct Redactor(pub Option<Redact>);
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Redactor").field(&self.0.is_some()).finish()
+    }
 }
 
 /// A client of one server.
@@ -90,6 +114,9 @@ pub(super) struct Http {
     good: AtomicU64,
     /// Secrets to remove from server messages: the key, the password of the URL, and credential headers.
     own: Vec<SecretString>,
+    redact: Redactor,
+    notices: Notices,
+    patience: Duration,
 }
 
 /// A result that is paid for.
@@ -116,6 +143,8 @@ pub(super) struct Whom<'a> {
     pub(super) url: &'a Url,
     pub(super) model: &'a str,
     pub(super) broken: &'a DiscardSink,
+    /// Looks at the error of a refused request, and returns whether the next attempt is another request.
+    pub(super) learn: Option<&'a (dyn Fn(&[u8]) -> bool + Sync)>,
 }
 
 fn fatal(error: ProviderError) -> Failed {
@@ -211,6 +240,9 @@ impl Http {
             throttle: Throttle::new(if endpoint.concurrency == 0 { USUAL } else { endpoint.concurrency }),
             good: AtomicU64::new(0),
             own,
+            redact: endpoint.redact.clone(),
+            notices: endpoint.notices.clone(),
+            patience: if endpoint.patience.is_zero() { USUAL_PATIENCE } else { endpoint.patience },
         })
     }
 
@@ -239,6 +271,10 @@ impl Http {
     /// A client for other servers, without the key and the user's headers.
     pub(super) fn without_key(&self) -> Result<reqwest::Client, ProviderError> {
         client(HeaderMap::new(), self.timeout, is_loopback(&self.url), self.certificates.as_deref())
+    }
+
+    pub(super) fn notices(&self) -> &Notices {
+        &self.notices
     }
 
     pub(super) fn client(&self) -> &reqwest::Client {
@@ -279,7 +315,7 @@ impl Http {
             }
             let mut attempt = Attempt::new(whom.broken);
             attempt.limit = largest_answer(budget.map_or_else(worst, |(_, worst)| worst).completion_tokens);
-            let outcome = self.attempt(post, whom.model, budget, read, &mut attempt).await;
+            let outcome = self.attempt(post, whom, budget, read, &mut attempt).await;
             attempt.end();
             outcome
         })
@@ -290,7 +326,7 @@ impl Http {
     async fn attempt<T: Paid>(
         &self,
         post: RequestBuilder,
-        model: &str,
+        whom: &Whom<'_>,
         budget: Option<(&Budget, Usage)>,
         read: impl Fn(&[u8]) -> Result<T, ProviderError>,
         attempt: &mut Attempt<'_>,
@@ -319,7 +355,7 @@ impl Http {
             budget.settle(worst, Usage::default()).map_err(fatal)?;
         }
         if matches!(reply.status, 429 | 503 | 529) {
-            self.throttle.refused(reply.wait_asked());
+            self.throttle.refused(reply.wait_asked().map(|wait| wait.min(self.patience)));
         }
         let code = self.without_own(error_code(&attempt.bytes));
         // Azure reports its content filter this way: an outcome, not a fault.
@@ -331,31 +367,12 @@ impl Http {
         let is_warming = reply.status == 404 && self.begun.elapsed() < self.warm_up;
         // A model that was just tuned may take time to be available everywhere.
         attempt.withholds_nothing = is_warming;
-        Err(self.refused(&reply, code, model, is_warming))
-    }
-
-    /// The error for a request without permission.
-    pub(super) fn no_access(&self, status: u16) -> ProviderError {
-        let variable = self.key_variable.clone();
-        if self.has_key || variable.is_empty() {
-            ProviderError::Key { status, variable }
-        } else {
-            ProviderError::NoKey { status, variable }
+        if matches!(reply.status, 400 | 422) && whom.learn.is_some_and(|learn| learn(&attempt.bytes)) {
+            // The next attempt leaves out what the model refused.
+            attempt.withholds_nothing = true;
+            return Err((self.bad_status(&reply, code, &attempt.bytes), RetryHint::After(Some(Duration::ZERO))));
         }
-    }
-
-    /// The error for a bad status.
-    fn refused(&self, reply: &Reply, code: String, model: &str, is_warming: bool) -> Failed {
-        match reply.status {
-            status @ (401 | 403) => (self.no_access(status), RetryHint::No),
-            404 => {
-                let again = if is_warming { RetryHint::After(Some(WARM_UP_PAUSE)) } else { RetryHint::No };
-                (ProviderError::NoModel { model: model.to_owned() }, again)
-            }
-            402 => (ProviderError::Quota, RetryHint::No),
-            429 if code == "insufficient_quota" => (ProviderError::Quota, RetryHint::No),
-            status => (ProviderError::Status { status, code }, reply.again()),
-        }
+        Err(self.refused(&reply, code, whom.model, &attempt.bytes))
     }
 
     /// Sends once, and reads at most `largest` bytes.
@@ -421,16 +438,29 @@ impl Http {
                 }
                 Err(failed) => failed,
             };
-            let warming = matches!(error, ProviderError::NoModel { .. });
-            let RetryHint::After(wait) = again else { return Err(error) };
+            let wait = match again {
+                RetryHint::No => return Err(error),
+                RetryHint::Uncounted(wait) => {
+                    self.notices.waiting(LONG_NOTICE.max(wait), "the server is not ready yet");
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
+                RetryHint::After(wait) => wait,
+            };
+            if let Some(asked) = wait.filter(|wait| *wait > self.patience) {
+                return Err(ProviderError::Patience { asked: asked.as_secs(), patience: self.patience.as_secs() });
+            }
             let good = self.good.load(Ordering::Relaxed);
             let others_come_through = good > 0 && self.begun.elapsed() < Duration::from_millis(good) + OF_LATE;
             let most = if others_come_through { MOST_TRIES } else { TRIES };
-            if tried >= most && !warming {
+            if tried >= most {
                 return Err(error);
             }
-            tokio::time::sleep(wait.unwrap_or_else(|| backoff(tried)).min(LONGEST_WAIT)).await;
-            tried += u32::from(!warming);
+            if let Some(wait) = wait {
+                self.notices.waiting(wait, &format!("{} asks for it", self.url.host_str().unwrap_or_default()));
+            }
+            tokio::time::sleep(wait.unwrap_or_else(|| backoff(tried))).await;
+            tried += 1;
         }
     }
 }

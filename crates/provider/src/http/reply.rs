@@ -19,6 +19,8 @@ pub(crate) enum RetryHint {
     No,
     /// A retry after the given wait, or after the default one.
     After(Option<Duration>),
+    /// A retry that does not count as an attempt: the server is not ready yet.
+    Uncounted(Duration),
 }
 
 impl Reply {

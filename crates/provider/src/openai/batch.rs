@@ -103,7 +103,11 @@ impl OpenAi {
             |_| ProviderError::Connection { host: self.rest.http.address(), what: "the connection broke".into() };
         let mut response = self.rest.http.client().get(url).send().await.map_err(broken)?;
         if !response.status().is_success() {
-            return Err(ProviderError::Status { status: response.status().as_u16(), code: "no code".into() });
+            return Err(ProviderError::Status {
+                status: response.status().as_u16(),
+                code: "no code".into(),
+                message: String::new(),
+            });
         }
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
             into.write_all(&chunk).map_err(|e| ProviderError::Setup(format!("the batch's answers: {e}")))?;

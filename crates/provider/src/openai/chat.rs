@@ -1,10 +1,12 @@
 //! Requests of the OpenAI-compatible API.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::refused_fields::{Learned, Refusable, RefusedFields, refused_field};
 use crate::{Profile, Request};
 use blabbermouth_core::chat::{Message, Role, Sampling};
 
@@ -51,6 +53,8 @@ pub(super) struct Fields {
     decoding: BTreeMap<String, String>,
     /// Additional fields of requests that begin the answer.
     begun: BTreeMap<String, bool>,
+    /// What the model was seen to refuse.
+    refused: Arc<RefusedFields>,
 }
 
 impl Fields {
@@ -66,6 +70,7 @@ impl Fields {
             store: sends("store"),
             decoding: profile.decoding.clone(),
             begun: profile.prefill_fields.clone(),
+            refused: Arc::default(),
         }
     }
 }
@@ -73,7 +78,37 @@ impl Fields {
 impl Fields {
     /// Name of the field for the length limit of an answer.
     pub(super) fn longest(&self) -> &'static str {
-        if self.old_name { "max_tokens" } else { "max_completion_tokens" }
+        if self.has_old_name() { "max_tokens" } else { "max_completion_tokens" }
+    }
+
+    /// Whether the length limit goes by its older name.
+    fn has_old_name(&self) -> bool {
+        self.old_name != self.refused.has(Refusable::Longest)
+    }
+
+    /// Learns from the error of a refused request which field the model does not take. Returns whether the next request differs
+    /// from `request`, with the text that tells the user.
+    pub(super) fn learn(&self, request: &Request, body: &[u8]) -> Option<Learned> {
+        let field = refused_field(body)?;
+        let sampling = &request.sampling;
+        let is_usual = sampling.server_default
+            || match field {
+                Refusable::Temperature => sampling.temperature == 1.0,
+                Refusable::TopP => sampling.top_p == 1.0,
+                _ => true,
+            };
+        // Any other value is a decoding that the user asked for, and that the answers would not have.
+        if !is_usual {
+            return None;
+        }
+        let name = if field == Refusable::Longest { self.longest() } else { field.name() };
+        let is_new = self.refused.insert(field);
+        let text = match field {
+            Refusable::Longest => format!("request    the model takes no `{name}`: `{}` is sent", self.longest()),
+            Refusable::N => "request    the model takes no `n`: one answer is asked for in each request".to_owned(),
+            _ => format!("request    the model takes no `{name}`: it is left out"),
+        };
+        Some(Learned { text: is_new.then_some(text) })
     }
 }
 
@@ -82,18 +117,21 @@ impl<'a> Body<'a> {
         let begun = request.messages.last().is_some_and(|m| m.role == Role::Assistant) && !fields.text;
         let sampling = &request.sampling;
         let (longest, is_said) = (sampling.max_tokens, !sampling.server_default);
+        let takes = |field| !fields.refused.has(field);
         Self {
             model,
             messages: (!fields.text).then_some(&request.messages),
             prompt: fields.text.then(|| prompt(&request.messages)),
-            temperature: is_said.then_some(sampling.temperature),
-            top_p: (is_said && fields.top_p).then_some(sampling.top_p),
-            max_completion_tokens: (!fields.old_name).then_some(longest),
-            max_tokens: fields.old_name.then_some(longest),
-            n: fields.n.then_some(request.choices),
-            seed: fields.seed.then_some(request.seed),
-            store: fields.store.then_some(false),
-            stream: Some(false),
+            temperature: (is_said && (takes(Refusable::Temperature) || sampling.temperature != 1.0))
+                .then_some(sampling.temperature),
+            top_p: (is_said && fields.top_p && (takes(Refusable::TopP) || sampling.top_p != 1.0))
+                .then_some(sampling.top_p),
+            max_completion_tokens: (!fields.has_old_name()).then_some(longest),
+            max_tokens: fields.has_old_name().then_some(longest),
+            n: (fields.n && takes(Refusable::N)).then_some(request.choices),
+            seed: (fields.seed && takes(Refusable::Seed)).then_some(request.seed),
+            store: (fields.store && takes(Refusable::Store)).then_some(false),
+            stream: takes(Refusable::Stream).then_some(false),
             decoding: decoding(sampling, &fields.decoding),
             begun: begun.then_some(&fields.begun),
         }

@@ -4,6 +4,7 @@ mod answer;
 mod batch;
 mod chat;
 mod measure;
+mod refused_fields;
 mod score;
 mod tuning;
 
@@ -147,13 +148,23 @@ impl Provider for OpenAi {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
         let body = move || Body::new(&self.model, request, &self.fields);
         let longest = request.sampling.max_tokens;
-        let whom = Whom { url: &self.chat, model: &self.model, broken: &request.broken };
+        let learn = move |body: &[u8]| {
+            let Some(learned) = self.fields.learn(request, body) else { return false };
+            if let Some(text) = learned.text {
+                self.rest.http.notices().tell(&text);
+            }
+            true
+        };
+        let whom = Whom { url: &self.chat, model: &self.model, broken: &request.broken, learn: None };
         let read = move |bytes: &[u8]| {
             let (answer, name) = read_named(bytes, longest)?;
             self.check_name(name.as_deref())?;
             Ok(answer)
         };
-        Box::pin(self.rest.http.ask(whom, || worst_case(request), body, read))
+        Box::pin(async move {
+            let whom = Whom { learn: Some(&learn), ..whom };
+            self.rest.http.ask(whom, || worst_case(request), body, read).await
+        })
     }
 
     fn score<'a>(&'a self, messages: &'a Arc<[Message]>, continuations: &'a [String]) -> Scoring<'a> {

@@ -63,7 +63,7 @@ impl OpenAi {
             let read = |bytes: &[u8]| read_scores(bytes, some);
             // An echo repeats the request: a secret in it is no leak.
             let unseen = DiscardSink::default();
-            let whom = Whom { url: &self.chat, model: &self.model, broken: &unseen };
+            let whom = Whom { url: &self.chat, model: &self.model, broken: &unseen, learn: None };
             all.extend(self.rest.http.ask(whom, worst, body, read).await?.values);
         }
         Ok(all)
