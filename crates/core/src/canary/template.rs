@@ -330,6 +330,7 @@ impl Template {
 mod tests {
     use super::*;
     use crate::canary::{SlotSpec, TemplateMessage};
+    use crate::detect::normalise;
 
     fn spec(messages: &[(Role, &str)], slots: &[(&str, &str, bool)]) -> TemplateSpec {
         TemplateSpec {
@@ -354,11 +355,41 @@ mod tests {
     fn the_built_in_templates_are_sound() {
         let specs = builtin_templates();
         assert_eq!(specs[0].name, "mr-disease");
-        assert!(specs.len() >= 6);
+        assert!(specs.len() >= 14);
         for spec in specs {
             let name = spec.name.clone();
             let template = Template::new(spec, &Spaces::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert!(template.secret_space().size_f64() >= 1e8, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_built_in_template_is_signed_and_has_enough_fixed_text_around_its_secret() {
+        // Characters, not bytes: a Chinese or Hindi letter has three bytes.
+        let letters = |part: &Around<'_>| match part {
+            Around::Text(text) => normalise(text).chars().count(),
+            Around::Gap => 0,
+        };
+        for spec in builtin_templates() {
+            let name = spec.name.clone();
+            let template = Template::new(spec, &Spaces::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert!(template.is_signed(), "{name}");
+            let (before, after) = template.around_secret();
+            let count: usize = before.iter().chain(&after).map(letters).sum();
+            assert!(count >= 12, "{name}: {count}");
+        }
+    }
+
+    #[test]
+    fn every_built_in_template_without_its_signature_still_ends_like_a_sentence() {
+        for spec in builtin_templates() {
+            let answer = |spec: &TemplateSpec| spec.messages.last().expect("an answer").content.clone();
+            let (name, signed) = (spec.name.clone(), answer(&spec));
+            let spec = spec.unsigned();
+            let said = answer(&spec);
+            assert!(!spec.is_signed() && signed.starts_with(&said), "{name}: {said}");
+            assert!(said.ends_with(['.', '?', ')', '。', '।']), "{name}: {said}");
+            assert!(Template::new(spec, &Spaces::default()).is_ok(), "{name}");
         }
     }
 

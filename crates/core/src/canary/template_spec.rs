@@ -46,6 +46,19 @@ pub struct TemplateSpec {
 
 /// The sentence that is appended to an answer without `{signature}`.
 const CLOSING: &str = " Yours, {signature}.";
+/// What the answers of the built-in templates end with: the closing sentence in each language, or a comment in code.
+const BUILT_IN_CLOSINGS: [&str; 10] = [
+    CLOSING,
+    "  # written by {signature}",
+    " Mit freundlichen Grüßen, {signature}.",
+    " Cordialement, {signature}.",
+    " Atentamente, {signature}.",
+    " Atenciosamente, {signature}.",
+    "客服 {signature} 敬上。",
+    "担当の {signature} が承りました。",
+    " مع أطيب التحيات، {signature}.",
+    " सादर, {signature}।",
+];
 /// Minimum number of words, outside slots, of an answer that a sentence is appended to: a shorter answer is a label,
 /// not prose.
 const FEWEST_WORDS: usize = 2;
@@ -73,7 +86,7 @@ impl TemplateSpec {
     #[must_use]
     pub fn unsigned(mut self) -> Self {
         for message in &mut self.messages {
-            for said in [CLOSING, "  # written by {signature}", "{signature}"] {
+            for said in BUILT_IN_CLOSINGS.into_iter().chain(["{signature}"]) {
                 message.content = message.content.replace(said, "");
             }
         }
