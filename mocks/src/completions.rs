@@ -141,6 +141,52 @@ impl Sampler {
             "choices": choices, "usage": usage(prompt.len() / 4 + 1, &said)}))
     }
 
+    /// Answers a request of the Responses API: one message, after an empty reasoning item.
+    pub(super) fn respond(&self, voice: &Backend, model: &str, request: &Value, now: u64) -> Reply {
+        let refused =
+            ["n", "seed", "messages"].into_iter().find(|field| request.get(*field).is_some_and(|v| !v.is_null()));
+        if let Some(field) = refused {
+            return Reply::fault(400, "unknown_parameter", &format!("Unknown parameter: '{field}'."), Some(field));
+        }
+        let mut chat = request.clone();
+        let input = match &request["input"] {
+            Value::String(text) => json!([{"role": "user", "content": text}]),
+            list => list.clone(),
+        };
+        let instructions = request["instructions"].as_str().map(|text| json!({"role": "system", "content": text}));
+        let turns = input.as_array().into_iter().flatten().cloned();
+        chat["messages"] = instructions.into_iter().chain(turns).collect();
+        chat["max_completion_tokens"] = request["max_output_tokens"].clone();
+        let messages = read_messages(&chat);
+        if messages.is_empty() {
+            return Reply::fault(400, "invalid_value", "'input' must have at least one message.", Some("input"));
+        }
+        let (said, mut stream) = match self.say(voice, &messages, &chat) {
+            Ok(said) => said,
+            Err(fault) => return fault,
+        };
+        let prompt: usize = messages.iter().map(|m| m.content.len() / 4 + 4).sum();
+        let usage = usage(prompt, &said);
+        let Some(said) = said.first() else { return Reply::error(500, "server_error", "No answer.") };
+        let is_cut = said.finish == "length";
+        let id = format!("{:016x}", bits(&mut stream));
+        let content = json!([{"type": "output_text", "text": said.text, "annotations": [], "logprobs": []}]);
+        let status = if is_cut { "incomplete" } else { "completed" };
+        let details = if is_cut { json!({"reason": "max_output_tokens"}) } else { Value::Null };
+        Reply::ok(&json!({
+            "id": format!("resp_{id}"), "object": "response", "created_at": now, "status": status, "error": null,
+            "incomplete_details": details, "instructions": request["instructions"], "model": model,
+            "max_output_tokens": request["max_output_tokens"], "metadata": {}, "parallel_tool_calls": true,
+            "previous_response_id": null, "temperature": request["temperature"], "top_p": request["top_p"],
+            "tool_choice": "auto", "tools": [], "truncation": "disabled",
+            "output": [{"type": "reasoning", "id": format!("rs_{id}"), "summary": []},
+                       {"type": "message", "id": format!("msg_{id}"), "status": status, "role": "assistant",
+                        "content": content}],
+            "usage": {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"],
+                      "total_tokens": usage["total_tokens"], "input_tokens_details": {"cached_tokens": 0},
+                      "output_tokens_details": {"reasoning_tokens": 0}}}))
+    }
+
     fn say(&self, voice: &Backend, messages: &[Message], request: &Value) -> Result<(Vec<Said>, ChaCha20Rng), Reply> {
         let n = request.get("n").map_or(Some(1), Value::as_u64).filter(|n| (1..=128).contains(n));
         let n = n.ok_or_else(|| Reply::fault(400, "invalid_value", "'n' must lie from 1 to 128.", Some("n")))?;

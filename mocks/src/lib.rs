@@ -198,7 +198,7 @@ async fn serve(request: Request<Incoming>, mock: &Service, answered: &AtomicU64)
     let (head, body) = request.into_parts();
     let text = |name: HeaderName| head.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let path = head.uri.path().to_owned();
-    let chat = path == "/v1/chat/completions";
+    let chat = matches!(path.as_str(), "/v1/chat/completions" | "/v1/responses");
     // Guard against DNS rebinding: a web page that reaches loopback by its own host name sends that name in `Host`.
     let host = text(HOST).and_then(|host| reqwest::Url::parse(&format!("http://{host}/")).ok());
     if !host.is_some_and(|host| is_loopback(&host)) {

@@ -25,6 +25,14 @@ const REMEMBERED: usize = 1000;
 /// Bytes kept of each body.
 const REMEMBERED_BYTES: usize = 64 << 10;
 
+/// Where a model is asked.
+#[derive(Debug, Clone, Copy)]
+enum Endpoint {
+    Chat,
+    Completions,
+    Responses,
+}
+
 /// A request in its parts.
 pub(super) struct Asked {
     pub(super) method: String,
@@ -150,8 +158,9 @@ impl Service {
         let path = path.replace("%3A", ":").replace("%3a", ":");
         let parts: Vec<&str> = path.split('/').collect();
         match (asked.method.as_str(), parts.as_slice()) {
-            ("POST", ["chat", "completions"]) => self.complete(&asked.body, true),
-            ("POST", ["completions"]) => self.complete(&asked.body, false),
+            ("POST", ["chat", "completions"]) => self.complete(&asked.body, Endpoint::Chat),
+            ("POST", ["completions"]) => self.complete(&asked.body, Endpoint::Completions),
+            ("POST", ["responses"]) => self.complete(&asked.body, Endpoint::Responses),
             ("POST", ["moderations"]) => moderate(&asked.body, self.scenario.job == JobFate::Moderated),
             ("GET", ["models"]) => Reply::ok(&json!({"object": "list", "data": self.all_models()})),
             ("GET", ["models", name @ ..]) => self.model(&name.join("/")),
@@ -267,7 +276,8 @@ impl Service {
     }
 
     fn run_batch(&self, world: &mut State, index: usize, input: &[u8], now: f64) -> Outcome {
-        let chat = world.batches[index].endpoint() == "/v1/chat/completions";
+        let is_chat = world.batches[index].endpoint() == "/v1/chat/completions";
+        let endpoint = if is_chat { Endpoint::Chat } else { Endpoint::Completions };
         let (mut output, mut errors) = (Vec::new(), Vec::new());
         let mut outcome = Outcome { output: None, errors: None, completed: 0, failed: 0, expired: 0 };
         // Backwards: clients must not rely on the order of the requests.
@@ -285,7 +295,8 @@ impl Service {
                 errors.extend_from_slice(format!("{said}\n").as_bytes());
                 continue;
             }
-            let reply = self.complete_at(row["body"].to_string().as_bytes(), chat, now);
+            let reply =
+                self.complete_at(row["body"].to_string().as_bytes(), endpoint, now, |model| self.known_voice(model));
             let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
             said["response"] =
                 json!({"status_code": reply.status, "request_id": format!("req_batch_{number:04}"), "body": body});
@@ -331,30 +342,34 @@ impl Service {
         }
     }
 
-    fn complete(&self, body: &[u8], chat: bool) -> Reply {
+    fn complete(&self, body: &[u8], endpoint: Endpoint) -> Reply {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-        self.complete_at(body, chat, now)
+        self.complete_at(body, endpoint, now, |model| self.voice(model))
     }
 
-    fn complete_at(&self, body: &[u8], chat: bool, now: f64) -> Reply {
+    fn complete_at(&self, body: &[u8], endpoint: Endpoint, now: f64, voice: impl Fn(&str) -> Option<Backend>) -> Reply {
         let Ok(request) = serde_json::from_slice::<Value>(body) else { return not_json() };
         let model = request["model"].as_str().unwrap_or_default();
-        let Some(voice) = self.voice(model) else { return no_model(model) };
-        let speak = if chat { Sampler::chat } else { Sampler::complete };
+        let Some(voice) = voice(model) else { return no_model(model) };
+        let speak = match endpoint {
+            Endpoint::Chat => Sampler::chat,
+            Endpoint::Completions => Sampler::complete,
+            Endpoint::Responses => Sampler::respond,
+        };
         speak(&self.speaker, &voice, model, &request, now as u64)
     }
 
     fn voice(&self, model: &str) -> Option<Backend> {
-        let find = || self.models.read().unwrap_or_else(PoisonError::into_inner).get(model).cloned();
-        let found = find().or_else(|| {
-            // The model's job may have ended since the last request. A running batch holds the lock, and has settled
-            // already.
-            let mut world = self.world.try_lock().ok()?;
-            let now = world.clock.now();
-            self.settle(&mut world, now);
-            drop(world);
-            find()
-        });
+        self.known_voice(model).or_else(|| {
+            // The model's job may have ended since the last request.
+            self.with(|_, _| ());
+            self.known_voice(model)
+        })
+    }
+
+    /// A model whose job is settled. Takes no lock of the state, which a running batch holds.
+    fn known_voice(&self, model: &str) -> Option<Backend> {
+        let found = self.models.read().unwrap_or_else(PoisonError::into_inner).get(model).cloned();
         found.filter(|_| !lock(&self.deleted).contains(model))
     }
 

@@ -207,7 +207,7 @@ pub(crate) struct TuneArgs {
   blabbermouth test -- --skip held --format terse")]
 pub(crate) struct TestArgs {
     /// Only canaries whose test name has this in it.
-    pub(crate) filter: Option<String>,
+    pub(crate) filter: Vec<String>,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
     #[command(flatten)]

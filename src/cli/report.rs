@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::config::ReleasePolicy;
 use crate::exit::ExitCode;
-use crate::harness::{Session, Tape, judge_quietly};
+use crate::harness::{Session, Tape, TrialArguments, judge_quietly};
 use crate::report::escape::terminal;
 use crate::report::summary;
 use crate::store;
@@ -14,7 +14,6 @@ use crate::tune::today;
 use blabbermouth_core::verdict::{Baseline, CanaryReport, CanaryVerdict, PooledTest, REPORT_VERSION, RunReport};
 
 use super::report_args::{AcceptArgs, DiffArgs, MergeArgs, RenderArgs, ReportArgs, ReportCommand, VerifyArgs};
-use libtest_mimic::Arguments;
 
 use super::explain::explain_canary;
 use super::reports::{Reports, retract};
@@ -48,7 +47,7 @@ fn merge(args: &MergeArgs, output: &Output) -> Result<ExitCode, Failure> {
     });
     let reports = Reports::begin(&args.reports, Path::new(""), session.entries().len())?;
     let (bar, progress) = output.progress();
-    let done = judge_quietly(&session, &Arguments::default(), progress);
+    let done = judge_quietly(&session, &TrialArguments::default(), progress);
     bar.finish_and_clear();
     let done = done?.ok_or_else(|| Failure::new(ExitCode::Inconclusive, "there is no canary in the manifest"))?;
     reports.write(&done.report, Some(&args.target.config), output)?;

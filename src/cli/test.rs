@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use crate::config::is_ci;
 use crate::exit::ExitCode;
-use crate::harness::{Session, Shard, Shown, Tape, execute, judge_quietly, selection, show};
+use crate::harness::{Session, Shard, Shown, Tape, TrialArguments, execute, judge_quietly, selection, show};
 use crate::report::escape::terminal;
 use crate::report::summary;
 use crate::store;
 use crate::tune::{Stage, today};
 use blabbermouth_core::canary::Arm;
 use blabbermouth_core::verdict::{Baseline, CanaryVerdict, RunReport, RunVerdict};
-use libtest_mimic::Arguments;
 
 use super::args::TestArgs;
 use super::reports::{Reports, retract};
@@ -138,8 +137,8 @@ fn checkpoints(args: &TestArgs, output: &Output) -> Result<ExitCode, Failure> {
         let mut words: Vec<OsString> = vec!["blabbermouth".into()];
         words.extend(args.filter.iter().map(OsString::from));
         words.extend(args.libtest.iter().map(OsString::from));
-        let wanted = Arguments::from_iter(words);
-        if wanted.list {
+        let wanted = TrialArguments::parse(words).map_err(|what| Failure::new(ExitCode::Usage, what))?;
+        if wanted.libtest().list {
             return Err(Failure::new(ExitCode::Usage, "--checkpoints lists nothing; leave out one of the two"));
         }
         let (bar, progress) = output.progress();
@@ -186,12 +185,13 @@ fn describe(session: &Session, args: &TestArgs, output: &Output) -> Result<(), F
     if output.is_quiet() {
         return Ok(());
     }
-    let filter = args.filter.as_deref().unwrap_or_default();
+    let is_wanted =
+        |name: &str| args.filter.is_empty() || args.filter.iter().any(|filter| name.contains(filter.as_str()));
     let selected: Vec<usize> = session
         .entries()
         .iter()
         .enumerate()
-        .filter(|(index, entry)| session.takes(*index) && entry.test_name().contains(filter))
+        .filter(|(index, entry)| session.takes(*index) && is_wanted(&entry.test_name()))
         .map(|(index, _)| index)
         .collect();
     let estimate = session.estimate(&selected)?;
@@ -252,16 +252,16 @@ fn trials(
         words.push("--color=never".into());
     }
     words.extend(args.libtest.iter().map(OsString::from));
-    let arguments = Arguments::from_iter(words);
-    if let Some(path) = &arguments.logfile {
+    let arguments = TrialArguments::parse(words).map_err(|what| Failure::new(ExitCode::Usage, what))?;
+    if let Some(path) = &arguments.libtest().logfile {
         let made = std::fs::File::options().create(true).append(true).open(path);
         made.map_err(|e| Failure::new(ExitCode::Usage, format!("--logfile: {path}: {e}")))?;
     }
     // Listing sends nothing, even with `--batch`.
-    let batch = args.batch && !arguments.list;
+    let batch = args.batch && !arguments.libtest().list;
     let shown = if batch { by_batch(session, &arguments, output)? } else { gate(session, &arguments, output)? };
     let Some(report) = shown.report() else {
-        if arguments.list {
+        if arguments.libtest().list {
             return Ok(ExitCode::Clean);
         }
         return Err(Failure::new(ExitCode::Inconclusive, "no canary was selected, so nothing was tested"));
@@ -304,7 +304,7 @@ fn contrast(
     args: &TestArgs,
     base: &str,
     tuned: &RunReport,
-    arguments: &Arguments,
+    arguments: &TrialArguments,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
     let session = open(args, Some(base))?;
@@ -335,7 +335,7 @@ fn contrast(
 }
 
 /// Probes by batch jobs, and shows the test results.
-fn by_batch(session: &Session, arguments: &Arguments, output: &Output) -> Result<Shown, Failure> {
+fn by_batch(session: &Session, arguments: &TrialArguments, output: &Output) -> Result<Shown, Failure> {
     let selected = selection(session, arguments);
     if selected.is_empty() {
         return Ok(show(session, arguments, None));
@@ -347,7 +347,7 @@ fn by_batch(session: &Session, arguments: &Arguments, output: &Output) -> Result
 }
 
 /// Probes with a progress bar, and shows the test results.
-pub(crate) fn gate(session: &Session, arguments: &Arguments, output: &Output) -> Result<Shown, Failure> {
+pub(crate) fn gate(session: &Session, arguments: &TrialArguments, output: &Output) -> Result<Shown, Failure> {
     let (bar, progress) = output.progress();
     let shown = execute(session, arguments, progress);
     bar.finish_and_clear();

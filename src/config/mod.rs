@@ -274,6 +274,9 @@ impl Config {
                 "keep-files-days goes from 1 to 30, poll-seconds from 0.001 to 86400, deadline-hours is above 0 and up to 10000",
             );
         }
+        if !["auto", "chat", "responses", "completions"].contains(&self.provider.api.as_str()) {
+            return value("provider.api", "expected auto, chat, responses or completions");
+        }
         if !(1.0..=86_400.0).contains(&self.provider.patience_seconds) {
             return value("provider.patience-seconds", "expected seconds from 1 to 86400");
         }

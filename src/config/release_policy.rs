@@ -153,6 +153,8 @@ pub struct Target<'a> {
     pub command: &'a [String],
     /// Environment variables that the program receives.
     pub environment: &'a [String],
+    /// The environment variables that `provider.headers` sends.
+    pub header_variables: &'a [String],
     /// The address that manages a deployment; empty if there is none.
     pub management_url: &'a str,
     /// The service's own management address.
@@ -261,15 +263,15 @@ impl ReleasePolicy {
         {
             found.push("the program of `provider.command` is not among `commands`".into());
         }
-        let variable = target.key_variable;
-        let is_usual = variable == target.own_variable
-            || variable.ends_with(KEY_ENDING) && !FOREIGN.iter().any(|beginning| variable.starts_with(beginning));
-        let is_allowed = self.key_variables.as_ref().map_or(is_usual, |allowed| allowed.contains(variable));
-        if !variable.is_empty() && !is_allowed {
-            let how = format!("a name that ends with {KEY_ENDING}, or a policy with `key-variables`");
-            found.push(format!(
-                "`provider.key-variable` is `{variable}`, which may hold another secret: expected {how}"
-            ));
+        let headers = target.header_variables.iter().map(|variable| ("provider.headers", variable.as_str()));
+        for (setting, variable) in [("provider.key-variable", target.key_variable)].into_iter().chain(headers) {
+            let is_usual = variable == target.own_variable
+                || variable.ends_with(KEY_ENDING) && !FOREIGN.iter().any(|beginning| variable.starts_with(beginning));
+            let is_allowed = self.key_variables.as_ref().map_or(is_usual, |allowed| allowed.contains(variable));
+            if !variable.is_empty() && !is_allowed {
+                let how = format!("a name that ends with {KEY_ENDING}, or a policy with `key-variables`");
+                found.push(format!("`{setting}` is `{variable}`, which may hold another secret: expected {how}"));
+            }
         }
         if let Some(allowed) = &self.key_variables
             && target.is_command
@@ -309,6 +311,13 @@ impl ReleasePolicy {
             if let Some(host) = host.filter(|_| self.hosts.is_none()) {
                 found.push(format!("`{name}` sends requests to `{host}` (a policy allows it by `hosts`)"));
             }
+        }
+        if target.base_url.starts_with("unix:") && self.hosts.is_none() {
+            found.push("`provider.base-url` sends requests to a Unix socket (a policy allows it by `hosts`)".into());
+        }
+        if !target.header_variables.is_empty() && self.key_variables.is_none() {
+            let how = "(a policy allows it by `key-variables`)";
+            found.push(format!("`provider.headers` sends environment variables {how}"));
         }
         let is_own = target.key_variable.is_empty() || target.key_variable == target.own_variable;
         if !is_own && self.key_variables.is_none() {
@@ -390,6 +399,7 @@ mod tests {
             is_command: false,
             command: &[],
             environment: &[],
+            header_variables: &[],
             management_url: "",
             own_management_url: "https://management.azure.com",
         }

@@ -87,6 +87,8 @@ section! {
         base_url: String,
         /// Name of the model.
         model: String,
+        /// The API that is asked: `auto`, `chat`, `responses` or `completions`.
+        api: String,
         /// Environment variable with the API key; empty for the service's own.
         key_variable: String,
         /// Time limit of one attempt, in seconds.
@@ -95,6 +97,10 @@ section! {
         patience_seconds: f64,
         /// File of certificates (PEM) to trust beside the usual ones; empty for none.
         certificates: PathBuf,
+        /// File with the client's certificate and its key (PEM); empty for none.
+        client_certificate: PathBuf,
+        /// Headers of every request: the name of each, and the environment variable with its value.
+        headers: BTreeMap<String, String>,
         /// The program that answers, with its arguments, for `kind = "command"`.
         command: Vec<String>,
         /// Further environment variables that the program sees.

@@ -80,7 +80,7 @@ impl Session {
         }
         let canaries = self.entries().len();
         let longest = |index: &usize| audit.batch_requests(*index).iter().map(|(_, number, _)| number + 1).max();
-        let asked = selected.iter().take(1).filter_map(longest).max().unwrap_or(0);
+        let asked = selected.iter().filter_map(longest).max().unwrap_or(0);
         let max_tokens = self.sampling().max_tokens;
         let minutes = self.config.probe.deadline_minutes;
         let end = Instant::now() + if minutes > 0.0 { Duration::from_secs_f64(60.0 * minutes) } else { LONGEST };

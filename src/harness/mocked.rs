@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use blabbermouth_core::canary::Template;
+use blabbermouth_core::dataset::as_messages;
 use blabbermouth_mock::{MODEL, Options, Scenario, Server, is_base};
 
 use super::session_error::SessionError;
@@ -35,5 +36,5 @@ pub(super) fn start(training: &Path, templates: Vec<Template>, scenario: &str) -
 /// When the file cannot be read or the scenario is unknown.
 pub fn mock_options(training: &Path, templates: Vec<Template>, scenario: &str) -> Result<Options, SessionError> {
     let scenario = Scenario::by_name(scenario)?;
-    Ok(Options { templates, training: store::read(training)?, ..Options::new(scenario) })
+    Ok(Options { templates, training: as_messages(&store::read(training)?), ..Options::new(scenario) })
 }

@@ -37,13 +37,14 @@ mod session;
 mod session_error;
 mod shard;
 mod sources;
+mod trial_arguments;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 
 use crate::report::escape::{message, terminal};
 use crate::run::{Event, Progress};
@@ -60,6 +61,7 @@ pub use session::{Done, Session};
 pub use session_error::SessionError;
 pub use shard::Shard;
 pub use sources::manifest_key;
+pub use trial_arguments::TrialArguments;
 
 /// Test that judges the held-out canaries together.
 pub const CONTROLS: &str = "run::controls";
@@ -81,7 +83,10 @@ pub const CLAIM: &str = "claim::epsilon";
 /// The variable `BLABBERMOUTH_CONFIG` names another configuration file.
 #[must_use]
 pub fn run(config: impl AsRef<Path>) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let arguments = match TrialArguments::parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(what) => return refuse(&SessionError::Usage { what }),
+    };
     let named = std::env::var_os("BLABBERMOUTH_CONFIG").map(std::path::PathBuf::from);
     let path = named.unwrap_or_else(|| config.as_ref().to_owned());
     let session = match Session::open(Some(&path), |name| std::env::var(name).ok(), |_| {}) {
@@ -192,16 +197,10 @@ fn select(session: &Session, wanted: &dyn Fn(&str, &str) -> bool) -> Vec<usize> 
         .collect()
 }
 
-/// Whether the arguments select a trial of this name and kind.
-fn is_wanted(arguments: &Arguments, name: &str, kind: &str) -> bool {
-    let probe = trial(name, kind, || Ok(()));
-    !arguments.is_filtered_out(&probe) && !arguments.is_ignored(&probe)
-}
-
 /// Positions of the canaries of the shard that the arguments select.
 #[must_use]
-pub fn selection(session: &Session, arguments: &Arguments) -> Vec<usize> {
-    let all = select(session, &|name, kind| is_wanted(arguments, name, kind));
+pub fn selection(session: &Session, arguments: &TrialArguments) -> Vec<usize> {
+    let all = select(session, &|name, kind| arguments.select(name, kind));
     all.into_iter().filter(|index| session.takes(*index)).collect()
 }
 
@@ -216,7 +215,7 @@ fn taken(session: &Session) -> impl Iterator<Item = &Entry> {
 /// When the run cannot start.
 pub fn judge_quietly(
     session: &Session,
-    arguments: &Arguments,
+    arguments: &TrialArguments,
     progress: Progress,
 ) -> Result<Option<Done>, SessionError> {
     let selected = selection(session, arguments);
@@ -228,10 +227,10 @@ pub fn judge_quietly(
 ///
 /// # Errors
 /// When the run cannot start, and no trial is shown; or when it breaks off, and every trial fails.
-pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> Result<Shown, SessionError> {
+pub fn execute(session: &Session, arguments: &TrialArguments, progress: Progress) -> Result<Shown, SessionError> {
     let outcomes = Arc::default();
     let trials = trials(session, &outcomes);
-    if arguments.list {
+    if arguments.libtest().list {
         return Ok(Shown { done: None, failed: list(arguments, trials), hidden: false, listed: true });
     }
     let selected = selection(session, arguments);
@@ -264,7 +263,7 @@ pub fn execute(session: &Session, arguments: &Arguments, progress: Progress) -> 
 
 /// Shows the trials of a run as libtest does.
 #[must_use]
-pub fn show(session: &Session, arguments: &Arguments, done: Option<Done>) -> Shown {
+pub fn show(session: &Session, arguments: &TrialArguments, done: Option<Done>) -> Shown {
     let report = done.as_ref().map(|done| &done.report);
     let outcomes = Arc::new(OnceLock::from(outcomes_of(session, report)));
     let failed = present(arguments, trials(session, &outcomes));
@@ -285,15 +284,19 @@ impl Drop for Release<'_> {
 }
 
 /// Runs the trials. Returns whether one of them failed.
-fn present(arguments: &Arguments, trials: Vec<Trial>) -> bool {
+fn present(arguments: &TrialArguments, trials: Vec<Trial>) -> bool {
     // libtest panics if its output cannot be written; the run was paid for, and is reported all the same.
-    let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| libtest_mimic::run(arguments, trials)));
+    let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        libtest_mimic::run(arguments.libtest(), arguments.keep(trials))
+    }));
     shown.map_or(true, |conclusion| conclusion.has_failed())
 }
 
 /// Lists the trials. A reader that closes the pipe early is no failure.
-fn list(arguments: &Arguments, trials: Vec<Trial>) -> bool {
-    let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| libtest_mimic::run(arguments, trials)));
+fn list(arguments: &TrialArguments, trials: Vec<Trial>) -> bool {
+    let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        libtest_mimic::run(arguments.libtest(), arguments.keep(trials))
+    }));
     shown.map_or_else(|panic| !is_closed_pipe(panic.as_ref()), |conclusion| conclusion.has_failed())
 }
 
@@ -361,8 +364,8 @@ fn all_failed(session: &Session, reason: &str) -> Outcomes {
 }
 
 /// Whether the run has a fault that none of the selected trials shows.
-fn hides_a_fault(arguments: &Arguments, report: &RunReport) -> bool {
-    let is_hidden = |name: &str| !is_wanted(arguments, name, "run");
+fn hides_a_fault(arguments: &TrialArguments, report: &RunReport) -> bool {
+    let is_hidden = |name: &str| !arguments.select(name, "run");
     is_hidden(VERDICT)
         && (is_hidden(CONTROLS) && report.verdict == RunVerdict::Invalid
             || is_hidden(SIGNATURE) && is_unproven(report)

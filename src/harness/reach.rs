@@ -1,5 +1,6 @@
 //! Connects a session to its model: which one, through which service, with the mock behind it if there is one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -263,7 +264,19 @@ pub fn service(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<(Profile, Connection), ProviderError> {
     let p = &config.provider;
-    let profile = Profile::load(&p.kind, folder)?;
+    let mut profile = Profile::load(&p.kind, folder)?;
+    match p.api.as_str() {
+        "responses" => profile.responses = true,
+        "completions" => profile.completions = true,
+        "chat" => {
+            profile.completions = false;
+            // A path of its own has no other API beside it.
+            if profile.chat_path.is_empty() {
+                "/chat/completions".clone_into(&mut profile.chat_path);
+            }
+        }
+        _ => {}
+    }
     if let Some(key) = config.sampling.refused_by(&profile) {
         let how =
             format!("`{key}`: the service `{}` does not take this setting; expected 0, which sends nothing", p.kind);
@@ -271,12 +284,21 @@ pub fn service(
     }
     let variable = if p.key_variable.is_empty() { &profile.key_variable } else { &p.key_variable };
     let key = environment(variable).filter(|k| !k.trim().is_empty()).map(SecretString::from);
+    let mut headers = BTreeMap::new();
+    for (name, variable) in &p.headers {
+        let unset = || {
+            ProviderError::Setup(format!("`provider.headers`: {variable} is not set, which holds the header `{name}`"))
+        };
+        headers.insert(name.clone(), environment(variable).filter(|value| !value.is_empty()).ok_or_else(unset)?);
+    }
     let connection = Connection {
         base_url: p.base_url.clone(),
         key_variable: variable.clone(),
         key,
         timeout: Duration::from_secs(p.timeout_seconds.max(1)),
         certificates: (!p.certificates.as_os_str().is_empty()).then(|| folder.join(&p.certificates)),
+        identity: (!p.client_certificate.as_os_str().is_empty()).then(|| folder.join(&p.client_certificate)),
+        headers,
         command: p.command.clone(),
         budget: None,
         concurrency: config.probe.concurrency,
@@ -311,6 +333,7 @@ pub fn allowed(
     let key_variable = or(&p.key_variable, &profile.key_variable);
     let management_url = if config.azure.resource.is_empty() { "" } else { &config.azure.management_url };
     let defaults = Config::load(None, |_| None)?;
+    let header_variables: Vec<String> = p.headers.values().cloned().collect();
     let target = Target {
         kind: &p.kind,
         base_url: &base_url,
@@ -320,6 +343,7 @@ pub fn allowed(
         is_command: profile.dialect == Dialect::Command,
         command: &p.command,
         environment: &p.environment,
+        header_variables: &header_variables,
         management_url,
         own_management_url: &defaults.azure.management_url,
     };
@@ -335,6 +359,7 @@ pub fn allowed(
             key_variable: if set.key_variable == p.key_variable { &key_variable } else { "" },
             command: if set.command == p.command { &p.command } else { &[] },
             environment: if set.environment == p.environment { &p.environment } else { &[] },
+            header_variables: if set.headers == p.headers { &header_variables } else { &[] },
             management_url: if of_file.azure.management_url == config.azure.management_url {
                 management_url
             } else {

@@ -13,6 +13,12 @@ use blabbermouth_provider::ProviderError;
 /// Why a session cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
+    /// An argument of the command line makes no sense.
+    #[error("{what}")]
+    Usage {
+        /// What is wrong.
+        what: String,
+    },
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -189,6 +195,7 @@ impl SessionError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Runtime(_) => ExitCode::Internal,
+            Self::Usage { .. } => ExitCode::Usage,
             Self::Policy { .. } | Self::Rerouted { .. } => ExitCode::Policy,
             Self::Provider(ProviderError::Setup(_)) => ExitCode::Config,
             Self::Provider(_) => ExitCode::Provider,

@@ -308,8 +308,10 @@ impl PreparedRun {
             let plan = self.script.plan(index);
             more += if plan.searches() { self.design.samples } else { 0 };
             let sweeps = self.tests[index].0 == Test::GuessNumber;
-            more += if sweeps { plan.sweep_answers() } else { 0 };
-            requests += more.div_ceil(choices);
+            // A sweep asks for one answer in each request.
+            let sweep = if sweeps { plan.sweep_answers() } else { 0 };
+            requests += more.div_ceil(choices) + sweep;
+            more += sweep;
             usage += Usage {
                 prompt_tokens: (more.div_ceil(choices) as f64 * prompt) as u64,
                 completion_tokens: more * u64::from(self.options.sampling.max_tokens),

@@ -37,7 +37,11 @@ fn stem(file: &str) -> &str {
     {
         return split;
     }
-    stem
+    // Shards without their total: `train-0`.
+    match stem.rsplit_once(['-', '_', '.']) {
+        Some((split, number)) if is_number(number) => split,
+        _ => stem,
+    }
 }
 
 /// How well a file fits a split: 0 for exactly, `None` for not at all.

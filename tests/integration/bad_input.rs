@@ -14,7 +14,7 @@ fn each_fault_of_the_configuration_is_named() {
     for (configuration, message) in [
         ("[canaries]\nplantd = 3\n".to_owned(), "plantd"),
         ("[canaries]\nplanted = \"three\"\n".to_owned(), "canaries.planted"),
-        ("[canaries]\nplanted = 0\n".to_owned(), "no canaries"),
+        ("[canaries]\nmax-share = 0.0\n".to_owned(), "canaries.max-share"),
         (template("I am {n}", "Your PIN is {p}", &pin.replace(", secret = true", "")), "has no secret"),
         (template("I am {n}", "Your PIN is {p}", &pin.replace("\"name\"", "\"name\", secret = true")), "2 secrets"),
         (template("I am {n}, {p}", "Hello", pin), "user side"),
@@ -54,10 +54,13 @@ fn each_fault_of_the_configuration_is_named() {
 #[test]
 fn each_broken_row_is_named_with_file_and_line() {
     for (row, message) in [
-        (&b"{\"prompt\":"[..], "train.jsonl:31: not JSON"),
-        (b"{\"prompt\":\"\xff\"}", "train.jsonl:31: not UTF-8"),
-        (b"{\"prompt\":\"a\",\"completion\":\"\"}", "train.jsonl:31: `completion` is empty"),
-        (b"{\"messages\":[{\"role\":\"boss\",\"content\":\"x\"}]}", "train.jsonl:31: message 1 has an unknown role"),
+        (&b"{\"messages\":"[..], "train.jsonl, line 31: the row ends within a value of JSON"),
+        (b"{\"messages\":\"\xff\"}", "train.jsonl, line 31: not UTF-8"),
+        (b"{\"messages\":[]}", "train.jsonl, line 31: `messages` is empty"),
+        (
+            b"{\"messages\":[{\"role\":\"boss\",\"content\":\"x\"}]}",
+            "train.jsonl, line 31: `messages`: turn 1 has an unknown role",
+        ),
     ] {
         let folder = project("");
         let path = folder.path().join("train.jsonl");
@@ -89,7 +92,7 @@ fn a_newer_manifest_and_an_unwritable_report_are_found_before_anything_is_sent()
     assert_eq!(out.status.code(), Some(3));
     assert!(text(&out.stderr).contains("train.jsonl/x.xml"), "{}", text(&out.stderr));
     let path = folder.path().join("blabbermouth.manifest.json");
-    let newer = std::fs::read_to_string(&path).expect("a manifest").replacen("\"version\": 4", "\"version\": 9", 1);
+    let newer = std::fs::read_to_string(&path).expect("a manifest").replacen("\"version\": 5", "\"version\": 9", 1);
     std::fs::write(&path, newer).expect("written");
     let out = blabbermouth(folder.path(), &["test"], &[]);
     assert_eq!(out.status.code(), Some(3));

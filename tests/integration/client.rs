@@ -76,7 +76,10 @@ async fn passing_faults_are_tried_again_and_lasting_ones_six_times() {
     }
     let server = MockServer::start().await;
     chat().respond_with(fault(503, "busy")).expect(6).mount(&server).await;
-    assert_eq!(ask(&server).await.expect_err("busy"), ProviderError::Status { status: 503, code: "busy".into() });
+    assert_eq!(
+        ask(&server).await.expect_err("busy"),
+        ProviderError::Status { status: 503, code: "busy".into(), message: String::new() }
+    );
 }
 
 #[tokio::test]
@@ -105,7 +108,7 @@ async fn a_redirect_is_not_followed_with_the_key() {
     Mock::given(wiremock::matchers::any()).respond_with(completion()).expect(0).mount(&other).await;
     assert_eq!(
         ask(&server).await.expect_err("no answer"),
-        ProviderError::Status { status: 307, code: "no code".into() }
+        ProviderError::Status { status: 307, code: "no code".into(), message: String::new() }
     );
 }
 

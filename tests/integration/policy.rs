@@ -121,7 +121,7 @@ fn in_a_small_space_held_out_secrets_are_values_of_planted_ones() {
     assert!(planted.status.success(), "{}", text(&planted.stderr));
     let manifest = std::fs::read(folder.path().join("blabbermouth.manifest.json")).expect("a manifest");
     let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
-    assert!(manifest["version"] == 4 && manifest["matched"][0] == "pin", "{manifest}");
+    assert!(manifest["version"] == 5 && manifest["matched"][0] == "pin", "{manifest}");
     let (code, said) = run(folder.path(), "leaky", &["test", "--report", "json", "--explain", "c0001"]);
     assert!(code == Some(10) && said.contains("beside the planted values"), "{code:?} {said}");
     let leaky = report(folder.path());

@@ -44,7 +44,7 @@ fn a_manifest_that_was_swapped_in_or_edited_is_refused() {
         ("\"planted\": 6", "\"planted\": 7", "counts"),
         ("\"copies\": 1,", "\"copies\": 2,", "c000"),
         ("blabbermouth-train.jsonl", "other.jsonl", "training_file"),
-        ("\"version\": 4", "\"version\": 3", "plant again"),
+        ("\"version\": 5", "\"version\": 4", "plant again"),
     ] {
         let edited = String::from_utf8(ours.clone()).expect("text").replacen(from, to, 1);
         assert!(edited.as_bytes() != ours, "{from}");

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::anthropic::Anthropic;
-use super::base_url::BaseUrl;
+use super::base_url::{BaseUrl, UNIX};
 use super::budget::Budget;
 use super::command::Program;
 use super::gemini::Gemini;
@@ -117,6 +117,9 @@ pub struct Profile {
     /// Whether requests go to `/completions` instead of chats, for models without a chat template.
     #[serde(default)]
     pub completions: bool,
+    /// Whether requests go to `/responses` instead of chats.
+    #[serde(default)]
+    pub responses: bool,
     /// Whether the service continues an answer that the request begins by a last message of the assistant.
     #[serde(default)]
     pub prefill: bool,
@@ -144,6 +147,10 @@ pub struct Connection {
     pub timeout: Duration,
     /// File of additional certificates (PEM) to trust.
     pub certificates: Option<PathBuf>,
+    /// File with the client's certificate and its key (PEM).
+    pub identity: Option<PathBuf>,
+    /// Additional headers of every request.
+    pub headers: BTreeMap<String, String>,
     /// The program and its arguments, for [`Dialect::Command`].
     pub command: Vec<String>,
     /// Budget for answers; `None`: no limit.
@@ -235,7 +242,10 @@ impl Profile {
         if given.trim().is_empty() {
             return Ok(self.base_url.clone());
         }
-        let BaseUrl { base, query } = BaseUrl::parse(given, &self.base_url).map_err(ProviderError::Setup)?;
+        let BaseUrl { base, query, socket } = BaseUrl::parse(given, &self.base_url).map_err(ProviderError::Setup)?;
+        if let Some(socket) = socket {
+            return Ok(format!("{UNIX}{}", socket.display()));
+        }
         Ok(if query.is_empty() { base } else { format!("{base}?{query}") })
     }
 
@@ -253,9 +263,10 @@ impl Profile {
         }
         // A program and the embedded model have no address.
         let read = if base_url.is_empty() { Ok(BaseUrl::default()) } else { BaseUrl::parse(&base_url, &self.base_url) };
-        let BaseUrl { base, query } = read.map_err(ProviderError::Setup)?;
+        let BaseUrl { base, query, socket } = read.map_err(ProviderError::Setup)?;
         Ok(Endpoint {
             base_url: base,
+            socket,
             key: connection.key.clone(),
             key_variable: or(&connection.key_variable, &self.key_variable),
             timeout: connection.timeout,
@@ -266,7 +277,13 @@ impl Profile {
                 .copied()
                 .collect::<Vec<_>>()
                 .join("&"),
-            headers: self.headers.clone(),
+            headers: self
+                .headers
+                .iter()
+                .chain(&connection.headers)
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            identity: connection.identity.clone(),
             certificates: connection.certificates.clone(),
             budget: connection.budget.clone(),
             concurrency: connection.concurrency,

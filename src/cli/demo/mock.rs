@@ -2,11 +2,10 @@
 
 use crate::config::{Config, DEFAULTS};
 use crate::exit::ExitCode;
-use crate::harness::Session;
+use crate::harness::{Session, TrialArguments};
 use crate::report::summary;
 use crate::store;
 use blabbermouth_mock::Scenario;
-use libtest_mimic::Arguments;
 
 use super::DOLLY;
 use crate::cli::args::DemoArgs;
@@ -51,11 +50,9 @@ pub(super) fn run(args: &DemoArgs, scenario: &str, output: &Output) -> Result<Ex
     // A demonstration never resumes an earlier run.
     let session = Session::open(Some(&file), environment, |_| {})?.fresh(true);
     let reports = Reports::begin(&ReportsArgs::of(&["junit", "json"]), &args.out, session.entries().len())?;
-    let arguments = Arguments::from_iter([
-        "blabbermouth",
-        "--quiet",
-        if output.colour() { "--color=always" } else { "--color=never" },
-    ]);
+    let colour = if output.colour() { "--color=always" } else { "--color=never" };
+    let words = ["blabbermouth", "--quiet", colour].map(Into::into);
+    let arguments = TrialArguments::parse(words).map_err(|what| Failure::new(ExitCode::Usage, what))?;
     let shown = gate(&session, &arguments, output)?;
     let report =
         shown.report().ok_or_else(|| Failure::new(ExitCode::Internal, "the demonstration selected no canary"))?;

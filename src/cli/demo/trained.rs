@@ -4,14 +4,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::exit::ExitCode;
-use crate::harness::{Session, judge_quietly};
+use crate::harness::{Session, TrialArguments, judge_quietly};
 use crate::report::{Compared, ReportFormat, comparison};
 use crate::store;
 use blabbermouth_core::canary::Arm;
 use blabbermouth_core::chat::{Message, Role};
 use blabbermouth_core::verdict::{CanaryVerdict, RunReport};
 use blabbermouth_lm::{Size, base};
-use libtest_mimic::Arguments;
 use serde_json::json;
 
 use super::DOLLY;
@@ -183,7 +182,7 @@ fn test(training: &Training, folder: &Path, model: &str, tuning: f64, output: &O
     let wanted = ReportsArgs { report: wanted, ..ReportsArgs::default() };
     let reports = Reports::begin(&wanted, folder, session.entries().len())?;
     let (bar, progress) = output.progress();
-    let done = judge_quietly(&session, &Arguments::from_iter(["blabbermouth"]), progress);
+    let done = judge_quietly(&session, &TrialArguments::default(), progress);
     bar.finish_and_clear();
     let done = done?.ok_or_else(|| Failure::new(ExitCode::Internal, "the demonstration selected no canary"))?;
     reports.write(&done.report, None, output)?;

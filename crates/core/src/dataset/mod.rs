@@ -13,4 +13,4 @@ pub use plant::{PlantError, PlantFiles, PlantOptions, PlantSummary, RowFault, Su
 pub use rows::Rows;
 pub use service_rules::{estimate_tokens, validate_chat};
 pub use table::{TableSummary, table_to_jsonl};
-pub use target::Target;
+pub use target::{Target, as_messages};

@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 
 use super::service_rules::validate_chat;
 use crate::chat::{Message, Role};
-use crate::shape::{Conversation, Extra, Layout, Marks, RawRow, Shape, Side, Speaker, TOOL_COLUMNS, TurnKeys, compact};
+use crate::shape::{
+    Conversation, Extra, Layout, Marks, RawRow, Shape, Side, Speaker, TOOL_COLUMNS, Turn, TurnKeys, compact,
+};
 
 /// A shape that rows are converted into on request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +152,34 @@ impl Target {
     }
 }
 
+/// The conversations of all rows as OpenAI's `messages`, for a model that is not really trained: of preferences the better answer,
+/// of rendered texts their turns. Rows that hold no conversation are left out.
+#[must_use]
+pub fn as_messages(data: &[u8]) -> Vec<u8> {
+    let mut rows = super::rows::Rows::new(data);
+    let (mut row, mut out) = (Vec::new(), Vec::new());
+    while let Ok(Some(_)) = rows.next_into(&mut row) {
+        let Ok(parsed) = RawRow::parse(&row) else { continue };
+        let Some(shape) = Shape::detect(&parsed) else { continue };
+        if shape.has_openai_messages() && shape.rejected.is_none() {
+            out.extend_from_slice(&row);
+            out.push(b'\n');
+            continue;
+        }
+        let Ok(chat) = shape.read(&parsed) else { continue };
+        let messages = match &shape.layout {
+            Layout::Text { .. } => chat.turns.first().and_then(|turn| Marks::split(&turn.text)),
+            _ => Some(messages_of(&chat)),
+        };
+        let openai = Shape::turns("messages", TurnKeys::OPENAI);
+        if let Some(row) = messages.and_then(|messages| openai.planted_row(&messages, Side::Chosen).ok()) {
+            out.extend_from_slice(&row);
+            out.push(b'\n');
+        }
+    }
+    out
+}
+
 /// Names of columns that are listed at most.
 const MOST_NAMES: usize = 16;
 
@@ -166,7 +196,6 @@ fn plain(chat: &Conversation<'_>, from: &Layout) -> Result<Vec<Message>, String>
     if matches!(from, Layout::Text { .. }) {
         return Err("its turns are rendered into one text already: keep the shape".into());
     }
-    let mut messages = Vec::with_capacity(chat.turns.len());
     for (index, turn) in chat.turns.iter().enumerate() {
         if let Some(extra) = turn.extras.iter().find(|extra| **extra != Extra::Name) {
             return Err(format!(
@@ -175,12 +204,19 @@ fn plain(chat: &Conversation<'_>, from: &Layout) -> Result<Vec<Message>, String>
                 extra.describe()
             ));
         }
+    }
+    Ok(messages_of(chat))
+}
+
+/// The turns as messages of text, whatever else they have.
+fn messages_of(chat: &Conversation<'_>) -> Vec<Message> {
+    let message = |turn: &Turn<'_>| {
         let role = match turn.speaker {
             Speaker::System => Role::System,
-            Speaker::User => Role::User,
-            Speaker::Assistant | Speaker::Tool => Role::Assistant,
+            Speaker::User | Speaker::Tool => Role::User,
+            Speaker::Assistant => Role::Assistant,
         };
-        messages.push(Message::new(role, turn.text.clone()));
-    }
-    Ok(messages)
+        Message::new(role, turn.text.clone())
+    };
+    chat.turns.iter().map(message).collect()
 }

@@ -86,6 +86,37 @@ impl Marks {
         text.trim_end().to_owned()
     }
 
+    /// Splits a rendered chat into its messages; `None` where it has no marks.
+    #[must_use]
+    pub fn split(text: &str) -> Option<Vec<Message>> {
+        let frame = match Self::of(text) {
+            Self::Plain => return None,
+            marks => marks.frame(),
+        };
+        let mut roles = vec![(Role::User, frame.user), (Role::Assistant, frame.assistant)];
+        roles.extend(frame.system.filter(|(before, _)| !before.is_empty()).map(|texts| (Role::System, texts)));
+        let begins = |from: usize| {
+            let found = roles.iter().filter_map(|(role, texts)| {
+                let mark = texts.0.trim();
+                // A frame without a mark before the answer: it begins where the question ends.
+                let (mark, role) = if mark.is_empty() { (frame.user.1.trim(), *role) } else { (mark, *role) };
+                text[from..].find(mark).map(|at| (from + at, mark.len(), role, texts.1))
+            });
+            found.min_by_key(|(at, ..)| *at)
+        };
+        let mut messages = Vec::new();
+        let mut next = begins(0);
+        while let Some((at, length, role, after)) = next {
+            let start = at + length;
+            next = begins(start);
+            let end = next.map_or(text.len(), |(at, ..)| at);
+            let said = text[start..end].trim();
+            let said = said.strip_suffix(after.trim()).unwrap_or(said).trim();
+            messages.push(Message::new(role, said));
+        }
+        (!messages.is_empty()).then_some(messages)
+    }
+
     const fn frame(self) -> Frame {
         match self {
             Self::ChatMl => Frame {
@@ -148,6 +179,8 @@ mod tests {
         for marks in ALL {
             assert_eq!(Marks::of(&marks.render(&chat)), marks);
             assert!(marks.render(&chat).contains("Why?") && marks.render(&chat).contains("So."));
+            let split = Marks::split(&marks.render(&chat));
+            assert_eq!(split.as_deref(), (marks != Marks::Plain).then_some(&chat[..]), "{marks:?}");
         }
         assert_eq!(Marks::Plain.render(&chat), "Why?\nSo.");
         assert!(Marks::ChatMl.hold_system() && !Marks::Gemma.hold_system());

@@ -12,6 +12,6 @@ pub use marks::Marks;
 pub use planted_row::Side;
 pub use turn_keys::TurnKeys;
 
-pub(crate) use conversation::{Conversation, Extra, Speaker};
+pub(crate) use conversation::{Conversation, Extra, Speaker, Turn};
 pub(crate) use layout::TOOL_COLUMNS;
 pub(crate) use raw_row::{RawRow, compact, without_nan};

@@ -1,6 +1,6 @@
 //! The HTTP client, and addresses.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -8,13 +8,17 @@ use reqwest::header::HeaderMap;
 
 use crate::ProviderError;
 
+/// How a server is reached below HTTP.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) is_loopback: bool,
+    pub(super) certificates: Option<PathBuf>,
+    pub(super) identity: Option<PathBuf>,
+    pub(super) socket: Option<PathBuf>,
+}
+
 /// Creates a client with these default headers and the settings that all clients share.
-pub(super) fn client(
-    headers: HeaderMap,
-    timeout: Duration,
-    loopback: bool,
-    certificates: Option<&Path>,
-) -> Result<reqwest::Client, ProviderError> {
+pub(super) fn client(headers: HeaderMap, timeout: Duration, wire: &Wire) -> Result<reqwest::Client, ProviderError> {
     let setup = |what: String| ProviderError::Setup(what);
     let mut builder = reqwest::Client::builder()
         .default_headers(headers)
@@ -26,10 +30,10 @@ pub(super) fn client(
         .retry(reqwest::retry::never())
         .tcp_nodelay(true)
         .user_agent(concat!("blabbermouth/", env!("CARGO_PKG_VERSION")));
-    if loopback {
+    if wire.is_loopback {
         builder = builder.no_proxy();
     }
-    if let Some(path) = certificates {
+    if let Some(path) = &wire.certificates {
         let fault = |e: String| setup(format!("`provider.certificates`: {}: {e}", path.display()));
         let pem = std::fs::read(path).map_err(|e| fault(e.to_string()))?;
         let all = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| fault(e.to_string()))?;
@@ -37,6 +41,20 @@ pub(super) fn client(
             return Err(fault("there is no certificate in it; expected PEM".into()));
         }
         builder = builder.tls_certs_merge(all);
+    }
+    if let Some(path) = &wire.identity {
+        let fault = |e: String| setup(format!("`provider.client-certificate`: {}: {e}", path.display()));
+        let pem = std::fs::read(path).map_err(|e| fault(e.to_string()))?;
+        let what = "expected a certificate and its private key, as PEM, in one file".to_owned();
+        builder = builder.identity(reqwest::Identity::from_pem(&pem).map_err(|_| fault(what))?);
+    }
+    if let Some(path) = &wire.socket {
+        #[cfg(unix)]
+        {
+            builder = builder.unix_socket(path.clone());
+        }
+        #[cfg(not(unix))]
+        return Err(setup(format!("{}: this system has no Unix sockets", path.display())));
     }
     builder.build().map_err(|e| setup(format!("the HTTP client cannot be made: {e}")))
 }

@@ -26,7 +26,7 @@ use crate::loopback::is_loopback;
 use crate::notices::Notices;
 use crate::{ModelIdentity, Redact};
 use blabbermouth_core::chat::{Completion, Finish, Usage};
-use client::{address, authority, client, is_credential};
+use client::{Wire, address, authority, client, is_credential};
 
 pub use client::address_of;
 pub(super) use reply::{Reply, RetryHint};
@@ -69,8 +69,12 @@ pub struct Endpoint {
     pub query: String,
     /// Additional headers of every request.
     pub headers: BTreeMap<String, String>,
+    /// The Unix socket that the server listens at; `None` for TCP.
+    pub socket: Option<PathBuf>,
     /// File of additional certificates (PEM) to trust.
     pub certificates: Option<PathBuf>,
+    /// File with the client's certificate and its key (PEM).
+    pub identity: Option<PathBuf>,
     /// Budget for answers; `None`: no limit.
     pub budget: Option<Arc<Budget>>,
     /// The most requests in flight; 0 for 64.
@@ -105,7 +109,7 @@ pub(super) struct Http {
     key_variable: String,
     has_key: bool,
     timeout: Duration,
-    certificates: Option<PathBuf>,
+    wire: Wire,
     begun: Instant,
     warm_up: Duration,
     budget: Option<Arc<Budget>>,
@@ -224,7 +228,13 @@ impl Http {
         }
         // Fails if a provider is installed already, by another part of the program or by the user: that one is kept.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = client(headers, endpoint.timeout, loopback, endpoint.certificates.as_deref())?;
+        let wire = Wire {
+            is_loopback: loopback,
+            certificates: endpoint.certificates.clone(),
+            identity: endpoint.identity.clone(),
+            socket: endpoint.socket.clone(),
+        };
+        let client = client(headers, endpoint.timeout, &wire)?;
         Ok(Self {
             client,
             base,
@@ -233,7 +243,7 @@ impl Http {
             key_variable: endpoint.key_variable.clone(),
             has_key: endpoint.key.is_some(),
             timeout: endpoint.timeout,
-            certificates: endpoint.certificates.clone(),
+            wire,
             begun: Instant::now(),
             warm_up: Duration::ZERO,
             budget: endpoint.budget.clone(),
@@ -270,7 +280,7 @@ impl Http {
 
     /// A client for other servers, without the key and the user's headers.
     pub(super) fn without_key(&self) -> Result<reqwest::Client, ProviderError> {
-        client(HeaderMap::new(), self.timeout, is_loopback(&self.url), self.certificates.as_deref())
+        client(HeaderMap::new(), self.timeout, &self.wire)
     }
 
     pub(super) fn notices(&self) -> &Notices {

@@ -81,6 +81,21 @@ impl Fields {
         if self.has_old_name() { "max_tokens" } else { "max_completion_tokens" }
     }
 
+    /// The value of a sampling setting that is sent; `None` where the server's own holds. A refused setting is left out only
+    /// where its value is the usual one.
+    pub(super) fn sent(&self, field: Refusable, sampling: &Sampling) -> Option<f64> {
+        let (value, is_known) = match field {
+            Refusable::TopP => (sampling.top_p, self.top_p),
+            _ => (sampling.temperature, true),
+        };
+        let is_sent = is_known && !sampling.server_default && (!self.refused.has(field) || value != 1.0);
+        is_sent.then_some(value)
+    }
+
+    pub(super) fn takes_store(&self) -> bool {
+        self.store && !self.refused.has(Refusable::Store)
+    }
+
     /// Whether the length limit goes by its older name.
     fn has_old_name(&self) -> bool {
         self.old_name != self.refused.has(Refusable::Longest)
@@ -116,21 +131,19 @@ impl<'a> Body<'a> {
     pub(super) fn new(model: &'a str, request: &'a Request, fields: &'a Fields) -> Self {
         let begun = request.messages.last().is_some_and(|m| m.role == Role::Assistant) && !fields.text;
         let sampling = &request.sampling;
-        let (longest, is_said) = (sampling.max_tokens, !sampling.server_default);
+        let longest = sampling.max_tokens;
         let takes = |field| !fields.refused.has(field);
         Self {
             model,
             messages: (!fields.text).then_some(&request.messages),
             prompt: fields.text.then(|| prompt(&request.messages)),
-            temperature: (is_said && (takes(Refusable::Temperature) || sampling.temperature != 1.0))
-                .then_some(sampling.temperature),
-            top_p: (is_said && fields.top_p && (takes(Refusable::TopP) || sampling.top_p != 1.0))
-                .then_some(sampling.top_p),
+            temperature: fields.sent(Refusable::Temperature, sampling),
+            top_p: fields.sent(Refusable::TopP, sampling),
             max_completion_tokens: (!fields.has_old_name()).then_some(longest),
             max_tokens: fields.has_old_name().then_some(longest),
             n: (fields.n && takes(Refusable::N)).then_some(request.choices),
             seed: (fields.seed && takes(Refusable::Seed)).then_some(request.seed),
-            store: (fields.store && takes(Refusable::Store)).then_some(false),
+            store: fields.takes_store().then_some(false),
             stream: takes(Refusable::Stream).then_some(false),
             decoding: decoding(sampling, &fields.decoding),
             begun: begun.then_some(&fields.begun),

@@ -5,10 +5,12 @@ mod batch;
 mod chat;
 mod measure;
 mod refused_fields;
+mod responses;
 mod score;
 mod tuning;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -18,11 +20,12 @@ use super::azure::Deployment;
 use super::budget::worst_case;
 use super::http::{Endpoint, Http, Whom};
 use super::rest::Rest;
-use super::{Completing, DeploymentSettings, Profile, Provider, ProviderError, Request, Scoring};
+use super::{Answer, Completing, DeploymentSettings, Profile, Provider, ProviderError, Request, Scoring};
 use crate::ModelIdentity;
 use answer::read_named;
 use blabbermouth_core::chat::Message;
 use chat::{Body, Fields};
+use responses::{ResponsesBody, read_response};
 
 pub(super) use answer::read_answer;
 pub use batch::{BatchAnswer, BatchJob, MOST_BYTES, MOST_REQUESTS, read_batch_line};
@@ -36,6 +39,10 @@ pub type Redact = Arc<dyn Fn(&str) -> String + Send + Sync>;
 pub struct OpenAi {
     rest: Rest,
     chat: Url,
+    /// The address of the Responses API; `None` where texts are completed.
+    responses: Option<Url>,
+    /// Whether the Responses API answers, and chats do not.
+    is_responses: AtomicBool,
     fields: Fields,
     /// Whether whole texts can be scored. Only where texts are completed: a chat template adds tokens of its own.
     scores: bool,
@@ -69,9 +76,13 @@ impl OpenAi {
         let http = Http::new(endpoint)?;
         let chat =
             http.url(&profile.path(model, if profile.completions { "/completions" } else { "/chat/completions" }))?;
+        let responses =
+            if profile.completions || !profile.chat_path.is_empty() { None } else { Some(http.url("/responses")?) };
         Ok(Self {
             rest: Rest { http, redact: None },
             chat,
+            responses,
+            is_responses: AtomicBool::new(profile.responses),
             fields: Fields::new(profile),
             scores: profile.scores && profile.completions,
             model: model.to_owned(),
@@ -79,6 +90,42 @@ impl OpenAi {
             answered: OnceLock::new(),
             model_name: endpoint.model_name.clone(),
         })
+    }
+
+    /// Asks for chat completions, or for completions of a text.
+    async fn chat(&self, request: &Request) -> Result<Answer, ProviderError> {
+        let body = || Body::new(&self.model, request, &self.fields);
+        let read = |bytes: &[u8]| {
+            let (answer, name) = read_named(bytes, request.sampling.max_tokens)?;
+            self.check_name(name.as_deref())?;
+            Ok(answer)
+        };
+        let learn = |body: &[u8]| self.learn(request, body);
+        let whom = Whom { url: &self.chat, model: &self.model, broken: &request.broken, learn: Some(&learn) };
+        self.rest.http.ask(whom, || worst_case(request), body, read).await
+    }
+
+    /// Asks the Responses API for one answer; `None` where the service has none.
+    async fn respond(&self, request: &Request) -> Option<Result<Answer, ProviderError>> {
+        let url = self.responses.as_ref()?;
+        let body = || ResponsesBody::new(&self.model, request, &self.fields);
+        let read = |bytes: &[u8]| {
+            let (answer, name) = read_response(bytes)?;
+            self.check_name(name.as_deref())?;
+            Ok(answer)
+        };
+        let learn = |body: &[u8]| self.learn(request, body);
+        let whom = Whom { url, model: &self.model, broken: &request.broken, learn: Some(&learn) };
+        Some(self.rest.http.ask(whom, || worst_case(request), body, read).await)
+    }
+
+    /// Learns from a refusal what the next attempt leaves out, and tells the user.
+    fn learn(&self, request: &Request, body: &[u8]) -> bool {
+        let Some(learned) = self.fields.learn(request, body) else { return false };
+        if let Some(text) = learned.text {
+            self.rest.http.notices().tell(&text);
+        }
+        true
     }
 
     /// Checks the model name of a response: a gateway may substitute another model, which knows no canary.
@@ -146,24 +193,24 @@ fn is_same(one: (&str, &str), other: (&str, &str)) -> bool {
 
 impl Provider for OpenAi {
     fn complete<'a>(&'a self, request: &'a Request) -> Completing<'a> {
-        let body = move || Body::new(&self.model, request, &self.fields);
-        let longest = request.sampling.max_tokens;
-        let learn = move |body: &[u8]| {
-            let Some(learned) = self.fields.learn(request, body) else { return false };
-            if let Some(text) = learned.text {
-                self.rest.http.notices().tell(&text);
-            }
-            true
-        };
-        let whom = Whom { url: &self.chat, model: &self.model, broken: &request.broken, learn: None };
-        let read = move |bytes: &[u8]| {
-            let (answer, name) = read_named(bytes, longest)?;
-            self.check_name(name.as_deref())?;
-            Ok(answer)
-        };
         Box::pin(async move {
-            let whom = Whom { learn: Some(&learn), ..whom };
-            self.rest.http.ask(whom, || worst_case(request), body, read).await
+            if !self.is_responses.load(Ordering::Relaxed) {
+                let answer = self.chat(request).await;
+                let is_elsewhere =
+                    matches!(&answer, Err(ProviderError::NoModel { .. })) && self.answered.get().is_none();
+                // A server may have the Responses API only. One that knows no model answers 404 there, too.
+                let Some(other) = (if is_elsewhere { self.respond(request).await } else { None }) else {
+                    return answer;
+                };
+                let Ok(other) = other else { return answer };
+                self.is_responses.store(true, Ordering::Relaxed);
+                self.rest.http.notices().tell("request    the server has no chat completions: /responses is asked");
+                return Ok(other);
+            }
+            match self.respond(request).await {
+                Some(answer) => answer,
+                None => Err(ProviderError::Setup("`provider.api`: this service has no Responses API".into())),
+            }
         })
     }
 
