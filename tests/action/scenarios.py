@@ -300,8 +300,43 @@ def inputs_are_flags():
         check(isinstance(spec["default"], str) and spec["description"], "a default is text")
 
 
+def examples(work):
+    """The workflows to copy, and what `init --workflow` writes: known inputs only, and no command or file that is not there."""
+    known = yaml.safe_load((ROOT / "action.yml").read_text())["inputs"]
+    work.mkdir()
+    subprocess.run([BINARY, "--quiet", "init", "--workflow"], cwd=work, check=True, capture_output=True)
+    used = 0
+    for path in [*(ROOT / ".github/workflows/examples").glob("*.yml"), work / ".github/workflows/blabbermouth.yml"]:
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            for step in job["steps"]:
+                if step.get("uses", "").startswith("blabbermouth-rs/blabbermouth@"):
+                    used += 1
+                    check(step.get("with", {}).keys() <= known.keys(), f"{path.name} has inputs of the action only: {step}")
+    check(used >= 9, "the examples use the action")
+    # In a fresh clone, as a job of GitLab's has it: with the manifest whose key is a variable, and without reports.
+    job = yaml.safe_load((ROOT / ".github/workflows/examples/gitlab-ci.yaml").read_text())["canaries"]
+    origin = project(work / "gitlab", '[provider]\nscenario = "leaky"\n')
+    key = subprocess.run([BINARY, "key"], capture_output=True, text=True, check=True).stdout.strip()
+    environment = {"HOME": str(work), "PATH": f"{work / 'bin'}:{os.environ['PATH']}", "CI": "true", "GITLAB_CI": "true",
+                   "BLABBERMOUTH_KEY": key, "BLABBERMOUTH_PROVIDER_KIND": "mock",
+                   **job["variables"], "BLABBERMOUTH_STORE_PATH": str(work / "store")}
+    subprocess.run([BINARY, "plant", "--force"], cwd=origin, env=environment, check=True, capture_output=True)
+    script(work / "bin/blabbermouth", f'exec "{BINARY}" "$@"\n')
+    # Nothing is installed here.
+    lines = [line for line in job["script"] if not line.startswith("cargo install")]
+    check(len(lines) == len(job["script"]) - 1, "one line installs the program")
+    # The limit of the cost needs a price, which the mock has not.
+    for scenario, code in (("clean", 0), ("leaky", 10)):
+        said = subprocess.run(["bash", "-e", "-c", "\n".join(lines).replace("--max-cost 5 ", "")], cwd=origin, capture_output=True,
+                              text=True, check=False, env={**environment, "BLABBERMOUTH_PROVIDER_SCENARIO": scenario})
+        check(said.returncode == code, f"the job of GitLab, {scenario}: {said.stdout} {said.stderr}")
+        for path in (*job["artifacts"]["paths"], job["artifacts"]["reports"]["junit"]):
+            check((origin / path).stat().st_size > 0, f"the artifact {path}")
+            (origin / path).unlink()
+
+
 with tempfile.TemporaryDirectory() as temporary:
-    for scenario in (verdicts, faults, elsewhere, installs, pipeline):
+    for scenario in (verdicts, faults, elsewhere, installs, pipeline, examples):
         scenario(Path(temporary) / scenario.__name__)
     inputs_are_flags()
 print(f"the action: {COUNT} checks passed")
