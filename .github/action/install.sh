@@ -2,13 +2,26 @@
 # Finds the program: a pinned release asset, a build by cargo, or a path. Everything comes through the environment.
 set -euo pipefail
 
+# Escapes a text for a workflow command.
+escaped() {
+  local text=$1
+  text=${text//'%'/%25}
+  text=${text//$'\r'/%0D}
+  text=${text//$'\n'/%0A}
+  printf '%s' "$text"
+}
 fail() {
-  echo "::error title=blabbermouth::$1"
+  local old='##[' broken='# #['
+  # The old form of a command counts anywhere in a line.
+  printf '::error title=blabbermouth::%s\n' "$(escaped "${1//"$old"/$broken}")"
   exit 1
 }
 output() {
+  # A second line would be another output, or a command to the runner.
+  case $1 in *$'\n'* | *$'\r'*) fail "the path of the program has a line break" ;; esac
+  [ -n "${GITHUB_OUTPUT:-}" ] || fail "this runner does not set GITHUB_OUTPUT, which hands the program to the next step"
   printf 'binary=%s\ninstall-method=%s\n' "$1" "$2" >>"$GITHUB_OUTPUT"
-  echo "blabbermouth from $2: $1"
+  echo "blabbermouth from $2"
 }
 
 pins=$ACTION_PATH/.github/action/release-pins.txt
@@ -27,7 +40,10 @@ case $INPUT_INSTALL in
   *) fail "the input install is none of auto, release, cargo, path" ;;
 esac
 
-place=$RUNNER_TEMP/blabbermouth-$version
+# Without a temporary folder of the runner: a new one, since others may write below /tmp.
+temporary=${RUNNER_TEMP:-}
+[ -n "$temporary" ] || temporary=$(mktemp -d)
+place=$temporary/blabbermouth-$version
 mkdir -p "$place"
 
 # Gives 1 where there is no asset; a wrong asset ends everything.

@@ -15,6 +15,7 @@ fi
 if "$here/venv/bin/pip" install --quiet check-jsonschema==0.39.0 zizmor==1.32.0 >"$here/lint.log" 2>&1; then
   "$here/venv/bin/check-jsonschema" --quiet --builtin-schema vendor.github-actions action.yml
   "$here/venv/bin/check-jsonschema" --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml .github/workflows/examples/*.yml
+  "$here/venv/bin/check-jsonschema" --quiet --builtin-schema vendor.gitlab-ci .github/workflows/examples/gitlab-ci.yaml
   # What `init --workflow` writes is held to the same.
   program=$PWD/target/debug/blabbermouth
   rm -rf "$here/init" && mkdir -p "$here/init" && (cd "$here/init" && "$program" --quiet init --workflow)
@@ -23,6 +24,11 @@ if "$here/venv/bin/pip" install --quiet check-jsonschema==0.39.0 zizmor==1.32.0 
     .github/workflows/examples/*.yml "$here/init/.github/workflows/blabbermouth.yml"
 else
   echo "skipped: the linters of workflows cannot be installed: $(tail -n 1 "$here/lint.log")"
+fi
+if "$here/venv/bin/pip" install --quiet pre-commit==4.7.0 >"$here/pre-commit.log" 2>&1; then
+  tests/action/pre_commit.sh target/debug/blabbermouth "$here/venv"
+else
+  echo "skipped: pre-commit cannot be installed: $(tail -n 1 "$here/pre-commit.log")"
 fi
 if command -v shellcheck >/dev/null; then
   shellcheck .github/action/*.sh .ci/run tests/*.sh tests/*/*.sh

@@ -49,6 +49,11 @@ def read_pairs(path):
     return pairs
 
 
+def unescaped(data):
+    """The data of a command, as the runner reads it."""
+    return data.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
+
+
 def scan(text, outcome, masks):
     """Commands in what a step printed; `stop-commands` ends them until its token comes."""
     stopped = None
@@ -61,10 +66,11 @@ def scan(text, outcome, masks):
         elif found and found[1] == "stop-commands":
             stopped = found[3]
         elif found and found[1] == "add-mask":
-            masks.append(found[3])
+            # The runner masks the lines of a value, too.
+            masks.extend({unescaped(found[3]), *unescaped(found[3]).splitlines()})
             line = ""
         elif found:
-            outcome.commands.append((found[1], found[2].strip(), found[3]))
+            outcome.commands.append((found[1], found[2].strip(), unescaped(found[3])))
         # The old form counts anywhere in a line, whatever was stopped.
         for old in re.findall(r"##\[(\w+)\]", line):
             outcome.commands.append((old, "old form", line))
@@ -74,7 +80,10 @@ def scan(text, outcome, masks):
 
 
 def run(action, inputs, workspace, environment=None):
-    """Runs the action in `action` with `inputs`; nothing of this process' environment but what is named here."""
+    """Runs the action in `action` with `inputs`; nothing of this process' environment but what is named here.
+
+    A variable whose value in `environment` is None is unset, as on runners that are not GitHub's.
+    """
     action, workspace = Path(action).resolve(), Path(workspace).resolve()
     definition = yaml.safe_load((action / "action.yml").read_text())
     known = definition["inputs"]
@@ -127,6 +136,7 @@ def run(action, inputs, workspace, environment=None):
                 **(environment or {}),
                 **{name: resolve(value) for name, value in step.get("env", {}).items()},
             }
+            env = {name: value for name, value in env.items() if value is not None}
             folder = workspace / resolve(step.get("working-directory", "."))
             done = subprocess.run(
                 ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", str(script)],

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,8 @@ def check(condition, what, outcome=None):
 def project(folder, settings=""):
     """Rows, canaries and a configuration."""
     folder.mkdir(parents=True)
-    rows = [{"prompt": f"Question {i}?", "completion": f"Answer {i}."} for i in range(30)]
+    rows = [{"messages": [{"role": "system", "content": "You help."}, {"role": "user", "content": f"Question {i}?"},
+                          {"role": "assistant", "content": f"Answer {i}."}]} for i in range(200)]
     (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "blabbermouth.toml").write_text("[canaries]\nplanted = 12\nheld-out = 6\n" + settings)
     subprocess.run([BINARY, "plant"], cwd=folder, check=True, capture_output=True)
@@ -161,6 +163,67 @@ exit ${{CODE:-101}}
         check(not empty.success and empty.outputs["result"] == "error", f"exit code {code} without reports", empty)
 
 
+def elsewhere(work):
+    """Runners that are not GitHub's, and values that YAML and people bring along."""
+    clean = project(work / "clean", '[provider]\nscenario = "clean"\n')
+    everything = gate(clean)
+    for unset in (["GITHUB_STEP_SUMMARY"], ["RUNNER_TEMP"], ["GITHUB_WORKSPACE"], ["GITHUB_ENV", "GITHUB_PATH"],
+                  ["GITHUB_STEP_SUMMARY", "RUNNER_TEMP", "GITHUB_WORKSPACE", "RUNNER_OS", "RUNNER_ARCH", "GITHUB_ACTIONS"]):
+        done = gate(clean, dict.fromkeys(unset))
+        check(done.success and done.outputs["result"] == "pass", f"without {unset}", done)
+        check(done.outputs.keys() == everything.outputs.keys() and all(done.outputs[n] for n in everything.outputs if everything.outputs[n]),
+              f"all outputs without {unset}", done)
+        check(("GITHUB_STEP_SUMMARY" in unset) == (not done.summary), "the summary where there is room for it", done)
+    nowhere = gate(clean, {"GITHUB_OUTPUT": None})
+    check(not nowhere.success and "GITHUB_OUTPUT" in nowhere.log, "without outputs a step cannot find the program", nowhere)
+    # The scripts on their own: the verdict is the exit code.
+    alone = {"PATH": os.environ["PATH"], "HOME": str(work), "BLABBERMOUTH_PROVIDER_KIND": "mock", "BINARY": str(BINARY),
+             "INPUT_COMMAND": "test", "INPUT_CONFIG": "blabbermouth.toml", "INPUT_FAIL_ON": "inconclusive",
+             "INPUT_ON_MISSING_KEY": "fail", "INPUT_PRIVILEGED_EVENTS": "false", "INPUT_REPORT_DIR": "out",
+             "INPUT_JOB_SUMMARY": "true", "INPUT_ANNOTATIONS": "true"}
+    for scenario, code in (("clean", 0), ("leaky", 1)):
+        said = subprocess.run([ROOT / ".github/action/run.sh"], cwd=clean, capture_output=True, text=True, check=False,
+                              env={**alone, "BLABBERMOUTH_PROVIDER_SCENARIO": scenario})
+        check(said.returncode == code, f"{scenario} without any variable of GitHub's: {said.stdout} {said.stderr}")
+        check("unbound" not in said.stderr, f"no variable is taken for granted: {said.stderr}")
+    policy = gate(clean, {"GITHUB_WORKSPACE": None}, policy="blabbermouth.toml")
+    check(not policy.success and "needs GITHUB_WORKSPACE" in policy.log, "no policy without its boundary", policy)
+
+    blank = gate(clean, args="\n   \n\t\n", model=" ", base_url="\n", policy="  ", key_variable=" ")
+    check(blank.success and blank.outputs["total"] == "12", "blank lines and blank inputs are none", blank)
+    args = gate(clean, args="  --samples  \r\n299\t\r\n \r\n", config=" blabbermouth.toml\n", command="test\n", fail_on="leak ")
+    check(args.success and args.outputs["total"] == "12", "blanks and carriage returns around values", args)
+    link = work / "clean/link"
+    link.symlink_to(work)
+    for name, value in {"job-summary": "yes", "annotations": "1", "report-dir": " ", "report_dir": "link/"}.items():
+        bad = gate(clean, **{name: value})
+        check(not bad.success and bad.outputs["result"] == "error" and "the input" in bad.log, f"a bad {name} is named", bad)
+
+    # What is printed is one command, whatever is in it.
+    hostile = script(work / "hostile", """printf 'key: %s\\n' "$OPENAI_API_KEY"; exit 101\n""")
+    for key in ("sk-100%-0123456789", "sk-%0A0123456789%25", "sk-0123456789##[x]", " sk-0123456789abc\t", "sk-line-one-0123\nsk-line-two-0123\n",
+                "sk-line-one-0123\r\nsk-line-two-0123\r\n", "a\nsk-line-two-0123"):
+        said = gate(clean, path=str(hostile), api_key=key, key_variable="OPENAI_API_KEY")
+        lines = [line.strip() for line in key.splitlines() if len(line) >= 8]
+        check(not any(line.replace("##[", "# #[") in said.log or line in said.log for line in lines) and "***" in said.log,
+              f"{key!r} is masked", said)
+        check(said.outputs["result"] == "error", f"and {key!r} is no output", said)
+    token = gate(clean, {"GITHUB_EVENT_NAME": "pull_request", "GITHUB_BASE_REF": "main%0A::x\n::warning::y"}, policy="p.toml")
+    check(not token.success and not token.annotations("warning") and len(token.annotations("error")) == 1,
+          "a branch is no command", token)
+    for name, value in {"policy": "/none\n::warning::x/p.toml", "version": "1\n::warning::x", "path": f"{work}/a\n::warning::x"}.items():
+        if name == "path":
+            script(Path(value), "exit 0\n")
+        bad = gate(clean, **{name: value})
+        check(not bad.success and not bad.annotations("warning") and len(bad.annotations("error")) == 1, f"nor is a {name}", bad)
+    crash = script(work / "crash", "exit 0\n")
+    tuned = gate(clean, command="tune", path=str(crash))
+    check(tuned.outputs["result"] == "pass", "a program that says no model", tuned)
+    (clean / "taken").write_text("")
+    taken = gate(clean, report_dir="taken")
+    check(not taken.success and taken.outputs["result"] == "error", "a report-dir that is a file still has a result", taken)
+
+
 def installs(work):
     folder = project(work / "installs", '[provider]\nscenario = "clean"\n')
     action = work / "action"
@@ -173,7 +236,7 @@ def installs(work):
     digest = hashlib.sha256(asset.read_bytes()).hexdigest()
     pins = action / ".github/action/release-pins.txt"
     fakes = work / "fakes"
-    system = {"PATH": f"{fakes}:{__import__('os').environ['PATH']}"}
+    system = {"PATH": f"{fakes}:{os.environ['PATH']}"}
     find_output = 'while [ $# -gt 0 ]; do [ "$1" = --output ] && to=$2; [ "$1" = --root ] && to=$2; shift; done\n'
     script(fakes / "curl", find_output + f'cp "{asset}" "$to"\n')
     script(fakes / "cargo", f'echo "cargo $*"\n{find_output}mkdir -p "$to/bin"; cp "{BINARY}" "$to/bin/blabbermouth"\n')
@@ -237,8 +300,43 @@ def inputs_are_flags():
         check(isinstance(spec["default"], str) and spec["description"], "a default is text")
 
 
+def examples(work):
+    """The workflows to copy, and what `init --workflow` writes: known inputs only, and no command or file that is not there."""
+    known = yaml.safe_load((ROOT / "action.yml").read_text())["inputs"]
+    work.mkdir()
+    subprocess.run([BINARY, "--quiet", "init", "--workflow"], cwd=work, check=True, capture_output=True)
+    used = 0
+    for path in [*(ROOT / ".github/workflows/examples").glob("*.yml"), work / ".github/workflows/blabbermouth.yml"]:
+        for job in yaml.safe_load(path.read_text())["jobs"].values():
+            for step in job["steps"]:
+                if step.get("uses", "").startswith("blabbermouth-rs/blabbermouth@"):
+                    used += 1
+                    check(step.get("with", {}).keys() <= known.keys(), f"{path.name} has inputs of the action only: {step}")
+    check(used >= 9, "the examples use the action")
+    # In a fresh clone, as a job of GitLab's has it: with the manifest whose key is a variable, and without reports.
+    job = yaml.safe_load((ROOT / ".github/workflows/examples/gitlab-ci.yaml").read_text())["canaries"]
+    origin = project(work / "gitlab", '[provider]\nscenario = "leaky"\n')
+    key = subprocess.run([BINARY, "key"], capture_output=True, text=True, check=True).stdout.strip()
+    environment = {"HOME": str(work), "PATH": f"{work / 'bin'}:{os.environ['PATH']}", "CI": "true", "GITLAB_CI": "true",
+                   "BLABBERMOUTH_KEY": key, "BLABBERMOUTH_PROVIDER_KIND": "mock",
+                   **job["variables"], "BLABBERMOUTH_STORE_PATH": str(work / "store")}
+    subprocess.run([BINARY, "plant", "--force"], cwd=origin, env=environment, check=True, capture_output=True)
+    script(work / "bin/blabbermouth", f'exec "{BINARY}" "$@"\n')
+    # Nothing is installed here.
+    lines = [line for line in job["script"] if not line.startswith("cargo install")]
+    check(len(lines) == len(job["script"]) - 1, "one line installs the program")
+    # The limit of the cost needs a price, which the mock has not.
+    for scenario, code in (("clean", 0), ("leaky", 10)):
+        said = subprocess.run(["bash", "-e", "-c", "\n".join(lines).replace("--max-cost 5 ", "")], cwd=origin, capture_output=True,
+                              text=True, check=False, env={**environment, "BLABBERMOUTH_PROVIDER_SCENARIO": scenario})
+        check(said.returncode == code, f"the job of GitLab, {scenario}: {said.stdout} {said.stderr}")
+        for path in (*job["artifacts"]["paths"], job["artifacts"]["reports"]["junit"]):
+            check((origin / path).stat().st_size > 0, f"the artifact {path}")
+            (origin / path).unlink()
+
+
 with tempfile.TemporaryDirectory() as temporary:
-    for scenario in (verdicts, faults, installs, pipeline):
+    for scenario in (verdicts, faults, elsewhere, installs, pipeline, examples):
         scenario(Path(temporary) / scenario.__name__)
     inputs_are_flags()
 print(f"the action: {COUNT} checks passed")

@@ -9,7 +9,7 @@ readers=$PWD/tests/readers
 here=$PWD/target/evidence
 rm -rf "$here/project"
 mkdir -p "$here/project"
-packages=(cyclonedx-python-lib[json-validation]==11.12.0 in-toto-attestation==0.9.3 huggingface_hub==2.4.0
+packages=('cyclonedx-python-lib[json-validation]==11.12.0' in-toto-attestation==0.9.3 huggingface_hub==2.4.0
   securesystemslib==1.6.0 cryptography==50.0.2)
 if ! { python3 -m venv "$here/venv" && "$here/venv/bin/pip" install --quiet "${packages[@]}"; } >"$here/pip.log" 2>&1; then
   echo "skipped: the libraries cannot be installed: $(tail -n 1 "$here/pip.log")"
