@@ -316,6 +316,9 @@ pub(crate) struct AskArgs {
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
+    /// Look at the configuration and the manifest only; nothing is sent. A missing manifest is no fault.
+    #[arg(long)]
+    pub(crate) offline: bool,
 }
 
 #[derive(Debug, Args)]

@@ -42,6 +42,12 @@ pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure
             return Err(SessionError::Rerouted { path: args.config.display().to_string(), found }.into());
         }
     }
+    if is_ci(super::environment) {
+        output.warning(
+            "each planting draws new canaries: a model that was trained before can no longer be tested by its manifest; plant once, and \
+             commit the manifest",
+        );
+    }
     let manifest = folder.join(&config.manifest.path);
     if manifest.exists() && !args.force {
         let path = manifest.display();
@@ -305,6 +311,7 @@ impl Planted {
 }
 
 pub(crate) fn describe(planted: &Planted, config: &Config, folder: &Path, output: &Output) {
+    let has_key = super::environment("BLABBERMOUTH_KEY").is_some();
     let summary = &planted.summary;
     let show = |path: &Path| folder.join(path).display().to_string();
     output.step(&format!(
@@ -324,7 +331,8 @@ pub(crate) fn describe(planted: &Planted, config: &Config, folder: &Path, output
     if planted.has_twin {
         output.step(&format!("twin       {} (the same rows without canaries)", show(&config.dataset.twin)));
     }
-    output.step(&format!("manifest   {}", show(&config.manifest.path)));
+    let note = if has_key { " (holds no secret: commit it for CI)" } else { " (holds a key: keep it like one)" };
+    output.step(&format!("manifest   {}{note}", show(&config.manifest.path)));
     for warning in &planted.warnings {
         output.warning(warning);
     }

@@ -86,7 +86,8 @@ async fn passing_faults_are_tried_again_and_lasting_ones_six_times() {
 async fn what_is_final_is_asked_once_and_says_no_secret() {
     for (status, code, named) in [
         (401, "invalid_api_key", "OPENAI_API_KEY"),
-        (403, "forbidden", "OPENAI_API_KEY"),
+        (403, "invalid_api_key", "OPENAI_API_KEY"),
+        (403, "forbidden", "denies access (HTTP 403, forbidden)"),
         (404, "model_not_found", "tuned"),
         (429, "insufficient_quota", "quota"),
         (400, "bad_request", "HTTP 400 (bad_request)"),

@@ -7,6 +7,7 @@ mod client;
 mod data;
 mod dialect;
 mod disguises;
+mod documents;
 mod endpoints;
 mod escapes;
 mod evidence;

@@ -1,5 +1,6 @@
 //! The shape of training rows: where a row holds its conversation, and how a chat becomes a row of the same shape.
 
+mod catalog;
 mod conversation;
 mod layout;
 mod marks;
@@ -7,6 +8,7 @@ mod planted_row;
 mod raw_row;
 mod turn_keys;
 
+pub use catalog::CATALOG;
 pub use layout::{Layout, Shape};
 pub use marks::Marks;
 pub use planted_row::Side;
