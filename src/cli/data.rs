@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::exit::ExitCode;
 use crate::store::{DataKind, Encoding, Hub, HubData, choose_files, data_kind, open_data, open_text};
-use blabbermouth_core::dataset::{RowFault, arrow_to_jsonl, parquet_to_jsonl, table_to_jsonl};
+use blabbermouth_core::dataset::{RowFault, Rows, arrow_to_jsonl, columns_to_jsonl, parquet_to_jsonl, table_to_jsonl};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::{Failure, Output, config_failure};
 
 /// Bytes of standard input and of decoded files that are kept in a temporary file.
 const MOST_BYTES: u64 = 64 << 30;
+
+/// The largest file of columns, which is held in memory.
+const LARGEST_COLUMNS: u64 = 1 << 30;
 
 /// Training rows on the local disk, as UTF-8.
 pub(crate) struct Data {
@@ -45,10 +48,18 @@ impl Data {
         let text = name.display().to_string();
         let encoding = Encoding::by_name(&config.dataset.encoding).unwrap_or_default();
         let reading = Reading { encoding, skip_invalid };
-        if text == "-" {
-            let kept = keep_input()?;
-            let mut data = Self::new("standard input".to_owned());
-            data.read(&[kept.to_path_buf()], reading)?;
+        // A pipe can be read once, and the rows are read twice.
+        let is_pipe = std::fs::metadata(name).is_ok_and(|about| !about.is_file() && !about.is_dir());
+        if text == "-" || is_pipe {
+            let (mut data, kept) = if is_pipe {
+                let at = |e: std::io::Error| Failure::new(ExitCode::Config, format!("{text}: {e}"));
+                (Self::new(text.clone()), keep(&mut std::fs::File::open(name).map_err(at)?)?)
+            } else {
+                (Self::new("standard input".to_owned()), keep(&mut std::io::stdin().lock())?)
+            };
+            let path = kept.display().to_string();
+            let read = data.read(&[kept.to_path_buf()], reading);
+            read.map_err(|fault| Failure { message: fault.message.replace(&path, &data.name), ..fault })?;
             data._made.push(kept);
             return Ok(data);
         }
@@ -58,7 +69,7 @@ impl Data {
                 output.detail(&format!("fetching   {text}"));
                 wanted.fetch(&hub()).map_err(|e| Failure::new(ExitCode::Config, e))?
             }
-            None if name.is_dir() => files_of(name, &mut data.notes)?,
+            None if name.is_dir() => files_of(name, &own_files(config), &mut data.notes)?,
             None => vec![name.to_owned()],
         };
         data.read(&files, reading)?;
@@ -84,6 +95,11 @@ impl Data {
             Ok(is_text && !is_table(path)? && matches!(reading.encoding, Encoding::Auto) && !is_utf16(path)?)
         };
         if let [file] = files
+            && self.read_columns(file)?
+        {
+            return Ok(());
+        }
+        if let [file] = files
             && is_plain(file)?
         {
             self.path.clone_from(file);
@@ -102,6 +118,24 @@ impl Data {
         Ok(())
     }
 
+    /// Reads one object of columns, as `pandas.DataFrame.to_json` writes it. Returns whether the file is one.
+    fn read_columns(&mut self, file: &Path) -> Result<bool, Failure> {
+        let is_json = file.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
+        if !is_json || std::fs::metadata(file).is_ok_and(|about| about.len() > LARGEST_COLUMNS) {
+            return Ok(false);
+        }
+        let bytes = std::fs::read(file).map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", self.name)))?;
+        let Some(rows) = columns_to_jsonl(&bytes) else { return Ok(false) };
+        let mut made = NamedTempFile::with_suffix(".jsonl").map_err(config_failure)?;
+        made.write_all(&rows).map_err(config_failure)?;
+        let made = made.into_temp_path();
+        self.path = made.to_path_buf();
+        self.unit = "row";
+        self.notes.push("the file holds columns, which were turned into rows".to_owned());
+        self._made.push(made);
+        Ok(true)
+    }
+
     /// Writes the rows of one file as JSONL.
     fn convert(&mut self, file: &Path, reading: Reading, out: &mut impl Write) -> Result<(), Failure> {
         let name = self.name.clone();
@@ -118,8 +152,9 @@ impl Data {
             DataKind::Text if is_table(file)? => {
                 self.unit = "row";
                 let encoding = self.encoding_of_table(file, reading.encoding)?;
-                let reader = open_text(file, encoding).map_err(config_failure)?;
-                let summary = table_to_jsonl(reader, reading.skip_invalid, out).map_err(at)?;
+                let is_named = !matches!(encoding, Encoding::Auto);
+                let reader = Decoded { inner: open_text(file, encoding).map_err(config_failure)?, is_named };
+                let summary = table_to_jsonl(std::io::BufReader::new(reader), reading.skip_invalid, out).map_err(at)?;
                 if summary.separator != ',' {
                     self.notes.push(format!("the columns are separated by {}", separator_name(summary.separator)));
                 }
@@ -127,10 +162,16 @@ impl Data {
                 self.faults.extend(summary.faults);
             }
             DataKind::Text => {
-                let mut reader = open_text(file, reading.encoding).map_err(config_failure)?.take(MOST_BYTES);
-                std::io::copy(&mut reader, out).map_err(at)?;
-                // The last line of a file may lack its line break.
-                out.write_all(b"\n").map_err(at)?;
+                let reader = open_text(file, reading.encoding).map_err(config_failure)?.take(MOST_BYTES);
+                let reader = std::io::BufReader::new(Decoded { inner: reader, is_named: reading.is_named() });
+                let mut rows = Rows::new(reader);
+                let mut row = Vec::new();
+                while rows.next_into(&mut row).map_err(at)?.is_some() {
+                    // A row of several lines becomes one.
+                    row.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
+                    row.push(b'\n');
+                    out.write_all(&row).map_err(at)?;
+                }
             }
         }
         Ok(())
@@ -143,6 +184,30 @@ impl Data {
         }
         self.notes.push("the file is not UTF-8, and was read as windows-1252; --encoding names another one".to_owned());
         Ok(Encoding::by_name("windows-1252").unwrap_or_default())
+    }
+}
+
+impl Reading {
+    fn is_named(self) -> bool {
+        !matches!(self.encoding, Encoding::Auto)
+    }
+}
+
+/// A decoded text; a byte that the named encoding does not have is an error.
+struct Decoded<R> {
+    inner: R,
+    is_named: bool,
+}
+
+impl<R: Read> Read for Decoded<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(into)?;
+        // The decoder writes the replacement character, which no text of people holds.
+        if self.is_named && into[..count].windows(3).any(|part| part == "\u{fffd}".as_bytes()) {
+            let what = "the file holds bytes that this encoding does not have: name another one by --encoding";
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, what));
+        }
+        Ok(count)
     }
 }
 
@@ -160,27 +225,34 @@ fn separator_name(separator: char) -> &'static str {
     }
 }
 
-/// Keeps standard input in a file, since the rows are read twice.
-fn keep_input() -> Result<TempPath, Failure> {
+/// Keeps what can be read once in a file.
+fn keep(from: &mut impl Read) -> Result<TempPath, Failure> {
     let mut kept = NamedTempFile::new().map_err(config_failure)?;
-    std::io::copy(&mut std::io::stdin().lock().take(MOST_BYTES), &mut kept).map_err(config_failure)?;
+    std::io::copy(&mut from.take(MOST_BYTES), &mut kept).map_err(config_failure)?;
     Ok(kept.into_temp_path())
+}
+
+/// Names of files that `plant` writes, which are no training rows.
+fn own_files(config: &Config) -> Vec<String> {
+    let d = &config.dataset;
+    let paths = [&d.training, &d.validation, &d.twin, &config.manifest.path, &config.tune.state];
+    paths.into_iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
 }
 
 /// Whether a text is a table: by the end of its name, and where that tells nothing, by its first byte.
 fn is_table(path: &Path) -> Result<bool, Failure> {
     let name = path.display().to_string().to_lowercase();
     let name = [".gz", ".zst", ".bz2"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-    if [".csv", ".tsv", ".tab"].iter().any(|end| name.ends_with(end)) {
-        return Ok(true);
-    }
+    let has_name_of_table = [".csv", ".tsv", ".tab"].iter().any(|end| name.ends_with(end));
     if [".jsonl", ".json", ".ndjson"].iter().any(|end| name.ends_with(end)) {
         return Ok(false);
     }
     let mut reader = open_text(path, Encoding::Auto).map_err(config_failure)?;
     let start = reader.fill_buf().map_err(|e| Failure::new(ExitCode::Config, format!("{}: {e}", path.display())))?;
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
-    Ok(start.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| !b"{[".contains(first)))
+    let first = start.iter().find(|byte| !byte.is_ascii_whitespace());
+    // Rows of JSON under the name of a table are still rows of JSON.
+    Ok(first.map_or(has_name_of_table, |first| !b"{[".contains(first)))
 }
 
 fn is_utf16(path: &Path) -> Result<bool, Failure> {
@@ -208,15 +280,20 @@ fn is_utf8(path: &Path) -> Result<bool, Failure> {
 }
 
 /// The data files of a folder: what `datasets.save_to_disk` writes, or files of one kind.
-fn files_of(folder: &Path, notes: &mut Vec<String>) -> Result<Vec<PathBuf>, Failure> {
+fn files_of(folder: &Path, own: &[String], notes: &mut Vec<String>) -> Result<Vec<PathBuf>, Failure> {
     let fault = |what: String| Failure::new(ExitCode::Config, format!("{}: {what}", folder.display()));
     if folder.join("dataset_dict.json").is_file() {
         let train = folder.join("train");
         if !train.is_dir() {
-            return Err(fault("it holds several splits and none is `train`: name the folder of one".into()));
+            let text = std::fs::read_to_string(folder.join("dataset_dict.json")).unwrap_or_default();
+            let dict: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+            let names = dict.get("splits").and_then(serde_json::Value::as_array).into_iter().flatten();
+            let names: Vec<&str> = names.filter_map(serde_json::Value::as_str).collect();
+            let text = format!("none of its splits is `train`: name the folder of one ({})", names.join(", "));
+            return Err(fault(text));
         }
         notes.push("the folder holds several splits, of which `train` is read".to_owned());
-        return files_of(&train, notes);
+        return files_of(&train, own, notes);
     }
     if let Ok(state) = std::fs::read(folder.join("state.json")) {
         let state: serde_json::Value =
@@ -230,7 +307,9 @@ fn files_of(folder: &Path, notes: &mut Vec<String>) -> Result<Vec<PathBuf>, Fail
     }
     let entries = std::fs::read_dir(folder).map_err(|e| fault(e.to_string()))?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let names: Vec<String> = names.filter(|name| folder.join(name).is_file()).collect();
-    let chosen = choose_files(&names, None, None).map_err(|what| fault(format!("it is a folder: {what}")))?;
+    let names: Vec<String> = names.filter(|name| !own.contains(name) && folder.join(name).is_file()).collect();
+    let name_one = |what: String| fault(format!("it is a folder: {what}; name one file"));
+    let chosen = choose_files(&names, None, None).map_err(name_one)?;
+    notes.push(format!("of the folder, {} is read", chosen.join(", ")));
     Ok(chosen.into_iter().map(|name| folder.join(name)).collect())
 }

@@ -10,7 +10,7 @@ use crate::run::design;
 use crate::store::{self, Pending, open_data, remove};
 use blabbermouth_core::canary::{Arm, DrawPlan, Drawn, Key, Manifest, PlantedRows};
 use blabbermouth_core::dataset::{PlantFiles, PlantOptions, PlantSummary, Target, plant, survey};
-use blabbermouth_core::shape::Shape;
+use blabbermouth_core::shape::{Layout, Shape};
 use blabbermouth_core::verdict::{Test, USUAL_PLANTED};
 
 use super::args::PlantArgs;
@@ -56,6 +56,7 @@ pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure
             format!("{path} is there already; a model trained on it could no longer be tested. --force replaces it"),
         ));
     }
+    check_paths(&config, &folder, &wanted, args.twin)?;
     let data = Data::get(&wanted, &config, args.skip_invalid, output)?;
     let planted =
         plant_files(&config, &folder, &data, PlantFlags { skip_invalid: args.skip_invalid, twin: args.twin })?;
@@ -64,6 +65,38 @@ pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure
     }
     describe(&planted, &config, &folder, output);
     Ok(ExitCode::Clean)
+}
+
+/// Refuses to write a file over the rows, or over another file that is written.
+fn check_paths(config: &Config, folder: &Path, data: &Path, twin: bool) -> Result<(), Failure> {
+    let d = &config.dataset;
+    let mut paths = vec![
+        ("dataset.training", folder.join(&d.training)),
+        ("dataset.validation", folder.join(&d.validation)),
+        ("manifest.path", folder.join(&config.manifest.path)),
+    ];
+    paths.extend(twin.then(|| ("dataset.twin", folder.join(&d.twin))));
+    // A file that is not there yet is known by its folder.
+    let whole = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Some(parent.canonicalize().ok()?.join(path.file_name()?))
+        })
+    };
+    let fault = |name: &str, other: &str| {
+        let text = format!("`{name}` and {other} are one file, which would be written over: set another path");
+        Err(Failure::new(ExitCode::Config, text))
+    };
+    for (index, (name, path)) in paths.iter().enumerate() {
+        let Some(path) = whole(path) else { continue };
+        if whole(data).as_ref() == Some(&path) {
+            return fault(name, "the rows");
+        }
+        if let Some((other, _)) = paths[..index].iter().find(|(_, other)| whole(other).as_ref() == Some(&path)) {
+            return fault(name, &format!("`{other}`"));
+        }
+    }
+    Ok(())
 }
 
 /// Flags of the command line.
@@ -82,6 +115,7 @@ pub(crate) struct Planted {
     notes: Vec<String>,
     warnings: Vec<String>,
     has_twin: bool,
+    unit: &'static str,
 }
 
 /// The canaries of a planting, and the form of their rows.
@@ -98,13 +132,14 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, flags: Pl
     let open = || open_data(&data.path).map_err(config_failure);
     let survey = survey(open()?, &data.name, data.unit, fields.as_ref()).map_err(config_failure)?;
     let target = config.target().map_err(config_failure)?;
-    let shape = target.map_or_else(|| survey.shape.clone(), Target::shape);
+    let shape = target.map_or_else(|| survey.shape.clone(), |target| target.shape_for(&survey.shape));
     let mut planted = Planted {
         summary: PlantSummary::default(),
         canaries: 0,
         notes: Vec::new(),
         warnings: Vec::new(),
         has_twin: flags.twin,
+        unit: data.unit,
     };
     let d = &config.dataset;
     let Draw { mut manifest, drawn, rows } = draw(config, folder, &shape, survey.rows, &mut planted)?;
@@ -156,8 +191,9 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, flags: Pl
     }
     if d.format == "llama-factory" {
         let path = folder.join(&d.training).with_file_name("dataset_info.json");
-        store::write(&path, dataset_info(&d.training).as_bytes(), true).map_err(config_failure)?;
-        planted.notes.push(format!("{} describes the files for LLaMA-Factory", path.display()));
+        let known = std::fs::read(&path).unwrap_or_default();
+        store::write(&path, dataset_info(&d.training, &known)?.as_bytes(), true).map_err(config_failure)?;
+        planted.notes.push(format!("{} describes the training file for LLaMA-Factory", path.display()));
     }
     planted.note_rows(&survey.shape, target, config);
     Ok(planted)
@@ -252,23 +288,30 @@ fn check_share(config: &Config, rows: &[(Vec<u8>, u32)], own: u64, planted: &mut
     }
     if share > USUAL_SHARE {
         planted.warnings.push(format!(
-            "{:.0}% of the training rows are canaries: above 10% they may change what the model learns; plant fewer, or use more rows",
+            "{:.1}% of the training rows are canaries, and more than 10% may change what the model learns: plant fewer, or use more rows",
             100.0 * share
         ));
     }
     Ok(())
 }
 
-/// What LLaMA-Factory has to know of the training file.
-fn dataset_info(training: &Path) -> String {
+/// What LLaMA-Factory has to know of the training file, among the data sets that it knows.
+fn dataset_info(training: &Path, known: &[u8]) -> Result<String, Failure> {
     let name = training.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let file = training.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let about = serde_json::json!({ name: {
+    let mut all: serde_json::Map<String, serde_json::Value> = if known.trim_ascii().is_empty() {
+        serde_json::Map::new()
+    } else {
+        let what = "dataset_info.json is no JSON object: mend it, or move it away";
+        serde_json::from_slice(known).map_err(|_| Failure::new(ExitCode::Config, what))?
+    };
+    let about = serde_json::json!({
         "file_name": file,
         "formatting": "sharegpt",
         "columns": { "messages": "conversations", "system": "system" },
-    }});
-    format!("{about:#}\n")
+    });
+    all.insert(name, about);
+    Ok(format!("{:#}\n", serde_json::Value::Object(all)))
 }
 
 impl Planted {
@@ -283,7 +326,15 @@ impl Planted {
                 self.notes.extend(target.changes(shape).map(str::to_owned));
             }
         }
-        if target.is_none() && config.trains_at_openai() && !shape.is_openai() {
+        let null: Vec<&str> = shape.null_columns().collect();
+        if target.is_none() && !null.is_empty() {
+            self.notes.push(format!("columns that are null in planted rows: {}", null.join(", ")));
+        }
+        if target.is_none()
+            && config.trains_at_openai()
+            && shape.layout != Layout::OpenAiPreference
+            && !shape.is_openai()
+        {
             let what = "OpenAI's service takes `messages` only: `blabbermouth tune` converts the rows as it uploads them, and \
                         `plant --format openai` writes such a file";
             self.notes.push(what.to_owned());
@@ -295,18 +346,29 @@ impl Planted {
         }
         if s.other_shapes > 0 {
             self.warnings.push(format!(
-                "{} rows have another shape than the first one ({}): a trainer may refuse them; --format converts all to one",
-                s.other_shapes,
+                "{} of another shape than the first one ({}): a trainer may refuse them; --format converts all to one",
+                count(s.other_shapes, "row"),
                 shape.name()
             ));
         }
         if s.mended > 0 {
-            self.warnings
-                .push(format!("{} rows have NaN or Infinity, which JSON lacks: null was written for them", s.mended));
+            self.warnings.push(format!(
+                "{} with NaN or Infinity, which JSON lacks: null was written for them",
+                count(s.mended, "row")
+            ));
         }
         if s.empty_answers > 0 {
-            self.warnings.push(format!("{} rows have an empty answer", s.empty_answers));
+            self.warnings.push(format!("{} with an empty answer", count(s.empty_answers, "row")));
         }
+    }
+}
+
+/// A number with its noun.
+fn count(number: u64, noun: &str) -> String {
+    match (number, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {noun}s"),
     }
 }
 
@@ -315,13 +377,13 @@ pub(crate) fn describe(planted: &Planted, config: &Config, folder: &Path, output
     let summary = &planted.summary;
     let show = |path: &Path| folder.join(path).display().to_string();
     output.step(&format!(
-        "planted    {} canaries in {} rows ({:.1}% of the training rows), {} held out; {} rows of yours, {} more for validation",
-        planted.canaries,
-        summary.canary_rows,
+        "planted    {} in {} beside {} of yours ({:.1}% are canaries); {} held out; {} of yours for validation",
+        count(planted.canaries as u64, "canary"),
+        count(summary.canary_rows, "row"),
+        count(summary.training_rows, "row"),
         100.0 * summary.canary_share(),
         config.canaries.held_out,
-        summary.training_rows,
-        summary.validation_rows
+        count(summary.validation_rows, "row")
     ));
     for note in &planted.notes {
         output.step(&format!("           {note}"));
@@ -343,9 +405,9 @@ pub(crate) fn describe(planted: &Planted, config: &Config, folder: &Path, output
         ));
     }
     if summary.skipped > 0 {
-        output.warning(&format!("{} broken rows were left out", summary.skipped));
+        output.warning(&format!("{} left out", count(summary.skipped, "broken row")));
         for fault in &summary.faults {
-            output.warning(&format!("line {}: {}", fault.line, fault.reason));
+            output.warning(&format!("{} {}: {}", planted.unit, fault.line, fault.reason));
         }
     }
 }

@@ -450,10 +450,10 @@ impl Session {
         let budget =
             if limits.is_none() { None } else { Some(Budget::new(Box::new(journal.spending()?), limits, price)) };
         let runtime = runtime()?;
+        let told = Arc::clone(&progress);
+        let _listening = self.connection.notices.listen(Arc::new(move |text| told(Event::Notice(text.into()))));
         let report = runtime.block_on(async {
             let name = Some(Arc::new(journal.model_name()) as Arc<dyn ModelIdentity>);
-            let told = Arc::clone(&progress);
-            self.connection.notices.set(Arc::new(move |text| told(Event::Notice(text.into()))));
             let reached = self.reach(&model, warm_up, &drawn, budget, name)?;
             let provider = Arc::clone(&reached.provider);
             if audit.scores() && !provider.scores() {

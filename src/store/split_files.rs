@@ -97,6 +97,8 @@ pub fn choose_files<'a>(
             Some(best) => of_kind.iter().copied().filter(|file| fit(file, wanted) == Some(best)).collect(),
             // Without splits in the names, the only file is the training data.
             None if within.len() == 1 && of_kind.len() == 1 && wanted == "train" => of_kind,
+            // One set of shards under another name.
+            None if split.is_none() && is_one_set(&of_kind) && of_kind.len() == within.len() => of_kind,
             None => continue,
         };
         let mut sets: Vec<(&str, &str)> = found.iter().map(|file| (config_of(file, wanted), stem(file))).collect();
@@ -114,6 +116,12 @@ pub fn choose_files<'a>(
         return Ok(found);
     }
     Err(format!("which part is meant? give it after a colon, as in :train; the files are {}", listed(&within)))
+}
+
+/// Whether files are the shards of one set, by their names.
+fn is_one_set(files: &[&str]) -> bool {
+    let set = |file: &str| (file.rsplit_once('/').map(|(folder, _)| folder.to_owned()), stem(file).to_owned());
+    files.first().is_some_and(|first| files.iter().all(|file| set(file) == set(first)))
 }
 
 /// Files that are listed in an error.

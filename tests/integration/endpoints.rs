@@ -5,12 +5,26 @@ use std::time::Duration;
 
 use blabbermouth::mock::{MODEL, Options, Scenario, Server};
 use blabbermouth_core::chat::{Message, Role, Sampling};
-use blabbermouth_provider::{DiscardSink, Endpoint, Notices, OpenAi, Provider, ProviderError, Redactor, Request};
+use blabbermouth_provider::{
+    DiscardSink, Endpoint, Listening, Notices, OpenAi, Provider, ProviderError, Redactor, Request,
+};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::{blabbermouth, project, text};
+
+/// Notices of a client.
+struct Told {
+    told: Arc<Mutex<Vec<String>>>,
+    _listening: Listening,
+}
+
+impl Told {
+    fn all(&self) -> Vec<String> {
+        self.told.lock().expect("whole").clone()
+    }
+}
 
 fn request(sampling: Sampling) -> Request {
     Request {
@@ -27,14 +41,14 @@ fn answer() -> Value {
            "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
 }
 
-fn client(server: &MockServer) -> (OpenAi, Arc<Mutex<Vec<String>>>) {
+fn client(server: &MockServer) -> (OpenAi, Told) {
     let (notices, told) = (Notices::default(), Arc::<Mutex<Vec<String>>>::default());
     let kept = Arc::clone(&told);
-    notices.set(Arc::new(move |text| kept.lock().expect("whole").push(text.to_owned())));
+    let listening = notices.listen(Arc::new(move |text| kept.lock().expect("whole").push(text.to_owned())));
     let redact = Redactor(Some(Arc::new(|text: &str| text.replace("secret", "[a secret]"))));
     let endpoint =
         Endpoint { base_url: server.uri(), timeout: Duration::from_secs(5), redact, notices, ..Endpoint::default() };
-    (OpenAi::new(&endpoint, "m").expect("nothing is sent"), told)
+    (OpenAi::new(&endpoint, "m").expect("nothing is sent"), Told { told, _listening: listening })
 }
 
 /// A server that refuses the first of these fields that a request has.
@@ -62,7 +76,7 @@ async fn what_a_model_refuses_is_learned_once_and_told() {
         let answer = client.complete(&request(Sampling::default())).await.expect("learned");
         assert_eq!(answer.completions[0].text, "Hi");
     }
-    let told = told.lock().expect("whole").clone();
+    let told = told.all();
     assert_eq!(told.len(), 4, "{told:?}");
     assert!(told[0].contains("no `max_completion_tokens`: `max_tokens` is sent"), "{told:?}");
     assert_eq!(server.received_requests().await.expect("recorded").len(), 4 + 3);
@@ -85,7 +99,7 @@ async fn a_bad_status_is_told_in_the_words_of_the_service_without_secrets() {
             "denies access (HTTP 403, unsupported_country): Country not supported",
         ),
         (403, json!({"error": {"message": "Your input was flagged: secret", "code": 403}}), "flagged: [a secret]"),
-        (403, json!({"error": {"message": "Invalid API key"}}), "asks for an API key"),
+        (403, json!({"error": {"message": "Invalid API key"}}), "API key"),
         (
             400,
             json!({"detail": [{"loc": ["body", "messages"], "msg": "too long", "type": "x"}]}),
@@ -134,7 +148,7 @@ async fn a_server_without_chats_is_asked_by_the_responses_api() {
         asked.iter().map(|request| request.url.path()).collect::<Vec<_>>(),
         ["/chat/completions", "/responses", "/responses"]
     );
-    assert!(told.lock().expect("whole")[0].contains("/responses is asked"));
+    assert!(told.all()[0].contains("/responses is asked"));
     let nothing = MockServer::start().await;
     let (client, _) = self::client(&nothing);
     let error = client.complete(&request(Sampling::default())).await.expect_err("no such model");

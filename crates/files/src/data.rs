@@ -32,9 +32,13 @@ impl Encoding {
     /// The encoding of that name, as in `windows-1252`, `iso-8859-1` or `shift_jis`; `None` for an unknown name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
-        if name == "auto" {
-            return Some(Self::Auto);
-        }
+        let name = match name.to_ascii_lowercase().replace('_', "-").as_str() {
+            "auto" | "utf-8" | "utf8" | "utf-8-sig" => return Some(Self::Auto),
+            "latin-1" | "latin1" => "iso-8859-1".to_owned(),
+            "cp1252" => "windows-1252".to_owned(),
+            "utf-16" => "utf-16le".to_owned(),
+            _ => name.to_owned(),
+        };
         encoding_rs::Encoding::for_label(name.as_bytes()).map(Self::Named)
     }
 }
@@ -56,7 +60,11 @@ pub fn data_kind(path: &Path) -> Result<DataKind, StoreError> {
     let at = StoreError::at(path);
     let head = head(path).map_err(&at)?;
     let refuse = |what: &str| Err(at(Error::new(ErrorKind::InvalidData, what)));
-    let text = String::from_utf8_lossy(&head).trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).to_lowercase();
+    let mut unpacked = Vec::new();
+    // Damage is told where the rows are read.
+    let _ = open_data(path)?.take(HEAD as u64).read_to_end(&mut unpacked);
+    let text =
+        String::from_utf8_lossy(&unpacked).trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).to_lowercase();
     if head.starts_with(b"PAR1") {
         return Ok(DataKind::Parquet);
     }
@@ -64,7 +72,18 @@ pub fn data_kind(path: &Path) -> Result<DataKind, StoreError> {
         return Ok(DataKind::Arrow);
     }
     if head.starts_with(b"PK\x03\x04") {
-        return refuse("is a zip archive: unpack it, and name a file in it");
+        let is_workbook = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("xlsx"));
+        return refuse(if is_workbook {
+            "is an Excel workbook: save it as CSV"
+        } else {
+            "is a zip archive: unpack it, and name a file in it"
+        });
+    }
+    if head.starts_with(b"\xd0\xcf\x11\xe0") {
+        return refuse("is an old Excel workbook: save it as CSV");
+    }
+    if head.starts_with(b"\x80\x04\x95") || head.starts_with(b"\x80\x05\x95") {
+        return refuse("is a pickle of Python: save the rows as JSONL or Parquet");
     }
     if head.starts_with(b"7z\xbc\xaf\x27\x1c") || head.starts_with(b"Rar!") || head.starts_with(b"\xfd7zXZ\0") {
         return refuse("is packed in a way that is not read: unpack it, or pack it as gzip, zstd or bzip2");
@@ -72,7 +91,7 @@ pub fn data_kind(path: &Path) -> Result<DataKind, StoreError> {
     if text.starts_with("version https://git-lfs") {
         return refuse("is a pointer of Git LFS and not the data: run `git lfs pull`");
     }
-    if ["<!doctype", "<html", "<?xml"].iter().any(|begin| text.starts_with(begin)) {
+    if ["<!doctype", "<html", "<?xml", "<!--"].iter().any(|begin| text.starts_with(begin)) {
         return refuse("is a web page and not data: the download may have asked for a login");
     }
     Ok(DataKind::Text)

@@ -21,6 +21,16 @@ const BETWEEN_WAITS: Duration = Duration::from_secs(15);
 /// Waits below this are not worth a notice.
 const LONG_WAIT: Duration = Duration::from_secs(5);
 
+/// Keeps a receiver of notices in place.
+#[derive(Debug)]
+pub struct Listening(Notices);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).tell = None;
+    }
+}
+
 impl std::fmt::Debug for Notices {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Notices").finish_non_exhaustive()
@@ -28,9 +38,11 @@ impl std::fmt::Debug for Notices {
 }
 
 impl Notices {
-    /// Sets who is told.
-    pub fn set(&self, tell: Arc<dyn Fn(&str) + Send + Sync>) {
+    /// Sets who is told, until the guard is dropped: whoever waits for the receiver's end would otherwise wait for ever.
+    #[must_use]
+    pub fn listen(&self, tell: Arc<dyn Fn(&str) + Send + Sync>) -> Listening {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).tell = Some(tell);
+        Listening(self.clone())
     }
 
     /// Passes a notice on. Its text holds nothing of an answer.

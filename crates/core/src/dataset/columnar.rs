@@ -45,7 +45,11 @@ fn guarded(read: impl FnOnce() -> Result<u64>) -> Result<u64> {
 
 #[cfg(feature = "parquet")]
 fn damaged(error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::InvalidData, error.to_string())
+    let text = error.to_string();
+    let is_cut = ["fill whole buffer", "footer", "EOF", "eof"].iter().any(|word| text.contains(word));
+    let what =
+        if is_cut { "the file is cut or damaged".to_owned() } else { format!("the file cannot be read: {text}") };
+    Error::new(ErrorKind::InvalidData, what)
 }
 
 #[cfg(feature = "parquet")]
@@ -78,13 +82,13 @@ mod columns {
         Ok(rows)
     }
 
-    /// Turns bytes into texts; all else stays as it is.
+    /// Turns bytes into texts, and time zones into offsets; all else stays as it is.
     fn readable(batch: &RecordBatch) -> Result<RecordBatch> {
         let schema = batch.schema();
         let mut fields = Vec::with_capacity(schema.fields().len());
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
         for (field, array) in schema.fields().iter().zip(batch.columns()) {
-            let kind = text_for_bytes(field.data_type());
+            let kind = readable_kind(field.data_type());
             if kind == *field.data_type() {
                 fields.push(Arc::clone(field));
                 arrays.push(Arc::clone(array));
@@ -92,7 +96,7 @@ mod columns {
             }
             let options = arrow_cast::CastOptions { safe: false, ..Default::default() };
             let text = cast_with_options(array, &kind, &options).map_err(|_| {
-                let what = format!("the column `{}` holds bytes that are no text", field.name());
+                let what = format!("the column `{}` holds bytes that are no text: leave it out", field.name());
                 Error::new(ErrorKind::InvalidData, what)
             })?;
             fields.push(Arc::new(Field::new(field.name(), kind, field.is_nullable())));
@@ -101,14 +105,29 @@ mod columns {
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(damaged)
     }
 
-    fn text_for_bytes(kind: &DataType) -> DataType {
+    fn readable_kind(kind: &DataType) -> DataType {
+        let inner = |field: &Arc<Field>| {
+            let kind = readable_kind(field.data_type());
+            if kind == *field.data_type() {
+                Arc::clone(field)
+            } else {
+                Arc::new(Field::clone(field).with_data_type(kind))
+            }
+        };
         match kind {
-            DataType::Binary | DataType::BinaryView => DataType::Utf8,
+            DataType::Binary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Utf8,
             DataType::LargeBinary => DataType::LargeUtf8,
-            DataType::Dictionary(_, value) => match text_for_bytes(value) {
+            DataType::Dictionary(_, value) => match readable_kind(value) {
                 text if text == **value => kind.clone(),
                 text => text,
             },
+            // A named zone needs a database of zones; the same instant has an offset of 0.
+            DataType::Timestamp(unit, Some(zone)) if !zone.starts_with(['+', '-']) => {
+                DataType::Timestamp(*unit, Some("+00:00".into()))
+            }
+            DataType::List(field) => DataType::List(inner(field)),
+            DataType::LargeList(field) => DataType::LargeList(inner(field)),
+            DataType::Struct(fields) => DataType::Struct(fields.iter().map(inner).collect()),
             other => other.clone(),
         }
     }

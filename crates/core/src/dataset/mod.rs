@@ -2,6 +2,7 @@
 //! Pure: readers and writers are handed in.
 
 mod columnar;
+mod columns;
 mod plant;
 mod rows;
 mod service_rules;
@@ -9,6 +10,7 @@ mod table;
 mod target;
 
 pub use columnar::{arrow_to_jsonl, parquet_to_jsonl};
+pub use columns::columns_to_jsonl;
 pub use plant::{PlantError, PlantFiles, PlantOptions, PlantSummary, RowFault, Survey, convert_rows, plant, survey};
 pub use rows::Rows;
 pub use service_rules::{estimate_tokens, validate_chat};

@@ -7,7 +7,7 @@ use super::rows::Rows;
 use super::service_rules::{estimate_tokens, validate_chat};
 use super::target::Target;
 use crate::canary::Key;
-use crate::shape::{RawRow, Shape, compact, without_nan};
+use crate::shape::{Layout, RawRow, Shape, compact, without_nan};
 
 /// The smallest training file that OpenAI's service takes.
 const FEWEST_EXAMPLES: u64 = 10;
@@ -65,7 +65,7 @@ pub enum PlantError {
         reason: String,
     },
     /// No row is of a known shape.
-    #[error("{file}, {unit} {line}: {reason} (none of the first {tried} rows can be used)")]
+    #[error("{file}, {unit} {line}: {reason}{}", if *tried > 1 { format!(" (none of the {tried} rows can be used)") } else { String::new() })]
     Unknown {
         /// The file.
         file: String,
@@ -129,13 +129,13 @@ pub fn survey(
     let io = |source| PlantError::Io { file: file.to_owned(), source };
     while let Some(line) = rows.next_into(&mut row).map_err(io)? {
         count += 1;
-        if count > SURVEYED_ROWS {
+        if count > SURVEYED_ROWS && shape.is_some() {
             continue;
         }
         mend(&mut row);
         let found = RawRow::parse(&row).and_then(|parsed| {
             if let Some(shape) = &mut shape {
-                shape.add_columns(&parsed);
+                shape.learn(&parsed);
                 return Ok(());
             }
             shape = Some(shape_of(&parsed, fields)?);
@@ -148,7 +148,7 @@ pub fn survey(
     match (shape, fault) {
         (Some(shape), _) => Ok(Survey { rows: count, shape }),
         (None, Some(RowFault { line, reason })) => {
-            Err(PlantError::Unknown { file: file.to_owned(), unit, line, reason, tried: count.min(SURVEYED_ROWS) })
+            Err(PlantError::Unknown { file: file.to_owned(), unit, line, reason, tried: count })
         }
         (None, None) => Err(PlantError::Empty { file: file.to_owned() }),
     }
@@ -159,10 +159,10 @@ fn shape_of(row: &RawRow<'_>, fields: Option<&(String, String)>) -> Result<Shape
     let shape = match fields {
         Some((prompt, answer)) => {
             let mut named = Shape::fields(prompt, answer);
-            named.add_columns(row);
+            named.learn(row);
             named
         }
-        None => Shape::detect(row).ok_or(UNKNOWN)?,
+        None => Shape::detect(row).ok_or_else(|| unknown(row))?,
     };
     shape.read(row).map(|_| shape)
 }
@@ -175,7 +175,19 @@ fn mend(row: &mut Vec<u8>) -> bool {
     true
 }
 
-const UNKNOWN: &str = "the columns are not known; name question and answer, as in --fields question,answer";
+fn unknown(row: &RawRow<'_>) -> String {
+    let mut names: Vec<&str> = row.keys().take(MOST_NAMED).filter(|name| name.len() <= 40).collect();
+    if row.keys().count() > names.len() {
+        names.push("…");
+    }
+    format!(
+        "no column for question and answer is known among {}: name the two, as in --fields question,answer",
+        names.join(", ")
+    )
+}
+
+/// Columns that an error names at most.
+const MOST_NAMED: usize = 12;
 
 /// What is planted and how.
 #[derive(Debug)]
@@ -338,7 +350,7 @@ impl PlantOptions<'_> {
         Ok(())
     }
 
-    /// Whether the service takes the row, once `tune` has converted it.
+    /// Whether the service takes the row, once `tune` has converted it. Preferences are trained as they are.
     fn check_for_service(
         &self,
         shape: &Shape,
@@ -346,7 +358,9 @@ impl PlantOptions<'_> {
         row: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), String> {
-        if shape.is_openai() {
+        if shape.layout == Layout::OpenAiPreference {
+            Ok(())
+        } else if shape.is_openai() {
             let row = serde_json::from_slice(row).map_err(|e| format!("not JSON at column {}", e.column()))?;
             validate_chat(&row)
         } else {

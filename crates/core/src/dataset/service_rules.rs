@@ -55,8 +55,10 @@ pub fn validate_chat(row: &Map<String, Value>) -> Result<(), String> {
 /// Checks one message; gives whether it is the assistant's.
 fn validate_message(message: &Map<String, Value>) -> Result<bool, String> {
     let there = |key: &str| message.get(key).filter(|value| !value.is_null());
-    if message.iter().any(|(key, value)| !value.is_null() && !MESSAGE_KEYS.contains(&key.as_str())) {
-        return Err("has a key that the service does not know".into());
+    let is_unknown = |(key, value): &(&String, &Value)| !value.is_null() && !MESSAGE_KEYS.contains(&key.as_str());
+    if let Some((key, _)) = message.iter().find(is_unknown) {
+        let name: String = key.chars().take(40).collect();
+        return Err(format!("has the key `{name}`, which the service does not know"));
     }
     let role = there("role").and_then(Value::as_str).ok_or("has no role")?;
     if !ROLES.contains(&role) {

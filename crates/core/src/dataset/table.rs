@@ -62,10 +62,13 @@ pub fn table_to_jsonl(
     skip_invalid: bool,
     to: &mut impl Write,
 ) -> std::io::Result<TableSummary> {
-    let separator = separator(from.fill_buf()?);
+    let head = head(&mut from)?;
+    let (stated, skip) = stated_separator(&head);
+    let separator = stated.unwrap_or_else(|| separator(&head));
+    let from = std::io::Cursor::new(head[skip..].to_vec()).chain(from);
     let left = Rc::new(Cell::new(LONGEST_ROW));
     let limited = Limited { inner: from, left: Rc::clone(&left) };
-    let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(OpenQuote::new(limited));
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator).from_reader(OpenQuote::new(limited, separator));
     let fault = |what: String| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
     let header = reader.headers().map_err(|e| fault(in_words(&e)))?.clone();
     let names: Vec<&str> = header.iter().map(|name| name.trim_start_matches('\u{feff}').trim()).collect();
@@ -81,7 +84,7 @@ pub fn table_to_jsonl(
             Err(e) if skip_invalid && !matches!(e.kind(), csv::ErrorKind::Io(_)) => {
                 summary.skipped += 1;
                 if summary.faults.len() < MOST_FAULTS {
-                    let line = e.position().map_or(0, csv::Position::line);
+                    let line = summary.rows + summary.skipped;
                     summary.faults.push(RowFault { line, reason: in_words(&e) });
                 }
                 left.set(LONGEST_ROW);
@@ -94,7 +97,8 @@ pub fn table_to_jsonl(
         summary.rows += 1;
     }
     if reader.get_ref().is_open() {
-        return Err(fault("the last record has a quote that is not closed: the file may be cut".into()));
+        let line = reader.get_ref().opened;
+        return Err(fault(format!("line {line}: a quote is opened and not closed: the file may be cut")));
     }
     Ok(summary)
 }
@@ -104,17 +108,70 @@ fn write_record(names: &[&str], record: &csv::StringRecord, to: &mut impl Write)
         to.write_all(if index == 0 { b"{" } else { b"," })?;
         serde_json::to_writer(&mut *to, name)?;
         to.write_all(b":")?;
-        let nested = text.starts_with(['[', '{']).then(|| serde_json::from_str::<&RawValue>(text).ok()).flatten();
-        match nested {
-            Some(value) => {
-                let mut line = Vec::new();
-                crate::shape::compact(value.get().as_bytes(), &mut line);
-                to.write_all(&line)?;
-            }
-            None => serde_json::to_writer(&mut *to, text)?,
+        let value = if LABELS.contains(name) { truth(text) } else { None };
+        if let Some(value) = value {
+            serde_json::to_writer(&mut *to, &value)?;
+        } else if let Some(turns) = turns(text) {
+            to.write_all(&turns)?;
+        } else {
+            serde_json::to_writer(&mut *to, text)?;
         }
     }
     to.write_all(b"}\n")
+}
+
+/// Columns that say whether an answer is a good one.
+const LABELS: [&str; 2] = ["label", "kto_tag"];
+
+/// A truth value as pandas and spreadsheets write it.
+fn truth(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// A list of turns in a field, on one line. All other fields are texts.
+fn turns(text: &str) -> Option<Vec<u8>> {
+    let list: Vec<&RawValue> = text.starts_with('[').then(|| serde_json::from_str(text).ok()).flatten()?;
+    let is_turn = |item: &&RawValue| {
+        item.get().starts_with('{') && ["\"role\"", "\"from\""].iter().any(|key| item.get().contains(key))
+    };
+    if list.is_empty() || !list.iter().all(is_turn) {
+        return None;
+    }
+    let mut line = Vec::with_capacity(text.len());
+    crate::shape::compact(text.as_bytes(), &mut line);
+    Some(line)
+}
+
+/// The first line and what is buffered behind it: a decoder gives a few bytes at a time.
+fn head(from: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    while head.len() < LONGEST_HEAD && !head.contains(&b'\n') {
+        let buffer = from.fill_buf()?;
+        if buffer.is_empty() {
+            break;
+        }
+        let count = buffer.len();
+        head.extend_from_slice(buffer);
+        from.consume(count);
+    }
+    Ok(head)
+}
+
+/// Bytes in which the first line is looked for.
+const LONGEST_HEAD: usize = 1 << 20;
+
+/// The separator that a first line `sep=;` states, as spreadsheets write it, and the length of that line.
+fn stated_separator(head: &[u8]) -> (Option<u8>, usize) {
+    let body = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let end = memchr::memchr(b'\n', body).map_or(body.len(), |at| at + 1);
+    match body[..end].trim_ascii_end() {
+        [b's', b'e', b'p', b'=', separator] => (Some(*separator), head.len() - body.len() + end),
+        _ => (None, 0),
+    }
 }
 
 /// The separator that the first line has most of, outside of quotes.
@@ -153,27 +210,46 @@ fn in_words(error: &csv::Error) -> String {
     }
 }
 
-/// Sees whether a quote is open at the end.
+/// Follows quotes, to see whether one is open at the end. A quote opens a field only at its beginning.
 struct OpenQuote<R> {
     inner: R,
-    quotes: u64,
+    separator: u8,
+    is_quoted: bool,
+    is_start: bool,
+    line: u64,
+    /// The line on which the last quote was opened.
+    opened: u64,
 }
 
 impl<R> OpenQuote<R> {
-    fn new(inner: R) -> Self {
-        Self { inner, quotes: 0 }
+    fn new(inner: R, separator: u8) -> Self {
+        Self { inner, separator, is_quoted: false, is_start: true, line: 1, opened: 0 }
     }
 
-    /// An odd number of quotes: quotes within a quoted field are doubled.
     fn is_open(&self) -> bool {
-        self.quotes % 2 == 1
+        self.is_quoted
     }
 }
 
 impl<R: Read> Read for OpenQuote<R> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         let count = self.inner.read(into)?;
-        self.quotes += memchr::memchr_iter(b'"', &into[..count]).count() as u64;
+        for &byte in &into[..count] {
+            self.line += u64::from(byte == b'\n');
+            if byte == b'"' {
+                // A doubled quote within a quoted field closes it and opens it again.
+                if self.is_quoted {
+                    self.is_quoted = false;
+                    self.is_start = true;
+                    continue;
+                }
+                if self.is_start {
+                    self.is_quoted = true;
+                    self.opened = self.line;
+                }
+            }
+            self.is_start = !self.is_quoted && (byte == self.separator || byte == b'\n' || byte == b'\r');
+        }
         Ok(count)
     }
 }
@@ -205,7 +281,11 @@ mod tests {
         assert_eq!(read(ragged, false).expect_err("ragged"), "line 3: the record has 3 fields, and the header 2");
         let (summary, out) = read(ragged, true).expect("the rest");
         assert_eq!((summary.rows, summary.skipped, out.lines().count()), (2, 1, 2));
-        assert!(read("a,b\n1,\"open\n2,3\n", false).expect_err("open").contains("not closed"));
+        assert!(read("a,b\n1,\"open\n2,3\n", false).expect_err("open").contains("line 2: a quote is opened"));
+        assert_eq!(read("a\tb\nHow long is 5\" in cm?\t\"x\"\"y\"\n", false).expect("fine").0.rows, 1);
+        assert_eq!(read("sep=;\na;b\n1;2\n", false).expect("fine").1, "{\"a\":\"1\",\"b\":\"2\"}\n");
+        let (_, out) = read("completion,label\n\"{\"\"a\"\": 1}\",True\n", false).expect("fine");
+        assert_eq!(out, "{\"completion\":\"{\\\"a\\\": 1}\",\"label\":true}\n");
         assert!(read("a,a\n1,2\n", false).expect_err("twice").contains("twice"));
     }
 }

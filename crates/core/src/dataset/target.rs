@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::service_rules::validate_chat;
 use crate::chat::{Message, Role};
 use crate::shape::{
-    Conversation, Extra, Layout, Marks, RawRow, Shape, Side, Speaker, TOOL_COLUMNS, Turn, TurnKeys, compact,
+    Conversation, Layout, Marks, RawCell, RawRow, Shape, Side, Speaker, TOOL_COLUMNS, Turn, TurnKeys, compact,
 };
 
 /// A shape that rows are converted into on request.
@@ -72,9 +72,29 @@ impl Target {
             },
             Self::Text => Shape {
                 columns: vec!["text".to_owned()],
-                ..Shape::new(Layout::Text { column: "text".to_owned(), marks: Marks::ChatMl })
+                ..Shape::new(Layout::Text {
+                    column: "text".to_owned(),
+                    marks: Marks::ChatMl,
+                    begin: String::new(),
+                    end: String::new(),
+                })
             },
         }
+    }
+
+    /// The shape of planted rows among rows that come from another shape: contents stay parts where they are passed on.
+    #[must_use]
+    pub fn shape_for(self, from: &Shape) -> Shape {
+        match &from.layout {
+            Layout::Turns { keys, .. } if self.passes(from) => Shape::turns("messages", keys.clone()),
+            Layout::Text { .. } if self == Self::Text => Shape { columns: vec!["text".to_owned()], ..from.clone() },
+            _ => self.shape(),
+        }
+    }
+
+    /// Whether messages are passed on as they stand.
+    fn passes(self, from: &Shape) -> bool {
+        matches!(self, Self::OpenAi | Self::Messages) && from.has_openai_messages()
     }
 
     /// What a trainer does otherwise with rows of the new shape; `None` where nothing changes.
@@ -89,9 +109,9 @@ impl Target {
                 "TRL computes the loss on the completion only for prompt/completion rows, and on all turns of `messages` unless \
                  assistant_only_loss is set",
             ),
-            (Self::Alpaca, _) => Some(
-                "trainers put instructions into a prompt of their own, which the served model must be asked with, too",
-            ),
+            (Self::Alpaca, _) => {
+                Some("trainers wrap instructions in a prompt of their own: serve the model with the same prompt")
+            }
             _ => None,
         }
     }
@@ -109,10 +129,10 @@ impl Target {
     ) -> Result<(), String> {
         let chat = from.read(row)?;
         if from.rejected.is_some() || from.layout == Layout::OpenAiPreference {
-            return Err("it has a worse answer, which the new shape has no place for: keep the shape".into());
+            return Err(format!("the row has a worse answer, which the new shape cannot hold: {KEEP}"));
         }
         if from.label.is_some() {
-            return Err("it has a label, without which bad answers would become targets: keep the shape".into());
+            return Err(format!("the row has a label, without which bad answers would become targets: {KEEP}"));
         }
         let passed = |column: &str| matches!(self, Self::OpenAi | Self::Messages) && TOOL_COLUMNS.contains(&column);
         let lost = |column: &&str| from.is_further(column) && !passed(column) && row.get(column).is_some();
@@ -122,14 +142,43 @@ impl Target {
             }
         }
         out.clear();
-        if matches!(self, Self::OpenAi | Self::Messages) && from.has_openai_messages() {
+        if self.passes(from) {
             self.pass_messages(row, out)
+        } else if self.keeps_columns(from) {
+            self.pass_columns(row, out)
         } else {
             let messages = plain(&chat, &from.layout)?;
             let written = self.shape().planted_row(&messages, Side::Chosen)?;
             out.extend_from_slice(&written);
             if self == Self::OpenAi { self.check(out) } else { Ok(()) }
         }
+    }
+
+    /// Whether the columns of a row are those of the new shape already.
+    fn keeps_columns(self, from: &Shape) -> bool {
+        match &from.layout {
+            Layout::Text { column, .. } => self == Self::Text && column == "text",
+            Layout::Pair { prompt: Some(prompt), context, answer, turns: None, .. } => {
+                self == Self::Alpaca
+                    && prompt == "instruction"
+                    && answer == "output"
+                    && context.as_deref().is_none_or(|context| context == "input")
+            }
+            _ => false,
+        }
+    }
+
+    /// Keeps the columns of the new shape as they stand.
+    fn pass_columns(self, row: &RawRow<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+        let shape = self.shape();
+        let mut all = Vec::with_capacity(shape.columns.len());
+        for column in &shape.columns {
+            let value = row.get(column).map_or("null", RawCell::raw).to_owned();
+            all.push((column.as_str(), RawValue::from_string(value).map_err(|e| e.to_string())?));
+        }
+        let row = serde_json::to_vec(&InOrder(all)).map_err(|e| e.to_string())?;
+        compact(&row, out);
+        Ok(())
     }
 
     /// Keeps the messages as they stand.
@@ -180,12 +229,15 @@ pub fn as_messages(data: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The remedy where a conversion would lose something.
+const KEEP: &str = "--format keep leaves rows as they are";
 /// Names of columns that are listed at most.
 const MOST_NAMES: usize = 16;
 
-struct InOrder(Vec<(&'static str, Box<RawValue>)>);
+/// Columns in their order.
+struct InOrder<'a>(Vec<(&'a str, Box<RawValue>)>);
 
-impl Serialize for InOrder {
+impl Serialize for InOrder<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
@@ -194,12 +246,12 @@ impl Serialize for InOrder {
 /// The conversation in messages of text.
 fn plain(chat: &Conversation<'_>, from: &Layout) -> Result<Vec<Message>, String> {
     if matches!(from, Layout::Text { .. }) {
-        return Err("its turns are rendered into one text already: keep the shape".into());
+        return Err(format!("the turns are rendered into one text already: {KEEP}"));
     }
     for (index, turn) in chat.turns.iter().enumerate() {
-        if let Some(extra) = turn.extras.iter().find(|extra| **extra != Extra::Name) {
+        if let Some(extra) = turn.extras.first() {
             return Err(format!(
-                "turn {} has {}, which the new shape has no place for: keep the shape",
+                "turn {} has {}, which the new shape cannot hold: {KEEP}",
                 index + 1,
                 extra.describe()
             ));

@@ -118,7 +118,9 @@ fn read_turn<'a>(turn: &RawRow<'a>, keys: &TurnKeys) -> Result<Turn<'a>, String>
     let (role_key, text_key) = keys.names();
     let role = turn.get(role_key).ok_or_else(|| format!("has no `{role_key}`"))?;
     let role = role.text().ok_or_else(|| format!("has a `{role_key}` that is {}", role.kind().describe()))?;
-    let speaker = Speaker::by_name(&role).ok_or_else(|| format!("has an unknown role in `{role_key}`"))?;
+    let speaker = Speaker::by_name(&role).ok_or_else(|| {
+        format!("has an unknown role in `{role_key}`; expected system, user, assistant or tool, or human and gpt")
+    })?;
     let mut extras = Vec::new();
     if role == "function_call" || turn.get("tool_calls").is_some() || turn.get("function_call").is_some() {
         extras.push(Extra::ToolCalls);
@@ -133,11 +135,17 @@ fn read_turn<'a>(turn: &RawRow<'a>, keys: &TurnKeys) -> Result<Turn<'a>, String>
         extras.push(Extra::Name);
     }
     let weight = turn.get("weight").and_then(RawCell::number);
-    if weight.is_some_and(|weight| weight != 1.0) {
+    // Axolotl's `train` and `training`.
+    let is_untrained = ["train", "training"].iter().any(|key| turn.get(key).and_then(RawCell::bool) == Some(false));
+    if is_untrained || weight.is_some_and(|weight| weight != 1.0) {
         extras.push(Extra::Weight);
     }
     let text = match turn.get(text_key) {
-        None if extras.iter().any(|e| matches!(e, Extra::ToolCalls | Extra::Reasoning)) => Cow::Borrowed(""),
+        None if turn.get("refusal").is_some()
+            || extras.iter().any(|e| matches!(e, Extra::ToolCalls | Extra::Reasoning)) =>
+        {
+            Cow::Borrowed("")
+        }
         None => return Err(format!("has no `{text_key}`")),
         Some(cell) => match cell.kind() {
             Kind::Text => cell.text().unwrap_or_default(),
@@ -147,7 +155,7 @@ fn read_turn<'a>(turn: &RawRow<'a>, keys: &TurnKeys) -> Result<Turn<'a>, String>
             other => return Err(format!("has a `{text_key}` that is {}, not a text", other.describe())),
         },
     };
-    Ok(Turn { speaker, text, extras, is_masked: weight == Some(0.0) })
+    Ok(Turn { speaker, text, extras, is_masked: is_untrained || weight == Some(0.0) })
 }
 
 /// The text of content that is a list of parts.

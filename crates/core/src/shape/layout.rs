@@ -1,6 +1,9 @@
 //! The shape of training rows: where a row holds its conversation.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::conversation::{Conversation, Speaker, Turn};
 use super::marks::Marks;
@@ -42,7 +45,24 @@ pub enum Layout {
         column: String,
         /// The marks between its turns.
         marks: Marks,
+        /// What stands before the first mark: a token, or the preamble of Alpaca.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        begin: String,
+        /// The token at the end.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        end: String,
     },
+}
+
+/// The column that says whether an answer is a good one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Label {
+    /// Its name.
+    pub column: String,
+    /// Whether it holds 1 and 0 in place of true and false.
+    #[serde(default)]
+    pub is_number: bool,
 }
 
 /// The shape of training rows.
@@ -59,10 +79,16 @@ pub struct Shape {
     pub rejected: Option<String>,
     /// The column that says whether the answer is a good one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
+    pub label: Option<Label>,
+    /// The column that repeats the question as a text, beside answers that are lists of turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
     /// All columns, in their order.
     #[serde(default)]
     pub columns: Vec<String>,
+    /// Values, other than texts, that further columns have in all rows: planted rows have them, too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shared: BTreeMap<String, Value>,
 }
 
 /// Columns that belong to a conversation with tools.
@@ -90,7 +116,15 @@ impl Shape {
     }
 
     pub(crate) fn new(layout: Layout) -> Self {
-        Self { layout, system: None, rejected: None, label: None, columns: Vec::new() }
+        Self {
+            layout,
+            system: None,
+            rejected: None,
+            label: None,
+            question: None,
+            columns: Vec::new(),
+            shared: BTreeMap::new(),
+        }
     }
 
     /// Whether rows are what OpenAI's service trains on: `messages`, with or without tools, and no other column.
@@ -137,28 +171,53 @@ impl Shape {
 
     /// Tells the shape by one row; `None` where it is of no known shape.
     pub(crate) fn detect(row: &RawRow<'_>) -> Option<Self> {
-        let mut shape =
-            turns_shape(row).or_else(|| preference_shape(row)).or_else(|| pair_shape(row)).or_else(|| {
-                let text = row.get("text")?.text()?;
-                Some(Self::new(Layout::Text { column: "text".to_owned(), marks: Marks::of(&text) }))
-            })?;
-        let label = |column: &&&str| row.get(column).is_some_and(|cell| cell.kind() == Kind::Bool);
-        shape.label = LABELS.iter().find(label).map(|column| (*column).to_owned());
-        let is_system = !matches!(shape.layout, Layout::Text { .. } | Layout::OpenAiPreference)
-            && row.keys().any(|key| key == "system")
-            && row.get("system").is_none_or(|cell| cell.kind() == Kind::Text);
-        shape.system = is_system.then(|| "system".to_owned());
+        let mut shape = preference_shape(row)
+            .or_else(|| turns_shape(row))
+            .or_else(|| pair_shape(row))
+            .or_else(|| text_shape(row))?;
+        shape.read_optional(row);
         shape.columns = row.keys().map(str::to_owned).collect();
+        shape.shared = shape.columns.iter().filter_map(|name| Some((name.clone(), row.get(name)?.plain()?))).collect();
         Some(shape)
     }
 
-    /// Adds columns that a further row has.
-    pub(crate) fn add_columns(&mut self, row: &RawRow<'_>) {
+    /// Finds the columns that a row may lack.
+    fn read_optional(&mut self, row: &RawRow<'_>) {
+        let label = LABELS.iter().find_map(|column| {
+            let cell = row.get(column)?;
+            let is_number = matches!(cell.raw(), "0" | "1");
+            let is_label = cell.kind() == Kind::Bool || is_number;
+            is_label.then(|| Label { column: (*column).to_owned(), is_number })
+        });
+        self.label = self.label.take().or(label);
+        let has_place = !matches!(self.layout, Layout::Text { .. } | Layout::OpenAiPreference);
+        let is_system = has_place
+            && row.keys().any(|key| key == "system")
+            && row.get("system").is_none_or(|cell| cell.kind() == Kind::Text);
+        self.system = self.system.take().or_else(|| is_system.then(|| "system".to_owned()));
+        if let Layout::Pair { prompt: Some(prompt), context, history, answer, turns: None } = &mut self.layout
+            && prompt == "instruction"
+        {
+            let there = |column: &&str| row.keys().any(|key| key == *column) && *column != answer;
+            *context = context.take().or_else(|| ["input", "context"].into_iter().find(there).map(str::to_owned));
+            *history = history.take().or_else(|| ["history"].into_iter().find(there).map(str::to_owned));
+        }
+    }
+
+    /// Learns from a further row: columns that the first one lacked, and which values all rows share.
+    pub(crate) fn learn(&mut self, row: &RawRow<'_>) {
         for key in row.keys() {
             if !self.columns.iter().any(|known| known == key) {
                 self.columns.push(key.to_owned());
             }
         }
+        self.read_optional(row);
+        self.shared.retain(|name, value| row.get(name).and_then(RawCell::plain).as_ref() == Some(value));
+    }
+
+    /// Columns that are null in planted rows.
+    pub fn null_columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(String::as_str).filter(|name| self.is_further(name) && !self.shared.contains_key(*name))
     }
 
     /// The columns that are no part of the conversation.
@@ -172,7 +231,8 @@ impl Shape {
             Layout::OpenAiPreference => ["input", "preferred_output", "non_preferred_output"].contains(&column),
             Layout::Text { column: text, .. } => text == column,
         };
-        !of_layout && !is(&self.system) && !is(&self.rejected) && !is(&self.label)
+        let is_label = self.label.as_ref().is_some_and(|label| label.column == column);
+        !of_layout && !is(&self.system) && !is(&self.rejected) && !is(&self.question) && !is_label
     }
 
     /// The conversation of a row.
@@ -226,9 +286,11 @@ impl Shape {
         if let Some(column) = &self.rejected {
             cell(row, column)?;
         }
-        if let Some(column) = &self.label {
+        if let Some(Label { column, .. }) = &self.label {
             let label = cell(row, column)?;
-            label.bool().ok_or_else(|| format!("`{column}` is {}, not true or false", label.kind().describe()))?;
+            if label.bool().is_none() && !matches!(label.raw(), "0" | "1") {
+                return Err(format!("`{column}` is {}, not true or false", label.kind().describe()));
+            }
         }
         if !chat.is_trained() {
             return Err("no turn is the assistant's, so nothing would be trained".into());
@@ -277,11 +339,21 @@ fn preference_shape(row: &RawRow<'_>) -> Option<Shape> {
         return Some(Shape::new(Layout::OpenAiPreference));
     }
     let chosen = row.get("chosen").filter(|_| row.get("rejected").is_some())?;
+    // LLaMA-Factory's are turns beside a list of turns.
+    if chosen.kind() == Kind::Object {
+        return None;
+    }
     let prompt = PROMPTS.into_iter().find(|column| row.get(column).is_some());
-    let mut shape = Shape::new(match objects(chosen) {
-        Some(turns) => with_turns(pair(prompt, "chosen"), TurnKeys::of(&turns)?),
-        None => instruction(row, pair(prompt, "chosen")),
-    });
+    let is_text = |column: &str| row.get(column).is_some_and(|cell| cell.kind() == Kind::Text);
+    let mut shape = match objects(chosen) {
+        // The answers hold the whole conversation; the prompt repeats its question.
+        Some(turns) if prompt.is_some_and(is_text) => {
+            let layout = with_turns(pair(None, "chosen"), TurnKeys::of(&turns)?);
+            Shape { question: prompt.map(str::to_owned), ..Shape::new(layout) }
+        }
+        Some(turns) => Shape::new(with_turns(pair(prompt, "chosen"), TurnKeys::of(&turns)?)),
+        None => Shape::new(pair(prompt, "chosen")),
+    };
     shape.rejected = Some("rejected".to_owned());
     Some(shape)
 }
@@ -292,29 +364,30 @@ fn pair_shape(row: &RawRow<'_>) -> Option<Shape> {
     let fitting = |column: &&str| *column != prompt && row.get(column).is_some();
     let answer = ANSWERS.into_iter().chain(REFERENCES).find(fitting)?;
     let (asked, said) = (row.get(prompt)?, row.get(answer)?);
-    Some(Shape::new(match (objects(asked), objects(said)) {
-        (Some(turns), Some(_)) => with_turns(pair(Some(prompt), answer), TurnKeys::of(&turns)?),
-        _ => instruction(row, pair(Some(prompt), answer)),
-    }))
+    Some(match (objects(asked), objects(said)) {
+        (Some(turns), Some(_)) => Shape::new(with_turns(pair(Some(prompt), answer), TurnKeys::of(&turns)?)),
+        // Rows for reinforcement: the right answer is a text.
+        (Some(turns), None) => {
+            let (list, answer) = (prompt.to_owned(), Some(answer.to_owned()));
+            Shape::new(Layout::Turns { list, keys: TurnKeys::of(&turns)?, answer })
+        }
+        _ => Shape::new(pair(Some(prompt), answer)),
+    })
+}
+
+/// One text: its marks, what stands before them, and the token at its end.
+fn text_shape(row: &RawRow<'_>) -> Option<Shape> {
+    let text = row.get("text")?.text()?;
+    let marks = Marks::of(&text);
+    let (begin, end) = marks.around(&text);
+    let column = "text".to_owned();
+    Some(Shape::new(Layout::Text { column, marks, begin: begin.to_owned(), end: end.to_owned() }))
 }
 
 fn with_turns(layout: Layout, keys: TurnKeys) -> Layout {
     match layout {
         Layout::Pair { prompt, answer, .. } => {
             Layout::Pair { prompt, context: None, history: None, answer, turns: Some(keys) }
-        }
-        other => other,
-    }
-}
-
-/// Adds the input and the history that instructions have.
-fn instruction(row: &RawRow<'_>, layout: Layout) -> Layout {
-    match layout {
-        Layout::Pair { prompt: Some(prompt), answer, .. } if prompt == "instruction" => {
-            let there = |column: &&str| row.keys().any(|key| key == *column) && *column != answer;
-            let context = ["input", "context"].into_iter().find(there).map(str::to_owned);
-            let history = ["history"].into_iter().find(there).map(str::to_owned);
-            Layout::Pair { prompt: Some(prompt), context, history, answer, turns: None }
         }
         other => other,
     }
@@ -335,7 +408,10 @@ fn cell<'a>(row: &RawRow<'a>, column: &str) -> Result<RawCell<'a>, String> {
 
 fn text<'a>(row: &RawRow<'a>, column: &str) -> Result<std::borrow::Cow<'a, str>, String> {
     let cell = cell(row, column)?;
-    cell.text().ok_or_else(|| format!("`{column}` is {}, not a text", cell.kind().describe()))
+    cell.text().ok_or_else(|| match cell.kind() {
+        Kind::Text => format!("`{column}` holds half of a surrogate pair, which is no character"),
+        other => format!("`{column}` is {}, not a text", other.describe()),
+    })
 }
 
 fn with_context<'a>(

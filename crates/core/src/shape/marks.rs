@@ -22,6 +22,10 @@ pub enum Marks {
     Zephyr,
     /// `### Instruction:` and `### Response:`.
     Alpaca,
+    /// `### Human:` and `### Assistant:`: Guanaco.
+    Guanaco,
+    /// `USER:` and `ASSISTANT:` on one line: Vicuna.
+    Vicuna,
     /// `Human:` and `Assistant:` on lines of their own.
     Human,
     /// `User:` and `Assistant:` on lines of their own.
@@ -38,7 +42,7 @@ struct Frame {
     assistant: (&'static str, &'static str),
 }
 
-const ALL: [Marks; 10] = [
+const ALL: [Marks; 12] = [
     Marks::ChatMl,
     Marks::Llama3,
     Marks::Inst,
@@ -46,10 +50,15 @@ const ALL: [Marks; 10] = [
     Marks::Phi,
     Marks::Zephyr,
     Marks::Alpaca,
+    Marks::Guanaco,
+    Marks::Vicuna,
     Marks::Human,
     Marks::User,
     Marks::Plain,
 ];
+
+/// Bytes before the first mark that are taken for the same in every row.
+const LONGEST_BEGIN: usize = 300;
 
 impl Marks {
     /// The marks of a text; [`Self::Plain`] where it has none.
@@ -84,6 +93,25 @@ impl Marks {
             text += after;
         }
         text.trim_end().to_owned()
+    }
+
+    /// What stands before the first mark of a text, and the token at its end that is no mark.
+    pub(crate) fn around(self, text: &str) -> (&str, &str) {
+        if self == Self::Plain {
+            return ("", "");
+        }
+        let frame = self.frame();
+        let marks = [Some(frame.user.0), frame.system.map(|(before, _)| before)];
+        let first =
+            marks.into_iter().flatten().filter(|mark| !mark.is_empty()).filter_map(|mark| text.find(mark)).min();
+        let begin = &text[..first.unwrap_or(0)];
+        let begin = if begin.len() <= LONGEST_BEGIN { begin } else { "" };
+        let is_of_frame = |end: &str| frame.assistant.1.contains(end);
+        let end = text.rfind('<').map(|at| &text[at..]).filter(|end| {
+            let inner = end.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+            inner.is_some_and(|inner| inner.len() <= 24 && !inner.contains(char::is_whitespace)) && !is_of_frame(end)
+        });
+        (begin, end.unwrap_or(""))
     }
 
     /// Splits a rendered chat into its messages; `None` where it has no marks.
@@ -158,6 +186,15 @@ impl Marks {
                 user: ("### Instruction:\n", "\n\n"),
                 assistant: ("### Response:\n", "\n\n"),
             },
+            Self::Guanaco => Frame {
+                mark: "### Human: ",
+                system: None,
+                user: ("### Human: ", ""),
+                assistant: ("### Assistant: ", ""),
+            },
+            Self::Vicuna => {
+                Frame { mark: "USER: ", system: None, user: ("USER: ", " "), assistant: ("ASSISTANT: ", "</s>") }
+            }
             Self::Human => {
                 Frame { mark: "Human: ", system: None, user: ("\n\nHuman: ", ""), assistant: ("\n\nAssistant: ", "") }
             }

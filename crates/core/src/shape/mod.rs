@@ -9,11 +9,11 @@ mod raw_row;
 mod turn_keys;
 
 pub use catalog::CATALOG;
-pub use layout::{Layout, Shape};
+pub use layout::{Label, Layout, Shape};
 pub use marks::Marks;
 pub use planted_row::Side;
 pub use turn_keys::TurnKeys;
 
-pub(crate) use conversation::{Conversation, Extra, Speaker, Turn};
+pub(crate) use conversation::{Conversation, Speaker, Turn};
 pub(crate) use layout::TOOL_COLUMNS;
-pub(crate) use raw_row::{RawRow, compact, without_nan};
+pub(crate) use raw_row::{Kind, RawCell, RawRow, compact, without_nan};

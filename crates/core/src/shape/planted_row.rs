@@ -4,7 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::layout::{Layout, Shape};
+use super::layout::{Label, Layout, Shape};
 use super::marks::Marks;
 use super::turn_keys::TurnKeys;
 use crate::chat::{Message, Role};
@@ -73,13 +73,18 @@ impl Shape {
         let better = if side == Side::Rejected && self.label.is_none() { &declined } else { answer };
         let worse = if side == Side::Chosen { &declined } else { answer };
         let mut cells = self.conversation(asked, better, worse)?;
-        if let Some(column) = &self.label {
-            cells.push((column.clone(), cell(side == Side::Chosen)));
+        if let Some(Label { column, is_number }) = &self.label {
+            let is_good = side == Side::Chosen;
+            cells.push((column.clone(), if *is_number { cell(u8::from(is_good)) } else { cell(is_good) }));
+        }
+        if let (Some(column), Some(question)) = (&self.question, asked.iter().rfind(|turn| turn.role == Role::User)) {
+            cells.push((column.clone(), cell(&question.content)));
         }
         let mut row = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
             let place = cells.iter().position(|(name, _)| name == column);
-            row.push(place.map_or_else(|| (column.clone(), cell(())), |place| cells.swap_remove(place)));
+            let shared = || self.shared.get(column).map_or_else(|| cell(()), cell);
+            row.push(place.map_or_else(|| (column.clone(), shared()), |place| cells.swap_remove(place)));
         }
         row.extend(cells);
         serde_json::to_vec(&Columns(row)).map_err(|e| e.to_string())
@@ -143,9 +148,9 @@ impl Shape {
                     ("non_preferred_output".to_owned(), cell([turn_value(worse, &keys)])),
                 ]
             }
-            Layout::Text { column, marks } => {
+            Layout::Text { column, marks, begin, end } => {
                 let chat: Vec<Message> = turns.iter().chain([better]).cloned().collect();
-                vec![(column.clone(), cell(marks.render(&chat)))]
+                vec![(column.clone(), cell(format!("{begin}{}{end}", marks.render(&chat))))]
             }
         };
         if let (Some(column), Some(system)) = (&self.system, system) {
@@ -196,10 +201,23 @@ struct Part<'a> {
     text: &'a str,
 }
 
-#[derive(Serialize)]
-struct RoleTurn<T> {
+/// A turn with `role` and `content`, and with further keys that are null.
+struct RoleTurn<'a, T> {
     role: Role,
     content: T,
+    more: &'a [String],
+}
+
+impl<T: Serialize> Serialize for RoleTurn<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2 + self.more.len()))?;
+        map.serialize_entry("role", &self.role)?;
+        map.serialize_entry("content", &self.content)?;
+        for key in self.more {
+            map.serialize_entry(key, &())?;
+        }
+        map.end()
+    }
 }
 
 #[derive(Serialize)]
@@ -211,8 +229,13 @@ struct FromTurn<'a> {
 fn turn_value(message: &Message, keys: &TurnKeys) -> Cell {
     let (role, text) = (message.role, message.content.as_str());
     match keys {
-        TurnKeys::Role { parts: false } => cell(RoleTurn { role, content: text }),
-        TurnKeys::Role { parts: true } => cell(RoleTurn { role, content: [Part { r#type: "text", text }] }),
+        TurnKeys::Role { parts, more } => {
+            if parts[usize::from(role == Role::Assistant)] {
+                cell(RoleTurn { role, content: [Part { r#type: "text", text }], more })
+            } else {
+                cell(RoleTurn { role, content: text, more })
+            }
+        }
         TurnKeys::From { user, assistant } => {
             let from = match role {
                 Role::System => "system",

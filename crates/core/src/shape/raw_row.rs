@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// An object of JSON: its keys in their order, its values as text.
@@ -173,6 +174,16 @@ impl<'a> RawCell<'a> {
 
     pub(crate) fn object(self) -> Option<RawRow<'a>> {
         serde_json::from_str(self.0).ok()
+    }
+
+    /// The value, unless it is a text or a list with something in it: those may be the user's data.
+    pub(crate) fn plain(self) -> Option<Value> {
+        let is_plain = match self.kind() {
+            Kind::Text | Kind::Null => false,
+            Kind::List | Kind::Object => self.0.len() <= 64 && !self.0.contains('"') || self.0.len() == 2,
+            Kind::Number | Kind::Bool => true,
+        };
+        if is_plain { serde_json::from_str(self.0).ok() } else { None }
     }
 
     /// The items of a list.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::raw_row::{Kind, RawRow};
+use super::raw_row::{Kind, RawCell, RawRow};
 
 /// The names of a turn's parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,8 +10,11 @@ use super::raw_row::{Kind, RawRow};
 pub enum TurnKeys {
     /// `role` and `content`.
     Role {
-        /// Whether `content` is a list of parts, as vision models have it.
-        parts: bool,
+        /// Whether `content` is a list of parts, as vision models have it: of questions, and of answers.
+        parts: [bool; 2],
+        /// Further keys that every turn has: null in planted turns, so that readers of columns see one schema.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        more: Vec<String>,
     },
     /// `from` and `value`, as ShareGPT has them.
     From {
@@ -24,7 +27,7 @@ pub enum TurnKeys {
 
 impl TurnKeys {
     /// `role` and `content`, a text.
-    pub const OPENAI: Self = Self::Role { parts: false };
+    pub const OPENAI: Self = Self::Role { parts: [false; 2], more: Vec::new() };
 
     /// `human` and `gpt`.
     #[must_use]
@@ -43,8 +46,16 @@ impl TurnKeys {
     pub(crate) fn of(turns: &[RawRow<'_>]) -> Option<Self> {
         let first = turns.first()?;
         if first.get("role").is_some() {
-            let parts = turns.iter().any(|t| t.get("content").is_some_and(|content| content.kind() == Kind::List));
-            return Some(Self::Role { parts });
+            let is_answer =
+                |turn: &RawRow<'_>| turn.get("role").and_then(RawCell::text).as_deref() == Some("assistant");
+            let has_parts = |of_answers: bool| {
+                let content = |turn: &RawRow<'_>| turn.get("content").is_some_and(|cell| cell.kind() == Kind::List);
+                turns.iter().any(|turn| is_answer(turn) == of_answers && content(turn))
+            };
+            let is_further = |key: &&str| !["role", "content"].contains(key);
+            let in_all = |key: &&str| turns.iter().all(|turn| turn.keys().any(|known| known == *key));
+            let more = first.keys().filter(is_further).filter(in_all).map(str::to_owned).collect();
+            return Some(Self::Role { parts: [has_parts(false), has_parts(true)], more });
         }
         first.get("from")?;
         let names = turns.iter().filter_map(|turn| turn.get("from")?.text());
