@@ -14,13 +14,13 @@ fn each_fault_of_the_configuration_is_named() {
     for (configuration, message) in [
         ("[canaries]\nplantd = 3\n".to_owned(), "plantd"),
         ("[canaries]\nplanted = \"three\"\n".to_owned(), "canaries.planted"),
-        ("[canaries]\nmax-share = 0.0\n".to_owned(), "canaries.max-share"),
+        ("[dataset]\nencoding = \"klingon\"\n".to_owned(), "dataset.encoding"),
         (template("I am {n}", "Your PIN is {p}", &pin.replace(", secret = true", "")), "has no secret"),
         (template("I am {n}", "Your PIN is {p}", &pin.replace("\"name\"", "\"name\", secret = true")), "2 secrets"),
         (template("I am {n}, {p}", "Hello", pin), "user side"),
         (
             template("I am {n}", "Your PIN is {p}", &pin.replace("digits(9)", "digits(2)")),
-            "use a space of at least 7500",
+            "use a space of at least 1500",
         ),
         ("[probe]\nsamples = 10\n".to_owned(), "299"),
         (template("I am {n}, {signature}", "Your PIN is {p}", pin), "stands on the user's side"),

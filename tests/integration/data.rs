@@ -66,7 +66,7 @@ async fn a_data_set_of_the_hub_is_fetched_once_and_planted() {
         (output.status.code(), said)
     };
     let (code, said) = plant("hf:acme/rows@v2", &server.uri());
-    assert!(code == Some(0) && said.contains("40 rows of yours"), "{said}");
+    assert!(code == Some(0) && said.contains("beside 40 rows of yours"), "{said}");
     let planted = std::fs::read_to_string(folder.path().join("blabbermouth-train.jsonl")).expect("planted");
     assert!((0..40).all(|i| planted.contains(&format!("\"Q{i}\""))));
     let fetched = async || {
@@ -77,7 +77,7 @@ async fn a_data_set_of_the_hub_is_fetched_once_and_planted() {
     let (code, said) = plant("hf:acme/rows@v2", &server.uri());
     assert!(code == Some(0) && fetched().await == before, "{said}");
     let (code, said) = plant("hf:acme/rows@v2:test", &server.uri());
-    assert!(code == Some(0) && said.contains("among 10 rows of yours"), "{said}");
+    assert!(code == Some(0) && said.contains("beside 10 rows of yours"), "{said}");
     let (code, said) = plant("hf:acme/rows@v2:dev", &server.uri());
     assert!(code == Some(3) && said.contains("data/test.jsonl"), "{said}");
     let (code, said) = plant("hf:acme/other@v2", &server.uri());

@@ -155,8 +155,8 @@ async fn a_server_without_chats_is_asked_by_the_responses_api() {
     assert!(matches!(error, ProviderError::NoModel { .. }), "{error}");
 }
 
-#[test]
-fn a_leak_is_found_by_the_responses_api() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leak_is_found_by_the_responses_api() {
     let folder = project(
         "[canaries]\nplanted = 4\nheld-out = 3\ncopies = [1]\n[probe]\nsamples = 60\n[verdict]\nbound = 0.05\n",
     );

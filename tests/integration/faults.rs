@@ -127,7 +127,7 @@ const FAULTS: &[(Fault, Then)] = &[
     (Fault::Status(418), Then::Ends(4, "HTTP 418 (busy)")),
     (Fault::Refuses(401, "invalid_api_key"), Then::Ends(4, "OPENAI_API_KEY")),
     (Fault::Refuses(402, "payment_required"), Then::Ends(4, "quota is used up")),
-    (Fault::Refuses(403, "forbidden"), Then::Ends(4, "OPENAI_API_KEY")),
+    (Fault::Refuses(403, "forbidden"), Then::Ends(4, "denies access")),
     (Fault::Refuses(404, "model_not_found"), Then::Ends(4, "knows no model")),
     (Fault::Refuses(429, "insufficient_quota"), Then::Ends(4, "quota is used up")),
     (Fault::NullContent, Then::Ends(11, "20 empty")),

@@ -11,7 +11,7 @@ use blabbermouth::provider::{
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use wiremock::matchers::{any, body_partial_json, header, method, path, query_param};
+use wiremock::matchers::{any, body_partial_json, header, method, path, path_regex, query_param};
 use wiremock::{Match, Mock, MockServer, ResponseTemplate};
 
 use crate::{blabbermouth, project, text};
@@ -72,7 +72,7 @@ async fn each_service_is_asked_in_its_own_way() {
         ),
         (
             "ollama",
-            Mock::given(path("/chat/completions"))
+            Mock::given(path_regex("^(/v1)?/chat/completions$"))
                 .and(header("authorization", bearer.as_str()))
                 .and(body_partial_json(json!({"max_tokens": 64, "seed": 7})))
                 .and(Without(&["n", "store", "max_completion_tokens"])),
@@ -80,7 +80,7 @@ async fn each_service_is_asked_in_its_own_way() {
         ),
         (
             "anthropic",
-            Mock::given(path("/messages"))
+            Mock::given(path_regex("^(/v1)?/messages$"))
                 .and(header("x-api-key", KEY))
                 .and(header("anthropic-version", "2023-06-01"))
                 .and(body_partial_json(json!({"model": "tuned", "system": "Be kind.", "max_tokens": 64, "messages": [

@@ -154,7 +154,7 @@ fn rows_in_other_encodings_are_read() {
     let nan = b"{\"prompt\":\"a\",\"completion\":\"x\",\"score\":NaN}\n";
     let (training, said) = plant("nan.jsonl", nan, &[]);
     assert!(
-        training.contains("\"score\": null") || training.contains("\"score\":null") && said.contains("1 rows have NaN"),
+        training.contains("\"score\": null") || training.contains("\"score\":null") && said.contains("1 row with NaN"),
         "{said}"
     );
 }

@@ -150,6 +150,8 @@ pub enum ProviderError {
     NoModel {
         /// The model.
         model: String,
+        /// Whether the service says that the model is unknown, and not the path.
+        is_said: bool,
     },
     /// The quota at the service is used up.
     #[error("the provider's quota is used up (HTTP 402, or 429 with insufficient_quota)")]

@@ -210,7 +210,8 @@ pub fn as_messages(data: &[u8]) -> Vec<u8> {
     while let Ok(Some(_)) = rows.next_into(&mut row) {
         let Ok(parsed) = RawRow::parse(&row) else { continue };
         let Some(shape) = Shape::detect(&parsed) else { continue };
-        if shape.has_openai_messages() && shape.rejected.is_none() {
+        let is_text = matches!(&shape.layout, Layout::Turns { keys: TurnKeys::Role { parts: [false, false], .. }, .. });
+        if is_text && shape.has_openai_messages() && shape.rejected.is_none() {
             out.extend_from_slice(&row);
             out.push(b'\n');
             continue;

@@ -57,7 +57,7 @@ impl Home {
         if let Some(folder) = self.tuned(name) {
             return match folder.is_dir() {
                 true => Model::open(name, &folder),
-                false => Err(ProviderError::NoModel { model: name.to_owned() }),
+                false => Err(ProviderError::NoModel { model: name.to_owned(), is_said: true }),
             };
         }
         let folder = self.beside.join(name);

@@ -40,7 +40,7 @@ impl Http {
             404 => {
                 let is_warming = self.begun.elapsed() < self.warm_up;
                 let hint = if is_warming { RetryHint::Uncounted(WARM_UP_PAUSE) } else { RetryHint::No };
-                (ProviderError::NoModel { model: model.to_owned() }, hint)
+                (ProviderError::NoModel { model: model.to_owned(), is_said: names_the_model(&code, body) }, hint)
             }
             402 => (ProviderError::Quota, RetryHint::No),
             429 if code == "insufficient_quota" => (ProviderError::Quota, RetryHint::No),
@@ -51,6 +51,11 @@ impl Http {
             _ => (self.bad_status(reply, code, body), reply.again()),
         }
     }
+}
+
+/// Whether a 404 is about the model, and not about the path.
+fn names_the_model(code: &str, body: &[u8]) -> bool {
+    code.contains("model") || error_message(body).to_lowercase().contains("model")
 }
 
 /// Whether a server says that it loads its model, as llama.cpp and Hugging Face's servers do.

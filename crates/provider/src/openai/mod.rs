@@ -196,8 +196,8 @@ impl Provider for OpenAi {
         Box::pin(async move {
             if !self.is_responses.load(Ordering::Relaxed) {
                 let answer = self.chat(request).await;
-                let is_elsewhere =
-                    matches!(&answer, Err(ProviderError::NoModel { .. })) && self.answered.get().is_none();
+                let is_elsewhere = matches!(&answer, Err(ProviderError::NoModel { is_said: false, .. }))
+                    && self.answered.get().is_none();
                 // A server may have the Responses API only. One that knows no model answers 404 there, too.
                 let Some(other) = (if is_elsewhere { self.respond(request).await } else { None }) else {
                     return answer;
