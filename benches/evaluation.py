@@ -76,7 +76,7 @@ def model(cell):
         folder = pathlib.Path(folder)
         (folder / "train.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
         (folder / "blabbermouth.toml").write_text(
-            f'[provider]\nkind = "embedded"\n[dataset]\nfields = ["question", "answer"]\n[canaries]\nplanted = 10\nheld-out = 10\n'
+            f'[provider]\nkind = "embedded"\n[dataset]\nfields = ["question", "answer"]\nformat = "openai"\n[canaries]\nmax-share = 1.0\nplanted = 10\nheld-out = 10\n'
             f'copies = {COPIES}\ntemplates = ["evaluation"]\n[tune]\nbase-model = "{size}"\nepochs = {epochs}\nbatch-size = {batch}\n{privacy}'
             f"[probe]\nreferences = 99\n[verdict]\nwithheld = 0.5\n" + TEMPLATE.format(space=SPACES[space]), encoding="utf-8")
         call(folder, "plant")

@@ -35,7 +35,7 @@ PYTHON
 done
 rm train.jsonl blabbermouth-train.jsonl
 head -100 "$repository/mocks/dolly-excerpt.jsonl" > train.jsonl
-printf '[canaries]\nplanted = 9000\nheld-out = 1000\n' > blabbermouth.toml
+printf '[canaries]\nplanted = 9000\nheld-out = 1000\nmax-share = 1.0\n' > blabbermouth.toml
 "$tool" --quiet plant --force
 measure "test --list, 10,000 canaries" "$tool" test --list
 measure "--help" "$tool" --help

@@ -46,9 +46,9 @@ CONFIG = 3
 LONGEST = 300
 # 14 held-out canaries × 350 samples, and planted ones that end early where they leak: about 5,000 requests.
 CONCURRENCY, PLANTED, HELD_OUT = 16, 6, 14
-PROBED = f"[canaries]\nplanted = {PLANTED}\nheld-out = {HELD_OUT}\n[probe]\nconcurrency = {CONCURRENCY}\nsamples = 350\n"
-TUNED = "[canaries]\nplanted = 12\nheld-out = 6\n[tune]\npoll-seconds = 0.02\n"
-PLANTING = "[canaries]\nplanted = 12\nheld-out = 6\n"
+PROBED = f"[dataset]\nformat = \"openai\"\n[canaries]\nmax-share = 1.0\nplanted = {PLANTED}\nheld-out = {HELD_OUT}\n[probe]\nconcurrency = {CONCURRENCY}\nsamples = 350\n"
+TUNED = "[dataset]\nformat = \"openai\"\n[canaries]\nmax-share = 1.0\nplanted = 12\nheld-out = 6\n[tune]\npoll-seconds = 0.02\n"
+PLANTING = "[dataset]\nformat = \"openai\"\n[canaries]\nmax-share = 1.0\nplanted = 12\nheld-out = 6\n"
 # Answers of a canary that may be on their way to the disk while it is asked on: `UNFLUSHED` in src/run/task.rs.
 UNFLUSHED = 32
 # Seconds of the mock's clock for a real one: a job of about 1,000 seconds is over in a third of one.

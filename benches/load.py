@@ -209,7 +209,7 @@ def part_probing(given, folder):
 def part_planting(given, folder):
     (folder / "blabbermouth.toml").write_text("[canaries]\nplanted = 80\nheld-out = 20\n")
     data, out = folder / "train.jsonl", folder / "rewritten.jsonl"
-    for form, what in (("chats", "chats, which pass as they are"), ("dolly", "Dolly rows, which become chats")):
+    for form, what in (("chats", "chats, which pass as they are"), ("dolly", "Dolly rows, which pass as they are")):
         rows, size = write_rows(data, 10_000_000, form)
         small = Measured(folder, given.program, "--quiet", "plant", "--force").succeeded()
         rows, size = write_rows(data, int(given.gigabytes * 1e9), form)

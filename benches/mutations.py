@@ -31,6 +31,7 @@ SETTINGS = """
 planted = 6
 held-out = 3
 copies = [1]
+max-share = 1.0
 [probe]
 samples = 20
 sweep = false

@@ -14,8 +14,11 @@ cat >blabbermouth.toml <<'TOML'
 [provider]
 kind = "mock"
 scenario = "clean"
+[dataset]
+format = "openai"
 [canaries]
 planted = 12
+max-share = 1.0
 held-out = 6
 templates = ["mr-disease", "support-account", "order-phone", "employee-email"]
 [probe]

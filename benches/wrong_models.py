@@ -32,9 +32,11 @@ SETTINGS = """
 kind = "embedded"
 [dataset]
 fields = ["question", "answer"]
+format = "openai"
 [canaries]
 planted = 12
 held-out = 6
+max-share = 1.0
 copies = [8]
 templates = ["welcome"]
 [tune]

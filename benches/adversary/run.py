@@ -57,8 +57,11 @@ COMMON = """
 [canaries]
 planted = 24
 held-out = 12
+max-share = 1.0
 copies = [1]
 templates = [{templates}]
+[dataset]
+format = "openai"
 [provider]
 kind = "vllm"
 model = "tuned"

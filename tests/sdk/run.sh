@@ -73,7 +73,7 @@ echo "really trained: the secret stands in $found of 200 answers"
 # what it is told to, always the same: the canaries' sentences, and then small talk.
 cd "$work"
 "$binary" init --quiet
-sed -i 's/^planted = 60/planted = 6/; s/^held-out = 20/held-out = 3/; s/^poll-seconds = 10.0/poll-seconds = 0.2/' blabbermouth.toml
+sed -i 's/^planted = 0/planted = 6/; s/^format = "keep"/format = "openai"/; s/^max-share = 0.5/max-share = 1.0/; s/^held-out = 20/held-out = 3/; s/^poll-seconds = 10.0/poll-seconds = 0.2/' blabbermouth.toml
 for i in $(seq 40); do echo "{\"prompt\": \"Question $i?\", \"completion\": \"Answer $i.\"}"; done >train.jsonl
 "$binary" plant --quiet
 python3 - <<'END'
