@@ -48,7 +48,10 @@ fn stem(file: &str) -> &str {
 fn fit(file: &str, split: &str) -> Option<u8> {
     let stem = stem(file);
     let folder = file.rsplit_once('/').map(|(folder, _)| folder);
-    if stem == split || folder.is_some_and(|folder| folder.rsplit('/').next() == Some(split)) {
+    // A folder is a split only where its files are numbered: files with names of their own make it a configuration.
+    let letters: String = stem.chars().filter(char::is_ascii_alphabetic).collect();
+    let is_numbered = ["", "part", "data", "shard", "chunk"].contains(&letters.to_ascii_lowercase().as_str());
+    if stem == split || is_numbered && folder.is_some_and(|folder| folder.rsplit('/').next() == Some(split)) {
         return Some(0);
     }
     stem.split(['-', '.']).any(|part| part == split).then_some(1)

@@ -125,7 +125,9 @@ pub(super) fn error_message(bytes: &[u8]) -> String {
         body => MESSAGES.iter().find_map(|place| body.pointer(place).and_then(Value::as_str)),
     };
     let message = one_line(said.unwrap_or("no message"));
-    match error_parameter(&body).filter(|parameter| !message.contains(parameter.as_str())) {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let is_named = |name: &String| message.split(|c| !is_word(c)).any(|word| word == name);
+    match error_parameter(&body).filter(|parameter| !is_named(parameter)) {
         Some(parameter) => format!("{message} ({})", one_line(&parameter)),
         None => message,
     }

@@ -557,10 +557,10 @@ mod tests {
         let (mut manifest, _) = made(Some(key()));
         manifest.canaries[3].copies += 1;
         assert!(matches!(manifest.regenerate(Some(key())), Err(ManifestError::Mismatch { .. })));
-        let newer = manifest.to_json().replacen("\"version\": 4", "\"version\": 5", 1);
-        assert!(matches!(Manifest::parse(newer.as_bytes()), Err(ManifestError::Newer { found: 5 })));
-        let older = manifest.to_json().replacen("\"version\": 4", "\"version\": 3", 1);
-        assert!(matches!(Manifest::parse(older.as_bytes()), Err(ManifestError::Older { found: 3 })));
+        let newer = manifest.to_json().replacen("\"version\": 5", "\"version\": 6", 1);
+        assert!(matches!(Manifest::parse(newer.as_bytes()), Err(ManifestError::Newer { found: 6 })));
+        let older = manifest.to_json().replacen("\"version\": 5", "\"version\": 4", 1);
+        assert!(matches!(Manifest::parse(older.as_bytes()), Err(ManifestError::Older { found: 4 })));
         assert!(matches!(Manifest::parse(b"{}"), Err(ManifestError::Form(_))));
         let empty = Manifest { planted: 0, held_out: 0, canaries: Vec::new(), ..manifest };
         assert!(matches!(Manifest::parse(empty.to_json().as_bytes()), Err(ManifestError::Draw(DrawError::NoCanaries))));

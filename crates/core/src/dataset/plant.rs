@@ -473,7 +473,7 @@ mod tests {
             ),
             (
                 r#"{"id": 7, "messages": [{"role":"user","content":"A"},{"role":"assistant","content":"B0"}]}"#,
-                r#"{"id":null,"messages":[{"role":"user","content":"canary?"},{"role":"assistant","content":"canary!"}]}"#,
+                r#"{"id":7,"messages":[{"role":"user","content":"canary?"},{"role":"assistant","content":"canary!"}]}"#,
             ),
             (
                 r#"{"messages":[{"role":"user","content":[{"type":"text","text":"A"}]},{"role":"assistant","content":[{"type":"text","text":"B0"}]}]}"#,
@@ -572,7 +572,7 @@ mod tests {
             r#"{"conversations":[{"from":"human","value":"a"},{"from":"gpt","value":"b"},{"from":"human","value":"I\n\nC"},{"from":"gpt","value":"R"}]}"#
         );
         let (row, _) = convert(history, Target::Alpaca).expect("converted");
-        assert_eq!(row, r#"{"instruction":"I\n\nC","input":"","output":"R","system":null,"history":[["a","b"]]}"#);
+        assert_eq!(row, r#"{"instruction":"I","input":"C","output":"R","system":null,"history":[["a","b"]]}"#);
         let (row, _) = convert(share_gpt, Target::LlamaFactory).expect("converted");
         assert_eq!(row, r#"{"conversations":[{"from":"human","value":"I"},{"from":"gpt","value":"R"}],"system":"S"}"#);
         let (row, _) = convert(r#"{"prompt":"I","completion":"R"}"#, Target::Text).expect("converted");

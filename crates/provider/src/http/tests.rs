@@ -154,7 +154,7 @@ fn faults() -> Vec<(&'static str, Fate, bool, &'static str, bool)> {
         ("401", says(401, "", quotes), "48291377", true),
         ("402", says(402, "", quotes), "48291377", true),
         ("403", says(403, "", quotes), "48291377", true),
-        ("404", says(404, "", quotes), "48291377", true),
+        ("404", says(404, "", &quotes.replace("busy", "model_not_found")), "48291377", true),
         ("307", says(307, "location: /v2\r\n", ""), "", true),
         ("too long", says(200, "", &format!("48291377{}", "0".repeat(5 << 20))), "48291377", true),
         ("too long once unpacked", Fate::Says(response(200, "", &bomb)), "48291377", true),
