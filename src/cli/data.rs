@@ -92,7 +92,11 @@ impl Data {
     fn read(&mut self, files: &[PathBuf], reading: Reading) -> Result<(), Failure> {
         let is_plain = |path: &Path| -> Result<bool, Failure> {
             let is_text = data_kind(path).map_err(config_failure)? == DataKind::Text;
-            Ok(is_text && !is_table(path)? && matches!(reading.encoding, Encoding::Auto) && !is_utf16(path)?)
+            Ok(is_text
+                && !is_bare_utf16(path)?
+                && !is_table(path)?
+                && matches!(reading.encoding, Encoding::Auto)
+                && !is_utf16(path)?)
         };
         if let [file] = files
             && self.read_columns(file)?
@@ -148,6 +152,10 @@ impl Data {
             DataKind::Arrow => {
                 self.unit = "row";
                 arrow_to_jsonl(std::fs::File::open(file).map_err(at)?, out).map_err(at)?;
+            }
+            DataKind::Text if !reading.is_named() && is_bare_utf16(file)? => {
+                let what = "is UTF-16 without its mark: give --encoding utf-16le";
+                return Err(Failure::new(ExitCode::Config, format!("{name}: {what}")));
             }
             DataKind::Text if is_table(file)? => {
                 self.unit = "row";
@@ -261,6 +269,19 @@ fn is_utf16(path: &Path) -> Result<bool, Failure> {
     let at = |e: std::io::Error| Failure::new(ExitCode::Config, format!("{}: {e}", path.display()));
     let read = reader.read(&mut start).map_err(at)?;
     Ok(read == 2 && (start == [0xff, 0xfe] || start == [0xfe, 0xff]))
+}
+
+/// Whether every other byte at the beginning is zero, as in UTF-16 of most texts.
+fn is_bare_utf16(path: &Path) -> Result<bool, Failure> {
+    let mut start = Vec::new();
+    let reader = open_data(path).map_err(config_failure)?;
+    // Damage is told where the rows are read.
+    let _ = reader.take(64).read_to_end(&mut start);
+    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
+        return Ok(false);
+    }
+    let zeros = start.iter().skip(1).step_by(2).filter(|byte| **byte == 0).count();
+    Ok(start.len() >= 16 && zeros * 2 > start.len() / 2)
 }
 
 /// Whether all lines of a file are UTF-8.

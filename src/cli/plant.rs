@@ -83,17 +83,18 @@ fn check_paths(config: &Config, folder: &Path, data: &Path, twin: bool) -> Resul
             Some(parent.canonicalize().ok()?.join(path.file_name()?))
         })
     };
-    let fault = |name: &str, other: &str| {
-        let text = format!("`{name}` and {other} are one file, which would be written over: set another path");
+    let fault = |name: &str, other: &str, path: &Path| {
+        let path = path.display();
+        let text = format!("{path}: `{name}` and {other} are one file, which would be written over: set another path");
         Err(Failure::new(ExitCode::Config, text))
     };
     for (index, (name, path)) in paths.iter().enumerate() {
         let Some(path) = whole(path) else { continue };
         if whole(data).as_ref() == Some(&path) {
-            return fault(name, "the rows");
+            return fault(name, "the rows", &path);
         }
         if let Some((other, _)) = paths[..index].iter().find(|(_, other)| whole(other).as_ref() == Some(&path)) {
-            return fault(name, &format!("`{other}`"));
+            return fault(name, &format!("`{other}`"), &path);
         }
     }
     Ok(())
@@ -207,7 +208,8 @@ fn draw(config: &Config, folder: &Path, shape: &Shape, rows: u64, planted: &mut 
         let what = "rows of this shape have no place for a system prompt: canaries are planted without one";
         planted.notes.push(what.to_owned());
     }
-    let c = fitted(&config.canaries, rows);
+    let trained = (rows as f64 * (1.0 - config.dataset.validation_share)) as u64;
+    let c = fitted(&config.canaries, trained);
     if config.canaries.planted == 0 && c.planted < USUAL_PLANTED {
         let what = format!("{} canaries, to fit {rows} rows; canaries.planted sets another number", c.planted);
         planted.notes.push(what);

@@ -190,6 +190,22 @@ impl Config {
             .collect()
     }
 
+    /// Checks the settings of the service.
+    fn check_provider(&self) -> Result<(), ConfigError> {
+        let value = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
+        let variable = &self.provider.key_variable;
+        if !variable.is_empty() && !is_variable(variable) {
+            return value("provider.key-variable", NO_VARIABLE);
+        }
+        if !["auto", "chat", "responses", "completions"].contains(&self.provider.api.as_str()) {
+            return value("provider.api", "expected auto, chat, responses or completions");
+        }
+        if !(1.0..=86_400.0).contains(&self.provider.patience_seconds) {
+            return value("provider.patience-seconds", "expected seconds from 1 to 86400");
+        }
+        Ok(())
+    }
+
     /// Checks the ranges of the verdict settings.
     fn check_verdict(&self) -> Result<(), ConfigError> {
         let value = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
@@ -236,10 +252,6 @@ impl Config {
         if !(0.0..1.0).contains(&self.dataset.validation_share) {
             return value("dataset.validation-share", "expected a share from 0 to below 1");
         }
-        let variable = &self.provider.key_variable;
-        if !variable.is_empty() && !is_variable(variable) {
-            return value("provider.key-variable", NO_VARIABLE);
-        }
         self.sampling.check()?;
         let c = &self.canaries;
         if c.planted > MOST_CANARIES || c.held_out > MOST_CANARIES || c.copies.iter().any(|n| *n > MOST_COPIES) {
@@ -274,12 +286,7 @@ impl Config {
                 "keep-files-days goes from 1 to 30, poll-seconds from 0.001 to 86400, deadline-hours is above 0 and up to 10000",
             );
         }
-        if !["auto", "chat", "responses", "completions"].contains(&self.provider.api.as_str()) {
-            return value("provider.api", "expected auto, chat, responses or completions");
-        }
-        if !(1.0..=86_400.0).contains(&self.provider.patience_seconds) {
-            return value("provider.patience-seconds", "expected seconds from 1 to 86400");
-        }
+        self.check_provider()?;
         if !(0.0..=1e6).contains(&self.probe.deadline_minutes) {
             return value("probe.deadline-minutes", "expected minutes from 0 on");
         }

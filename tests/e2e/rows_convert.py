@@ -263,12 +263,12 @@ def numbers() -> list[Case]:
         return Case("number of canaries", name, {"rows.jsonl": jsonl(chat.rows(count))}, **more)
 
     return [
-        case("three in 24 rows: warned", 24, says=(r"1\d% of the training rows are canaries",)),
-        case("three in 400 rows: not warned", 400, rows=lines(chat.rows(400)), never=("above 10%",), says=(r"1\.\d% of the training rows",)),
+        case("three in 24 rows: warned", 24, says=(r"1\d\.\d% of the training rows are canaries",)),
+        case("three in 400 rows: not warned", 400, rows=lines(chat.rows(400)), never=("more than 10%",), says=(r"\(1\.\d% are canaries\)",)),
         case("by default in 8 rows: refused with the remedy", 8, canaries="", code=3, is_about_file=False, says=("canaries.max-share",)),
-        case("by default in 24 rows: warned", 24, canaries="", says=("above 10%",)),
+        case("by default in 24 rows: warned", 24, canaries="", says=("more than 10%",)),
         # The default is a tenth of the training rows: no warning about the program's own choice.
-        *(case(f"by default in {count} rows: not warned", count, canaries="", outputs="", never=("above 10%",)) for count in (200, 400, 1000)),
+        *(case(f"by default in {count} rows: not warned", count, canaries="", outputs="", never=("more than 10%",)) for count in (200, 400, 1000)),
         Case("number of canaries", "equal rows are never in both files", {"rows.jsonl": jsonl(chat.rows(12) * 5)}, rows=lines(chat.rows(12) * 5)),
         # A trainer that reads a column which is null in the canary rows stops, or trains on no canary: the user has to know.
         Case("number of canaries", "columns that are null in canary rows are said", {"rows.jsonl": jsonl(alpaca.rows())}, says=("`text`|: text",)),

@@ -174,7 +174,7 @@ def json_cases() -> list[Case]:
     return cases + [
         Case("forms of JSON", "escapes and long numbers stay", {"rows.jsonl": b"\n".join(odd)}, rows=odd),
         Case("forms of JSON", "white space within rows stays", {"rows.jsonl": b"\n".join(spaced)}, rows=spaced),
-        Case("forms of JSON", "NaN becomes null, and is said", {"rows.jsonl": jsonl(nan)}, values=nan, says=("24 rows have NaN",)),
+        Case("forms of JSON", "NaN becomes null, and is said", {"rows.jsonl": jsonl(nan)}, values=nan, says=("24 rows with NaN",)),
         Case("forms of JSON", "equal rows stay together", {"rows.jsonl": jsonl(same)}, rows=lines(same), is_loaded=False),
         Case("forms of JSON", "duplicate keys", {"rows.jsonl": b'{"a": 1, "a": 2, "prompt": "q", "completion": "c"}\n' * 24}, is_loaded=False),
         Case("forms of JSON", "two encodings in a folder", {

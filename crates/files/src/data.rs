@@ -33,7 +33,8 @@ impl Encoding {
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         let name = match name.to_ascii_lowercase().replace('_', "-").as_str() {
-            "auto" | "utf-8" | "utf8" | "utf-8-sig" => return Some(Self::Auto),
+            "auto" => return Some(Self::Auto),
+            "utf8" | "utf-8-sig" => "utf-8".to_owned(),
             "latin-1" | "latin1" => "iso-8859-1".to_owned(),
             "cp1252" => "windows-1252".to_owned(),
             "utf-16" => "utf-16le".to_owned(),
@@ -129,6 +130,7 @@ pub fn open_text(path: &Path, encoding: Encoding) -> Result<BufReader<Box<dyn Re
     match encoding {
         // Bytes that are no UTF-8 stay as they are, so that a later reader names their row.
         Encoding::Auto if !is_utf16 => return Ok(reader),
+        Encoding::Named(named) if named == encoding_rs::UTF_8 => return Ok(reader),
         Encoding::Auto => {}
         Encoding::Named(named) => {
             decoder.encoding(Some(named));

@@ -45,7 +45,7 @@ pub const EMBEDDED_CHOICES: u32 = 32;
 pub use http::address_of;
 pub use http::{Endpoint, Redactor};
 pub use loopback::is_loopback;
-pub use notices::{Listening, Notices};
+pub use notices::{Listening, Notices, Tell};
 pub use openai::{
     BatchAnswer, BatchJob, Capability, Found, MOST_BYTES, MOST_REQUESTS, OpenAi, Redact, read_batch_line,
 };

@@ -9,9 +9,12 @@ pub struct Notices {
     state: Arc<Mutex<State>>,
 }
 
+/// Shows a notice.
+pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;
+
 #[derive(Default)]
 struct State {
-    tell: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    tell: Option<Tell>,
     /// Time of the last notice about a wait.
     waited: Option<Instant>,
 }
@@ -40,7 +43,7 @@ impl std::fmt::Debug for Notices {
 impl Notices {
     /// Sets who is told, until the guard is dropped: whoever waits for the receiver's end would otherwise wait for ever.
     #[must_use]
-    pub fn listen(&self, tell: Arc<dyn Fn(&str) + Send + Sync>) -> Listening {
+    pub fn listen(&self, tell: Tell) -> Listening {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).tell = Some(tell);
         Listening(self.clone())
     }

@@ -71,15 +71,39 @@ mod columns {
         batches: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
         to: &mut impl Write,
     ) -> Result<u64> {
-        let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(to);
         let mut rows = 0;
         for batch in batches {
-            let batch = readable(&batch.map_err(damaged)?)?;
+            let batch = batch.map_err(damaged)?;
+            let schema = batch.schema();
+            let json: Vec<&str> = schema.fields().iter().filter(|f| holds_json(f)).map(|f| f.name().as_str()).collect();
+            let batch = readable(&batch)?;
             rows += batch.num_rows() as u64;
-            writer.write(&batch).map_err(damaged)?;
+            let builder = WriterBuilder::new().with_explicit_nulls(true);
+            if json.is_empty() {
+                let mut writer = builder.build::<_, LineDelimited>(&mut *to);
+                writer.write(&batch).and_then(|()| writer.finish()).map_err(damaged)?;
+                continue;
+            }
+            let mut lines = Vec::new();
+            let mut writer = builder.build::<_, LineDelimited>(&mut lines);
+            writer.write(&batch).and_then(|()| writer.finish()).map_err(damaged)?;
+            drop(writer);
+            for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                to.write_all(&crate::shape::with_nested(line, &json).map_err(damaged)?)?;
+                to.write_all(b"\n")?;
+            }
         }
-        writer.finish().map_err(damaged)?;
         Ok(rows)
+    }
+
+    /// Whether a column holds JSON as text, as `datasets` marks it.
+    fn holds_json(field: &Field) -> bool {
+        let is_json = field.extension_type_name() == Some("arrow.json");
+        is_json
+            || match field.data_type() {
+                DataType::List(inner) | DataType::LargeList(inner) => holds_json(inner),
+                _ => false,
+            }
     }
 
     /// Turns bytes into texts, and time zones into offsets; all else stays as it is.
@@ -95,7 +119,13 @@ mod columns {
                 continue;
             }
             let options = arrow_cast::CastOptions { safe: false, ..Default::default() };
-            let text = cast_with_options(array, &kind, &options).map_err(|_| {
+            let bytes = match field.data_type() {
+                DataType::FixedSizeBinary(_) => {
+                    cast_with_options(array, &DataType::Binary, &options).map_err(damaged)?
+                }
+                _ => Arc::clone(array),
+            };
+            let text = cast_with_options(&bytes, &kind, &options).map_err(|_| {
                 let what = format!("the column `{}` holds bytes that are no text: leave it out", field.name());
                 Error::new(ErrorKind::InvalidData, what)
             })?;

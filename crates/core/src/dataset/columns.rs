@@ -30,7 +30,15 @@ pub fn columns_to_jsonl(text: &[u8]) -> Option<Vec<u8>> {
     }
     let rows = columns.first()?.1.len();
     // One column of turns is one conversation and no table.
-    if columns.len() < 2 || rows == 0 || columns.iter().any(|(_, values)| values.len() != rows) {
+    let is_numbered = |name: &str| {
+        let inner = all.get(name).filter(|cell| cell.kind() == Kind::Object).and_then(|cell| cell.object());
+        inner.is_some_and(|inner| inner.keys().all(|key| key.bytes().all(|byte| byte.is_ascii_digit())))
+    };
+    let are_lists = columns.iter().all(|(_, values)| values.iter().all(|value| value.starts_with('[')));
+    if columns.len() < 2 && !are_lists && !all.keys().all(is_numbered)
+        || rows == 0
+        || columns.iter().any(|(_, values)| values.len() != rows)
+    {
         return None;
     }
     // Preferences hold lists of turns, which may be of one length: a table's first values are texts or numbers.

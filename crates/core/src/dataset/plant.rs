@@ -145,6 +145,10 @@ pub fn survey(
             fault = Some(RowFault { line, reason });
         }
     }
+    // A value that one row has is no value that all share.
+    if let Some(shape) = shape.as_mut().filter(|_| count < 2) {
+        shape.shared.clear();
+    }
     match (shape, fault) {
         (Some(shape), _) => Ok(Survey { rows: count, shape }),
         (None, Some(RowFault { line, reason })) => {
@@ -164,7 +168,11 @@ fn shape_of(row: &RawRow<'_>, fields: Option<&(String, String)>) -> Result<Shape
         }
         None => Shape::detect(row).ok_or_else(|| unknown(row))?,
     };
-    shape.read(row).map(|_| shape)
+    match shape.read(row) {
+        Ok(_) => Ok(shape),
+        Err(reason) if fields.is_some() => Err(format!("{reason}; its columns are {}", named_columns(row))),
+        Err(reason) => Err(reason),
+    }
 }
 
 /// Puts null for `NaN` and `Infinity`, and tells whether there were any.
@@ -176,14 +184,18 @@ fn mend(row: &mut Vec<u8>) -> bool {
 }
 
 fn unknown(row: &RawRow<'_>) -> String {
-    let mut names: Vec<&str> = row.keys().take(MOST_NAMED).filter(|name| name.len() <= 40).collect();
+    let names = named_columns(row);
+    format!("no column for question and answer is known among {names}: name the two, as in --fields question,answer")
+}
+
+/// The columns of a row, for an error.
+fn named_columns(row: &RawRow<'_>) -> String {
+    let some = row.keys().take(MOST_NAMED).filter(|name| name.len() <= 40);
+    let mut names: Vec<String> = some.map(|name| format!("`{name}`")).collect();
     if row.keys().count() > names.len() {
-        names.push("…");
+        names.push("…".to_owned());
     }
-    format!(
-        "no column for question and answer is known among {}: name the two, as in --fields question,answer",
-        names.join(", ")
-    )
+    names.join(", ")
 }
 
 /// Columns that an error names at most.
@@ -336,7 +348,7 @@ impl PlantOptions<'_> {
             },
         };
         let is_empty = chat.has_empty_answer();
-        match self.target {
+        match self.target.filter(|target| !target.is_shape_of(shape)) {
             Some(target) => target.convert(shape, &parsed, &mut summary.dropped, out)?,
             None => {
                 if self.is_for_service {
@@ -364,7 +376,8 @@ impl PlantOptions<'_> {
             let row = serde_json::from_slice(row).map_err(|e| format!("not JSON at column {}", e.column()))?;
             validate_chat(&row)
         } else {
-            Target::OpenAi.convert(shape, parsed, &mut BTreeSet::new(), out)
+            let converted = Target::OpenAi.convert(shape, parsed, &mut BTreeSet::new(), out);
+            converted.map_err(|reason| format!("OpenAI's service (provider.kind) trains on `messages` only: {reason}"))
         }
     }
 
@@ -473,7 +486,7 @@ mod tests {
             ),
             (
                 r#"{"id": 7, "messages": [{"role":"user","content":"A"},{"role":"assistant","content":"B0"}]}"#,
-                r#"{"id":7,"messages":[{"role":"user","content":"canary?"},{"role":"assistant","content":"canary!"}]}"#,
+                r#"{"id":null,"messages":[{"role":"user","content":"canary?"},{"role":"assistant","content":"canary!"}]}"#,
             ),
             (
                 r#"{"messages":[{"role":"user","content":[{"type":"text","text":"A"}]},{"role":"assistant","content":[{"type":"text","text":"B0"}]}]}"#,

@@ -85,7 +85,9 @@ pub fn table_to_jsonl(
                 summary.skipped += 1;
                 if summary.faults.len() < MOST_FAULTS {
                     let line = summary.rows + summary.skipped;
-                    summary.faults.push(RowFault { line, reason: in_words(&e) });
+                    let reason = in_words(&e);
+                    let reason = reason.split_once(": ").map_or(reason.as_str(), |(_, reason)| reason).to_owned();
+                    summary.faults.push(RowFault { line, reason });
                 }
                 left.set(LONGEST_ROW);
                 continue;
@@ -124,10 +126,12 @@ fn write_record(names: &[&str], record: &csv::StringRecord, to: &mut impl Write)
 const LABELS: [&str; 2] = ["label", "kto_tag"];
 
 /// A truth value as pandas and spreadsheets write it.
-fn truth(text: &str) -> Option<bool> {
+fn truth(text: &str) -> Option<serde_json::Value> {
     match text.trim().to_ascii_lowercase().as_str() {
-        "true" => Some(true),
-        "false" => Some(false),
+        "true" => Some(true.into()),
+        "false" => Some(false.into()),
+        "1" => Some(1.into()),
+        "0" => Some(0.into()),
         _ => None,
     }
 }

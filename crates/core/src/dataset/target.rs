@@ -92,6 +92,11 @@ impl Target {
         }
     }
 
+    /// Whether rows have this shape already, and nothing else.
+    pub(super) fn is_shape_of(self, from: &Shape) -> bool {
+        self == Self::Text && matches!(from.layout, Layout::Text { .. }) && from.columns == ["text"]
+    }
+
     /// Whether messages are passed on as they stand.
     fn passes(self, from: &Shape) -> bool {
         matches!(self, Self::OpenAi | Self::Messages) && from.has_openai_messages()
@@ -130,6 +135,9 @@ impl Target {
         let chat = from.read(row)?;
         if from.rejected.is_some() || from.layout == Layout::OpenAiPreference {
             return Err(format!("the row has a worse answer, which the new shape cannot hold: {KEEP}"));
+        }
+        if ["chosen", "rejected"].iter().all(|column| row.get(column).is_some()) {
+            return Err(format!("the row has a worse answer, and the first rows have none: {KEEP}"));
         }
         if from.label.is_some() {
             return Err(format!("the row has a label, without which bad answers would become targets: {KEEP}"));
@@ -173,7 +181,12 @@ impl Target {
         let shape = self.shape();
         let mut all = Vec::with_capacity(shape.columns.len());
         for column in &shape.columns {
-            let value = row.get(column).map_or("null", RawCell::raw).to_owned();
+            let absent = match column.as_str() {
+                "input" => "\"\"",
+                "history" => "[]",
+                _ => "null",
+            };
+            let value = row.get(column).map_or(absent, RawCell::raw).to_owned();
             all.push((column.as_str(), RawValue::from_string(value).map_err(|e| e.to_string())?));
         }
         let row = serde_json::to_vec(&InOrder(all)).map_err(|e| e.to_string())?;

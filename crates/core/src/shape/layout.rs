@@ -86,7 +86,7 @@ pub struct Shape {
     /// All columns, in their order.
     #[serde(default)]
     pub columns: Vec<String>,
-    /// Values, other than texts, that further columns have in all rows: planted rows have them, too.
+    /// Objects that further columns have in all rows, such as the arguments of a chat template: planted rows have them, too.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shared: BTreeMap<String, Value>,
 }

@@ -22,6 +22,10 @@ pub enum Marks {
     Zephyr,
     /// `### Instruction:` and `### Response:`.
     Alpaca,
+    /// `<|start|>user<|message|>` … `<|end|>`: gpt-oss.
+    Harmony,
+    /// `<｜User｜>` and `<｜Assistant｜>`.
+    DeepSeek,
     /// `### Human:` and `### Assistant:`: Guanaco.
     Guanaco,
     /// `USER:` and `ASSISTANT:` on one line: Vicuna.
@@ -42,7 +46,7 @@ struct Frame {
     assistant: (&'static str, &'static str),
 }
 
-const ALL: [Marks; 12] = [
+const ALL: [Marks; 14] = [
     Marks::ChatMl,
     Marks::Llama3,
     Marks::Inst,
@@ -50,6 +54,8 @@ const ALL: [Marks; 12] = [
     Marks::Phi,
     Marks::Zephyr,
     Marks::Alpaca,
+    Marks::Harmony,
+    Marks::DeepSeek,
     Marks::Guanaco,
     Marks::Vicuna,
     Marks::Human,
@@ -105,7 +111,9 @@ impl Marks {
         let first =
             marks.into_iter().flatten().filter(|mark| !mark.is_empty()).filter_map(|mark| text.find(mark)).min();
         let begin = &text[..first.unwrap_or(0)];
-        let begin = if begin.len() <= LONGEST_BEGIN { begin } else { "" };
+        // A system prompt without a mark is the user's own, and only the token before it belongs to every row.
+        let token = begin.find('>').filter(|_| begin.starts_with('<')).map_or("", |end| &begin[..=end]);
+        let begin = if self == Self::Alpaca && begin.len() <= LONGEST_BEGIN { begin } else { token };
         let is_of_frame = |end: &str| frame.assistant.1.contains(end);
         let end = text.rfind('<').map(|at| &text[at..]).filter(|end| {
             let inner = end.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
@@ -182,9 +190,21 @@ impl Marks {
             },
             Self::Alpaca => Frame {
                 mark: "### Instruction:",
-                system: Some(("", "\n\n")),
+                system: None,
                 user: ("### Instruction:\n", "\n\n"),
                 assistant: ("### Response:\n", "\n\n"),
+            },
+            Self::Harmony => Frame {
+                mark: "<|start|>",
+                system: Some(("<|start|>system<|message|>", "<|end|>")),
+                user: ("<|start|>user<|message|>", "<|end|>"),
+                assistant: ("<|start|>assistant<|channel|>final<|message|>", "<|return|>"),
+            },
+            Self::DeepSeek => Frame {
+                mark: "<｜User｜>",
+                system: Some(("", "")),
+                user: ("<｜User｜>", ""),
+                assistant: ("<｜Assistant｜>", "<｜end▁of▁sentence｜>"),
             },
             Self::Guanaco => Frame {
                 mark: "### Human: ",

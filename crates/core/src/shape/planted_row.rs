@@ -22,6 +22,8 @@ pub enum Side {
     Both,
 }
 
+/// The column that repeats the better conversation, beside preferences.
+const MESSAGES: &str = "messages";
 /// The other answer of a planted row with preferences.
 const DECLINED: &str = "I cannot help with that.";
 
@@ -60,14 +62,16 @@ impl Shape {
             return Err("it does not end with the assistant's answer".into());
         };
         if side == Side::Both && self.rejected.is_none() && self.layout != Layout::OpenAiPreference {
-            return Err("rows without a worse answer have no two sides: expected canaries.side = \"chosen\"".into());
+            return Err("rows without a worse answer have one side only: set canaries.side = \"chosen\"".into());
         }
         if side == Side::Rejected
             && self.rejected.is_none()
             && self.label.is_none()
             && self.layout != Layout::OpenAiPreference
         {
-            return Err("rows without a worse answer and a label have no rejected side".into());
+            return Err(
+                "rows without a worse answer or a label have no rejected side: set canaries.side = \"chosen\"".into()
+            );
         }
         let declined = Message::new(Role::Assistant, DECLINED);
         let better = if side == Side::Rejected && self.label.is_none() { &declined } else { answer };
@@ -79,6 +83,13 @@ impl Shape {
         }
         if let (Some(column), Some(question)) = (&self.question, asked.iter().rfind(|turn| turn.role == Role::User)) {
             cells.push((column.clone(), cell(&question.content)));
+            // UltraFeedback repeats the better conversation for supervised training.
+            if let Layout::Pair { turns: Some(keys), .. } = &self.layout
+                && self.columns.iter().any(|column| column == MESSAGES)
+            {
+                let turns = asked.iter().chain([better]).map(|turn| turn_value(turn, keys));
+                cells.push((MESSAGES.to_owned(), cell(turns.collect::<Vec<_>>())));
+            }
         }
         let mut row = Vec::with_capacity(self.columns.len());
         for column in &self.columns {

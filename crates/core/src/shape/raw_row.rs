@@ -55,6 +55,9 @@ impl<'a> RawRow<'a> {
             _ if is_number_of_python(text, e.line(), e.column()) => {
                 format!("not JSON at column {}: NaN and Infinity are no values of JSON; write null", e.column())
             }
+            _ if text.trim_start().starts_with("{'") => {
+                format!("not JSON at column {}: names and texts are in double quotes in JSON", e.column())
+            }
             _ => format!("not JSON at column {}", e.column()),
         })
     }
@@ -106,6 +109,9 @@ fn is_number_of_python(text: &str, line: usize, column: usize) -> bool {
     [&b"NaN"[..], b"Infinity", b"-Infinity"].iter().any(|word| rest.windows(word.len()).any(|w| w == *word))
         || rest.windows(2).any(|w| w == b"-I")
 }
+
+/// Bytes of a value that planted rows share with all others.
+const LONGEST_SHARED: usize = 16 << 10;
 
 /// The kinds of values of JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,14 +182,10 @@ impl<'a> RawCell<'a> {
         serde_json::from_str(self.0).ok()
     }
 
-    /// The value, unless it is a text or a list with something in it: those may be the user's data.
+    /// An object that is not long, such as the arguments of a chat template: trainers unpack it, and null is none.
     pub(crate) fn plain(self) -> Option<Value> {
-        let is_plain = match self.kind() {
-            Kind::Text | Kind::Null => false,
-            Kind::List | Kind::Object => self.0.len() <= 64 && !self.0.contains('"') || self.0.len() == 2,
-            Kind::Number | Kind::Bool => true,
-        };
-        if is_plain { serde_json::from_str(self.0).ok() } else { None }
+        let is_plain = self.kind() == Kind::Object && self.0.len() <= LONGEST_SHARED;
+        is_plain.then(|| serde_json::from_str(self.0).ok()).flatten()
     }
 
     /// The items of a list.
@@ -191,6 +193,33 @@ impl<'a> RawCell<'a> {
         let items: Vec<&RawValue> = serde_json::from_str(self.0).ok()?;
         Some(items.into_iter().map(|item| RawCell(item.get())).collect())
     }
+}
+
+/// The row with JSON in place of the texts of some columns that hold it, and of the texts in their lists.
+///
+/// # Errors
+/// When the row is none.
+pub(crate) fn with_nested(row: &[u8], columns: &[&str]) -> Result<Vec<u8>, String> {
+    let parsed = RawRow::parse(row)?;
+    let nested = |cell: RawCell<'_>| -> String {
+        let text = cell.text().filter(|text| serde_json::from_str::<&RawValue>(text).is_ok());
+        text.map_or_else(|| cell.raw().to_owned(), std::borrow::Cow::into_owned)
+    };
+    let mut out = b"{".to_vec();
+    for (index, (name, value)) in parsed.0.iter().enumerate() {
+        let cell = RawCell(value.get());
+        let value = match cell.items().filter(|_| cell.kind() == Kind::List) {
+            _ if !columns.contains(&name.as_ref()) => cell.raw().to_owned(),
+            Some(items) => format!("[{}]", items.into_iter().map(nested).collect::<Vec<_>>().join(",")),
+            None => nested(cell),
+        };
+        out.extend_from_slice(if index == 0 { b"" } else { b"," });
+        serde_json::to_writer(&mut out, name).map_err(|e| e.to_string())?;
+        out.push(b':');
+        compact(value.as_bytes(), &mut out);
+    }
+    out.push(b'}');
+    Ok(out)
 }
 
 /// Writes a row on one line: white space between the values is left out, texts and numbers stay to the letter.

@@ -1,6 +1,7 @@
 //! HTTP to a provider: one client with its key, retries, and limits on what is read.
 
 mod client;
+mod headers;
 mod refusal;
 mod reply;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -27,6 +28,7 @@ use crate::notices::Notices;
 use crate::{ModelIdentity, Redact};
 use blabbermouth_core::chat::{Completion, Finish, Usage};
 use client::{Wire, address, authority, client, is_credential};
+use headers::headers_of;
 
 pub use client::address_of;
 pub(super) use reply::{Reply, RetryHint};
@@ -89,6 +91,9 @@ pub struct Endpoint {
     pub patience: Duration,
 }
 
+/// Looks at an error's body, and returns whether the next attempt is another request.
+type Learn<'a> = dyn Fn(&[u8]) -> bool + Sync + 'a;
+
 /// Removes secrets from a service's message before anybody reads it; none where nobody knows them.
 #[derive(Clone, Default)]
 pub struct Redactor(pub Option<Redact>);
@@ -148,7 +153,7 @@ pub(super) struct Whom<'a> {
     pub(super) model: &'a str,
     pub(super) broken: &'a DiscardSink,
     /// Looks at the error of a refused request, and returns whether the next attempt is another request.
-    pub(super) learn: Option<&'a (dyn Fn(&[u8]) -> bool + Sync)>,
+    pub(super) learn: Option<&'a Learn<'a>>,
 }
 
 fn fatal(error: ProviderError) -> Failed {
@@ -201,31 +206,7 @@ impl Http {
             .filter(|own| !own.is_empty())
             .map(SecretString::from)
             .collect();
-        // All requests go to one host. As a default header, it is not built anew for each request.
-        let host = HeaderValue::from_str(&authority(&url)).map_err(|e| setup(e.to_string()))?;
-        let mut headers = HeaderMap::from_iter([(HOST, host)]);
-        let header = |name: &str| {
-            HeaderName::from_bytes(name.as_bytes()).map_err(|_| setup(format!("`{name}` is no name of a header")))
-        };
-        if endpoint.headers.keys().any(|name| name.eq_ignore_ascii_case("host")) {
-            return Err(setup("`headers`: `host` is that of the service's address, and cannot be set".into()));
-        }
-        for (name, value) in &endpoint.headers {
-            let value =
-                HeaderValue::from_str(value).map_err(|_| setup(format!("the header `{name}` has no sound value")))?;
-            headers.insert(header(name)?, value);
-        }
-        if let Some(key) = &endpoint.key {
-            let key = key.expose_secret().trim();
-            let (name, text) = match endpoint.auth.as_str() {
-                "" => (AUTHORIZATION, format!("Bearer {key}")),
-                name => (header(name)?, key.to_owned()),
-            };
-            let mut value = HeaderValue::from_str(&text)
-                .map_err(|_| setup(format!("{} holds characters that no API key has", endpoint.key_variable)))?;
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
+        let headers = headers_of(endpoint, &url)?;
         // Fails if a provider is installed already, by another part of the program or by the user: that one is kept.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let wire = Wire {
