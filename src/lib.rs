@@ -56,7 +56,7 @@ pub mod run;
 pub mod store;
 pub mod tune;
 
-pub use blabbermouth_core::{canary, chat, dataset, detect, probe, stats, text, verdict};
+pub use blabbermouth_core::{canary, chat, dataset, detect, probe, shape, stats, text, verdict};
 #[cfg(feature = "embedded")]
 pub use blabbermouth_lm as lm;
 #[cfg(feature = "mock")]

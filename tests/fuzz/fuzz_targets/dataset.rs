@@ -1,5 +1,5 @@
-//! Readers of training rows: nothing is lost, nothing is written that the provider would refuse, no message quotes a row.
-//! The first byte says what the others are, the second one in which format the rows are.
+//! Readers of training rows: nothing is lost, rows that are kept stay byte for byte, rows for the service follow its rules, and no
+//! message quotes a row. The first byte says what the others are, the second one which shape is written.
 #![no_main]
 
 use std::io::{Read, Seek, Write};
@@ -7,8 +7,10 @@ use std::io::{Read, Seek, Write};
 use blabbermouth::canary::Key;
 use blabbermouth::chat::{Message, Role};
 use blabbermouth::dataset::{
-    Format, PlantError, PlantOptions, Rows, csv_to_jsonl, parquet_to_jsonl, plant, validate_chat,
+    PlantError, PlantFiles, PlantOptions, Rows, Target, arrow_to_jsonl, as_messages, columns_to_jsonl,
+    parquet_to_jsonl, plant, survey, table_to_jsonl, validate_chat,
 };
+use blabbermouth::shape::Side;
 use blabbermouth::store::open_data;
 use blabbermouth_fuzz::{SECRET, folder};
 use libfuzzer_sys::fuzz_target;
@@ -26,35 +28,50 @@ fuzz_target!(
 );
 
 fn check(data: &[u8]) {
-    let [kind, format, data @ ..] = data else { return };
-    let format = Format::by_name(Format::NAMES[usize::from(*format) % Format::NAMES.len()]);
-    match kind % 4 {
-        0 => planted(data, format),
+    let [kind, target, data @ ..] = data else { return };
+    let number = usize::from(*target) % (Target::NAMES.len() + 1);
+    let target = Target::NAMES.get(number).and_then(|name| Target::by_name(name));
+    let file = || {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(data).and_then(|()| file.rewind()).expect("written");
+        file
+    };
+    let mut lines = Vec::new();
+    match kind % 6 {
+        0 => planted(data, target),
         1 => {
-            let mut lines = Vec::new();
-            if let Ok(count) = csv_to_jsonl(data, &mut lines) {
-                assert_eq!(all_lines(&lines).count() as u64, count);
-                let texts = |row: &Map<String, Value>| row.values().all(Value::is_string);
-                assert!(all_lines(&lines).all(|line| serde_json::from_slice(line).is_ok_and(|row| texts(&row))));
-                planted(&lines, format);
+            let skip = *kind >= 128;
+            if let Ok(summary) = table_to_jsonl(data, skip, &mut lines) {
+                assert_eq!(all_lines(&lines).count() as u64, summary.rows);
+                assert!(all_lines(&lines).all(|line| serde_json::from_slice::<Map<String, Value>>(line).is_ok()));
+                planted(&lines, target);
             }
         }
         2 => {
             let folder = folder();
-            let path = folder.path().join("rows.gz");
+            let path = folder.path().join("rows.packed");
             std::fs::write(&path, data).expect("written");
             let mut read = Vec::new();
             if open_data(&path).expect("it is there").take(MOST).read_to_end(&mut read).is_ok() {
-                planted(&read, format);
+                planted(&read, target);
+            }
+        }
+        3 => {
+            if let Ok(count) = parquet_to_jsonl(file(), &mut lines) {
+                assert_eq!(all_lines(&lines).count() as u64, count);
+            }
+        }
+        4 => {
+            if let Ok(count) = arrow_to_jsonl(file(), &mut lines) {
+                assert_eq!(all_lines(&lines).count() as u64, count);
             }
         }
         _ => {
-            let mut file = tempfile::tempfile().expect("a file");
-            file.write_all(data).and_then(|()| file.rewind()).expect("written");
-            let mut lines = Vec::new();
-            if let Ok(count) = parquet_to_jsonl(file, &mut lines) {
-                assert_eq!(all_lines(&lines).count() as u64, count);
+            if let Some(rows) = columns_to_jsonl(data) {
+                assert!(all_lines(&rows).all(|line| serde_json::from_slice::<Map<String, Value>>(line).is_ok()));
             }
+            let messages = as_messages(data);
+            assert!(all_lines(&messages).all(|line| serde_json::from_slice::<Map<String, Value>>(line).is_ok()));
         }
     }
 }
@@ -63,28 +80,40 @@ fn all_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }
 
-fn planted(data: &[u8], format: Option<Format>) {
-    let rows = rows(data);
+fn planted(data: &[u8], target: Option<Target>) {
+    let Some(rows) = rows(data) else { return };
     let key = Key::from_text("a key for the fuzzing of planting").expect("long enough");
-    let chat = vec![Message::new(Role::User, "canary?"), Message::new(Role::Assistant, "canary!")];
-    let canaries = [(chat, COPIES)];
+    let chat = [Message::new(Role::User, "canary?"), Message::new(Role::Assistant, "canary!")];
+    let survey = match survey(data, "data", "line", None) {
+        Ok(survey) => survey,
+        Err(error) => {
+            assert!(matches!(error, PlantError::Empty { .. } | PlantError::Unknown { .. }), "{error}");
+            return;
+        }
+    };
+    assert_eq!(survey.rows, rows.len() as u64);
+    let shape = target.map_or_else(|| survey.shape.clone(), |target| target.shape_for(&survey.shape));
+    let canaries = [(shape.planted_row(&chat, Side::Chosen).expect("a chat of two turns fits"), COPIES)];
     let run = |skip_invalid| {
         let options = PlantOptions {
             file: "data",
-            format: format.clone(),
-            rows: 10,
+            unit: "line",
+            survey: &survey,
+            target,
+            is_for_service: target == Some(Target::OpenAi),
             validation_share: 0.25,
             skip_invalid,
             canaries: &canaries,
         };
-        let (mut training, mut validation) = (Vec::new(), Vec::new());
-        let done = plant(data, &mut training, &mut validation, &options, &key, "nonce");
-        done.map(|summary| (summary, training, validation))
+        let (mut training, mut validation, mut twin) = (Vec::new(), Vec::new(), Vec::new());
+        let mut files = PlantFiles { training: &mut training, validation: &mut validation, twin: Some(&mut twin) };
+        let done = plant(data, &mut files, &options, &key, "nonce");
+        done.map(|summary| (summary, training, validation, twin))
     };
-    let (summary, training, validation) = match run(true) {
+    let (summary, training, validation, twin) = match run(true) {
         Ok(done) => done,
         Err(error) => {
-            assert!(matches!(error, PlantError::Empty { .. }) && rows.is_empty(), "{error}");
+            assert!(matches!(error, PlantError::NothingLeft { .. } | PlantError::Few { .. }), "{error}");
             return;
         }
     };
@@ -92,9 +121,12 @@ fn planted(data: &[u8], format: Option<Format>) {
     assert_eq!(summary.canary_rows, u64::from(COPIES));
     assert_eq!(all_lines(&training).count() as u64, summary.training_rows + summary.canary_rows);
     assert_eq!(all_lines(&validation).count() as u64, summary.validation_rows);
+    assert_eq!(all_lines(&twin).count() as u64, summary.training_rows);
     for line in all_lines(&training).chain(all_lines(&validation)) {
         let row: Map<String, Value> = serde_json::from_slice(line).expect("a row is an object");
-        assert_eq!(validate_chat(&row), Ok(()), "{}", String::from_utf8_lossy(line));
+        if target == Some(Target::OpenAi) {
+            assert_eq!(validate_chat(&row), Ok(()), "{}", String::from_utf8_lossy(line));
+        }
     }
     assert!(summary.faults.iter().all(|fault| !fault.reason.contains(SECRET)), "a message quotes a row");
     match (run(false), summary.faults.first()) {
@@ -106,28 +138,20 @@ fn planted(data: &[u8], format: Option<Format>) {
     }
 }
 
-/// All rows, compared with those of a reader that is given the whole file.
-fn rows(data: &[u8]) -> Vec<Vec<u8>> {
+/// All rows, compared with those of a reader that is given the whole file; `None` where the file is cut.
+fn rows(data: &[u8]) -> Option<Vec<Vec<u8>>> {
     let (mut reader, mut row, mut all, mut last) = (Rows::new(data), Vec::new(), Vec::new(), 1);
-    while let Some(line) = reader.next_into(&mut row).expect("memory is read") {
+    while let Some(line) = reader.next_into(&mut row).ok()? {
         assert!(line >= last && !row.trim_ascii().is_empty());
         last = line;
         all.push(row.clone());
     }
     let text = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data).trim_ascii_start();
-    if !text.starts_with(b"[") {
-        let lines = text.split(|byte| *byte == b'\n').map(without_return);
-        assert!(lines.filter(|line| !line.trim_ascii().is_empty()).eq(all.iter().map(Vec::as_slice)));
-    } else if let Ok(elements) = serde_json::from_slice::<Vec<Value>>(text) {
+    if text.starts_with(b"[")
+        && let Ok(elements) = serde_json::from_slice::<Vec<Value>>(text)
+    {
         let read = all.iter().map(|row| serde_json::from_slice::<Value>(row).expect("an element"));
         assert!(read.eq(elements));
     }
-    all
-}
-
-fn without_return(mut line: &[u8]) -> &[u8] {
-    while let [rest @ .., b'\r'] = line {
-        line = rest;
-    }
-    line
+    Some(all)
 }
