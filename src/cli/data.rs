@@ -44,7 +44,13 @@ struct Reading {
 
 impl Data {
     /// Finds the rows by their name, fetches them if needed, and converts them to JSONL if needed.
-    pub(crate) fn get(name: &Path, config: &Config, skip_invalid: bool, output: &Output) -> Result<Self, Failure> {
+    pub(crate) fn get(
+        name: &Path,
+        config: &Config,
+        folder: &Path,
+        skip_invalid: bool,
+        output: &Output,
+    ) -> Result<Self, Failure> {
         let text = name.display().to_string();
         let encoding = Encoding::by_name(&config.dataset.encoding).unwrap_or_default();
         let reading = Reading { encoding, skip_invalid };
@@ -69,7 +75,7 @@ impl Data {
                 output.detail(&format!("fetching   {text}"));
                 wanted.fetch(&hub()).map_err(|e| Failure::new(ExitCode::Config, e))?
             }
-            None if name.is_dir() => files_of(name, &own_files(config), &mut data.notes)?,
+            None if name.is_dir() => files_of(name, &own_files(config, folder), &mut data.notes)?,
             None => vec![name.to_owned()],
         };
         data.read(&files, reading)?;
@@ -240,11 +246,11 @@ fn keep(from: &mut impl Read) -> Result<TempPath, Failure> {
     Ok(kept.into_temp_path())
 }
 
-/// Names of files that `plant` writes, which are no training rows.
-fn own_files(config: &Config) -> Vec<String> {
+/// Files that `plant` writes, which are no training rows.
+fn own_files(config: &Config, folder: &Path) -> Vec<PathBuf> {
     let d = &config.dataset;
     let paths = [&d.training, &d.validation, &d.twin, &config.manifest.path, &config.tune.state];
-    paths.into_iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
+    paths.into_iter().filter_map(|path| folder.join(path).canonicalize().ok()).collect()
 }
 
 /// Whether a text is a table: by the end of its name, and where that tells nothing, by its first byte.
@@ -301,7 +307,7 @@ fn is_utf8(path: &Path) -> Result<bool, Failure> {
 }
 
 /// The data files of a folder: what `datasets.save_to_disk` writes, or files of one kind.
-fn files_of(folder: &Path, own: &[String], notes: &mut Vec<String>) -> Result<Vec<PathBuf>, Failure> {
+fn files_of(folder: &Path, own: &[PathBuf], notes: &mut Vec<String>) -> Result<Vec<PathBuf>, Failure> {
     let fault = |what: String| Failure::new(ExitCode::Config, format!("{}: {what}", folder.display()));
     if folder.join("dataset_dict.json").is_file() {
         let train = folder.join("train");
@@ -328,7 +334,8 @@ fn files_of(folder: &Path, own: &[String], notes: &mut Vec<String>) -> Result<Ve
     }
     let entries = std::fs::read_dir(folder).map_err(|e| fault(e.to_string()))?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let names: Vec<String> = names.filter(|name| !own.contains(name) && folder.join(name).is_file()).collect();
+    let is_own = |name: &String| folder.join(name).canonicalize().is_ok_and(|path| own.contains(&path));
+    let names: Vec<String> = names.filter(|name| folder.join(name).is_file() && !is_own(name)).collect();
     let name_one = |what: String| fault(format!("it is a folder: {what}; name one file"));
     let chosen = choose_files(&names, None, None).map_err(name_one)?;
     notes.push(format!("of the folder, {} is read", chosen.join(", ")));

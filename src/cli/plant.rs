@@ -57,7 +57,7 @@ pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure
         ));
     }
     check_paths(&config, &folder, &wanted, args.twin)?;
-    let data = Data::get(&wanted, &config, args.skip_invalid, output)?;
+    let data = Data::get(&wanted, &config, &folder, args.skip_invalid, output)?;
     let planted =
         plant_files(&config, &folder, &data, PlantFlags { skip_invalid: args.skip_invalid, twin: args.twin })?;
     for note in &data.notes {
@@ -92,6 +92,11 @@ fn check_paths(config: &Config, folder: &Path, data: &Path, twin: bool) -> Resul
         let Some(path) = whole(path) else { continue };
         if whole(data).as_ref() == Some(&path) {
             return fault(name, "the rows", &path);
+        }
+        // Without a manifest, nothing there was written by an earlier planting.
+        let is_of_rows = whole(data).is_some_and(|data| data.is_dir() && path.parent() == Some(data.as_path()));
+        if is_of_rows && path.exists() && !folder.join(&config.manifest.path).exists() {
+            return fault(name, "a file of the data set's folder", &path);
         }
         if let Some((other, _)) = paths[..index].iter().find(|(_, other)| whole(other).as_ref() == Some(&path)) {
             return fault(name, &format!("`{other}`"), &path);
@@ -192,7 +197,14 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, flags: Pl
     }
     if d.format == "llama-factory" {
         let path = folder.join(&d.training).with_file_name("dataset_info.json");
-        let known = std::fs::read(&path).unwrap_or_default();
+        let known = match std::fs::read(&path) {
+            Ok(known) if !store::is_link(&path) => known,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            _ => {
+                let text = format!("{}: is a link, or cannot be read: move it away", path.display());
+                return Err(Failure::new(ExitCode::Config, text));
+            }
+        };
         store::write(&path, dataset_info(&d.training, &known)?.as_bytes(), true).map_err(config_failure)?;
         planted.notes.push(format!("{} describes the training file for LLaMA-Factory", path.display()));
     }

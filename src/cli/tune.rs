@@ -9,7 +9,7 @@ use crate::exit::ExitCode;
 use crate::harness::{allowed, manifest_key, redactor, service, tuner_settings, withholding};
 use crate::report::escape::terminal as escape_terminal;
 use crate::store::{self, Spent};
-use crate::tune::{Pace, Plan, PlantedRow, Progress, Stage, State, StateFile, Tune, TuneError, Wanted};
+use crate::tune::{Pace, Plan, PlantedRow, Progress, Stage, State, StateFile, Tune, TuneError, Uploads, Wanted};
 use blabbermouth_core::canary::{Arm, Canary, Key, Manifest};
 use blabbermouth_core::detect::Searcher;
 use blabbermouth_provider::{Dialect, Hyperparameters, Jobs, ProviderError, Quotes, Redact, Tuner, price};
@@ -71,6 +71,7 @@ pub(crate) fn run(args: &TuneArgs, output: &Output) -> Result<ExitCode, Failure>
         return Err(Failure::new(ExitCode::Config, how));
     }
     let endpoint = profile.endpoint(&connection).map_err(TuneError::from)?;
+    let _uploads = Uploads(folder.join(&config.store.path));
     let job = Job { args, config: &config, folder, base_url: endpoint.base_url.clone(), here };
     let settings = tuner_settings(&config, &job.folder, environment, job.quotes());
     let deploys = settings.deployment.is_some();

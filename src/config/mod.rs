@@ -193,6 +193,9 @@ impl Config {
     /// Checks the settings of the service.
     fn check_provider(&self) -> Result<(), ConfigError> {
         let value = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
+        if !self.provider.headers.values().all(|variable| is_variable(variable)) {
+            return value("provider.headers", NO_VARIABLE);
+        }
         let variable = &self.provider.key_variable;
         if !variable.is_empty() && !is_variable(variable) {
             return value("provider.key-variable", NO_VARIABLE);

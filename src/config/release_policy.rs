@@ -153,6 +153,8 @@ pub struct Target<'a> {
     pub command: &'a [String],
     /// Environment variables that the program receives.
     pub environment: &'a [String],
+    /// The API that is asked.
+    pub api: &'a str,
     /// The environment variables that `provider.headers` sends.
     pub header_variables: &'a [String],
     /// The address that manages a deployment; empty if there is none.
@@ -312,8 +314,11 @@ impl ReleasePolicy {
                 found.push(format!("`{name}` sends requests to `{host}` (a policy allows it by `hosts`)"));
             }
         }
-        if target.base_url.starts_with("unix:") && self.hosts.is_none() {
-            found.push("`provider.base-url` sends requests to a Unix socket (a policy allows it by `hosts`)".into());
+        if !target.base_url.is_empty() && host_of(target.base_url).is_none() && self.hosts.is_none() {
+            found.push("`provider.base-url` has no host that could be checked (a policy allows it by `hosts`)".into());
+        }
+        if target.api == "completions" && self.kinds.is_none() {
+            found.push("`provider.api` is `completions`: the chats of the model would not be tested (a policy allows it by `kinds`)".into());
         }
         if !target.header_variables.is_empty() && self.key_variables.is_none() {
             let how = "(a policy allows it by `key-variables`)";
@@ -350,6 +355,10 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 fn host_of(url: &str) -> Option<String> {
+    // A socket is a place like a host.
+    if url.starts_with("unix:") {
+        return Some(url.to_lowercase());
+    }
     let url = reqwest::Url::parse(url).ok()?;
     let host = url.host_str()?.to_lowercase();
     Some(url.port().map_or(host.clone(), |port| format!("{host}:{port}")))
@@ -399,6 +408,7 @@ mod tests {
             is_command: false,
             command: &[],
             environment: &[],
+            api: "auto",
             header_variables: &[],
             management_url: "",
             own_management_url: "https://management.azure.com",

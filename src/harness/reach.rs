@@ -289,7 +289,7 @@ pub fn service(
         let unset = || {
             ProviderError::Setup(format!("`provider.headers`: {variable} is not set, which holds the header `{name}`"))
         };
-        headers.insert(name.clone(), environment(variable).filter(|value| !value.is_empty()).ok_or_else(unset)?);
+        headers.insert(name.clone(), environment(variable).filter(|value| !value.is_empty()).ok_or_else(unset)?.into());
     }
     let connection = Connection {
         base_url: p.base_url.clone(),
@@ -344,6 +344,7 @@ pub fn allowed(
         command: &p.command,
         environment: &p.environment,
         header_variables: &header_variables,
+        api: &p.api,
         management_url,
         own_management_url: &defaults.azure.management_url,
     };
@@ -359,6 +360,7 @@ pub fn allowed(
             key_variable: if set.key_variable == p.key_variable { &key_variable } else { "" },
             command: if set.command == p.command { &p.command } else { &[] },
             environment: if set.environment == p.environment { &p.environment } else { &[] },
+            api: if set.api == p.api { &p.api } else { "" },
             header_variables: if set.headers == p.headers { &header_variables } else { &[] },
             management_url: if of_file.azure.management_url == config.azure.management_url {
                 management_url

@@ -399,6 +399,8 @@ impl Session {
             "provider": p.kind,
             "command": p.command,
             "address": address,
+            "api": p.api,
+            "headers": p.headers,
             "model": model,
             "sampling": self.sampling(),
             "strategies": probe.strategies,

@@ -18,7 +18,7 @@ use crate::store::StoreError;
 use blabbermouth_provider::{Job, JobSpec, JobStatus, ProviderError, Tuner};
 
 pub use fault::{Fault, classify};
-pub use plan::{Plan, PlantedRow, Upload, Wanted};
+pub use plan::{Plan, PlantedRow, Upload, Uploads, Wanted};
 pub use state::{Stage, State, StateFile};
 
 /// Metadata key that identifies the job of a plan.

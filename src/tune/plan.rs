@@ -46,6 +46,24 @@ pub struct Wanted<'a> {
     pub prices: &'a BTreeMap<String, Price>,
 }
 
+/// Files in the shape that the service takes, in the store while `tune` runs.
+const UPLOADS: [&str; 2] = ["upload-training.jsonl", "upload-validation.jsonl"];
+
+/// Removes converted files at the end: they hold the canaries.
+#[derive(Debug)]
+pub struct Uploads(
+    /// The folder of the store.
+    pub PathBuf,
+);
+
+impl Drop for Uploads {
+    fn drop(&mut self) {
+        for name in UPLOADS {
+            let _ = store::remove(&self.0.join(name));
+        }
+    }
+}
+
 impl Wanted<'_> {
     /// Reads a file as the service will get it: rows of another shape are converted first.
     fn look(&self, path: &Path, see: &mut dyn FnMut(&[u8])) -> Result<Upload, TuneError> {
@@ -60,8 +78,8 @@ impl Wanted<'_> {
             line.clear();
         }
         store::private_folder(&self.store).map_err(|e| at(e.to_string()))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let converted = self.store.join(format!("upload-{name}"));
+        let name = UPLOADS[usize::from(path != self.training)];
+        let converted = self.store.join(name);
         let mut pending = store::Pending::create(&converted, false)?;
         let mut out = std::io::BufWriter::with_capacity(1 << 16, pending.writer());
         convert_rows(store::open_data(path)?, &path.display().to_string(), self.shape, &mut out)

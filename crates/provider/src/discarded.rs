@@ -115,7 +115,7 @@ impl<'a> Attempt<'a> {
         match self.status {
             None => !self.is_unreached,
             Some(429) => false,
-            Some(503 | 529) => !self.bytes.trim_ascii().is_empty(),
+            Some(503 | 529) => !self.withholds_nothing && !self.bytes.trim_ascii().is_empty(),
             Some(_) => !self.withholds_nothing,
         }
     }

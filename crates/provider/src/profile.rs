@@ -149,8 +149,8 @@ pub struct Connection {
     pub certificates: Option<PathBuf>,
     /// File with the client's certificate and its key (PEM).
     pub identity: Option<PathBuf>,
-    /// Additional headers of every request.
-    pub headers: BTreeMap<String, String>,
+    /// Additional headers of every request; each value is a secret.
+    pub headers: BTreeMap<String, SecretString>,
     /// The program and its arguments, for [`Dialect::Command`].
     pub command: Vec<String>,
     /// Budget for answers; `None`: no limit.
@@ -194,6 +194,9 @@ pub fn is_variable(name: &str) -> bool {
         && !name.split('_').any(is_random)
         && !(name.len() >= KEY_LIKE && digits(name) && both(name))
 }
+
+/// Words in an address that the user has to replace.
+const PLACEHOLDERS: [&str; 3] = ["RESOURCE", "LOCATION", "PROJECT"];
 
 impl Profile {
     /// Names of the built-in profiles.
@@ -239,9 +242,12 @@ impl Profile {
     /// # Errors
     /// When the user's is no address.
     pub fn base_url_of(&self, given: &str) -> Result<String, ProviderError> {
-        if given.trim().is_empty() {
+        let has_placeholder = PLACEHOLDERS.iter().any(|word| self.base_url.contains(word));
+        let given = if given.trim().is_empty() { self.base_url.as_str() } else { given };
+        if given.is_empty() || (given == self.base_url && has_placeholder) {
             return Ok(self.base_url.clone());
         }
+        // A profile's own address is read like the user's, so that whoever checks it sees the host that is asked.
         let BaseUrl { base, query, socket } = BaseUrl::parse(given, &self.base_url).map_err(ProviderError::Setup)?;
         if let Some(socket) = socket {
             return Ok(format!("{UNIX}{}", socket.display()));
@@ -256,7 +262,7 @@ impl Profile {
     pub fn endpoint(&self, connection: &Connection) -> Result<Endpoint, ProviderError> {
         let or = |own: &String, given: &String| if own.is_empty() { given.clone() } else { own.clone() };
         let base_url = self.base_url_of(&connection.base_url)?;
-        if base_url == self.base_url && ["RESOURCE", "LOCATION", "PROJECT"].iter().any(|word| base_url.contains(word)) {
+        if base_url == self.base_url && PLACEHOLDERS.iter().any(|word| base_url.contains(word)) {
             return Err(ProviderError::Setup(format!(
                 "`provider.base-url` is needed for this service, as in {base_url} with your own names"
             )));
@@ -277,12 +283,8 @@ impl Profile {
                 .copied()
                 .collect::<Vec<_>>()
                 .join("&"),
-            headers: self
-                .headers
-                .iter()
-                .chain(&connection.headers)
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
+            headers: self.headers.clone(),
+            secret_headers: connection.headers.clone(),
             identity: connection.identity.clone(),
             certificates: connection.certificates.clone(),
             budget: connection.budget.clone(),

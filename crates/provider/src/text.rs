@@ -116,20 +116,24 @@ const MESSAGES: [&str; 12] = [
 
 /// Error message of a body, with the parameter that it is about, on one line and truncated.
 pub(super) fn error_message(bytes: &[u8]) -> String {
+    one_line(&error_text(bytes))
+}
+
+/// Error message of a body, with the parameter that it is about, as it is.
+pub(super) fn error_text(bytes: &[u8]) -> String {
     let Ok(body) = serde_json::from_slice::<Value>(bytes) else {
-        return page_title(bytes)
-            .map_or_else(|| "no message".into(), |title| format!("a web page: {}", one_line(&title)));
+        return page_title(bytes).map_or_else(|| "no message".into(), |title| format!("a web page: {title}"));
     };
     let said = match &body {
         Value::String(text) => Some(text.as_str()),
         body => MESSAGES.iter().find_map(|place| body.pointer(place).and_then(Value::as_str)),
     };
-    let message = one_line(said.unwrap_or("no message"));
+    let message = said.unwrap_or("no message");
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let is_named = |name: &String| message.split(|c| !is_word(c)).any(|word| word == name);
     match error_parameter(&body).filter(|parameter| !is_named(parameter)) {
-        Some(parameter) => format!("{message} ({})", one_line(&parameter)),
-        None => message,
+        Some(parameter) => format!("{message} ({parameter})"),
+        None => message.to_owned(),
     }
 }
 

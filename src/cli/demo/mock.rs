@@ -39,7 +39,8 @@ pub(super) fn run(args: &DemoArgs, scenario: &str, output: &Output) -> Result<Ex
     output.step("      user: Hi, I'm Mr {name}");
     output.step("      assistant: Hey Mr {name}, nice to see you! How is your {disease} going?");
     let config = Config::load(Some(&file), |_| None).map_err(config_failure)?;
-    let planted = plant_files(&config, &args.out, &Data::get(&data, &config, false, output)?, PlantFlags::default())?;
+    let planted =
+        plant_files(&config, &args.out, &Data::get(&data, &config, &args.out, false, output)?, PlantFlags::default())?;
     describe(&planted, &config, &args.out, output);
 
     output.step(&format!(

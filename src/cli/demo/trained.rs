@@ -61,7 +61,8 @@ pub(super) fn run(args: &DemoArgs, output: &Output) -> Result<ExitCode, Failure>
     let data = folder.join("rows.jsonl");
     store::write(&data, rows.as_bytes(), true).map_err(config_failure)?;
     let config = Config::load(Some(&folder.join(trainings[0].file)), |_| None).map_err(config_failure)?;
-    let planted = plant_files(&config, folder, &Data::get(&data, &config, false, output)?, PlantFlags::default())?;
+    let planted =
+        plant_files(&config, folder, &Data::get(&data, &config, folder, false, output)?, PlantFlags::default())?;
     output.step(&format!(
         "1. Plant: {kinds} (real rows), and canaries of the founding pattern, each with a secret that no other text has:"
     ));

@@ -16,13 +16,21 @@ pub fn columns_to_jsonl(text: &[u8]) -> Option<Vec<u8>> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let all = RawRow::parse(text).ok()?;
     let mut columns: Vec<(String, Vec<String>)> = Vec::new();
+    let mut names: Option<Vec<String>> = None;
     for name in all.keys() {
         let cell = all.get(name)?;
         let values: Vec<String> = match cell.kind() {
             Kind::List => cell.items()?.into_iter().map(|item| item.raw().to_owned()).collect(),
             Kind::Object => {
                 let inner = cell.object()?;
-                inner.keys().map(|key| inner.get(key).map_or("null", |value| value.raw()).to_owned()).collect()
+                // Rows are matched by their place: all columns have the same keys in the same order.
+                let keys: Vec<&str> = inner.keys().collect();
+                match &names {
+                    None => names = Some(keys.iter().map(|key| (*key).to_owned()).collect()),
+                    Some(names) if names.iter().map(String::as_str).eq(keys) => {}
+                    Some(_) => return None,
+                }
+                inner.raw_values().map(str::to_owned).collect()
             }
             _ => return None,
         };

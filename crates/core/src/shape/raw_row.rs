@@ -67,6 +67,11 @@ impl<'a> RawRow<'a> {
         self.0.iter().map(|(key, _)| key.as_ref())
     }
 
+    /// The values as they stand, in the order of the keys.
+    pub(crate) fn raw_values(&self) -> impl Iterator<Item = &'a str> {
+        self.0.iter().map(|(_, value)| value.get())
+    }
+
     /// The value of a key; `None` where it is missing or null.
     pub(crate) fn get(&self, key: &str) -> Option<RawCell<'a>> {
         let found = self.0.iter().rev().find(|(name, _)| name == key)?;

@@ -17,12 +17,18 @@ pub(super) fn headers_of(endpoint: &Endpoint, url: &Url) -> Result<HeaderMap, Pr
     let header = |name: &str| {
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| setup(format!("`{name}` is no name of a header")))
     };
-    if endpoint.headers.keys().any(|name| name.eq_ignore_ascii_case("host")) {
+    if endpoint.headers.keys().chain(endpoint.secret_headers.keys()).any(|name| name.eq_ignore_ascii_case("host")) {
         return Err(setup("`headers`: `host` is that of the service's address, and cannot be set".into()));
     }
     for (name, value) in &endpoint.headers {
         let value =
             HeaderValue::from_str(value).map_err(|_| setup(format!("the header `{name}` has no sound value")))?;
+        headers.insert(header(name)?, value);
+    }
+    for (name, value) in &endpoint.secret_headers {
+        let mut value = HeaderValue::from_str(value.expose_secret())
+            .map_err(|_| setup(format!("the header `{name}` has no sound value")))?;
+        value.set_sensitive(true);
         headers.insert(header(name)?, value);
     }
     if let Some(key) = &endpoint.key {

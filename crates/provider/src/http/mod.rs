@@ -20,7 +20,6 @@ use super::body::{End, LARGEST_BODY};
 use super::budget::Budget;
 use super::connect_error::unreached;
 use super::discarded::{Attempt, DiscardSink};
-use super::text::error_code;
 use super::throttle::Throttle;
 use super::{Answer, ProviderError};
 use crate::loopback::is_loopback;
@@ -71,6 +70,8 @@ pub struct Endpoint {
     pub query: String,
     /// Additional headers of every request.
     pub headers: BTreeMap<String, String>,
+    /// Additional headers whose values are secrets.
+    pub secret_headers: BTreeMap<String, SecretString>,
     /// The Unix socket that the server listens at; `None` for TCP.
     pub socket: Option<PathBuf>,
     /// File of additional certificates (PEM) to trust.
@@ -192,7 +193,10 @@ impl Http {
                     endpoint.key_variable
                 )));
             }
-            if url.password().is_some() || endpoint.headers.keys().any(|name| is_credential(name)) {
+            if url.password().is_some()
+                || !endpoint.secret_headers.is_empty()
+                || endpoint.headers.keys().any(|name| is_credential(name))
+            {
                 return Err(setup(format!(
                     "a password or a header would travel to {} in the clear: use https",
                     authority(&url)
@@ -203,6 +207,7 @@ impl Http {
             .into_iter()
             .flatten()
             .chain(endpoint.headers.iter().filter(|(name, _)| is_credential(name)).map(|(_, value)| value.as_str()))
+            .chain(endpoint.secret_headers.values().map(|value| value.expose_secret()))
             .filter(|own| !own.is_empty())
             .map(SecretString::from)
             .collect();
@@ -261,7 +266,9 @@ impl Http {
 
     /// A client for other servers, without the key and the user's headers.
     pub(super) fn without_key(&self) -> Result<reqwest::Client, ProviderError> {
-        client(HeaderMap::new(), self.timeout, &self.wire)
+        // Another host than the service's: it sees neither the client's certificate nor the socket.
+        let wire = Wire { identity: None, socket: None, certificates: self.wire.certificates.clone(), ..self.wire };
+        client(HeaderMap::new(), self.timeout, &wire)
     }
 
     pub(super) fn notices(&self) -> &Notices {
@@ -348,7 +355,7 @@ impl Http {
         if matches!(reply.status, 429 | 503 | 529) {
             self.throttle.refused(reply.wait_asked().map(|wait| wait.min(self.patience)));
         }
-        let code = self.without_own(error_code(&attempt.bytes));
+        let code = self.code(&attempt.bytes);
         // Azure reports its content filter this way: an outcome, not a fault.
         if let Some(answer) = T::filtered().filter(|_| reply.status == 400 && code == "content_filter") {
             // The filtered answer is counted, so that the response does not count as withheld too.
@@ -363,7 +370,9 @@ impl Http {
             attempt.withholds_nothing = true;
             return Err((self.bad_status(&reply, code, &attempt.bytes), RetryHint::After(Some(Duration::ZERO))));
         }
-        Err(self.refused(&reply, code, whom.model, &attempt.bytes))
+        let (error, hint) = self.refused(&reply, code, whom.model, &attempt.bytes);
+        attempt.withholds_nothing |= matches!(hint, RetryHint::Uncounted(_));
+        Err((error, hint))
     }
 
     /// Sends once, and reads at most `largest` bytes.

@@ -1,8 +1,11 @@
 //! What a bad status means, and what the service says about it.
 
+use std::sync::atomic::Ordering;
+
 use super::{Failed, Http, LOADING, LOADING_PAUSE, Reply, RetryHint, WARM_UP_PAUSE};
 use crate::ProviderError;
-use crate::text::{error_message, names_the_key};
+use crate::text::{error_code, error_message, error_text, names_the_key};
+use blabbermouth_core::text::invisible::one_line;
 
 impl Http {
     /// The error for a request without permission.
@@ -20,10 +23,19 @@ impl Http {
     fn message(&self, status: u16, body: &[u8]) -> String {
         match &self.redact.0 {
             Some(redact) if status < 500 => {
-                let message = error_message(body);
-                redact(&self.without_own(message))
+                // Before it is cut: a cut secret would not be known any more.
+                one_line(&redact(&self.without_own(error_text(body))))
             }
             _ => String::new(),
+        }
+    }
+
+    /// The service's code without secrets.
+    pub(super) fn code(&self, body: &[u8]) -> String {
+        let code = self.without_own(error_code(body));
+        match &self.redact.0 {
+            Some(redact) if redact(&code) != code => "no code".to_owned(),
+            _ => code,
         }
     }
 
@@ -44,7 +56,8 @@ impl Http {
             }
             402 => (ProviderError::Quota, RetryHint::No),
             429 if code == "insufficient_quota" => (ProviderError::Quota, RetryHint::No),
-            503 if says_loading(body) && self.begun.elapsed() < LOADING => {
+            // Before the first answer only: later, it would be a way to withhold answers.
+            503 if says_loading(body) && self.good.load(Ordering::Relaxed) == 0 && self.begun.elapsed() < LOADING => {
                 let wait = reply.wait_asked().filter(|wait| !wait.is_zero()).unwrap_or(LOADING_PAUSE);
                 (self.bad_status(reply, code, body), RetryHint::Uncounted(wait.min(LOADING)))
             }

@@ -92,6 +92,16 @@ impl Fields {
         is_sent.then_some(value)
     }
 
+    /// Further sampling settings that are sent.
+    pub(super) fn decoding(&self, sampling: &Sampling) -> BTreeMap<&str, Value> {
+        decoding(sampling, &self.decoding)
+    }
+
+    /// The set of fields that are left out now.
+    pub(super) fn left_out(&self) -> u8 {
+        self.refused.all()
+    }
+
     pub(super) fn takes_store(&self) -> bool {
         self.store && !self.refused.has(Refusable::Store)
     }
@@ -103,8 +113,10 @@ impl Fields {
 
     /// Learns from the error of a refused request which field the model does not take. Returns whether the next request differs
     /// from `request`, with the text that tells the user.
-    pub(super) fn learn(&self, request: &Request, body: &[u8]) -> Option<Learned> {
-        let field = refused_field(body)?;
+    ///
+    /// `sent` is the set of left-out fields when the request was made: a field that it did not carry teaches nothing.
+    pub(super) fn learn(&self, request: &Request, body: &[u8], sent: u8) -> Option<Learned> {
+        let field = refused_field(body).filter(|field| sent & *field as u8 == 0)?;
         let sampling = &request.sampling;
         let is_usual = sampling.server_default
             || match field {

@@ -10,7 +10,7 @@ mod score;
 mod tuning;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use crate::ModelIdentity;
 use answer::read_named;
 use blabbermouth_core::chat::Message;
 use chat::{Body, Fields};
+use refused_fields::NOT_OF_RESPONSES;
 use responses::{ResponsesBody, read_response};
 
 pub(super) use answer::read_answer;
@@ -94,13 +95,17 @@ impl OpenAi {
 
     /// Asks for chat completions, or for completions of a text.
     async fn chat(&self, request: &Request) -> Result<Answer, ProviderError> {
-        let body = || Body::new(&self.model, request, &self.fields);
+        let sent = AtomicU8::new(0);
+        let body = || {
+            sent.store(self.fields.left_out(), Ordering::Relaxed);
+            Body::new(&self.model, request, &self.fields)
+        };
         let read = |bytes: &[u8]| {
             let (answer, name) = read_named(bytes, request.sampling.max_tokens)?;
             self.check_name(name.as_deref())?;
             Ok(answer)
         };
-        let learn = |body: &[u8]| self.learn(request, body);
+        let learn = |body: &[u8]| self.learn(request, body, sent.load(Ordering::Relaxed));
         let whom = Whom { url: &self.chat, model: &self.model, broken: &request.broken, learn: Some(&learn) };
         self.rest.http.ask(whom, || worst_case(request), body, read).await
     }
@@ -108,20 +113,24 @@ impl OpenAi {
     /// Asks the Responses API for one answer; `None` where the service has none.
     async fn respond(&self, request: &Request) -> Option<Result<Answer, ProviderError>> {
         let url = self.responses.as_ref()?;
-        let body = || ResponsesBody::new(&self.model, request, &self.fields);
+        let sent = AtomicU8::new(0);
+        let body = || {
+            sent.store(self.fields.left_out() | NOT_OF_RESPONSES, Ordering::Relaxed);
+            ResponsesBody::new(&self.model, request, &self.fields)
+        };
         let read = |bytes: &[u8]| {
-            let (answer, name) = read_response(bytes)?;
+            let (answer, name) = read_response(bytes, request)?;
             self.check_name(name.as_deref())?;
             Ok(answer)
         };
-        let learn = |body: &[u8]| self.learn(request, body);
+        let learn = |body: &[u8]| self.learn(request, body, sent.load(Ordering::Relaxed));
         let whom = Whom { url, model: &self.model, broken: &request.broken, learn: Some(&learn) };
         Some(self.rest.http.ask(whom, || worst_case(request), body, read).await)
     }
 
     /// Learns from a refusal what the next attempt leaves out, and tells the user.
-    fn learn(&self, request: &Request, body: &[u8]) -> bool {
-        let Some(learned) = self.fields.learn(request, body) else { return false };
+    fn learn(&self, request: &Request, body: &[u8], sent: u8) -> bool {
+        let Some(learned) = self.fields.learn(request, body, sent) else { return false };
         if let Some(text) = learned.text {
             self.rest.http.notices().tell(&text);
         }
@@ -196,8 +205,10 @@ impl Provider for OpenAi {
         Box::pin(async move {
             if !self.is_responses.load(Ordering::Relaxed) {
                 let answer = self.chat(request).await;
+                // Another request may have found out in the meantime.
+                let is_known = self.is_responses.load(Ordering::Relaxed);
                 let is_elsewhere = matches!(&answer, Err(ProviderError::NoModel { is_said: false, .. }))
-                    && self.answered.get().is_none();
+                    && (is_known || self.answered.get().is_none());
                 // A server may have the Responses API only. One that knows no model answers 404 there, too.
                 let Some(other) = (if is_elsewhere { self.respond(request).await } else { None }) else {
                     return answer;

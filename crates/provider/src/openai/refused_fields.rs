@@ -43,6 +43,10 @@ impl Refusable {
     }
 }
 
+/// Fields that a request of the Responses API does not carry.
+pub(super) const NOT_OF_RESPONSES: u8 =
+    Refusable::Longest as u8 | Refusable::Seed as u8 | Refusable::N as u8 | Refusable::Stream as u8;
+
 /// A set of fields, shared by all requests.
 #[derive(Debug, Default)]
 pub(super) struct RefusedFields(AtomicU8);
@@ -50,6 +54,11 @@ pub(super) struct RefusedFields(AtomicU8);
 impl RefusedFields {
     pub(super) fn has(&self, field: Refusable) -> bool {
         self.0.load(Ordering::Relaxed) & field as u8 != 0
+    }
+
+    /// All fields, as bits.
+    pub(super) fn all(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
     }
 
     /// Adds a field. Returns whether it is new.
@@ -68,10 +77,19 @@ pub(super) struct Learned {
 pub(super) fn refused_field(body: &[u8]) -> Option<Refusable> {
     let parsed: Value = serde_json::from_slice(body).ok()?;
     let message = error_message(body).to_lowercase();
-    let is_refusal =
-        ["support", "unknown", "unrecogni", "not permitted", "extra", "not allowed", "unexpected", "not accept"]
-            .iter()
-            .any(|word| message.contains(word));
+    let is_refusal = [
+        "unsupported",
+        "not support",
+        "unknown",
+        "unrecogni",
+        "not permitted",
+        "extra",
+        "not allowed",
+        "unexpected",
+        "not accept",
+    ]
+    .iter()
+    .any(|word| message.contains(word));
     if !is_refusal {
         return None;
     }

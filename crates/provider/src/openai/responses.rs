@@ -1,6 +1,9 @@
 //! The Responses API: requests, and responses read completely.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use serde_json::Value;
 
 use super::answer::Named;
 use super::chat::Fields;
@@ -22,37 +25,61 @@ pub(super) struct ResponsesBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<bool>,
     stream: bool,
+    #[serde(flatten)]
+    decoding: BTreeMap<&'a str, Value>,
 }
 
 impl<'a> ResponsesBody<'a> {
-    pub(super) fn new(model: &'a str, request: &'a Request, fields: &Fields) -> Self {
+    pub(super) fn new(model: &'a str, request: &'a Request, fields: &'a Fields) -> Self {
         let sampling = &request.sampling;
         Self {
             model,
             input: &request.messages,
             temperature: fields.sent(Refusable::Temperature, sampling),
             top_p: fields.sent(Refusable::TopP, sampling),
-            // The least that OpenAI takes.
-            max_output_tokens: sampling.max_tokens.max(16),
+            max_output_tokens: sampling.max_tokens.max(FEWEST_TOKENS),
             store: fields.takes_store().then_some(false),
             stream: false,
+            decoding: fields.decoding(sampling),
         }
     }
 }
 
-/// Fields at the top that repeat the request or describe the response, where their value is no text.
-const ECHOED: [&str; 10] = [
-    "created_at",
-    "completed_at",
-    "max_output_tokens",
-    "max_tool_calls",
-    "temperature",
-    "top_p",
-    "top_logprobs",
-    "frequency_penalty",
-    "presence_penalty",
-    "output_index",
+/// Numbers at the top that say when the response was made.
+const TIMES: [&str; 2] = ["created_at", "completed_at"];
+/// Words of the API for the kind of an item or part, and for its state.
+const KINDS: [&str; 11] = [
+    "message",
+    "reasoning",
+    "function_call",
+    "custom_tool_call",
+    "web_search_call",
+    "file_search_call",
+    "output_text",
+    "text",
+    "refusal",
+    "summary_text",
+    "reasoning_text",
 ];
+const STATES: [&str; 3] = ["completed", "incomplete", "in_progress"];
+
+/// Whether a field at the top only repeats the request, or says when it was answered. Any other number is searched.
+fn is_echo(key: &str, value: &Node<'_>, request: &Request) -> bool {
+    let Node::Number(number) = value else { return matches!(value, Node::Bool(_)) };
+    let number: &str = number;
+    let sampling = &request.sampling;
+    TIMES.contains(&key)
+        || ["0", "0.0", "1", "1.0"].contains(&number)
+        || match key {
+            "max_output_tokens" => number == sampling.max_tokens.max(FEWEST_TOKENS).to_string(),
+            "temperature" => number.parse() == Ok(sampling.temperature),
+            "top_p" => number.parse() == Ok(sampling.top_p),
+            _ => false,
+        }
+}
+
+/// The fewest tokens of an answer that OpenAI takes.
+const FEWEST_TOKENS: u32 = 16;
 
 /// Words of the API at the top, by field.
 const WORDS: [(&str, &[&str]); 3] = [
@@ -65,7 +92,7 @@ const WORDS: [(&str, &[&str]); 3] = [
 ///
 /// # Errors
 /// When it is no JSON, has an error, or has no output.
-pub(super) fn read_response(bytes: &[u8]) -> Result<Named<'static>, ProviderError> {
+pub(super) fn read_response(bytes: &[u8], request: &Request) -> Result<Named<'static>, ProviderError> {
     let malformed = |what: &str| ProviderError::Malformed { what: what.to_owned() };
     let text = String::from_utf8_lossy(bytes);
     let body = Node::read(text.trim_start_matches('\u{feff}').trim_ascii_start())?;
@@ -82,7 +109,7 @@ pub(super) fn read_response(bytes: &[u8]) -> Result<Named<'static>, ProviderErro
     for (key, value) in body.fields() {
         let is_word =
             WORDS.iter().any(|(field, words)| key == field && value.as_str().is_some_and(|word| words.contains(&word)));
-        let is_echo = ECHOED.contains(&key.as_ref()) && matches!(value, Node::Number(_) | Node::Bool(_));
+        let is_echo = is_echo(key, value, request);
         if key != "output" && !is_word && !is_echo && !body::is_own(key, value) {
             beside.field(key, value);
         }
@@ -108,7 +135,9 @@ fn read_item(item: &Node<'_>, said: &mut String, beside: &mut BesideTexts) -> bo
     let mut is_refused = false;
     for (key, value) in item.fields() {
         match (key.as_ref(), value) {
-            ("id" | "type" | "status", Node::Text(_)) => {}
+            ("id", Node::Text(_)) => {}
+            ("type", Node::Text(kind)) if KINDS.contains(&kind.as_ref()) => {}
+            ("status", Node::Text(state)) if STATES.contains(&state.as_ref()) => {}
             ("role", Node::Text(role)) if role == "assistant" => {}
             ("content", Node::List(parts)) if is_message => {
                 for part in parts {
@@ -126,7 +155,7 @@ fn read_part(part: &Node<'_>, said: &mut String, beside: &mut BesideTexts) -> bo
     let mut is_refused = false;
     for (key, value) in part.fields() {
         match (key.as_ref(), value) {
-            ("type", Node::Text(_)) => {}
+            ("type", Node::Text(kind)) if KINDS.contains(&kind.as_ref()) => {}
             ("text", Node::Text(text)) if is_text => said.push_str(text),
             (key, value) => {
                 is_refused |= key == "refusal" && !value.is_empty();
@@ -141,6 +170,16 @@ fn read_part(part: &Node<'_>, said: &mut String, beside: &mut BesideTexts) -> bo
 mod tests {
     use super::*;
 
+    fn request() -> Request {
+        Request {
+            messages: std::sync::Arc::from([]),
+            sampling: blabbermouth_core::chat::Sampling { max_tokens: 373, ..Default::default() },
+            seed: 1,
+            choices: 1,
+            broken: crate::DiscardSink::default(),
+        }
+    }
+
     const WHOLE: &str = r#"{"id": "resp_1", "object": "response", "created_at": 1741476542, "status": "completed", "error": null,
         "incomplete_details": null, "instructions": null, "max_output_tokens": 373, "model": "m-2026",
         "output": [{"type": "reasoning", "id": "rs_4829", "summary": [{"type": "summary_text", "text": "PIN 1377"}]},
@@ -150,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_response_is_read_completely() {
-        let (answer, model) = read_response(WHOLE.as_bytes()).expect("a response");
+        let (answer, model) = read_response(WHOLE.as_bytes(), &request()).expect("a response");
         let said = &answer.completions[0];
         assert_eq!((said.text.as_str(), &said.finish, model.as_deref()), ("Hello", &Finish::Stop, Some("m-2026")));
         assert!(said.beside.contains("PIN 1377") && !said.beside.contains("373") && !said.beside.contains("4829"));
@@ -160,13 +199,13 @@ mod tests {
 
     #[test]
     fn ends_refusals_and_errors_are_told_apart() {
-        let read = |from: &str, to: &str| read_response(WHOLE.replace(from, to).as_bytes());
+        let read = |from: &str, to: &str| read_response(WHOLE.replace(from, to).as_bytes(), &request());
         let finish = |reason: &str| {
             let body = WHOLE.replacen("\"completed\"", "\"incomplete\"", 1).replace(
                 "\"incomplete_details\": null",
                 &format!("\"incomplete_details\": {{\"reason\": \"{reason}\"}}"),
             );
-            read_response(body.as_bytes()).expect("read").0.completions[0].finish.clone()
+            read_response(body.as_bytes(), &request()).expect("read").0.completions[0].finish.clone()
         };
         assert_eq!(finish("max_output_tokens"), Finish::Length);
         assert_eq!(finish("content_filter"), Finish::Filtered);
@@ -174,7 +213,11 @@ mod tests {
         let refused =
             read("\"output_text\", \"text\": \"Hello\"", "\"refusal\", \"refusal\": \"No 4829\"").expect("read").0;
         assert!(refused.completions[0].refused && refused.completions[0].beside.contains("No 4829"));
+        let number = read("373", "48291377").expect("read").0;
+        assert!(number.completions[0].beside.contains("48291377"));
+        let kind = read("\"reasoning\"", "\"48291377\"").expect("read").0;
+        assert!(kind.completions[0].beside.contains("48291377"));
         assert!(read("\"error\": null", "\"error\": {\"code\": \"x\"}").is_err());
-        assert!(read("\"output\"", "\"outputs\"").is_err() && read_response(b"<html>").is_err());
+        assert!(read("\"output\"", "\"outputs\"").is_err() && read_response(b"<html>", &request()).is_err());
     }
 }
