@@ -20,6 +20,7 @@ export BLABBERMOUTH_PROVIDER_KIND=mock BLABBERMOUTH_KEY=0123456789abcdef01234567
 cat >blabbermouth.toml <<'TOML'
 [canaries]
 planted = 8
+max-share = 1.0
 held-out = 4
 [context]
 audience = "customers: \"all\" <b>of</b> them | and\nmore"
