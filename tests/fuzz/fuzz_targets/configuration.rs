@@ -28,7 +28,7 @@ fn check(data: &[u8]) {
     let Ok(config) = config.map_err(|error| error.to_string()) else { return };
     let policy = config.verdict.policy();
     assert!(policy.alpha > 0.0 && policy.alpha < 1.0 && policy.bound > 0.0 && policy.confidence < 1.0);
-    assert!(config.strategies().is_ok() && config.format().is_ok(), "they were checked");
+    assert!(config.strategies().is_ok() && config.target().is_ok() && config.fields().is_ok(), "they were checked");
     // Lists in files of any name are not read here.
     if config.spaces.values().any(|space| space.file.is_some()) {
         return;
