@@ -308,7 +308,7 @@ def main():
     parser.add_argument("--bounded", action="store_true", help="a fixed part of every group, for CI")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="as many plantings of each project, each with other answers")
     parser.add_argument("--jobs", type=int, default=2, choices=(1, 2), help="runs at a time")
-    parser.add_argument("--limit", type=float, default=180, metavar="SECONDS", help="the time limit of one run")
+    parser.add_argument("--limit", type=float, default=400, metavar="SECONDS", help="the time limit of one run")
     parser.add_argument("--json", metavar="FILE", help="write the results to this file")
     parser.add_argument("--markdown", action="store_true", help="print the table for the documentation")
     options = parser.parse_args()
