@@ -41,8 +41,6 @@ pub(crate) fn run(args: &PlantArgs, output: &Output) -> Result<ExitCode, Failure
         if !found.is_empty() {
             return Err(SessionError::Rerouted { path: args.config.display().to_string(), found }.into());
         }
-    }
-    if is_ci(super::environment) {
         output.warning(
             "each planting draws new canaries: a model that was trained before can no longer be tested by its manifest; plant once, and \
              commit the manifest",

@@ -6,7 +6,7 @@ use std::io::{Error, ErrorKind, Result, Write};
 /// Writes every row of a Parquet file as a line of JSON, and counts them. Memory holds one batch of rows.
 ///
 /// # Errors
-/// When the file is none, is damaged, or has a column of bytes that is no text; when nothing can be written.
+/// When the file is not Parquet, is damaged, or has a column of bytes that are not text; when the copy cannot be written.
 #[cfg(feature = "parquet")]
 pub fn parquet_to_jsonl(from: File, to: &mut impl Write) -> Result<u64> {
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

@@ -336,7 +336,7 @@ impl PlantOptions<'_> {
         let other;
         let (shape, chat) = match self.survey.shape.read(&parsed) {
             Ok(chat) => (&self.survey.shape, chat),
-            // A row of another shape is none that is broken.
+            // A row of another shape is kept.
             Err(reason) => match Shape::detect(&parsed).filter(|found| found.layout != self.survey.shape.layout) {
                 Some(found) => {
                     other = found;

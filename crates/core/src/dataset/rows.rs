@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, Error, ErrorKind, Read};
 
+use crate::shape::TextScan;
+
 /// The longest row, in bytes. No service takes a longer one, and a small compressed file may hold far longer ones.
 pub(super) const LONGEST_ROW: usize = 64 << 20;
 
@@ -117,7 +119,7 @@ impl<R: BufRead> Rows<R> {
 
     /// Reads one value. In an array it ends before the comma or the bracket at depth zero, otherwise with its last brace.
     fn next_value(&mut self, row: &mut Vec<u8>, is_array: bool) -> std::io::Result<Option<u64>> {
-        let (mut depth, mut is_text, mut is_escaped, mut begin) = (0u32, false, false, self.line);
+        let (mut depth, mut scan, mut begin) = (0u32, TextScan::default(), self.line);
         loop {
             let buffer = self.reader.fill_buf()?;
             if buffer.is_empty() {
@@ -131,14 +133,7 @@ impl<R: BufRead> Rows<R> {
             for &byte in buffer {
                 used += 1;
                 self.line += u64::from(byte == b'\n');
-                if is_text {
-                    match byte {
-                        _ if is_escaped => is_escaped = false,
-                        b'\\' => is_escaped = true,
-                        b'"' => is_text = false,
-                        _ => {}
-                    }
-                } else {
+                if !scan.is_in_text(byte) {
                     match byte {
                         b']' if depth == 0 && is_array => {
                             self.mode = Some(Mode::Closed);
@@ -153,7 +148,6 @@ impl<R: BufRead> Rows<R> {
                             begin = self.line;
                             continue;
                         }
-                        b'"' => is_text = true,
                         b'{' | b'[' => depth += 1,
                         b'}' | b']' => {
                             depth = depth.saturating_sub(1);

@@ -196,7 +196,7 @@ impl Carrier {
         Reading { said, value, located }
     }
 
-    /// Returns the byte range of the secret's place in a text; `None` if there is none or it is empty.
+    /// Returns the byte range of the secret's place in a text; `None` if the text has no such place or it is empty.
     fn place(&self, text: &str, located: &Located) -> Option<Range<usize>> {
         let normal = located.normal.as_slice();
         let start = match self.before.first() {

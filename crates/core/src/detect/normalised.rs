@@ -49,7 +49,7 @@ const IN_ORDER: [(u32, u32, char); 11] = [
 /// Invisible letters: the fillers of Hangul.
 const FILLERS: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
 
-/// Returns the ASCII character that a non-ASCII character stands for in every text; `None` if there is none. The
+/// Returns the ASCII character that a non-ASCII character stands for in every text; `None` if it stands only for itself. The
 /// character must be from a decomposed text (NFKD).
 pub(super) fn ascii_of(c: char) -> Option<char> {
     if let Some(latin) = LATIN.get(&c) {

@@ -18,7 +18,7 @@ pub struct Match {
     pub owner: usize,
     /// The detector that found the secret.
     pub detector: Detector,
-    /// The steps of its disguise, outermost first; empty if there is none.
+    /// The steps of its disguise, outermost first; empty if the secret stands undisguised.
     pub how: Vec<Encoding>,
     /// Byte range in the text; for a decoded match, the range of the encoded part.
     pub place: Range<usize>,

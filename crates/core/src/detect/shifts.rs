@@ -51,7 +51,7 @@ const fn distance(before: u8, here: u8) -> u8 {
     if here.wrapping_sub(b'a') < 26 { letter } else { here }
 }
 
-/// Returns the shift that turns a normal text into another of the same length; `None` if there is none.
+/// Returns the shift that turns a normal text into another of the same length; `None` if no shift does.
 pub(super) fn shift_between(pattern: &[u8], text: &[u8]) -> Option<u8> {
     let mut shift = None;
     for (&a, &b) in pattern.iter().zip(text) {

@@ -178,7 +178,7 @@ pub fn registry() -> Vec<Box<dyn Strategy>> {
     ]
 }
 
-/// Returns the built-in strategy of that name; `None` if there is none.
+/// Returns the built-in strategy of that name; `None` for an unknown name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<Box<dyn Strategy>> {
     registry().into_iter().find(|strategy| strategy.name() == name)

@@ -16,4 +16,4 @@ pub use turn_keys::TurnKeys;
 
 pub(crate) use conversation::{Conversation, Speaker, Turn};
 pub(crate) use layout::TOOL_COLUMNS;
-pub(crate) use raw_row::{Kind, RawCell, RawRow, compact, with_nested, without_nan};
+pub(crate) use raw_row::{Kind, RawCell, RawRow, TextScan, compact, with_nested, without_nan};

@@ -80,25 +80,39 @@ impl<'a> RawRow<'a> {
     }
 }
 
+/// Follows the bytes of JSON, one after the other, and tells texts from what stands between them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TextScan {
+    is_open: bool,
+    is_escaped: bool,
+}
+
+impl TextScan {
+    /// Whether the next byte belongs to a text, its quotes included.
+    pub(crate) const fn is_in_text(&mut self, byte: u8) -> bool {
+        if !self.is_open {
+            self.is_open = byte == b'"';
+            return self.is_open;
+        }
+        let is_escaped = self.is_escaped;
+        self.is_escaped = !is_escaped && byte == b'\\';
+        self.is_open = is_escaped || byte != b'"';
+        true
+    }
+}
+
 /// The row with null in place of `NaN` and `Infinity`, which Python writes and JSON does not have; `None` where it has none of them.
 pub(crate) fn without_nan(row: &[u8]) -> Option<Vec<u8>> {
-    let (mut out, mut is_text, mut is_escaped, mut is_changed) = (Vec::with_capacity(row.len()), false, false, false);
+    let (mut out, mut scan, mut is_changed) = (Vec::with_capacity(row.len()), TextScan::default(), false);
     let mut rest = row;
     while let Some((&byte, after)) = rest.split_first() {
-        if is_text {
-            match byte {
-                _ if is_escaped => is_escaped = false,
-                b'\\' => is_escaped = true,
-                b'"' => is_text = false,
-                _ => {}
-            }
-        } else if let Some(word) = [&b"NaN"[..], b"-Infinity", b"Infinity"].iter().find(|word| rest.starts_with(word)) {
+        let is_text = scan.is_in_text(byte);
+        let word = || [&b"NaN"[..], b"-Infinity", b"Infinity"].into_iter().find(|word| rest.starts_with(word));
+        if let Some(word) = (!is_text).then(word).flatten() {
             out.extend_from_slice(b"null");
             rest = &rest[word.len()..];
             is_changed = true;
             continue;
-        } else {
-            is_text = byte == b'"';
         }
         out.push(byte);
         rest = after;
@@ -143,7 +157,7 @@ impl Kind {
     }
 }
 
-/// A value of JSON as it stands in the row.
+/// A JSON value, unparsed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawCell<'a>(&'a str);
 
@@ -159,7 +173,7 @@ impl<'a> RawCell<'a> {
         }
     }
 
-    /// The value as it stands in the row.
+    /// The unparsed text of the value.
     pub(crate) fn raw(self) -> &'a str {
         self.0
     }
@@ -187,7 +201,7 @@ impl<'a> RawCell<'a> {
         serde_json::from_str(self.0).ok()
     }
 
-    /// An object that is not long, such as the arguments of a chat template: trainers unpack it, and null is none.
+    /// An object that is not long, such as the arguments of a chat template: trainers unpack it, and would stop at a null.
     pub(crate) fn plain(self) -> Option<Value> {
         let is_plain = self.kind() == Kind::Object && self.0.len() <= LONGEST_SHARED;
         is_plain.then(|| serde_json::from_str(self.0).ok()).flatten()
@@ -203,7 +217,7 @@ impl<'a> RawCell<'a> {
 /// The row with JSON in place of the texts of some columns that hold it, and of the texts in their lists.
 ///
 /// # Errors
-/// When the row is none.
+/// When the row is not a JSON object.
 pub(crate) fn with_nested(row: &[u8], columns: &[&str]) -> Result<Vec<u8>, String> {
     let parsed = RawRow::parse(row)?;
     let nested = |cell: RawCell<'_>| -> String {
@@ -229,21 +243,11 @@ pub(crate) fn with_nested(row: &[u8], columns: &[&str]) -> Result<Vec<u8>, Strin
 
 /// Writes a row on one line: white space between the values is left out, texts and numbers stay to the letter.
 pub(crate) fn compact(row: &[u8], out: &mut Vec<u8>) {
-    let (mut is_text, mut is_escaped) = (false, false);
+    let mut scan = TextScan::default();
     for &byte in row {
-        if is_text {
-            match byte {
-                _ if is_escaped => is_escaped = false,
-                b'\\' => is_escaped = true,
-                b'"' => is_text = false,
-                _ => {}
-            }
-        } else if byte.is_ascii_whitespace() {
-            continue;
-        } else {
-            is_text = byte == b'"';
+        if scan.is_in_text(byte) || !byte.is_ascii_whitespace() {
+            out.push(byte);
         }
-        out.push(byte);
     }
 }
 

@@ -83,7 +83,7 @@ impl PrivacyLoss {
         self.directions.iter().map(|losses| losses.delta(epsilon)).fold(0.0, f64::max)
     }
 
-    /// Returns the smallest epsilon for a delta; infinite if there is none.
+    /// Returns the smallest epsilon for a delta; infinite if no finite epsilon reaches it.
     #[must_use]
     pub fn epsilon(&self, delta: f64) -> f64 {
         self.directions.iter().map(|losses| losses.epsilon(delta)).fold(0.0, f64::max)

@@ -362,16 +362,14 @@ impl Http {
             attempt.withholds_nothing = true;
             return Ok(answer);
         }
-        let is_warming = reply.status == 404 && self.begun.elapsed() < self.warm_up;
-        // A model that was just tuned may take time to be available everywhere.
-        attempt.withholds_nothing = is_warming;
         if matches!(reply.status, 400 | 422) && whom.learn.is_some_and(|learn| learn(&attempt.bytes)) {
             // The next attempt leaves out what the model refused.
             attempt.withholds_nothing = true;
             return Err((self.bad_status(&reply, code, &attempt.bytes), RetryHint::After(Some(Duration::ZERO))));
         }
         let (error, hint) = self.refused(&reply, code, whom.model, &attempt.bytes);
-        attempt.withholds_nothing |= matches!(hint, RetryHint::Uncounted(_));
+        // A model that was just tuned may take time to be available everywhere.
+        attempt.withholds_nothing = matches!(hint, RetryHint::Uncounted(_));
         Err((error, hint))
     }
 
