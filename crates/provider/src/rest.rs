@@ -4,8 +4,9 @@ use reqwest::{Method, RequestBuilder, Url};
 use serde_json::Value;
 
 use super::http::{Failed, Http, Reply, RetryHint};
-use super::text::{error_code, error_message, json};
+use super::text::{error_code, error_text, json};
 use super::{ProviderError, Redact};
+use blabbermouth_core::text::invisible::one_line;
 
 /// The largest response that is read, in bytes.
 pub(super) const LARGEST_BODY: usize = 16 << 20;
@@ -37,11 +38,13 @@ impl Rest {
         done.map_err(|error| self.clean_error(error))
     }
 
+    /// The text on one line, truncated, without secrets.
     pub(super) fn clean(&self, text: String) -> String {
         let text = self.http.without_own(text);
+        // Before it is cut: a cut secret would not be known any more.
         match &self.redact {
-            Some(redact) => redact(&text),
-            None => text,
+            Some(redact) => one_line(&redact(&text)),
+            None => one_line(&text),
         }
     }
 
@@ -98,7 +101,7 @@ pub(super) fn read(reply: Reply) -> Result<Value, Failed> {
             );
             return Err((ProviderError::Malformed { what }, RetryHint::No));
         }
-        let message = error_message(&reply.bytes);
+        let message = error_text(&reply.bytes);
         return Err((ProviderError::Refused { status: reply.status, code, message }, reply.again()));
     }
     let malformed = |what: &str| (ProviderError::Malformed { what: what.into() }, RetryHint::After(None));
