@@ -1,7 +1,7 @@
 //! `blabbermouth plant`.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{CanariesSection, Config, is_ci};
 use crate::exit::ExitCode;
@@ -134,6 +134,9 @@ struct Draw {
 pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, flags: PlantFlags) -> Result<Planted, Failure> {
     let fields = config.fields().map_err(config_failure)?;
     let open = || open_data(&data.path).map_err(config_failure);
+    // Read before anything is replaced, so that a fault in it loses nothing.
+    let info = (config.dataset.format == "llama-factory").then(|| info_beside(&folder.join(&config.dataset.training)));
+    let info = info.transpose()?;
     let survey = survey(open()?, &data.name, data.unit, fields.as_ref()).map_err(config_failure)?;
     let target = config.target().map_err(config_failure)?;
     let shape = target.map_or_else(|| survey.shape.clone(), |target| target.shape_for(&survey.shape));
@@ -193,21 +196,27 @@ pub(crate) fn plant_files(config: &Config, folder: &Path, data: &Data, flags: Pl
     if let Some(twin) = twin {
         twin.persist().map_err(config_failure)?;
     }
-    if d.format == "llama-factory" {
-        let path = folder.join(&d.training).with_file_name("dataset_info.json");
-        let known = match std::fs::read(&path) {
-            Ok(known) if !store::is_link(&path) => known,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            _ => {
-                let text = format!("{}: is a link, or cannot be read: move it away", path.display());
-                return Err(Failure::new(ExitCode::Config, text));
-            }
-        };
-        store::write(&path, dataset_info(&d.training, &known)?.as_bytes(), true).map_err(config_failure)?;
+    if let Some((path, text)) = info {
+        store::write(&path, text.as_bytes(), true).map_err(config_failure)?;
         planted.notes.push(format!("{} describes the training file for LLaMA-Factory", path.display()));
     }
     planted.note_rows(&survey.shape, target, config);
     Ok(planted)
+}
+
+/// The path and the new text of the file that describes a training file to LLaMA-Factory.
+fn info_beside(training: &Path) -> Result<(PathBuf, String), Failure> {
+    let path = training.with_file_name("dataset_info.json");
+    let known = match std::fs::read(&path) {
+        Ok(known) if !store::is_link(&path) => known,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        _ => {
+            let text = format!("{}: is a link, or cannot be read: move it away", path.display());
+            return Err(Failure::new(ExitCode::Config, text));
+        }
+    };
+    let text = dataset_info(training, &known)?;
+    Ok((path, text))
 }
 
 /// Draws the canaries, and writes their rows in the shape of the training rows.
@@ -314,7 +323,7 @@ fn dataset_info(training: &Path, known: &[u8]) -> Result<String, Failure> {
     let mut all: serde_json::Map<String, serde_json::Value> = if known.trim_ascii().is_empty() {
         serde_json::Map::new()
     } else {
-        let what = "dataset_info.json is no JSON object: mend it, or move it away";
+        let what = "dataset_info.json is not a JSON object: correct it, or move it away";
         serde_json::from_slice(known).map_err(|_| Failure::new(ExitCode::Config, what))?
     };
     let about = serde_json::json!({

@@ -158,3 +158,21 @@ fn rows_in_other_encodings_are_read() {
         "{said}"
     );
 }
+
+#[test]
+fn a_fault_in_the_description_for_llama_factory_leaves_an_earlier_planting_as_it_was() {
+    let settings = SETTINGS.replace("validation-share = 0.0\n", "validation-share = 0.0\nformat = \"llama-factory\"\n");
+    let folder = project(&settings);
+    std::fs::write(folder.path().join("train.jsonl"), rows(ROWS[4].1)).expect("rows");
+    let planted = blabbermouth(folder.path(), &["plant"], &[]);
+    assert!(planted.status.success(), "{}", text(&planted.stderr));
+    let read = |name: &str| std::fs::read(folder.path().join(name)).expect("a file");
+    let info = read("dataset_info.json");
+    assert!(text(&info).contains("blabbermouth-train.jsonl"), "{}", text(&info));
+    let (training, manifest) = (read("blabbermouth-train.jsonl"), read("blabbermouth.manifest.json"));
+    std::fs::write(folder.path().join("dataset_info.json"), "[1]").expect("another file");
+    let out = blabbermouth(folder.path(), &["plant", "--force"], &[]);
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("not a JSON object"), "{}", text(&out.stderr));
+    assert!(training == read("blabbermouth-train.jsonl") && manifest == read("blabbermouth.manifest.json"), "replaced");
+}
