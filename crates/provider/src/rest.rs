@@ -134,3 +134,26 @@ pub(super) fn number(value: &Value, key: &str) -> Option<f64> {
 pub(super) fn count(value: &Value, key: &str) -> Option<u64> {
     number(value, key).filter(|n| *n >= 0.0 && n.is_finite()).map(|n| n as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::Endpoint;
+    use super::*;
+
+    #[test]
+    fn a_secret_where_a_message_is_cut_is_redacted_first() {
+        let endpoint = Endpoint { base_url: "http://127.0.0.1:9/v1".to_owned(), ..Endpoint::default() };
+        let redact: Redact = Arc::new(|text: &str| text.replace("the secret words", "[redacted]"));
+        let rest = Rest { http: Http::new(&endpoint).expect("a client"), redact: Some(redact) };
+        for before in 380..402 {
+            let message = format!("{}the secret words", "x".repeat(before));
+            let body = serde_json::json!({ "error": { "message": message } }).to_string();
+            let reply = Reply { status: 400, headers: reqwest::header::HeaderMap::new(), bytes: body.into_bytes() };
+            let error = rest.read(reply).map_err(|(error, _)| rest.clean_error(error)).expect_err("refused");
+            let said = error.to_string();
+            assert!(said.contains("xxx") && !said.contains("the s"), "{said}");
+        }
+    }
+}
