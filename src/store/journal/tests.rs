@@ -51,6 +51,16 @@ fn an_open_run_is_taken_up_again_and_a_settled_one_is_not() {
     assert_eq!(Journal::open(folder.path(), KEY, "a", None, true).expect("fresh").resumed(), None);
 }
 
+/// The answers and the cost of each run in the ledger, which has one line a run.
+fn noted(folder: &Path) -> Vec<(u64, Option<f64>)> {
+    let text = std::fs::read_to_string(folder.join("ledger.jsonl")).unwrap_or_default();
+    let lines = text.lines().map(|line| serde_json::from_str(line).expect("a line"));
+    let all: Vec<crate::store::Spent> = lines.collect();
+    let names: HashSet<&Option<String>> = all.iter().map(|spent| &spent.run).collect();
+    assert_eq!(names.len(), all.len(), "{text}");
+    all.iter().map(|spent| (spent.answers, spent.usd)).collect()
+}
+
 #[test]
 fn what_a_run_was_paid_for_is_noted_once_whatever_becomes_of_it() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -64,14 +74,7 @@ fn what_a_run_was_paid_for_is_noted_once_whatever_becomes_of_it() {
         let entry = journal.record_paid(canary, request, b"said", 1, usage).expect("recorded");
         wait(journal.flush(entry)).expect("written");
     };
-    let noted = || -> Vec<(u64, Option<f64>)> {
-        let text = std::fs::read_to_string(folder.path().join("ledger.jsonl")).unwrap_or_default();
-        let lines = text.lines().map(|line| serde_json::from_str(line).expect("a line"));
-        let all: Vec<crate::store::Spent> = lines.collect();
-        let names: HashSet<&Option<String>> = all.iter().map(|spent| &spent.run).collect();
-        assert_eq!(names.len(), all.len(), "{text}");
-        all.iter().map(|spent| (spent.answers, spent.usd)).collect()
-    };
+    let noted = || noted(folder.path());
     let mut journal = bill("a", false);
     journal.note().expect("nothing to note");
     assert!(noted().is_empty());
